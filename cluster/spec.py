@@ -1,0 +1,134 @@
+"""Values that cross between the driver and the engines. Pure: no Ray, no engine, no GSM8K."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineSpec:
+    """One engine with one variant loaded: everything needed to start it."""
+
+    label: str
+    """The variant's name, for messages and log lines."""
+    backend: str
+    """`transformers`, `simulated` or `sglang`."""
+    model: str
+    """A hub id, a folder, or `embedded:tiny-gemma4` for the checkpoint inside the package."""
+    draft_model: str | None = None
+    """The MTP draft to decode with, like `model`; None for a variant without speculation."""
+    gpus: float = 0.0
+    """GPUs this engine owns (logical where the backend needs none); a fraction shares one."""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    """The backend's own arguments, by its own names."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Set before the backend is imported."""
+    claims_deterministic: bool = False
+    """The variant promises identical outputs over repetitions, whatever the order of the questions."""
+    start_deadline: float = 900.0
+    """Seconds from the start to ready."""
+    request_deadline: float = 600.0
+    """Seconds that one request may take, queueing inside the engine included."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One prompt to complete."""
+
+    id: str
+    """Comes back in the completion; unique within a batch."""
+    prompt: str
+    """The whole text, shots included."""
+    reference: str
+    """A right completion. Only the simulated engine reads it, since it has no model to ask."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """What an engine runs in one call, in this order."""
+
+    requests: tuple[Request, ...]
+    """At least one."""
+    concurrency: int
+    """Requests in flight at once, at least 1."""
+    max_tokens: int
+    """Most tokens to generate for a request, at least 1."""
+    temperature: float
+    """0 is greedy."""
+    stop: tuple[str, ...]
+    """A completion ends before the first of these."""
+    seed: int
+    """The repetition's seed: the sampling seed above temperature 0."""
+    attempt: int = 1
+    """1 for a unit's first attempt. Only the simulated engine's injected faults read it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completion:
+    """One request's outcome."""
+
+    request_id: str
+    """The request's `id`."""
+    text: str
+    """The generated text, without the stop string."""
+    token_ids: tuple[int, ...] | None
+    """The generated ids where the backend gives them."""
+    finish_reason: str
+    """`stop` (a stop string or the end token), `length`, or the backend's own word."""
+    prompt_tokens: int | None
+    """Tokens in the prompt, BOS included; None where the backend does not say."""
+    completion_tokens: int
+    """Tokens generated."""
+    verify_steps: int | None
+    """Target forward passes that verified a draft; None without speculation."""
+    cached_tokens: int | None
+    """Prompt tokens served from the prefix cache; None where the backend does not say."""
+    starts_with_bos: bool | None
+    """Whether the model saw BOS first; None where the backend does not say."""
+    seconds: float
+    """From submitting the request to its last token."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineFacts:
+    """What a started engine says of itself; goes into the provenance."""
+
+    backend: str
+    """As in the spec."""
+    real_model: bool
+    """False for the simulated engine: its numbers say nothing about a model."""
+    versions: Mapping[str, str]
+    """Package name to version: what produced the numbers (engine, torch, transformers...)."""
+    device: Mapping[str, Any]
+    """Host name, GPU names, memory, driver: as far as known."""
+    fingerprint_of: str
+    """`token_ids` or `text`: what the fingerprints are taken over."""
+    start_seconds: Mapping[str, float]
+    """Phase (import, load, ready...) to seconds."""
+    arguments: Mapping[str, Any]
+    """The resolved arguments the engine really ran with."""
+
+
+Report = Callable[[str, tuple[str, ...]], None]
+"""Called by an engine while it starts: the phase it is in, and its last log lines."""
+
+
+class Engine(Protocol):
+    """One engine in this process. Not thread-safe; one variant at a time."""
+
+    def start(self, spec: EngineSpec, report: Report) -> None:
+        """Load the variant. Raises EngineStartFailed, or BadInput for arguments that cannot be right."""
+
+    def generate(self, batch: Batch) -> list[Completion]:
+        """Complete every request, in the batch's order. Raises RequestFailed if any has no completion."""
+
+    def flush(self) -> None:
+        """Forget cached prefixes, so that a repetition owes nothing to the one before."""
+
+    def describe(self) -> EngineFacts:
+        """What is running."""
+
+    def stop(self) -> None:
+        """Give back memory and processes. Does nothing when not started."""
