@@ -93,7 +93,8 @@ class VariantSamples:
     @property
     def scores(self) -> npt.NDArray[np.float64]:
         """(R,): each repetition's accuracy."""
-        return self.correct.mean(axis=1)
+        scores: npt.NDArray[np.float64] = self.correct.mean(axis=1, dtype=np.float64)
+        return scores
 
 
 def tabulate(variant: str, samples: Sequence[Sample], question_ids: Sequence[str]) -> VariantSamples:

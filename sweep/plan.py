@@ -1,0 +1,114 @@
+"""From a sweep file to units: what will run, under which ids. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from cluster.spec import EngineSpec
+from sweep.config import SweepConfig
+from sweep.variants import Variant, variants
+
+RESULT_FREE: Any = {
+    "tracking": True,
+    "engine": {"engines": True, "start_deadline": True, "request_deadline": True, "expected": True},
+}
+"""What changes how a sweep runs but not what it measures, and so not the sweep's id."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """What an engine runs in one call: a shard of a repetition of a variant."""
+
+    variant: str
+    """The variant's name."""
+    repetition: int
+    """From 1."""
+    shard: int
+    """From 1."""
+    shards: int
+    """How many the repetition has."""
+    seed: int
+    """The repetition's: orders the questions, and samples above temperature 0."""
+
+    @property
+    def id(self) -> str:
+        """Stable, and fit for a file name: `topk1-det-r07`, or `topk1-det-r07-s2of4` when sharded."""
+        shard = f"-s{self.shard}of{self.shards}" if self.shards > 1 else ""
+        return f"{self.variant}-r{self.repetition:02d}{shard}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Everything a sweep will run."""
+
+    sweep_id: str
+    """Name and a hash of what determines the results."""
+    config: SweepConfig
+    """The sweep file, resolved."""
+    variants: tuple[Variant, ...]
+    """In the order written."""
+    units: tuple[Unit, ...]
+    """By variant, then repetition, then shard."""
+
+    def spec(self, variant: str) -> EngineSpec:
+        """How to start an engine with this variant. Raises KeyError for an unknown name."""
+        chosen = {v.name: v for v in self.variants}[variant]
+        engine = self.config.engine
+        return EngineSpec(
+            label=chosen.name,
+            backend=engine.backend,
+            model=engine.model,
+            draft_model=engine.draft_model if chosen.draft else None,
+            gpus=engine.gpus,
+            arguments=chosen.arguments,
+            environment=chosen.environment,
+            claims_deterministic=chosen.deterministic,
+            start_deadline=engine.start_deadline,
+            request_deadline=engine.request_deadline,
+        )
+
+    def estimate(self, engines: int) -> float:
+        """Seconds the sweep should take on that many engines, by the file's expectations.
+
+        Work spread evenly; each engine starts at least one variant, and together all of them.
+        """
+        expected = self.config.engine.expected
+        work = len(self.units) * expected.repetition / self.config.shards
+        starts = max(len(self.variants), engines) * expected.start
+        return (work + starts) / engines
+
+
+def make_plan(config: SweepConfig) -> Plan:
+    """The plan of a validated sweep file."""
+    chosen = variants(config)
+    return Plan(
+        sweep_id=f"{config.name}-{content_hash(config)[:8]}",
+        config=config,
+        variants=chosen,
+        units=tuple(
+            Unit(
+                variant=variant.name,
+                repetition=repetition,
+                shard=shard,
+                shards=config.shards,
+                seed=config.seed + repetition - 1,
+            )
+            for variant in chosen
+            for repetition in range(1, config.repetitions + 1)
+            for shard in range(1, config.shards + 1)
+        ),
+    )
+
+
+def content_hash(config: SweepConfig) -> str:
+    """SHA-256 over what the sweep file says about its results."""
+    return digest(config.model_dump(mode="json", exclude=RESULT_FREE))
+
+
+def digest(value: Any) -> str:
+    """SHA-256 over a JSON value, keys sorted."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
