@@ -1,0 +1,60 @@
+"""The process that owns an engine's GPUs. A plain class: `cluster.pool` wraps it for Ray, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cluster.backends import make_engine
+from cluster.errors import EngineStartFailed
+from cluster.spec import Batch, Completion, Engine, EngineFacts, EngineSpec
+
+Post = Callable[[str, str, tuple[str, ...]], None]
+"""Tells the driver how a start goes: engine, phase, last log lines."""
+
+
+class EngineActor:
+    """One engine with one variant loaded at a time."""
+
+    def __init__(self, name: str, post: Post) -> None:
+        """`name` is what the driver calls this engine."""
+        self._name = name
+        self._post = post
+        self._engine: Engine | None = None
+        self._doing = "idle"
+
+    def __repr__(self) -> str:
+        """`engine-2 [mtp-topk1 r07]`: on the Ray dashboard and before its log lines."""
+        return f"{self._name} [{self._doing}]"
+
+    def ready(self) -> str:
+        """Answers once the process is up and has its GPUs."""
+        return self._name
+
+    def load(self, spec: EngineSpec) -> EngineFacts:
+        """Stop the variant that is loaded and start another. Raises EngineStartFailed."""
+        self.stop()
+        self._doing = f"loading {spec.label}"
+        engine = make_engine(spec.backend)
+        try:
+            engine.start(spec, lambda phase, log: self._post(self._name, phase, log))
+        except BaseException:
+            engine.stop()
+            raise
+        self._engine = engine
+        self._doing = spec.label
+        return engine.describe()
+
+    def run(self, batch: Batch, doing: str) -> list[Completion]:
+        """Run a batch from a cold prefix cache. Raises RequestFailed when a request has no completion."""
+        if self._engine is None:
+            raise EngineStartFailed(f"{self._name} has no variant loaded", ())
+        self._doing = doing
+        self._engine.flush()
+        return self._engine.generate(batch)
+
+    def stop(self) -> None:
+        """Give back the engine's memory and processes."""
+        engine, self._engine = self._engine, None
+        self._doing = "idle"
+        if engine is not None:
+            engine.stop()

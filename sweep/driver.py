@@ -1,0 +1,318 @@
+"""Runs a plan's units on a pool of engines: hands out work, tries again, keeps what is measured.
+
+The driver alone writes the run folder. It knows engines only as `cluster.events.Pool`, and whoever watches
+only as `View`; both have in-process stand-ins in the tests.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from statistics import fmean
+from typing import Any, Protocol
+
+from cluster.errors import EngineStartFailed, SweepError
+from cluster.events import Completed, Event, Failed, Loaded, Pool, Starting
+from cluster.spec import EngineFacts
+from sweep.plan import Unit
+from sweep.protocol import Questionnaire
+from sweep.samples import Sample
+from sweep.schedule import Costs, next_unit
+from sweep.stopping import StopWatch
+from sweep.store import ATTEMPTS, Run
+
+POLL_SECONDS = 0.5
+"""How long to block for events; also how soon an interrupt is seen."""
+GRACE_SECONDS = 30.0
+"""Over the requests' own deadlines, for a batch."""
+LIVES = 3
+"""Deaths in a row, without finishing anything, after which an engine is not used any more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineState:
+    """What an engine is at."""
+
+    variant: str | None = None
+    """Loaded, or being loaded."""
+    unit: Unit | None = None
+    """Being run, or waiting for its variant to load."""
+    starting: str | None = None
+    """The phase of a start; None when loaded."""
+    deaths: int = 0
+    """In a row, without finishing anything."""
+
+    @property
+    def busy(self) -> bool:
+        """At a unit."""
+        return self.unit is not None
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """How a sweep stands; the driver keeps it and views read it."""
+
+    engines: dict[str, EngineState]
+    """Name to what it is at; retired engines are gone."""
+    units: dict[str, int]
+    """Variant to planned units."""
+    finished: Counter[str] = field(default_factory=Counter)
+    """Variant to measured units."""
+    void: Counter[str] = field(default_factory=Counter)
+    """Variant to void units."""
+    saved: Counter[str] = field(default_factory=Counter)
+    """Variant to units that early stopping made needless."""
+    scores: dict[str, dict[int, float]] = field(default_factory=dict)
+    """Variant to repetition to accuracy, of complete repetitions."""
+    seconds_left: float | None = None
+    """An estimate; None before there is one."""
+
+
+class View(Protocol):
+    """Somebody watching a sweep."""
+
+    def show(self, progress: Progress) -> None:
+        """Things moved on."""
+
+    def note(self, text: str) -> None:
+        """Something worth a line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How driving ended."""
+
+    interrupted: bool
+    """Stopped by the user; what was finished is kept."""
+    void: tuple[Unit, ...]
+    """Units without a measurement after their attempts."""
+    saved: Mapping[str, int]
+    """Variant to units that early stopping made needless."""
+    facts: Mapping[str, EngineFacts]
+    """Variant to what its engines said of themselves."""
+    start_failure: EngineStartFailed | None
+    """The last failed start, when there was one."""
+
+
+class Driver:
+    """One launch of a sweep: from the units that are missing to none."""
+
+    def __init__(
+        self, run: Run, questionnaire: Questionnaire, pool: Pool, view: View, watch: StopWatch
+    ) -> None:
+        """Nothing starts before `drive`."""
+        self._run, self._questionnaire, self._pool, self._view = run, questionnaire, pool, view
+        self._watch = watch
+        self._waiting: list[Unit] = []
+        self._tries: Counter[str] = Counter()
+        self._failed_on: dict[str, frozenset[str]] = {}
+        self._failed_starts: Counter[str] = Counter()
+        self._void: list[Unit] = []
+        self._facts: dict[str, EngineFacts] = {}
+        self._start_failure: EngineStartFailed | None = None
+        self._start_seconds: list[float] = []
+        self._unit_seconds: dict[str, list[float]] = {v.name: [] for v in run.plan.variants}
+        self.progress = Progress(
+            engines={name: EngineState() for name in pool.engines},
+            units=dict(Counter(unit.variant for unit in run.plan.units)),
+            scores={v.name: {} for v in run.plan.variants},
+        )
+
+    def drive(self, measured: Mapping[str, Unit], stopped: Callable[[], bool]) -> Outcome:
+        """Run every unit that is not in `measured` until none is left or `stopped()` says so.
+
+        Raises EngineStartFailed when no engine is left to use, and any SweepError with exit code 2 that an
+        engine raises, since trying again cannot help it.
+        """
+        for unit in measured.values():
+            self._keep(unit, self._run.load(unit))
+        self._waiting = [unit for unit in self._run.plan.units if unit.id not in measured]
+        self._skip_needless()
+        interrupted = False
+        while not interrupted:
+            self._assign()
+            self._view.show(self.progress)
+            if not any(state.busy for state in self.progress.engines.values()):
+                break
+            for event in self._pool.wait(POLL_SECONDS):
+                self._handle(event)
+            interrupted = stopped()
+        return Outcome(
+            interrupted=interrupted,
+            void=tuple(self._void),
+            saved=dict(self.progress.saved),
+            facts=self._facts,
+            start_failure=self._start_failure,
+        )
+
+    def _assign(self) -> None:
+        for name in self.progress.engines:
+            if not self._waiting:
+                break
+            if not self.progress.engines[name].busy:
+                self._give(name, self._costs())
+        if self._waiting and not any(state.busy for state in self.progress.engines.values()):
+            # Left idle because help was not worth a start, or because a unit failed here: but nobody else works.
+            for name in self.progress.engines:
+                self._give(name, replace(self._costs(), start=0.0))
+        self.progress.seconds_left = self._seconds_left()
+
+    def _give(self, engine: str, costs: Costs) -> None:
+        loaded = {name: state.variant for name, state in self.progress.engines.items()}
+        unit = next_unit(engine, loaded, self._waiting, costs, self._failed_on)
+        if unit is None:
+            return
+        self._waiting.remove(unit)
+        state = self.progress.engines[engine]
+        if state.variant == unit.variant:
+            self._set(engine, unit=unit)
+            self._start_unit(engine, unit)
+        else:
+            self._set(engine, unit=unit, variant=unit.variant, starting="starting")
+            self._pool.load(engine, self._run.plan.spec(unit.variant))
+
+    def _start_unit(self, engine: str, unit: Unit) -> None:
+        batch = self._questionnaire.batch(unit, self._tries[unit.id] + 1)
+        waves = math.ceil(len(batch.requests) / batch.concurrency)
+        deadline = waves * self._run.plan.config.engine.request_deadline + GRACE_SECONDS
+        self._pool.run(engine, unit.id, batch, deadline)
+
+    def _handle(self, event: Event) -> None:
+        state = self.progress.engines[event.engine]
+        match event:
+            case Starting():
+                self._set(event.engine, starting=event.phase)
+            case Loaded():
+                assert state.variant is not None
+                assert state.unit is not None
+                self._facts[state.variant] = event.facts
+                self._start_seconds.append(event.seconds)
+                self._set(event.engine, starting=None)
+                self._start_unit(event.engine, state.unit)
+            case Completed():
+                self._complete(event, state)
+            case Failed():
+                self._fail(event, state)
+
+    def _complete(self, event: Completed, state: EngineState) -> None:
+        unit = state.unit
+        assert unit is not None
+        samples = self._questionnaire.score(unit, event.engine, event.completions)
+        self._run.save(unit, samples)
+        self._unit_seconds[unit.variant].append(event.seconds)
+        self._set(event.engine, unit=None, deaths=0)
+        self._keep(unit, samples)
+        self._skip_needless()
+
+    def _fail(self, event: Failed, state: EngineState) -> None:
+        unit = state.unit
+        assert unit is not None
+        if event.error.exit_code == 2:
+            raise event.error
+        self._set(
+            event.engine,
+            unit=None,
+            starting=None,
+            variant=None if event.died or event.work is None else state.variant,
+            deaths=state.deaths + 1 if event.died else state.deaths,
+        )
+        self._note_failure(unit, event)
+        if event.work is None:
+            self._failed_start(unit, event)
+        else:
+            self._try_again(unit, event)
+        if self.progress.engines[event.engine].deaths >= LIVES:
+            self._retire(event.engine, event.error)
+
+    def _failed_start(self, unit: Unit, event: Failed) -> None:
+        self._waiting.insert(0, unit)
+        self._failed_starts[unit.variant] += 1
+        if isinstance(event.error, EngineStartFailed):
+            self._start_failure = EngineStartFailed(event.error.message, event.log)
+        if self._failed_starts[unit.variant] >= ATTEMPTS and unit.variant not in self._facts:
+            self._view.note(f"{unit.variant} cannot be started; its units are void")
+            for lost in [u for u in self._waiting if u.variant == unit.variant]:
+                self._waiting.remove(lost)
+                self._give_up(lost, f"{unit.variant} failed to start {ATTEMPTS} times: {event.error.message}")
+
+    def _try_again(self, unit: Unit, event: Failed) -> None:
+        self._tries[unit.id] += 1
+        self._failed_on[unit.id] = self._failed_on.get(unit.id, frozenset()) | {event.engine}
+        if self._tries[unit.id] < ATTEMPTS:
+            self._waiting.insert(0, unit)
+        else:
+            self._give_up(unit, f"failed {ATTEMPTS} times")
+
+    def _give_up(self, unit: Unit, reason: str) -> None:
+        self._run.note_failure(unit, {"void": True, "reason": reason})
+        self._void.append(unit)
+        self.progress.void[unit.variant] += 1
+        self._view.note(f"{unit.id} is void: {reason}")
+
+    def _retire(self, engine: str, error: SweepError) -> None:
+        del self.progress.engines[engine]
+        self._view.note(f"{engine} died {LIVES} times in a row; it is not used any more")
+        if not self.progress.engines:
+            failure = self._start_failure
+            raise EngineStartFailed(
+                f"every engine died {LIVES} times in a row; the last one: {error.message}",
+                failure.log_tail if failure else (),
+            )
+
+    def _note_failure(self, unit: Unit, event: Failed) -> None:
+        attempt = self._tries[unit.id] + 1
+        stage = "start" if event.work is None else "unit"
+        evidence: dict[str, Any] = {
+            "void": False,
+            "stage": stage,
+            "attempt": attempt,
+            "engine": event.engine,
+            "died": event.died,
+            "error": event.error.message,
+            "log": list(event.log),
+            "time": time.time(),
+        }
+        self._run.note_failure(unit, evidence)
+        first = event.error.message.splitlines()[0]
+        self._view.note(f"{unit.id}, {stage}, attempt {attempt}: {first}")
+
+    def _keep(self, unit: Unit, samples: list[Sample]) -> None:
+        self.progress.finished[unit.variant] += 1
+        self._watch.add(unit, samples)
+        score = self._watch.score(unit.variant, unit.repetition)
+        if score is not None:
+            self.progress.scores[unit.variant][unit.repetition] = score
+
+    def _skip_needless(self) -> None:
+        for variant in {unit.variant for unit in self._waiting}:
+            reason = self._watch.enough(variant)
+            if reason is None:
+                continue
+            needless = [unit for unit in self._waiting if unit.variant == variant]
+            self._waiting = [unit for unit in self._waiting if unit.variant != variant]
+            self.progress.saved[variant] += len(needless)
+            self._view.note(f"{variant}: {reason}; {len(needless)} units saved")
+
+    def _costs(self) -> Costs:
+        """What was measured, where something was, else what the sweep file expects."""
+        config = self._run.plan.config
+        expected = config.engine.expected
+        unit = {
+            v: fmean(s) if s else expected.repetition / config.shards for v, s in self._unit_seconds.items()
+        }
+        return Costs(start=fmean(self._start_seconds) if self._start_seconds else expected.start, unit=unit)
+
+    def _seconds_left(self) -> float | None:
+        if not self.progress.engines:
+            return None
+        costs = self._costs()
+        running = [state.unit for state in self.progress.engines.values() if state.unit is not None]
+        work = sum(costs.unit[unit.variant] for unit in (*self._waiting, *running))
+        starting = sum(costs.start for state in self.progress.engines.values() if state.starting)
+        return (work + starting) / len(self.progress.engines)
+
+    def _set(self, engine: str, **changes: Any) -> None:
+        self.progress.engines[engine] = replace(self.progress.engines[engine], **changes)

@@ -1,0 +1,58 @@
+"""Which unit an idle engine takes next. Pure: a function of what remains and what things cost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sweep.plan import Unit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """What things cost, as far as known."""
+
+    start: float
+    """Seconds to start an engine with another variant."""
+    unit: Mapping[str, float]
+    """Variant to seconds of one unit."""
+
+
+def next_unit(
+    engine: str,
+    loaded: Mapping[str, str | None],
+    waiting: Sequence[Unit],
+    costs: Costs,
+    avoid: Mapping[str, frozenset[str]],
+) -> Unit | None:
+    """The unit that `engine` should run now, or None when it is better left idle.
+
+    An engine keeps its variant while that has units. Else it takes the variant with the most work left for
+    each engine on it, if its help saves more than a start costs; a variant that no engine has is always taken.
+    `loaded` is every engine's variant (None before its first), `waiting` the units not yet running, `avoid`
+    the engines a unit has failed on: it goes to another one while there is one.
+    """
+    suited = [unit for unit in waiting if not _shunned(unit, engine, loaded, avoid)]
+    own = [unit for unit in suited if unit.variant == loaded[engine]]
+    if own:
+        return own[0]
+    crews = Counter(variant for name, variant in loaded.items() if name != engine and variant is not None)
+    left = Counter(unit.variant for unit in suited)
+    worth = {v: _gain(left[v] * costs.unit[v], crews[v], costs.start) for v in left}
+    best = max(worth, key=lambda variant: worth[variant], default=None)
+    if best is None or worth[best] <= 0:
+        return None
+    return next(unit for unit in suited if unit.variant == best)
+
+
+def _gain(work: float, crew: int, start: float) -> float:
+    """Seconds saved by joining a crew of engines on `work` seconds of units, after paying the start."""
+    return work if crew == 0 else work / crew - (work / (crew + 1) + start)
+
+
+def _shunned(
+    unit: Unit, engine: str, loaded: Mapping[str, str | None], avoid: Mapping[str, frozenset[str]]
+) -> bool:
+    failed_on = avoid.get(unit.id, frozenset())
+    return engine in failed_on and any(other not in failed_on for other in loaded)
