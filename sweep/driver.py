@@ -16,7 +16,6 @@ from typing import Any, Protocol
 
 from cluster.errors import EngineStartFailed, SweepError
 from cluster.events import Completed, Event, Failed, Loaded, Pool, Starting
-from cluster.spec import EngineFacts
 from sweep.plan import Unit
 from sweep.protocol import Questionnaire
 from sweep.samples import Sample
@@ -91,8 +90,6 @@ class Outcome:
     """Units without a measurement after their attempts."""
     saved: Mapping[str, int]
     """Variant to units that early stopping made needless."""
-    facts: Mapping[str, EngineFacts]
-    """Variant to what its engines said of themselves."""
     start_failure: EngineStartFailed | None
     """The last failed start, when there was one."""
 
@@ -111,7 +108,7 @@ class Driver:
         self._failed_on: dict[str, frozenset[str]] = {}
         self._failed_starts: Counter[str] = Counter()
         self._void: list[Unit] = []
-        self._facts: dict[str, EngineFacts] = {}
+        self._known: set[str] = set()
         self._start_failure: EngineStartFailed | None = None
         self._start_seconds: list[float] = []
         self._unit_seconds: dict[str, list[float]] = {v.name: [] for v in run.plan.variants}
@@ -144,7 +141,6 @@ class Driver:
             interrupted=interrupted,
             void=tuple(self._void),
             saved=dict(self.progress.saved),
-            facts=self._facts,
             start_failure=self._start_failure,
         )
 
@@ -188,7 +184,9 @@ class Driver:
             case Loaded():
                 assert state.variant is not None
                 assert state.unit is not None
-                self._facts[state.variant] = event.facts
+                if state.variant not in self._known:
+                    self._known.add(state.variant)
+                    self._run.record_engine(state.variant, event.facts)
                 self._start_seconds.append(event.seconds)
                 self._set(event.engine, starting=None)
                 self._start_unit(event.engine, state.unit)
@@ -232,7 +230,7 @@ class Driver:
         self._failed_starts[unit.variant] += 1
         if isinstance(event.error, EngineStartFailed):
             self._start_failure = EngineStartFailed(event.error.message, event.log)
-        if self._failed_starts[unit.variant] >= ATTEMPTS and unit.variant not in self._facts:
+        if self._failed_starts[unit.variant] >= ATTEMPTS and unit.variant not in self._known:
             self._view.note(f"{unit.variant} cannot be started; its units are void")
             for lost in [u for u in self._waiting if u.variant == unit.variant]:
                 self._waiting.remove(lost)

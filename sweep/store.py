@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from cluster.spec import EngineFacts
 from sweep.config import SweepConfig
 from sweep.errors import BadInput
 from sweep.plan import RESULT_FREE, Plan, Unit, make_plan
@@ -133,13 +134,15 @@ class Run:
         """Where the numbers come from. Raises BadInput when the file is missing or broken."""
         return self._json("provenance.json")
 
+    def record_engine(self, variant: str, facts: EngineFacts) -> None:
+        """Add to the provenance what an engine says of itself with a variant loaded."""
+        provenance = self.provenance()
+        provenance["engines"][variant] = asdict(facts)
+        self.write_json("provenance.json", provenance)
+
     def summary(self) -> dict[str, Any]:
         """The numbers. Raises BadInput when the sweep has not come to a summary."""
         return self._json("summary.json")
-
-    def tracked(self) -> dict[str, str]:
-        """What is in MLflow already: unit of logging to MLflow run id."""
-        return self._json("tracking.json") if (self.folder / "tracking.json").exists() else {}
 
     def _json(self, name: str) -> dict[str, Any]:
         file = self.folder / name

@@ -1,0 +1,108 @@
+"""`sweep`: the command line. A command's module is imported only when it is called, so `--help` is quick."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+
+import click
+
+from sweep import __version__
+from sweep.errors import EngineStartFailed, SweepError
+
+COMMANDS = {
+    "launch": "Run a sweep, or the rest of one.",
+    "plan": "Show what a sweep file will run; starts nothing.",
+    "report": "Show or write again a run's numbers and report.",
+    "compare": "Compare two runs or two variants, paired per question.",
+    "gate": "Judge a run or a score by a threshold contract.",
+    "stats": "Numbers and thresholds from a plain list of scores.",
+    "power": "How many repetitions a threshold needs.",
+    "list": "List the runs.",
+    "track": "Log a run to MLflow, now or again.",
+}
+"""Command to its line in `--help`; its click command is `sweep.commands.<name>.command`."""
+
+
+class _Lazy(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"sweep.commands.{name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS:
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(COMMANDS)}"
+            raise click.UsageError(f"no command `{args[0]}`; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="sweep")
+def cli() -> None:
+    """Trustworthy accuracy gates for LLM inference engines.
+
+    A sweep runs one GSM8K protocol many times on every engine configuration you name, on Ray, and derives
+    thresholds with known error rates; MLflow keeps the runs.
+
+    \b
+    Examples:
+      sweep launch configs/laptop.yaml                   a real sweep on a laptop's CPU
+      sweep plan configs/gemma4.yaml                     what would run, and for how long
+      sweep launch configs/gemma4.yaml --address auto    on the Ray cluster of this machine
+      sweep report runs/laptop-1a2b3c4d                  the numbers again
+      sweep gate thresholds.json --score 0.44 --questions 200 --variant topk1-det
+
+    \b
+    Exit codes: 0 ok; 1 a bug; 2 usage or bad input; 3 finished with void units; 4 cluster or engine
+    could not be had; 5 below a threshold; 6 a contract does not apply; 130 interrupted.
+    """
+
+
+def main() -> None:
+    """The `sweep` program: every fault of the user's or the cluster's is a message and an exit code."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except SweepError as error:
+        sys.exit(_explain(error))
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception:  # noqa: BLE001 - the outermost frame: whatever is left is a bug, and is shown whole
+        traceback.print_exc()
+        click.echo("sweep: this is a bug; please report it with the traceback above", err=True)
+        sys.exit(1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _explain(error: SweepError) -> int:
+    click.echo(f"sweep: {error.message}", err=True)
+    if isinstance(error, EngineStartFailed) and error.log_tail:
+        click.echo("The engine's last log lines:", err=True)
+        for line in error.log_tail:
+            click.echo(f"  {line}", err=True)
+    return error.exit_code
+
+
+if __name__ == "__main__":
+    main()

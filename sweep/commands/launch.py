@@ -1,0 +1,56 @@
+"""`sweep launch`: run a sweep, or the rest of one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command(name="launch")
+@click.argument("file", type=click.Path())
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the sweep file.")
+@click.option("--runs", default="runs", show_default=True, type=click.Path(path_type=Path), help="Run folders.")
+@click.option("--address", metavar="ADDRESS", help="A running Ray cluster; else RAY_ADDRESS, else a local one.")
+@click.option(
+    "--wait",
+    default=300.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for room in the cluster.",
+)
+@click.option("--no-track", is_flag=True, help="Do not log to MLflow; `sweep track` can do it later.")
+@click.option("--json", "as_json", is_flag=True, help="The summary as JSON on stdout; all else on stderr.")
+def command(
+    file: str,
+    overrides: tuple[str, ...],
+    runs: Path,
+    address: str | None,
+    wait: float,
+    no_track: bool,
+    as_json: bool,
+) -> int:
+    """Run the sweep in FILE, or what is missing of it.
+
+    A sweep that was interrupted goes on where it was: launch the same file again. Ctrl-C keeps what is
+    measured.
+
+    \b
+    Examples:
+      sweep launch configs/laptop.yaml
+      sweep launch configs/gemma4.yaml --address ray://head:10001
+      sweep launch configs/simulated.yaml --set repetitions=5 --json > summary.json
+    """
+    from rich.console import Console
+
+    from sweep.launch import Options, launch
+    from sweep.report import closing
+
+    console = Console(stderr=as_json)
+    options = Options(runs=runs, address=address, wait=wait, track=not no_track)
+    launched = launch(file, overrides, options, console)
+    if as_json:
+        click.echo(json.dumps(launched.summary, indent=2))
+    closing(launched, console)
+    return launched.exit_code

@@ -1,0 +1,31 @@
+"""`sweep track`: log a run to MLflow, now or again."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command(name="track")
+@click.argument("run", type=click.Path())
+def command(run: str) -> None:
+    """Log what is measured of RUN (a run folder) to MLflow. What is there already is not logged twice.
+
+    \b
+    Example:
+      sweep track runs/laptop-1a2b3c4d
+    """
+    from rich.console import Console
+
+    from sweep.conclude import conclude
+    from sweep.errors import BadInput
+    from sweep.report import tracking_lines
+    from sweep.store import open_run
+    from sweep.tracking import sync
+
+    opened = open_run(run)
+    if opened.plan.config.tracking.uri is None:
+        raise BadInput(f"{opened.folder / 'sweep.yaml'}: tracking.uri is null; there is nowhere to log to")
+    tracked = sync(opened, conclude(opened))
+    console = Console(highlight=False)
+    for line in tracking_lines(tracked):
+        console.print(line, soft_wrap=True)
