@@ -1,0 +1,221 @@
+"""An engine spec as SGLang's server arguments: what is added, what cannot be meant, and as a command line.
+
+Arguments are `ServerArgs` field names. Everything here is pure but `check_specs`, which asks the installed
+SGLang in a process of its own: importing it takes seconds and changes the event loop policy of whoever does.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from importlib.util import find_spec
+from typing import Any
+
+from cluster.spec import EngineSpec
+
+Problem = tuple[str, str]
+"""An argument's name, and what is wrong with it and what to do."""
+
+GPU_SHARE = 0.8
+"""Of an engine's part of a shared GPU, the part for weights and KV cache, as SGLang takes 0.8 to 0.9 of a
+whole one; CUDA graphs and contexts take the rest."""
+
+VALIDATION_SECONDS = 180.0
+"""For the installed SGLang to judge a sweep's variants; a cold import alone has taken 25 s."""
+
+_NEEDS_NO_DRAFT = frozenset({"NGRAM"})
+_OTHER_NAMES = {
+    "model": "model_path",
+    "tensor_parallel_size": "tp_size",
+    "data_parallel_size": "dp_size",
+    "pipeline_parallel_size": "pp_size",
+    "cuda_graph_max_bs": "cuda_graph_max_bs_decode",
+    "cuda_graph_bs": "cuda_graph_bs_decode",
+}
+"""Flags of the command line whose field is called otherwise."""
+_FLAGS = {
+    "fp8_gemm_runner_backend": "--fp8-gemm-backend",
+    "fp4_gemm_runner_backend": "--fp4-gemm-backend",
+    "ep_join_mode": "--elastic-ep-join-mode",
+    "ep_join_rank_offset": "--elastic-ep-join-rank-offset",
+}
+"""Fields whose flag is called otherwise; all others are the name with dashes."""
+_OWNED = {
+    "model_path": "comes from engine.model; take it out of the arguments",
+    "skip_tokenizer_init": "gives no text to score; take it out",
+    "nnodes": "an engine is one process on one node, with the GPUs that Ray gave it; take it out",
+    "node_rank": "an engine is one process on one node, with the GPUs that Ray gave it; take it out",
+    "base_gpu_id": "Ray chooses the GPUs, and the engine counts the ones it was given from 0; take it out",
+    "use_ray": "makes actors of its own, outside the ones that own the GPUs; take it out",
+}
+
+
+def engine_arguments(spec: EngineSpec) -> dict[str, Any]:
+    """The arguments to start `sglang.Engine` with: the spec's own, and the models, tp size and GPU share."""
+    from cluster.models import resolve
+
+    given = dict(spec.arguments)
+    added: dict[str, Any] = {"model_path": str(resolve(spec.model)), "tp_size": max(1, int(spec.gpus))}
+    if spec.draft_model is not None:
+        added["speculative_draft_model_path"] = str(resolve(spec.draft_model))
+    if 0 < spec.gpus < 1:
+        added["mem_fraction_static"] = round(GPU_SHARE * spec.gpus, 3)
+    return {**added, **given}
+
+
+def to_argv(spec: EngineSpec) -> list[str]:
+    """The `python -m sglang.launch_server` command that serves what the engine runs, but its environment."""
+    argv = ["python", "-m", "sglang.launch_server"]
+    for name, value in engine_arguments(spec).items():
+        argv += _flag(name, value)
+    return argv
+
+
+def command_line(spec: EngineSpec) -> str:
+    """`to_argv` for a shell, the environment in front."""
+    environment = [f"{name}={shlex.quote(value)}" for name, value in sorted(spec.environment.items())]
+    return " ".join([*environment, shlex.join(to_argv(spec))])
+
+
+def check_spec(spec: EngineSpec) -> list[Problem]:
+    """What cannot be meant, whatever SGLang accepts: combinations that it ignores, rewrites or dies of."""
+    arguments = spec.arguments
+    owned = [(name, why) for name, why in _OWNED.items() if arguments.get(name)]
+    return owned + _draft_problems(arguments, draft=spec.draft_model is not None) + _gpu_problems(spec)
+
+
+def unknown_names(arguments: Iterable[str], known: Collection[str]) -> list[Problem]:
+    """The arguments that SGLang does not have, each with the nearest name that it has."""
+    return [
+        (name, f"SGLang has no such argument; {_nearest(name, known)}")
+        for name in arguments
+        if name not in known
+    ]
+
+
+def check_specs(specs: Sequence[EngineSpec]) -> list[list[Problem]]:
+    """Each spec's problems: `check_spec`, and where SGLang is installed its names, types and own validation.
+
+    SGLang's validation reads the model's configuration, so it runs only for models that are local folders.
+    """
+    found = [check_spec(spec) for spec in specs]
+    if find_spec("sglang") is None:
+        return found
+    asked = [{"arguments": engine_arguments(spec), "argv": to_argv(spec)[3:]} for spec in specs]
+    process = subprocess.run(
+        [sys.executable, "-m", "cluster.sglang_validation"],
+        input=json.dumps(asked),
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        capture_output=True,
+        text=True,
+        timeout=VALIDATION_SECONDS,
+        check=False,
+    )
+    if process.returncode != 0:
+        last = (process.stderr.strip().splitlines() or ["no message"])[-1]
+        text = f"the installed SGLang could not be asked: {last}; see that `python -c 'import sglang'` works"
+        return [[*mine, ("sglang", text)] for mine in found]
+    answer = json.loads(process.stdout.splitlines()[-1])
+    names = frozenset(answer["names"])
+    judged = zip(specs, found, answer["problems"], strict=True)
+    return [_merged(spec, own + unknown_names(spec.arguments, names), says) for spec, own, says in judged]
+
+
+def _merged(spec: EngineSpec, ours: list[Problem], theirs: str | None) -> list[Problem]:
+    """SGLang's own words only where we have nothing to say: they would be about the same."""
+    if ours or theirs is None:
+        return ours
+    return [(_mentioned(theirs, spec.arguments), theirs)]
+
+
+def _mentioned(text: str, arguments: Mapping[str, Any]) -> str:
+    """The argument that a message of SGLang's is about, as far as it names one."""
+    spelled = text.replace("-", "_")
+    return next((name for name in sorted(arguments, key=len, reverse=True) if name in spelled), "arguments")
+
+
+def _flag(name: str, value: Any) -> list[str]:
+    flag = _FLAGS.get(name, "--" + name.replace("_", "-"))
+    if value is None or value is False:
+        return []
+    if value is True:
+        return [flag]
+    if isinstance(value, list | tuple):
+        return [flag, *map(str, value)]
+    if isinstance(value, Mapping):
+        return [flag, json.dumps(value)]
+    return [flag, str(value)]
+
+
+def _draft_problems(arguments: Mapping[str, Any], *, draft: bool) -> list[Problem]:
+    algorithm = arguments.get("speculative_algorithm")
+    spare = sorted(
+        name for name in arguments if name.startswith("speculative_") and arguments[name] is not None
+    )
+    if algorithm is None:
+        problems = [
+            (name, "does nothing without speculative_algorithm; add it, or take this out") for name in spare
+        ]
+        if draft:
+            text = (
+                "missing: the draft model would not be used; add speculative_algorithm, or say draft: false"
+            )
+            problems.append(("speculative_algorithm", text))
+        return problems
+    drafted = draft or algorithm in _NEEDS_NO_DRAFT
+    problems = _tree_problems(arguments)
+    if not drafted:
+        text = f"{algorithm} decodes with a draft; say draft: true in the variant and name engine.draft_model"
+        problems.append(("speculative_algorithm", text))
+    return problems
+
+
+def _tree_problems(arguments: Mapping[str, Any]) -> list[Problem]:
+    """Steps, top-k and draft tokens that do not make a tree."""
+    steps, topk, tokens = (
+        arguments.get(f"speculative_{name}") for name in ("num_steps", "eagle_topk", "num_draft_tokens")
+    )
+    if not (isinstance(steps, int) and isinstance(topk, int) and isinstance(tokens, int)):
+        return []
+    if topk == 1 and tokens != steps + 1:
+        text = (
+            f"top-k 1 drafts a chain, so {steps} steps need {steps + 1} draft tokens (the root counts), not"
+            f" {tokens}; SGLang would run {steps + 1} and only warn. Write {steps + 1}, or {tokens - 1} steps"
+        )
+        return [("speculative_num_draft_tokens", text)]
+    # The first step proposes top-k tokens, each later one top-k for each of the top-k kept; and the root.
+    most = 1 + topk + (steps - 1) * topk * topk
+    if topk > 1 and not 2 <= tokens <= most:
+        text = f"{steps} steps at top-k {topk} draft 2 to {most} tokens, the root counted, not {tokens}"
+        return [("speculative_num_draft_tokens", text)]
+    return []
+
+
+def _gpu_problems(spec: EngineSpec) -> list[Problem]:
+    if spec.gpus <= 0 or spec.arguments.get("device") == "cpu":
+        return []
+    widths = {name: spec.arguments.get(name) or 1 for name in ("tp_size", "pp_size")}
+    wanted = widths["tp_size"] * widths["pp_size"]
+    if wanted > max(1, int(spec.gpus)):
+        text = f"tp_size times pp_size is {wanted}, but the engine owns {spec.gpus:g} GPUs; raise engine.gpus"
+        return [("tp_size", text)]
+    share = spec.arguments.get("mem_fraction_static")
+    if spec.gpus < 1 and isinstance(share, int | float) and share > spec.gpus:
+        text = (
+            f"{share:g} of the GPU's memory is more than this engine's {spec.gpus:g} of the GPU:"
+            f" its neighbours would find none. Write at most {GPU_SHARE * spec.gpus:g}, or leave it out"
+        )
+        return [("mem_fraction_static", text)]
+    return []
+
+
+def _nearest(name: str, known: Collection[str]) -> str:
+    plain = name.lstrip("-").replace("-", "_")
+    exact = _OTHER_NAMES.get(plain, plain)
+    near = [exact] if exact in known else difflib.get_close_matches(plain, known, n=1, cutoff=0.5)
+    return f"did you mean {near[0]}?" if near else "`python -m sglang.launch_server --help` lists them"

@@ -1,0 +1,335 @@
+"""SGLang in this process: `sglang.Engine`, its worker processes and the requests through it.
+
+Everything that touches the engine happens in one thread that lives as long as the engine. Three things ask
+for it: the workers are killed when the thread that started them ends (PR_SET_PDEATHSIG), the engine's event
+loop belongs to a thread, and off the main thread SGLang installs no signal handlers, so that Ray's stay. The
+caller's thread meanwhile watches the engine's log and the deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import functools
+import json
+import os
+import threading
+import time
+import zlib
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from importlib import metadata
+from typing import Any, TypeVar
+
+from cluster import sglang_host as host
+from cluster.errors import EngineStartFailed, RequestFailed
+from cluster.sglang_arguments import check_spec, engine_arguments, unknown_names
+from cluster.sglang_log import ANSWERING, IMPORTED, EngineLog, Progress
+from cluster.sglang_validation import field_names
+from cluster.spec import Batch, Completion, EngineFacts, EngineSpec, Report, Request
+
+T = TypeVar("T")
+
+PACKAGES = ("sglang", "torch", "transformers", "triton", "flashinfer-python", "sglang-kernel", "sgl-kernel")
+SECRETS = frozenset({"api_key", "admin_api_key", "ssl_keyfile_password"})
+POLL_SECONDS = 0.2
+REPORT_SECONDS = 2.0
+FLUSH_SECONDS = 30.0
+STOP_SECONDS = 60.0
+SLACK_MIB = 1024
+"""GPU memory that may stay missing after an engine stopped: this process's own CUDA context."""
+
+
+class SGLangEngine:
+    """An engine behind `cluster.spec.Engine`."""
+
+    def __init__(self) -> None:
+        self._running: _Running | None = None
+
+    def start(self, spec: EngineSpec, report: Report) -> None:
+        """Load the variant; `report` is called at every new phase and every other second.
+
+        Raises EngineStartFailed, with the engine's last log lines, for arguments that cannot be right, a
+        missing package or model, a failure in the engine, or the deadline.
+        """
+        if self._running is not None:
+            raise RuntimeError(f"{self._running.spec.label} is running; stop it before starting {spec.label}")
+        deadline = time.monotonic() + spec.start_deadline
+        _refuse(spec, check_spec(spec))
+        running = _Running(spec)
+        try:
+            running.start(deadline, report)
+        except BaseException:
+            running.close(keep_log=True)
+            raise
+        self._running = running
+        report("ready", ())
+
+    def generate(self, batch: Batch) -> list[Completion]:
+        """Complete every request, `batch.concurrency` at a time, in the batch's order.
+
+        Raises RequestFailed, and takes the batch's other requests back, when one has no completion.
+        """
+        return self._started.generate(batch)
+
+    def flush(self) -> None:
+        """Empty the prefix cache. Raises RequestFailed when SGLang would not."""
+        self._started.flush()
+
+    def describe(self) -> EngineFacts:
+        """Versions, GPUs and driver, and the arguments as SGLang resolved them."""
+        return self._started.describe()
+
+    def stop(self) -> None:
+        """End the workers, and wait until they and their GPU memory are gone.
+
+        Raises EngineStartFailed when they stay: no other variant may start beside them.
+        """
+        running, self._running = self._running, None
+        if running is not None:
+            running.stop()
+
+    @property
+    def _started(self) -> _Running:
+        if self._running is None:
+            raise RuntimeError("no engine is running; start one first")
+        return self._running
+
+
+class _Running:
+    """A start, what it took from the process, and the engine that came of it."""
+
+    def __init__(self, spec: EngineSpec) -> None:
+        self.spec = spec
+        self._engine: Any = None
+        self._first: Mapping[str, Any] = {}
+        self._progress = Progress()
+        self._abandoned = threading.Event()
+        self._others = host.children()
+        self._memory = host.free_memory()
+        self._log = EngineLog(spec.label)
+        self._environment = contextlib.ExitStack()
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sglang")
+
+    def start(self, deadline: float, report: Report) -> None:
+        """See `SGLangEngine.start`."""
+        changes = host.engine_environment(self.spec.environment, dict(os.environ))
+        self._environment.enter_context(host.restored_environment(changes))
+        with contextlib.ExitStack() as turn:
+            if 0 < self.spec.gpus < 1:
+                self._await_turn(turn, deadline, report)
+            self._log.redirect()
+            self._log.survive_sigquit()
+            try:
+                self._watch(self._thread.submit(self._boot), deadline, report)
+            finally:
+                self._log.restore()
+        self._log.die_by_sigquit()
+
+    def generate(self, batch: Batch) -> list[Completion]:
+        """See `SGLangEngine.generate`."""
+        return self._in_loop(lambda: self._complete_all(batch))
+
+    def flush(self) -> None:
+        """See `SGLangEngine.flush`."""
+        result = self._in_loop(lambda: self._engine.tokenizer_manager.flush_cache(timeout_s=FLUSH_SECONDS))
+        if not result.success:
+            raise RequestFailed(f"{self.spec.label}: SGLang did not empty its cache: {result}")
+
+    def describe(self) -> EngineFacts:
+        """See `SGLangEngine.describe`."""
+        info = self._thread.submit(self._engine.get_server_info).result()
+        fields = set(field_names(type(self._engine.server_args))) - SECRETS
+        device = host.device_facts()
+        memory = _plain((info.get("internal_states") or [{}])[0].get("memory_usage"))
+        return EngineFacts(
+            backend="sglang",
+            real_model=True,
+            versions=_versions(),
+            device={**device, "memory_usage_gb": memory} if memory else device,
+            fingerprint_of="token_ids" if "output_ids" in self._first else "text",
+            start_seconds=self._progress.seconds(),
+            arguments={key: _plain(value) for key, value in info.items() if key in fields},
+        )
+
+    def stop(self) -> None:
+        """See `SGLangEngine.stop`."""
+        left = self.close(keep_log=False)
+        if left:
+            raise EngineStartFailed(
+                f"{self.spec.label}: workers {left} did not end in {STOP_SECONDS:g} s", ()
+            )
+        # On a shared GPU the neighbours' memory comes and goes too: there the workers' end has to do.
+        if self.spec.gpus >= 1:
+            missing = host.wait_for_memory(self._memory, SLACK_MIB, STOP_SECONDS)
+            if missing:
+                text = f"{STOP_SECONDS:g} s after its workers ended GPU memory is still held (MiB): {missing}"
+                raise EngineStartFailed(f"{self.spec.label}: {text}", ())
+
+    def close(self, *, keep_log: bool) -> list[int]:
+        """Undo everything, whatever fails on the way; the process ids of workers that are still there."""
+        self._abandoned.set()
+        with self._environment:
+            shutting = self._thread.submit(self._shut_down)
+            wait([shutting], timeout=STOP_SECONDS if self._engine is not None else 0)
+            left = host.kill_children(self._others, STOP_SECONDS)
+            self._thread.shutdown(wait=False)
+            # Only now can no worker send it any more.
+            self._log.ignore_sigquit()
+            self._log.close(keep=keep_log)
+        return left
+
+    def _await_turn(self, turn: contextlib.ExitStack, deadline: float, report: Report) -> None:
+        gate = turn.enter_context(host.SharedGpuTurn(os.environ.get("CUDA_VISIBLE_DEVICES", "all")))
+        if not gate.wait(deadline, lambda: report("waiting for the engine that shares the GPU to start", ())):
+            text = f"the engine that shares its GPU was still starting after {self.spec.start_deadline:g} s"
+            raise EngineStartFailed(f"{self.spec.label}: {text}; raise engine.start_deadline", ())
+
+    def _boot(self) -> None:
+        """In the engine's thread: import, start, and complete a token, so that ready means answering."""
+        import sglang
+        from sglang.srt.server_args import ServerArgs
+
+        print(IMPORTED, flush=True)
+        arguments = {"log_level": "info", **engine_arguments(self.spec)}
+        _refuse(self.spec, unknown_names(arguments, frozenset(field_names(ServerArgs))))
+        engine = sglang.Engine(**arguments)
+        if self._abandoned.is_set():
+            engine.shutdown()
+            return
+        self._engine = engine
+        print(ANSWERING, flush=True)
+        self._first = engine.generate("Question:", {"temperature": 0.0, "max_new_tokens": 1})
+
+    def _watch(self, booting: Future[None], deadline: float, report: Report) -> None:
+        """Follow the log until the engine is ready. Raises EngineStartFailed when it will not be."""
+        reported, told = "", 0.0
+        while not booting.done():
+            wait([booting], timeout=POLL_SECONDS)
+            self._progress.read(self._log.fresh())
+            now = time.monotonic()
+            if self._progress.phase != reported or now - told >= REPORT_SECONDS:
+                reported, told = self._progress.phase, now
+                report(reported, self._log.tail())
+            if now >= deadline and not booting.done():
+                text = f"not ready after {self.spec.start_deadline:g} s, while {self._progress.phase}"
+                raise self._failure(f"{text}; raise engine.start_deadline if that is too short")
+        error = booting.exception()
+        if isinstance(error, EngineStartFailed):
+            raise error
+        if error is not None:
+            raise self._failure(f"{self._progress.phase}: {type(error).__name__}: {error}") from error
+        self._progress.enter("ready")
+
+    def _failure(self, text: str) -> EngineStartFailed:
+        """With the log's tail; its last lines may say more than `text`."""
+        return EngineStartFailed(f"{self.spec.label}: {text}. Its log: {self._log.path}", self._log.tail())
+
+    def _shut_down(self) -> None:
+        """In the engine's thread."""
+        engine, self._engine = self._engine, None
+        if engine is None:
+            return
+        atexit.unregister(engine.shutdown)
+        engine.shutdown()
+        for task in asyncio.all_tasks(engine.loop):
+            task.cancel()
+        engine.loop.run_until_complete(asyncio.sleep(0))
+        engine.loop.close()
+
+    def _in_loop(self, begin: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        done: Future[T] = self._thread.submit(lambda: self._engine.loop.run_until_complete(begin()))
+        return done.result()
+
+    async def _complete_all(self, batch: Batch) -> list[Completion]:
+        gate = asyncio.Semaphore(batch.concurrency)
+        tasks = [asyncio.ensure_future(self._complete(request, batch, gate)) for request in batch.requests]
+        try:
+            return await asyncio.gather(*tasks)
+        except RequestFailed:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            # Cancelling drops our end only; the engine would go on with them beside the next attempt's.
+            self._engine.tokenizer_manager.abort_request(abort_all=True)
+            raise
+
+    async def _complete(self, request: Request, batch: Batch, gate: asyncio.Semaphore) -> Completion:
+        from fastapi import HTTPException
+
+        async with gate:
+            began = time.perf_counter()
+            try:
+                async with asyncio.timeout(self.spec.request_deadline):
+                    out = await self._engine.async_generate(request.prompt, _sampling(request, batch))
+            except TimeoutError:
+                text = f"no completion after {self.spec.request_deadline:g} s (engine.request_deadline)"
+                raise self._request_failure(request, text) from None
+            except (HTTPException, ValueError, RuntimeError) as error:
+                raise self._request_failure(request, f"{type(error).__name__}: {error}") from error
+            return self._completion(request, out, time.perf_counter() - began)
+
+    def _completion(self, request: Request, out: Mapping[str, Any], seconds: float) -> Completion:
+        meta = out["meta_info"]
+        reason = meta["finish_reason"] or {"type": "abort", "message": "no finish reason"}
+        if reason["type"] == "abort":
+            raise self._request_failure(
+                request, f"aborted by SGLang: {reason.get('message', 'no reason given')}"
+            )
+        ids = out.get("output_ids")
+        speculative = self.spec.arguments.get("speculative_algorithm") is not None
+        return Completion(
+            request_id=request.id,
+            text=out["text"],
+            token_ids=None if ids is None else tuple(ids),
+            finish_reason=reason["type"],
+            prompt_tokens=meta["prompt_tokens"],
+            completion_tokens=meta["completion_tokens"],
+            # Left out when a completion ended with the prompt's own forward pass: then nothing was verified.
+            verify_steps=meta.get("spec_verify_ct", 0) if speculative else None,
+            cached_tokens=meta.get("cached_tokens"),
+            starts_with_bos=self._starts_with_bos,
+            seconds=meta.get("e2e_latency") or seconds,
+        )
+
+    def _request_failure(self, request: Request, text: str) -> RequestFailed:
+        return RequestFailed(f"{self.spec.label}: request {request.id}: {text}")
+
+    @functools.cached_property
+    def _starts_with_bos(self) -> bool | None:
+        """Whether SGLang's tokenizer puts BOS before a prompt; None for a tokenizer that has no BOS."""
+        tokenizer = self._engine.tokenizer_manager.tokenizer
+        bos = getattr(tokenizer, "bos_token_id", None)
+        return None if bos is None else tokenizer("Question:")["input_ids"][:1] == [bos]
+
+
+def _refuse(spec: EngineSpec, problems: list[tuple[str, str]]) -> None:
+    if problems:
+        listed = "; ".join(f"{name}: {text}" for name, text in problems)
+        raise EngineStartFailed(f"{spec.label}: these SGLang arguments cannot be used: {listed}", ())
+
+
+def _sampling(request: Request, batch: Batch) -> dict[str, Any]:
+    """SGLang's sampling parameters; above temperature 0 a request's seed does not depend on its place."""
+    parameters: dict[str, Any] = {
+        "temperature": batch.temperature,
+        "max_new_tokens": batch.max_tokens,
+        "stop": list(batch.stop),
+    }
+    if batch.temperature > 0:
+        parameters["sampling_seed"] = zlib.crc32(f"{batch.seed}:{request.id}".encode()) & 0x7FFFFFFF
+    return parameters
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """As JSON has it; what JSON does not have (a NumPy scalar, an enum) as its text."""
+    return json.loads(json.dumps(value, default=str))

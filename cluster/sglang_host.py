@@ -1,0 +1,191 @@
+"""What an SGLang engine takes from the process and the GPUs that host it, and how that is given back.
+
+SGLang sets environment variables while it resolves its arguments (deterministic mode switches NCCL's
+algorithm, for one) and starts worker processes that hold GPU memory. An engine that is to be followed by
+another variant in the same process must leave none of that behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import getpass
+import os
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+CACHES = {
+    "TRITON_CACHE_DIR": "triton",
+    "TORCHINDUCTOR_CACHE_DIR": "inductor",
+    "FLASHINFER_WORKSPACE_BASE": "flashinfer",
+    "TVM_FFI_CACHE_DIR": "tvm-ffi",
+    "SGLANG_CACHE_DIR": "sglang",
+    "SGLANG_DG_CACHE_DIR": "deep-gemm",
+    "CUDA_CACHE_PATH": "cuda",
+}
+"""The variables that say where each compiler keeps its kernels, and each one's place in the cache folder."""
+
+
+def cache_folder(environment: Mapping[str, str]) -> Path:
+    """Where a node's engines share compiled kernels: one folder per user."""
+    base = environment.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "accuracy-sweep" / "kernels"
+
+
+def engine_environment(own: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables to set for an engine: the shared caches that are not set already, then its `own`."""
+    folder = cache_folder(environment)
+    caches = {name: str(folder / place) for name, place in CACHES.items() if name not in environment}
+    return {**caches, **own}
+
+
+@contextlib.contextmanager
+def restored_environment(changes: Mapping[str, str]) -> Iterator[None]:
+    """Apply `changes` to os.environ; on leaving, put back everything, whoever changed it."""
+    before = dict(os.environ)
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
+
+
+def scratch_folder() -> Path:
+    """For this user's engine logs and lock files on this host."""
+    folder = Path(tempfile.gettempdir()) / f"accuracy-sweep-{getpass.getuser()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+class SharedGpuTurn:
+    """Engines that share a GPU start one after another, by a lock file per host and GPU.
+
+    SGLang takes the memory that is free when it starts as the whole, and what is gone after loading the
+    weights as its own: two that start at once each count the other's memory against themselves and fail.
+    """
+
+    def __init__(self, devices: str) -> None:
+        self._path = scratch_folder() / f"start-{devices.replace('/', '-')}.lock"
+        self._file: IO[bytes] | None = None
+
+    def wait(self, deadline: float, waiting: Callable[[], None]) -> bool:
+        """Take the turn, calling `waiting` meanwhile; False when `deadline` (time.monotonic) passes first."""
+        self._file = self._path.open("wb")
+        while True:
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    return False
+                waiting()
+                time.sleep(0.5)
+            else:
+                return True
+
+    def __enter__(self) -> SharedGpuTurn:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+def children() -> set[int]:
+    """Process ids of everything below this process."""
+    import psutil
+
+    return {child.pid for child in psutil.Process().children(recursive=True)}
+
+
+def kill_children(keep: set[int], deadline: float) -> list[int]:
+    """Kill everything below this process but `keep`; what is still there after `deadline` seconds."""
+    import psutil
+
+    doomed = [child for child in psutil.Process().children(recursive=True) if child.pid not in keep]
+    for child in doomed:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
+    _, alive = psutil.wait_procs(doomed, timeout=deadline)
+    return [child.pid for child in alive]
+
+
+def gpus() -> list[dict[str, Any]]:
+    """The GPUs visible to this process: name, uuid, total and free memory in MiB. Empty without NVML.
+
+    Asks the driver, not torch: torch would open a context here and hold GPU memory for the process's life.
+    """
+    try:
+        import pynvml
+    except ImportError:
+        return []
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return []
+    try:
+        return [_gpu(pynvml, handle) for handle in _visible(pynvml, os.environ.get("CUDA_VISIBLE_DEVICES"))]
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _visible(nvml: Any, visible: str | None) -> list[Any]:
+    if visible is None:
+        return [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
+    names = [name.strip() for name in visible.split(",") if name.strip()]
+    return [
+        nvml.nvmlDeviceGetHandleByIndex(int(name)) if name.isdigit() else nvml.nvmlDeviceGetHandleByUUID(name)
+        for name in names
+    ]
+
+
+def _gpu(nvml: Any, handle: Any) -> dict[str, Any]:
+    memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+    return {
+        "name": _text(nvml.nvmlDeviceGetName(handle)),
+        "uuid": _text(nvml.nvmlDeviceGetUUID(handle)),
+        "memory_mib": memory.total >> 20,
+        "free_mib": memory.free >> 20,
+    }
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def free_memory() -> dict[str, int]:
+    """Free MiB of each visible GPU, by uuid."""
+    return {gpu["uuid"]: gpu["free_mib"] for gpu in gpus()}
+
+
+def wait_for_memory(before: Mapping[str, int], slack_mib: int, deadline: float) -> dict[str, int]:
+    """Wait until each GPU has the memory back that was free `before`; what still misses, in MiB by uuid."""
+    end = time.monotonic() + deadline
+    while True:
+        now = free_memory()
+        missing = {uuid: free - now[uuid] for uuid, free in before.items() if uuid in now}
+        missing = {uuid: mib for uuid, mib in missing.items() if mib > slack_mib}
+        if not missing or time.monotonic() >= end:
+            return missing
+        time.sleep(0.2)
+
+
+def device_facts() -> dict[str, Any]:
+    """Host, GPUs and driver for the provenance."""
+    found = gpus()
+    facts: dict[str, Any] = {"host": socket.gethostname(), "gpus": found}
+    if found:
+        import pynvml
+
+        pynvml.nvmlInit()
+        facts["driver"] = _text(pynvml.nvmlSystemGetDriverVersion())
+        pynvml.nvmlShutdown()
+    return facts

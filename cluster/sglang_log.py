@@ -1,0 +1,135 @@
+"""The log of an SGLang engine that is starting: taken from its processes, kept as evidence, read for phases.
+
+SGLang's workers write to the stdout and stderr of the process that hosts them, and answer their own failure
+with SIGQUIT to it, which by default ends it without a word.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO
+
+from cluster.sglang_host import scratch_folder
+
+TAIL = 40
+"""Log lines that go into an error."""
+IMPORTED = "sweep: sglang is imported"
+ANSWERING = "sweep: asking for a first token"
+"""Marks that the engine's thread prints into the log."""
+
+
+class EngineLog:
+    """A file that takes stdout and stderr while an engine starts; its workers go on writing to it."""
+
+    def __init__(self, label: str) -> None:
+        stem = "".join(letter if letter.isalnum() or letter in "-." else "-" for letter in label)
+        handle, name = tempfile.mkstemp(prefix=f"{stem}-{os.getpid()}-", suffix=".log", dir=scratch_folder())
+        self.path = Path(name)
+        self._file: IO[bytes] = os.fdopen(handle, "ab", buffering=0)
+        self._saved: tuple[int, int] | None = None
+        self._offset = 0
+
+    def redirect(self) -> None:
+        """Send this process's stdout and stderr, and those of children started from now on, into the file."""
+        self._flush()
+        self._saved = (os.dup(1), os.dup(2))
+        for stream in (1, 2):
+            os.dup2(self._file.fileno(), stream)
+
+    def restore(self) -> None:
+        """Give this process its own stdout and stderr back. Children keep the file."""
+        if self._saved is None:
+            return
+        self._flush()
+        for stream, saved in zip((1, 2), self._saved, strict=True):
+            os.dup2(saved, stream)
+            os.close(saved)
+        self._saved = None
+
+    def survive_sigquit(self) -> None:
+        """SIGQUIT dumps every thread's stack into the file and the process lives on.
+
+        SGLang's workers send it when they fail; while starting, the failure is an error to report.
+        """
+        faulthandler.register(signal.SIGQUIT, file=self._file, all_threads=True, chain=False)
+
+    def die_by_sigquit(self) -> None:
+        """SIGQUIT dumps every thread's stack into the file and ends the process."""
+        self.ignore_sigquit()
+        faulthandler.register(signal.SIGQUIT, file=self._file, all_threads=True, chain=True)
+
+    @staticmethod
+    def ignore_sigquit() -> None:
+        """Leave SIGQUIT to whoever had it before."""
+        faulthandler.unregister(signal.SIGQUIT)
+
+    def fresh(self) -> list[str]:
+        """Complete lines written since the last call."""
+        with self.path.open("rb") as file:
+            file.seek(self._offset)
+            text = file.read()
+        whole = text[: text.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        return [line for line in whole.decode(errors="replace").splitlines() if line.strip()]
+
+    def tail(self, lines: int = TAIL) -> tuple[str, ...]:
+        """The last lines, oldest first."""
+        text = self.path.read_text(errors="replace")
+        return tuple([line for line in text.splitlines() if line.strip()][-lines:])
+
+    def close(self, *, keep: bool) -> None:
+        """Stop writing; the file stays where it is the evidence of a failure."""
+        self.restore()
+        self._file.close()
+        if not keep:
+            self.path.unlink(missing_ok=True)
+
+    @staticmethod
+    def _flush() -> None:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+
+
+class Progress:
+    """How far a start has come by its log, and the seconds that each phase took."""
+
+    MARKS = (
+        (IMPORTED, "launching workers"),
+        ("load weight begin", "loading weights"),
+        ("load weight end", "allocating memory"),
+        ("graph begin", "capturing graphs"),
+        ("graph end", "finishing"),
+        (ANSWERING, "first request"),
+    )
+    """What is in a log line, in lower case, and the phase that begins with it: our own marks and what SGLang
+    0.5.16 to 0.5.21 logs. Target and draft take turns, so a phase may come back; its seconds add up."""
+
+    def __init__(self) -> None:
+        self.phase = "importing"
+        self._since = time.monotonic()
+        self._spent: dict[str, float] = {}
+
+    def read(self, lines: Iterable[str]) -> None:
+        """Move on by what was logged."""
+        for line in lines:
+            begun = [phase for mark, phase in self.MARKS if mark in line.lower()]
+            if begun:
+                self.enter(begun[0])
+
+    def enter(self, phase: str) -> None:
+        """`phase` begins now."""
+        now = time.monotonic()
+        self._spent[self.phase] = self._spent.get(self.phase, 0.0) + now - self._since
+        self.phase, self._since = phase, now
+
+    def seconds(self) -> dict[str, float]:
+        """Each phase that is over to its seconds, and their total."""
+        return {**self._spent, "total": sum(self._spent.values())}
