@@ -1,0 +1,51 @@
+"""Small sweeps, data sets and in-process pools that the tests share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SWEEP = """\
+name: small
+engine:
+  backend: simulated
+  model: none
+  draft_model: none
+  engines: 2
+  expected: {start: 1, repetition: 1}
+variants:
+  baseline: {}
+  mtp: {draft: true}
+protocol:
+  dataset: {path: data.jsonl}
+  shots: 2
+  questions: 4
+  max_tokens: 64
+  concurrency: 4
+repetitions: 2
+tracking: {uri: null}
+"""
+
+
+@pytest.fixture
+def write_sweep(tmp_path: Path) -> Callable[[str], Path]:
+    """Writes a sweep file beside a data set of ten records; returns its path."""
+
+    def write(text: str = SWEEP) -> Path:
+        rows = [{"question": f"What is {n} + {n}?", "answer": f"{n}+{n}={2 * n}\n#### {2 * n}"} for n in range(10)]
+        write_jsonl(tmp_path / "data.jsonl", rows)
+        file = tmp_path / "sweep.yaml"
+        file.write_text(text)
+        return file
+
+    return write
+
+
+def write_jsonl(file: Path, rows: list[Any]) -> Path:
+    """A JSONL file of the rows."""
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file

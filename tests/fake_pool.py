@@ -1,0 +1,101 @@
+"""A pool in this process, without Ray: events come in a fixed order, and faults are scripted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from cluster.errors import EngineStartFailed, RequestFailed
+from cluster.events import Completed, Event, Failed, Loaded
+from cluster.spec import Batch, Completion, EngineFacts, EngineSpec, Request
+
+Fault = Callable[[str, str, int], str | None]
+"""(engine, variant or unit, how many times it was asked) to None, `error` or `death`."""
+
+
+def right(request: Request) -> Completion:
+    """The request's own reference as its completion."""
+    return Completion(
+        request_id=request.id,
+        text=request.reference,
+        token_ids=None,
+        finish_reason="stop",
+        prompt_tokens=10,
+        completion_tokens=8,
+        verify_steps=None,
+        cached_tokens=0,
+        starts_with_bos=True,
+        seconds=0.5,
+    )
+
+
+class FakePool:
+    """Answers each load and each batch at the next `wait`, oldest first, one event a call."""
+
+    def __init__(
+        self,
+        engines: Sequence[str] = ("engine-1", "engine-2"),
+        fault: Fault = lambda engine, what, times: None,
+        answer: Callable[[Request], Completion] = right,
+    ) -> None:
+        self.engines = tuple(engines)
+        self.loads: list[tuple[str, str]] = []
+        self.runs: list[tuple[str, str]] = []
+        self.closed = False
+        self._fault, self._answer = fault, answer
+        self._pending: list[Event] = []
+
+    def load(self, engine: str, spec: EngineSpec) -> None:
+        self.loads.append((engine, spec.label))
+        fault = self._fault(engine, spec.label, sum(label == spec.label for _, label in self.loads))
+        if fault:
+            error = EngineStartFailed(f"{engine} would not start {spec.label}", ("last line",))
+            self._pending.append(
+                Failed(engine=engine, work=None, error=error, log=("last line",), died=fault == "death")
+            )
+        else:
+            self._pending.append(Loaded(engine=engine, facts=facts(spec), seconds=1.0))
+
+    def run(self, engine: str, work: str, batch: Batch, deadline: float) -> None:
+        self.runs.append((engine, work))
+        fault = self._fault(engine, work, sum(name == work for _, name in self.runs))
+        if fault:
+            error = RequestFailed(f"{engine} lost {work}")
+            self._pending.append(Failed(engine=engine, work=work, error=error, log=(), died=fault == "death"))
+        else:
+            completions = [self._answer(request) for request in batch.requests]
+            self._pending.append(
+                Completed(engine=engine, work=work, completions=completions, seconds=2.0)
+            )
+
+    def wait(self, timeout: float) -> list[Event]:
+        return [self._pending.pop(0)] if self._pending else []
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def facts(spec: EngineSpec) -> EngineFacts:
+    """What a fake engine says of itself."""
+    return EngineFacts(
+        backend=spec.backend,
+        real_model=False,
+        versions={"fake": "1"},
+        device={"host": "here"},
+        fingerprint_of="text",
+        start_seconds={"load": 1.0},
+        arguments=dict(spec.arguments),
+    )
+
+
+class Notes:
+    """A view that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.shown = 0
+
+    def show(self, progress: object) -> None:
+        self.shown += 1
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)

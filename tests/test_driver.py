@@ -1,0 +1,155 @@
+"""The driver, on a pool in this process: tries again, gives up, resumes, and never scores a failure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cluster.errors import EngineStartFailed
+from sweep import dataset, store
+from sweep.driver import Driver, Outcome
+from sweep.plan import make_plan
+from sweep.protocol import Questionnaire
+from sweep.provenance import gather
+from sweep.stopping import StopWatch
+from sweep.store import Run
+from sweep.sweepfile import dump, load
+from tests.conftest import SWEEP
+from tests.fake_pool import FakePool, Notes, right
+
+Write = Callable[[str], Path]
+
+
+class Bench:
+    """A small sweep with its folder; `drive` launches it on a fake pool."""
+
+    def __init__(self, file: Path, *overrides: str) -> None:
+        self.plan = make_plan(load(file, overrides))
+        self.questionnaire: Questionnaire = dataset.load(self.plan.config.protocol)
+        self.run: Run = store.create_run(file.parent / "runs", self.plan, dump(self.plan.config))
+        self.run.write_json("provenance.json", gather(self.plan, self.questionnaire))
+        self.view = Notes()
+
+    def drive(self, pool: FakePool, stopped: Callable[[], bool] = lambda: False) -> Outcome:
+        watch = StopWatch(self.plan, len(self.questionnaire.questions))
+        self.driver = Driver(self.run, self.questionnaire, pool, self.view, watch)
+        return self.driver.drive(self.run.done()[0], stopped)
+
+
+@pytest.fixture
+def bench(write_sweep: Write) -> Bench:
+    return Bench(write_sweep(SWEEP))
+
+
+def test_every_unit_is_run_once_and_each_engine_keeps_its_variant(bench: Bench) -> None:
+    pool = FakePool()
+    outcome = bench.drive(pool)
+    assert sorted(work for _, work in pool.runs) == sorted(unit.id for unit in bench.plan.units)
+    assert sorted(label for _, label in pool.loads) == ["baseline", "mtp"]
+    assert not outcome.void
+    assert bench.driver.progress.scores == {"baseline": {1: 1.0, 2: 1.0}, "mtp": {1: 1.0, 2: 1.0}}
+
+
+def test_a_failed_unit_is_tried_again_on_another_engine_and_the_evidence_is_kept(bench: Bench) -> None:
+    pool = FakePool(fault=lambda engine, what, times: "error" if what == "mtp-r01" and times == 1 else None)
+    outcome = bench.drive(pool)
+    tried = [engine for engine, work in pool.runs if work == "mtp-r01"]
+    assert len(tried) == 2
+    assert tried[0] != tried[1]
+    assert not outcome.void
+    unit = bench.plan.units[2]
+    assert [f["error"] for f in bench.run.failures(unit)] == [f"{tried[0]} lost mtp-r01"]
+
+
+def test_a_unit_that_fails_three_times_is_void_and_never_scored(bench: Bench) -> None:
+    pool = FakePool(fault=lambda engine, what, times: "error" if what == "mtp-r02" else None)
+    outcome = bench.drive(pool)
+    assert sum(work == "mtp-r02" for _, work in pool.runs) == 3
+    assert [unit.id for unit in outcome.void] == ["mtp-r02"]
+    assert [unit.id for unit in bench.run.void()] == ["mtp-r02"]
+    assert bench.driver.progress.scores["mtp"] == {1: 1.0}
+    assert bench.run.variant_samples()["mtp"].repetitions == (1,)
+
+
+def test_a_void_unit_is_run_again_by_the_next_launch(bench: Bench) -> None:
+    bench.drive(FakePool(fault=lambda engine, what, times: "error" if what == "mtp-r02" else None))
+    pool = FakePool()
+    bench.drive(pool)
+    assert [work for _, work in pool.runs] == ["mtp-r02"]
+    assert bench.run.void() == ()
+
+
+def test_an_engine_that_dies_loads_its_variant_again(bench: Bench) -> None:
+    pool = FakePool(
+        engines=("engine-1",), fault=lambda engine, what, times: "death" if what == "baseline-r02" and times == 1 else None
+    )
+    outcome = bench.drive(pool)
+    assert [label for _, label in pool.loads].count("baseline") == 2
+    assert not outcome.void
+
+
+def test_engines_that_keep_dying_end_the_sweep_with_the_reason(bench: Bench) -> None:
+    with pytest.raises(EngineStartFailed, match="every engine died 3 times in a row") as caught:
+        bench.drive(FakePool(fault=lambda engine, what, times: "death"))
+    assert caught.value.exit_code == 4
+
+
+def test_a_variant_that_cannot_start_is_void_and_the_others_are_measured(bench: Bench) -> None:
+    outcome = bench.drive(FakePool(fault=lambda engine, what, times: "error" if what == "mtp" else None))
+    assert {unit.variant for unit in outcome.void} == {"mtp"}
+    assert bench.driver.progress.finished["baseline"] == 2
+    assert outcome.start_failure is not None
+    assert outcome.start_failure.log_tail == ("last line",)
+
+
+def test_an_interrupted_sweep_keeps_what_is_done_and_goes_on_from_there(bench: Bench) -> None:
+    first = FakePool()
+    outcome = bench.drive(first, stopped=lambda: len(bench.run.done()[0]) >= 2)
+    assert outcome.interrupted
+    kept = bench.run.done()[0]
+    assert len(kept) == 2
+    second = FakePool()
+    bench.drive(second)
+    assert {work for _, work in second.runs} == {unit.id for unit in bench.plan.units} - set(kept)
+
+
+def test_a_torn_parquet_file_is_run_again_and_said_so(bench: Bench) -> None:
+    bench.drive(FakePool())
+    torn = bench.run.unit_file(bench.plan.units[0])
+    torn.write_bytes(torn.read_bytes()[:100])
+    measured, notes = bench.run.done()
+    assert "baseline-r01" not in measured
+    assert "baseline-r01.parquet" in notes[0]
+    assert "the unit runs again" in notes[0]
+    pool = FakePool()
+    bench.drive(pool)
+    assert [work for _, work in pool.runs] == ["baseline-r01"]
+
+
+def test_a_unit_s_samples_read_back_as_they_were_written(bench: Bench) -> None:
+    unit = bench.plan.units[0]
+    completions = [right(request) for request in bench.questionnaire.batch(unit, 1).requests]
+    samples = bench.questionnaire.score(unit, "engine-1", completions)
+    bench.run.save(unit, samples)
+    assert bench.run.load(unit) == samples
+
+
+def test_shards_of_a_repetition_make_one_score(write_sweep: Write) -> None:
+    bench = Bench(write_sweep(SWEEP), "shards=2", "repetitions=1")
+    bench.drive(FakePool(engines=("engine-1",)))
+    tables = bench.run.variant_samples()
+    assert tables["mtp"].correct.shape == (1, 4)
+
+
+def test_a_deterministic_variant_stops_after_identical_repetitions_and_says_what_was_saved(
+    write_sweep: Write,
+) -> None:
+    bench = Bench(
+        write_sweep(SWEEP), "repetitions=9", "stop.identical=3", "variants.mtp.deterministic=true"
+    )
+    outcome = bench.drive(FakePool(engines=("engine-1",)))
+    assert outcome.saved == {"mtp": 6}
+    assert bench.driver.progress.finished == {"baseline": 9, "mtp": 3}
+    assert any("mtp: 3 repetitions" in note and "6 units saved" in note for note in bench.view.notes)
