@@ -1,0 +1,204 @@
+"""An engine without a model: a seeded generative model of difficulty, noise and latency.
+
+Question q comes out right in run r when
+
+    mu + question_spread z_q + common_cause u_r + noise e_qr > 0,    z, u, e standard normal,
+
+with mu chosen so that the mean over questions and runs is `accuracy`. z depends on the question alone and is
+shared by variants of one `seed`; u on variant and run; e on variant, question and run. A deterministic variant
+draws u and e once, whatever the run. The output is the request's reference, or it with its last number
+changed; its wording follows e as well, so that a noisy variant's outputs differ where its answers agree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import signal
+import time
+from collections.abc import Mapping
+from difflib import get_close_matches
+from statistics import NormalDist
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cluster.errors import EngineStartFailed, RequestFailed
+from cluster.spec import Batch, Completion, EngineFacts, EngineSpec, Report, Request
+
+VERSION = "1"
+NORMAL = NormalDist()
+LAST_NUMBER = re.compile(r"-?\d+\.?\d*(?!.*\d)", re.DOTALL)
+WORDINGS = ("", "So ", "Then ", "Thus ", "Well, ", "Now ", "First ", "Here ")
+
+
+class Arguments(BaseModel):
+    """What a sweep file may set."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    accuracy: float = Field(0.5, gt=0, lt=1)
+    """Probability that a random question is right in a random run."""
+    question_spread: float = Field(1.0, ge=0)
+    """Standard deviation of the questions' difficulty, on the latent scale."""
+    noise: float = Field(0.3, ge=0)
+    """Standard deviation of each question's own noise between runs."""
+    common_cause: float = Field(0.0, ge=0)
+    """Standard deviation of what a whole run has in common."""
+    deterministic: bool = False
+    """The same u and e in every run."""
+    accept_length: float = Field(3.0, ge=1)
+    """Mean tokens a verification accepts; only with a draft."""
+    tokens: int = Field(100, ge=1)
+    """Mean length of an output."""
+    seconds_per_token: float = Field(5e-6, ge=0)
+    """Real time that a batch takes, for each of its tokens."""
+    start_seconds: float = Field(0.2, ge=0)
+    """Real time that a start takes."""
+    seed: int = Field(0, ge=0)
+    """Of the questions' difficulties and of everything else."""
+    crash_rate: float = Field(0.0, ge=0, le=1)
+    """Probability that the host process is killed in the middle of a batch."""
+    error_rate: float = Field(0.0, ge=0, le=1)
+    """Probability that a batch fails with RequestFailed."""
+    start_failure_rate: float = Field(0.0, ge=0, le=1)
+    """Probability that a start fails."""
+
+
+def check_arguments(arguments: Mapping[str, Any], *, draft: bool) -> list[tuple[str, str]]:
+    """What is wrong with the arguments: (argument, what is wrong and what to do) each."""
+    del draft
+    try:
+        Arguments.model_validate(dict(arguments), strict=True)
+    except ValidationError as error:
+        return [_problem(str(fault["loc"][0]), fault["type"], fault["msg"]) for fault in error.errors()]
+    return []
+
+
+def _problem(key: str, kind: str, message: str) -> tuple[str, str]:
+    if kind != "extra_forbidden":
+        return key, message[0].lower() + message[1:]
+    near = get_close_matches(key, Arguments.model_fields, n=1)
+    return key, f"unknown argument; {f'did you mean {near[0]}?' if near else _known()}"
+
+
+def _known() -> str:
+    return f"known: {', '.join(Arguments.model_fields)}"
+
+
+class SimulatedEngine:
+    """See the module; implements `cluster.spec.Engine`."""
+
+    def __init__(self) -> None:
+        """Nothing is loaded."""
+        self._spec: EngineSpec | None = None
+        self._arguments = Arguments()
+
+    def start(self, spec: EngineSpec, report: Report) -> None:
+        """Wait as long as the arguments say."""
+        faults = check_arguments(spec.arguments, draft=spec.draft_model is not None)
+        if faults:
+            raise EngineStartFailed("; ".join(f"{key}: {problem}" for key, problem in faults), ())
+        self._arguments = Arguments.model_validate(dict(spec.arguments))
+        report("loading", (f"simulated {spec.label}",))
+        time.sleep(self._arguments.start_seconds)
+        if _uniform("start", spec.label, time.time_ns()) < self._arguments.start_failure_rate:
+            raise EngineStartFailed(f"{spec.label}: a simulated start failure", ("simulated failure",))
+        self._spec = spec
+        report("ready", ())
+
+    def generate(self, batch: Batch) -> list[Completion]:
+        """Draw every request's outcome. Raises RequestFailed, or kills this process, as the arguments say."""
+        spec, arguments = self._started()
+        place = (arguments.seed, spec.label, batch.seed, batch.attempt)
+        completions = [self._complete(spec, batch, request) for request in batch.requests]
+        time.sleep(arguments.seconds_per_token * sum(c.completion_tokens for c in completions))
+        if _uniform("crash", *place) < arguments.crash_rate:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if _uniform("error", *place) < arguments.error_rate:
+            raise RequestFailed(f"{spec.label}: a simulated failure of a request")
+        return completions
+
+    def flush(self) -> None:
+        """There is no cache."""
+
+    def describe(self) -> EngineFacts:
+        """Says that there is no model."""
+        spec, arguments = self._started()
+        return EngineFacts(
+            backend="simulated",
+            real_model=False,
+            versions={"simulated": VERSION},
+            device={"host": platform.node(), "gpus": []},
+            fingerprint_of="text",
+            start_seconds={"ready": arguments.start_seconds},
+            arguments={**arguments.model_dump(), "label": spec.label},
+        )
+
+    def stop(self) -> None:
+        """Forget the variant."""
+        self._spec = None
+
+    def _started(self) -> tuple[EngineSpec, Arguments]:
+        if self._spec is None:
+            raise EngineStartFailed("the simulated engine has no variant loaded; call start first", ())
+        return self._spec, self._arguments
+
+    def _complete(self, spec: EngineSpec, batch: Batch, request: Request) -> Completion:
+        arguments = self._arguments
+        run: tuple[object, ...] = () if arguments.deterministic else (batch.seed,)
+        place = (arguments.seed, spec.label, *run)
+        own = NORMAL.inv_cdf(_uniform("own", request.id, *place))
+        latent = (
+            mean_of(arguments)
+            + arguments.question_spread * NORMAL.inv_cdf(_uniform("question", arguments.seed, request.id))
+            + arguments.common_cause * NORMAL.inv_cdf(_uniform("run", *place))
+            + arguments.noise * own
+        )
+        noisy = arguments.noise > 0 or arguments.common_cause > 0
+        text = _wording(own if noisy else 0.0) + _answer(request, right=latent > 0)
+        for stop in batch.stop:
+            text = text.partition(stop)[0]
+        wanted = max(1, round(arguments.tokens * (0.5 + _uniform("length", request.id, text))))
+        tokens = min(wanted, batch.max_tokens)
+        cut = tokens < wanted
+        return Completion(
+            request_id=request.id,
+            text=text[: len(text) * tokens // wanted] if cut else text,
+            token_ids=None,
+            finish_reason="length" if cut else "stop",
+            prompt_tokens=len(request.prompt.split()),
+            completion_tokens=tokens,
+            verify_steps=None if spec.draft_model is None else max(1, round(tokens / arguments.accept_length)),
+            cached_tokens=0,
+            starts_with_bos=None,
+            seconds=tokens * 0.01,
+        )
+
+
+def mean_of(arguments: Arguments) -> float:
+    """mu: the latent mean at which the mean over questions and runs is `accuracy`."""
+    spread = (arguments.question_spread**2 + arguments.common_cause**2 + arguments.noise**2) ** 0.5
+    return NORMAL.inv_cdf(arguments.accuracy) * (spread or 1.0)
+
+
+def _answer(request: Request, right: bool) -> str:
+    """The reference, or it with its last number raised by 1 to 9."""
+    if right:
+        return request.reference
+    off = 1 + int(_uniform("wrong", request.id) * 9)
+    wrong, changed = LAST_NUMBER.subn(lambda m: str(int(float(m[0])) + off), request.reference)
+    return wrong if changed else request.reference + " no answer"
+
+
+def _wording(own: float) -> str:
+    """How the output begins: what a question's own noise shows of itself when the answer does not change."""
+    return WORDINGS[int(NORMAL.cdf(own) * len(WORDINGS)) % len(WORDINGS)] if abs(own) > 1 else ""
+
+
+def _uniform(*key: object) -> float:
+    """A number in (0, 1) that follows from the key alone, on every platform."""
+    digest = hashlib.sha256(repr(key).encode()).digest()
+    return (int.from_bytes(digest[:8], "big") + 0.5) / 2**64
