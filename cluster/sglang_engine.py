@@ -141,13 +141,12 @@ class _Running:
         """See `SGLangEngine.describe`."""
         info = self._thread.submit(self._engine.get_server_info).result()
         fields = set(field_names(type(self._engine.server_args))) - SECRETS
-        device = host.device_facts()
         memory = _plain((info.get("internal_states") or [{}])[0].get("memory_usage"))
         return EngineFacts(
             backend="sglang",
             real_model=True,
             versions=_versions(),
-            device={**device, "memory_usage_gb": memory} if memory else device,
+            device={**host.device_facts(), "log": str(self._log.path), "memory_usage_gb": memory},
             fingerprint_of="token_ids" if "output_ids" in self._first else "text",
             start_seconds=self._progress.seconds(),
             arguments={key: _plain(value) for key, value in info.items() if key in fields},
@@ -219,7 +218,9 @@ class _Running:
         if isinstance(error, EngineStartFailed):
             raise error
         if error is not None:
-            raise self._failure(f"{self._progress.phase}: {type(error).__name__}: {error}") from error
+            # A worker's own error is in its log; what reaches us then is only that it died.
+            text = self._log.last_error() or f"{type(error).__name__}: {error}"
+            raise self._failure(f"failed while {self._progress.phase}: {text}") from error
         self._progress.enter("ready")
 
     def _failure(self, text: str) -> EngineStartFailed:
@@ -247,7 +248,7 @@ class _Running:
         tasks = [asyncio.ensure_future(self._complete(request, batch, gate)) for request in batch.requests]
         try:
             return await asyncio.gather(*tasks)
-        except RequestFailed:
+        except BaseException:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

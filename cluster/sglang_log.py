@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import re
+import resource
 import signal
 import sys
 import tempfile
@@ -25,6 +27,9 @@ ANSWERING = "sweep: asking for a first token"
 """Marks that the engine's thread prints into the log."""
 
 
+_ERROR = re.compile(r"^(\w+\.)*\w*(Error|Exception|OutOfMemory)\w*(: .*)?$")
+
+
 class EngineLog:
     """A file that takes stdout and stderr while an engine starts; its workers go on writing to it."""
 
@@ -33,6 +38,7 @@ class EngineLog:
         handle, name = tempfile.mkstemp(prefix=f"{stem}-{os.getpid()}-", suffix=".log", dir=scratch_folder())
         self.path = Path(name)
         self._file: IO[bytes] = os.fdopen(handle, "ab", buffering=0)
+        self._nowhere = open(os.devnull, "wb")  # noqa: SIM115  # for as long as the handler is set
         self._saved: tuple[int, int] | None = None
         self._offset = 0
 
@@ -54,15 +60,17 @@ class EngineLog:
         self._saved = None
 
     def survive_sigquit(self) -> None:
-        """SIGQUIT dumps every thread's stack into the file and the process lives on.
+        """SIGQUIT leaves the process alive: while starting, a worker's failure is an error to report.
 
-        SGLang's workers send it when they fail; while starting, the failure is an error to report.
+        Python's own handlers can be set from the main thread only, which this may not be.
         """
-        faulthandler.register(signal.SIGQUIT, file=self._file, all_threads=True, chain=False)
+        faulthandler.register(signal.SIGQUIT, file=self._nowhere, all_threads=False, chain=False)
 
     def die_by_sigquit(self) -> None:
         """SIGQUIT dumps every thread's stack into the file and ends the process."""
         self.ignore_sigquit()
+        # A core of a process with a GPU mapped takes gigabytes and says less than the stacks.
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
         faulthandler.register(signal.SIGQUIT, file=self._file, all_threads=True, chain=True)
 
     @staticmethod
@@ -84,10 +92,16 @@ class EngineLog:
         text = self.path.read_text(errors="replace")
         return tuple([line for line in text.splitlines() if line.strip()][-lines:])
 
+    def last_error(self) -> str | None:
+        """The last line that ends a Python traceback, if there is one."""
+        errors = [line for line in self.tail(1000) if _ERROR.match(line)]
+        return errors[-1] if errors else None
+
     def close(self, *, keep: bool) -> None:
         """Stop writing; the file stays where it is the evidence of a failure."""
         self.restore()
         self._file.close()
+        self._nowhere.close()
         if not keep:
             self.path.unlink(missing_ok=True)
 
