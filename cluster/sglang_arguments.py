@@ -7,6 +7,7 @@ SGLang in a process of its own: importing it takes seconds and changes the event
 from __future__ import annotations
 
 import difflib
+import functools
 import json
 import os
 import shlex
@@ -16,6 +17,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
+from cluster.errors import EngineStartFailed
 from cluster.spec import EngineSpec
 
 Problem = tuple[str, str]
@@ -83,19 +85,24 @@ def command_line(spec: EngineSpec) -> str:
 
 
 def check_spec(spec: EngineSpec) -> list[Problem]:
-    """What cannot be meant, whatever SGLang accepts: combinations that it ignores, rewrites or dies of."""
-    arguments = spec.arguments
-    owned = [(name, why) for name, why in _OWNED.items() if arguments.get(name)]
-    return owned + _draft_problems(arguments, draft=spec.draft_model is not None) + _gpu_problems(spec)
+    """What cannot be meant, whatever SGLang accepts: combinations that it ignores, rewrites or dies of. Pure."""
+    return _meaning_problems(spec.arguments, draft=spec.draft_model is not None) + _gpu_problems(spec)
+
+
+def check_arguments(arguments: Mapping[str, Any], *, draft: bool) -> list[Problem]:
+    """A variant's problems that need no engine spec: its meaning, and names that the installed SGLang lacks.
+
+    The first call asks SGLang, where it is installed, which takes seconds; later ones know.
+    """
+    names = installed_names()
+    unknown = [] if names is None else unknown_names(arguments, names)
+    return _meaning_problems(arguments, draft=draft) + unknown
 
 
 def unknown_names(arguments: Iterable[str], known: Collection[str]) -> list[Problem]:
-    """The arguments that SGLang does not have, each with the nearest name that it has."""
-    return [
-        (name, f"SGLang has no such argument; {_nearest(name, known)}")
-        for name in arguments
-        if name not in known
-    ]
+    """The arguments that SGLang does not have, each with the nearest name that it has. Pure."""
+    unknown = [name for name in arguments if name not in known]
+    return [(name, f"SGLang has no such argument; {_nearest(name, known)}") for name in unknown]
 
 
 def check_specs(specs: Sequence[EngineSpec]) -> list[list[Problem]]:
@@ -106,10 +113,22 @@ def check_specs(specs: Sequence[EngineSpec]) -> list[list[Problem]]:
     found = [check_spec(spec) for spec in specs]
     if find_spec("sglang") is None:
         return found
-    asked = [{"arguments": engine_arguments(spec), "argv": to_argv(spec)[3:]} for spec in specs]
+    names, verdicts = _ask([{"arguments": engine_arguments(s), "argv": to_argv(s)[3:]} for s in specs])
+    judged = zip(specs, found, verdicts, strict=True)
+    return [_merged(spec, own + unknown_names(spec.arguments, names), says) for spec, own, says in judged]
+
+
+@functools.cache
+def installed_names() -> frozenset[str] | None:
+    """Every argument that the installed SGLang has; None where it is not installed."""
+    return None if find_spec("sglang") is None else _ask([])[0]
+
+
+def _ask(entries: list[dict[str, Any]]) -> tuple[frozenset[str], list[str | None]]:
+    """The installed SGLang's names, and its verdict on each entry. Raises EngineStartFailed if it cannot say."""
     process = subprocess.run(
         [sys.executable, "-m", "cluster.sglang_validation"],
-        input=json.dumps(asked),
+        input=json.dumps(entries),
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         capture_output=True,
         text=True,
@@ -117,13 +136,11 @@ def check_specs(specs: Sequence[EngineSpec]) -> list[list[Problem]]:
         check=False,
     )
     if process.returncode != 0:
-        last = (process.stderr.strip().splitlines() or ["no message"])[-1]
-        text = f"the installed SGLang could not be asked: {last}; see that `python -c 'import sglang'` works"
-        return [[*mine, ("sglang", text)] for mine in found]
+        log = tuple(process.stderr.strip().splitlines()[-10:])
+        text = f"the installed SGLang cannot be imported: {log[-1] if log else 'it gave no reason'}"
+        raise EngineStartFailed(f"{text}; repair it, or check with {sys.executable} -c 'import sglang'", log)
     answer = json.loads(process.stdout.splitlines()[-1])
-    names = frozenset(answer["names"])
-    judged = zip(specs, found, answer["problems"], strict=True)
-    return [_merged(spec, own + unknown_names(spec.arguments, names), says) for spec, own, says in judged]
+    return frozenset(answer["names"]), answer["problems"]
 
 
 def _merged(spec: EngineSpec, ours: list[Problem], theirs: str | None) -> list[Problem]:
@@ -150,6 +167,11 @@ def _flag(name: str, value: Any) -> list[str]:
     if isinstance(value, Mapping):
         return [flag, json.dumps(value)]
     return [flag, str(value)]
+
+
+def _meaning_problems(arguments: Mapping[str, Any], *, draft: bool) -> list[Problem]:
+    owned = [(name, why) for name, why in _OWNED.items() if arguments.get(name)]
+    return owned + _draft_problems(arguments, draft=draft)
 
 
 def _draft_problems(arguments: Mapping[str, Any], *, draft: bool) -> list[Problem]:
