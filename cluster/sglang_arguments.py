@@ -85,7 +85,7 @@ def command_line(spec: EngineSpec) -> str:
 
 
 def check_spec(spec: EngineSpec) -> list[Problem]:
-    """What cannot be meant, whatever SGLang accepts: combinations that it ignores, rewrites or dies of. Pure."""
+    """What cannot be meant, whatever SGLang accepts: what it ignores, rewrites or dies of. Pure."""
     return _meaning_problems(spec.arguments, draft=spec.draft_model is not None) + _gpu_problems(spec)
 
 
@@ -125,7 +125,7 @@ def installed_names() -> frozenset[str] | None:
 
 
 def _ask(entries: list[dict[str, Any]]) -> tuple[frozenset[str], list[str | None]]:
-    """The installed SGLang's names, and its verdict on each entry. Raises EngineStartFailed if it cannot say."""
+    """The installed SGLang's names, and its verdict on each entry. Raises EngineStartFailed without one."""
     process = subprocess.run(
         [sys.executable, "-m", "cluster.sglang_validation"],
         input=json.dumps(entries),
