@@ -15,10 +15,9 @@ Post = Callable[[str, str, tuple[str, ...]], None]
 class EngineActor:
     """One engine with one variant loaded at a time."""
 
-    def __init__(self, name: str, post: Post) -> None:
+    def __init__(self, name: str) -> None:
         """`name` is what the driver calls this engine."""
         self._name = name
-        self._post = post
         self._engine: Engine | None = None
         self._doing = "idle"
 
@@ -30,13 +29,13 @@ class EngineActor:
         """Answers once the process is up and has its GPUs."""
         return self._name
 
-    def load(self, spec: EngineSpec) -> EngineFacts:
+    def load(self, spec: EngineSpec, post: Post) -> EngineFacts:
         """Stop the variant that is loaded and start another. Raises EngineStartFailed."""
         self.stop()
         self._doing = f"loading {spec.label}"
         engine = make_engine(spec.backend)
         try:
-            engine.start(spec, lambda phase, log: self._post(self._name, phase, log))
+            engine.start(spec, lambda phase, log: post(self._name, phase, log))
         except BaseException:
             engine.stop()
             raise

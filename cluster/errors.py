@@ -20,6 +20,10 @@ class SweepError(Exception):
         """The whole text for the user."""
         return str(self.args[0]) if self.args else type(self).__name__
 
+    def __str__(self) -> str:
+        """The message alone."""
+        return self.message
+
 
 class ClusterUnavailable(SweepError):
     """No Ray cluster, or none with what the engines ask for, within the deadline."""

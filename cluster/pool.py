@@ -16,8 +16,6 @@ from cluster.spec import Batch, EngineSpec
 
 STOP_SECONDS = 30.0
 """How long an engine may take to stop before its process is killed."""
-LOCAL_GRACE = 15.0
-"""Seconds that a local cluster's actors may take to come up; it will not grow any further."""
 CPUS_PER_ENGINE = 2
 """What `engines: auto` reckons an engine without a GPU to use."""
 
@@ -51,7 +49,7 @@ class _Task:
 
 
 class RayPool:
-    """Engines on a Ray cluster, each an actor that Ray restarts when it dies."""
+    """Engines on a Ray cluster, an actor each; one that dies is replaced."""
 
     def __init__(self, spec: PoolSpec, tell: Callable[[str], None]) -> None:
         """Connect and bring up the actors; `tell` is given what is being waited for.
@@ -67,13 +65,12 @@ class RayPool:
         try:
             self._board = _board()
             count = spec.engines or _room(spec)
-            make = ray.remote(EngineActor)
+            if self.local:
+                _refuse_if_too_few(spec, count)
+            self._gpus = spec.gpus
             for number in range(1, count + 1):
-                name = f"engine-{number}"
-                self._actors[name] = make.options(
-                    num_cpus=0, num_gpus=spec.gpus, max_restarts=-1, max_task_retries=0
-                ).remote(name, _Poster(self._board))
-            _await(self._actors, spec, self.local, tell)
+                self._actors[f"engine-{number}"] = self._actor(f"engine-{number}")
+            _await(self._actors, spec, tell)
         except BaseException:
             self.close()
             raise
@@ -86,7 +83,7 @@ class RayPool:
     def load(self, engine: str, spec: EngineSpec) -> None:
         """See `cluster.events.Pool`."""
         call = self._actors[engine].load.options(name=f"{engine} [loading {spec.label}]")
-        self._begin(call.remote(spec), engine, None, spec.start_deadline)
+        self._begin(call.remote(spec, _Poster(self._board)), engine, None, spec.start_deadline)
 
     def run(self, engine: str, work: str, batch: Batch, deadline: float) -> None:
         """See `cluster.events.Pool`."""
@@ -119,6 +116,19 @@ class RayPool:
         self._tasks.clear()
         ray.shutdown()
 
+    def _actor(self, name: str) -> Any:
+        """A new process for an engine. Not restarted by Ray: what was loaded is lost, and the driver must know."""
+        import ray
+
+        return ray.remote(EngineActor).options(num_cpus=0, num_gpus=self._gpus).remote(name)
+
+    def _replace(self, engine: str) -> None:
+        """Give a dead engine a new process; a call to it waits until it is up."""
+        import ray
+
+        ray.kill(self._actors[engine])
+        self._actors[engine] = self._actor(engine)
+
     def _begin(self, ref: Any, engine: str, work: str | None, deadline: float) -> None:
         self._tasks[ref] = _Task(engine=engine, work=work, begun=time.monotonic(), deadline=deadline)
 
@@ -129,6 +139,7 @@ class RayPool:
         try:
             result = ray.get(ref)
         except RayActorError as error:
+            self._replace(task.engine)
             return _failed(task, _death(task, str(error)), died=True)
         except RayTaskError as error:
             return _failed(task, _cause(task, error), died=False)
@@ -138,10 +149,8 @@ class RayPool:
         return Completed(engine=task.engine, work=task.work, completions=result, seconds=seconds)
 
     def _overrun(self, task: _Task) -> Failed:
-        """Kill an engine that is past its deadline; Ray starts its process again."""
-        import ray
-
-        ray.kill(self._actors[task.engine], no_restart=False)
+        """Replace an engine that is past its deadline."""
+        self._replace(task.engine)
         if task.work is None:
             text = f"{task.engine} was not ready after {task.deadline:g} s (engine.start_deadline)"
             return _failed(task, EngineStartFailed(text, task.log), died=True)
@@ -166,7 +175,7 @@ class RayPool:
 
 
 class _Board:
-    """Where engines leave word while they start. It outlives them, so that a dead one's last lines are kept."""
+    """Where engines leave word while they start; it outlives them, and so do a dead one's last lines."""
 
     def __init__(self) -> None:
         self._posts: list[tuple[str, str, tuple[str, ...]]] = []
@@ -201,7 +210,8 @@ def _connect(spec: PoolSpec, local: bool) -> str | None:
 
     import cluster
 
-    common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    # Ray's own notes on dead workers would run across the live view; the driver tells of them itself.
+    common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     try:
         if local:
             pretend = None if spec.needs_real_gpus else (spec.engines or 1) * spec.gpus
@@ -249,25 +259,35 @@ def _inventory() -> str:
     return f"the cluster has {' and '.join(parts)} on {nodes} node{'s' if nodes != 1 else ''}"
 
 
-def _await(actors: dict[str, Any], spec: PoolSpec, local: bool, tell: Callable[[str], None]) -> None:
+def _refuse_if_too_few(spec: PoolSpec, count: int) -> None:
+    """A local cluster will not grow: raises ClusterUnavailable when its GPUs do not suffice."""
+    import ray
+
+    if count * spec.gpus > ray.cluster_resources().get("GPU", 0):
+        raise ClusterUnavailable(
+            f"{count} engines of {spec.gpus:g} GPUs each need {count * spec.gpus:g} GPUs; {_inventory()}. "
+            "Lower engine.engines or engine.gpus, or name a larger cluster with --address"
+        )
+
+
+def _await(actors: dict[str, Any], spec: PoolSpec, tell: Callable[[str], None]) -> None:
     """Wait until every actor is up, saying what is waited for. Raises ClusterUnavailable at the deadline."""
     import ray
 
     names = {actor.ready.remote(): name for name, actor in actors.items()}
     begun = time.monotonic()
-    limit = min(spec.deadline, LOCAL_GRACE) if local else spec.deadline
     waiting = list(names)
-    while waiting:
-        _, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=min(5.0, limit))
+    while True:
+        left = spec.deadline - (time.monotonic() - begun)
+        _, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=max(0.0, min(10.0, left)))
         if not waiting:
             return
         missing = ", ".join(names[ref] for ref in waiting)
-        wants = (
-            f"{missing} wait{'s' if len(waiting) == 1 else ''} for {spec.gpus:g} GPUs each; {_inventory()}"
-        )
-        if time.monotonic() - begun >= limit:
+        wants = f"{missing} wait{'s' if len(waiting) == 1 else ''} for {spec.gpus:g} GPUs each; {_inventory()}"
+        if left <= 0:
             raise ClusterUnavailable(
-                f"after {limit:g} s {wants}. Lower engine.engines or engine.gpus, or name a cluster with --address"
+                f"after {spec.deadline:g} s {wants}. Lower engine.engines or engine.gpus, "
+                "or name another cluster with --address"
             )
         tell(wants)
 

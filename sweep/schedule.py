@@ -28,8 +28,8 @@ def next_unit(
 ) -> Unit | None:
     """The unit that `engine` should run now, or None when it is better left idle.
 
-    An engine keeps its variant while that has units. Else it takes the variant with the most work left for
-    each engine on it, if its help saves more than a start costs; a variant that no engine has is always taken.
+    An engine keeps its variant while that has units. Else it takes the variant that its help brings forward
+    most, its start included; none if there is no such. A variant that no engine has is always taken.
     `loaded` is every engine's variant (None before its first), `waiting` the units not yet running, `avoid`
     the engines a unit has failed on: it goes to another one while there is one.
     """
@@ -47,8 +47,11 @@ def next_unit(
 
 
 def _gain(work: float, crew: int, start: float) -> float:
-    """Seconds saved by joining a crew of engines on `work` seconds of units, after paying the start."""
-    return work if crew == 0 else work / crew - (work / (crew + 1) + start)
+    """Seconds by which `work` ends sooner when one more engine joins the crew after its start.
+
+    The crew alone needs work / crew; with a helper that comes in after `start`, (work + start) / (crew + 1).
+    """
+    return work / crew - (work + start) / (crew + 1) if crew else work
 
 
 def _shunned(

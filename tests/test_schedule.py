@@ -34,10 +34,10 @@ def test_a_free_engine_takes_the_variant_with_most_work_that_nobody_has() -> Non
     assert chosen.variant == "b"
 
 
-def test_helping_that_saves_less_than_a_start_is_declined() -> None:
-    # 4 units of 10 s left on one engine: a second saves 20 s and costs a start of 100 s.
+def test_help_that_would_come_too_late_is_declined() -> None:
+    # 4 units of 10 s are done in 40 s, before a second engine has started.
     assert next_unit("e2", {"e1": "a", "e2": "b"}, units("a", 4), costs(), FREE) is None
-    # 40 units: it saves 200 s.
+    # 40 units take 400 s alone, and (400 + 100) / 2 = 250 s with a helper that comes in after 100 s.
     assert next_unit("e2", {"e1": "a", "e2": "b"}, units("a", 40), costs(), FREE) is not None
 
 

@@ -1,0 +1,212 @@
+"""A real model on a CPU with transformers: batched greedy decoding, and MTP through assisted generation."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cluster.errors import EngineStartFailed
+from cluster.models import resolve
+from cluster.spec import Batch, Completion, EngineFacts, EngineSpec, Report, Request
+
+
+class Arguments(BaseModel):
+    """What a sweep file may set."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    batch_size: int = Field(32, ge=1)
+    """Most prompts in a batch; the protocol's concurrency bounds it too. A draft decodes one by one."""
+    num_assistant_tokens: int = Field(5, ge=1)
+    """Draft tokens a verification looks at; only with a draft."""
+    threads: int = Field(1, ge=1)
+    """torch's threads."""
+
+
+def check_arguments(arguments: Mapping[str, Any], *, draft: bool) -> list[tuple[str, str]]:
+    """What is wrong with the arguments: (argument, what is wrong and what to do) each."""
+    faults = []
+    try:
+        Arguments.model_validate(dict(arguments), strict=True)
+    except ValidationError as error:
+        faults = [_problem(str(fault["loc"][0]), fault["type"], fault["msg"]) for fault in error.errors()]
+    if not draft and "num_assistant_tokens" in arguments:
+        faults.append(("num_assistant_tokens", "only a draft reads it; say draft: true, or drop it"))
+    return faults
+
+
+def _problem(key: str, kind: str, message: str) -> tuple[str, str]:
+    if kind != "extra_forbidden":
+        return key, message[0].lower() + message[1:]
+    near = get_close_matches(key, Arguments.model_fields, n=1)
+    known = f"known: {', '.join(Arguments.model_fields)}"
+    return key, f"unknown argument; {f'did you mean {near[0]}?' if near else known}"
+
+
+class TransformersEngine:
+    """See the module; implements `cluster.spec.Engine`."""
+
+    def __init__(self) -> None:
+        """Nothing is loaded."""
+        self._spec: EngineSpec | None = None
+        self._arguments = Arguments()
+        self._model: Any = None
+        self._draft: Any = None
+        self._tokenizer: Any = None
+        self._phases: dict[str, float] = {}
+
+    def start(self, spec: EngineSpec, report: Report) -> None:
+        """Load model, tokenizer and draft. Raises EngineStartFailed."""
+        faults = check_arguments(spec.arguments, draft=spec.draft_model is not None)
+        if faults:
+            raise EngineStartFailed("; ".join(f"{key}: {problem}" for key, problem in faults), ())
+        os.environ.update(spec.environment)
+        begun = time.monotonic()
+        report("importing", ())
+        import torch
+        import transformers
+
+        transformers.utils.logging.set_verbosity_error()
+        transformers.utils.logging.disable_progress_bar()
+        self._arguments = Arguments.model_validate(dict(spec.arguments))
+        torch.set_num_threads(self._arguments.threads)
+        self._phases = {"import": time.monotonic() - begun}
+        report("loading weights", (spec.model,))
+        try:
+            self._load(spec)
+        except (OSError, ValueError) as error:
+            raise EngineStartFailed(f"{spec.label}: {str(error).splitlines()[0]}", (spec.model,)) from None
+        self._phases["load"] = time.monotonic() - begun - self._phases["import"]
+        self._spec = spec
+        report("ready", ())
+
+    def _load(self, spec: EngineSpec) -> None:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        folder = resolve(spec.model)
+        self._tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+        self._model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+        if spec.draft_model is None:
+            return
+        self._draft = AutoModelForCausalLM.from_pretrained(resolve(spec.draft_model), dtype=torch.float32).eval()
+        settings = self._draft.generation_config
+        settings.num_assistant_tokens = self._arguments.num_assistant_tokens
+        settings.num_assistant_tokens_schedule = "constant"
+        settings.assistant_confidence_threshold = 0.0
+
+    def generate(self, batch: Batch) -> list[Completion]:
+        """Complete every request, in the batch's order."""
+        self._started()
+        size = 1 if self._draft is not None else min(batch.concurrency, self._arguments.batch_size)
+        done: list[Completion] = []
+        for begin in range(0, len(batch.requests), size):
+            done += self._run(batch, batch.requests[begin : begin + size])
+        return done
+
+    def _run(self, batch: Batch, requests: tuple[Request, ...]) -> list[Completion]:
+        import torch
+
+        begun = time.monotonic()
+        encoded = self._tokenizer([request.prompt for request in requests], return_tensors="pt", padding=True)
+        width = encoded["input_ids"].shape[1]
+        counter = _Passes(self._model, width)
+        settings: dict[str, Any] = {"max_new_tokens": batch.max_tokens, "do_sample": batch.temperature > 0}
+        if batch.temperature > 0:
+            # Seeded by the requests, so that a batch's place in the repetition changes nothing.
+            torch.manual_seed(hash((batch.seed, *(r.id for r in requests))) % 2**63)
+            settings["temperature"] = batch.temperature
+        if batch.stop:
+            settings |= {"stop_strings": list(batch.stop), "tokenizer": self._tokenizer}
+        if self._draft is not None:
+            settings["assistant_model"] = self._draft
+        with counter, torch.inference_mode():
+            output = self._model.generate(**encoded, **settings)
+        seconds = time.monotonic() - begun
+        steps = counter.verifications if self._draft is not None else None
+        prompts = encoded["attention_mask"].sum(dim=1).tolist()
+        first = [row[width - length] for row, length in zip(encoded["input_ids"].tolist(), prompts, strict=True)]
+        return [
+            self._completion(batch, request, row[width:], (length, bos == self._tokenizer.bos_token_id), steps, seconds)
+            for request, row, length, bos in zip(requests, output.tolist(), prompts, first, strict=True)
+        ]
+
+    def _completion(
+        self,
+        batch: Batch,
+        request: Request,
+        ids: list[int],
+        prompt: tuple[int, bool],
+        steps: int | None,
+        seconds: float,
+    ) -> Completion:
+        """`ids` are the generated ones, padded after their end; `prompt` is its length and whether BOS leads."""
+        pad, end = self._tokenizer.pad_token_id, self._tokenizer.eos_token_id
+        ids = ids[: ids.index(pad)] if pad in ids else ids
+        text = self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        cuts = [text.index(stop) for stop in batch.stop if stop in text]
+        return Completion(
+            request_id=request.id,
+            text=text[: min(cuts)] if cuts else text,
+            token_ids=tuple(ids),
+            finish_reason="stop" if cuts or end in ids else "length",
+            prompt_tokens=prompt[0],
+            completion_tokens=len(ids),
+            verify_steps=steps,
+            cached_tokens=0,
+            starts_with_bos=prompt[1],
+            seconds=seconds,
+        )
+
+    def flush(self) -> None:
+        """Nothing is cached between batches."""
+
+    def describe(self) -> EngineFacts:
+        """The model and the packages that run it."""
+        import torch
+        import transformers
+
+        spec = self._started()
+        return EngineFacts(
+            backend="transformers",
+            real_model=True,
+            versions={"torch": torch.__version__, "transformers": transformers.__version__},
+            device={"host": platform.node(), "gpus": [], "cpu": platform.processor() or platform.machine()},
+            fingerprint_of="token_ids",
+            start_seconds=dict(self._phases),
+            arguments={**self._arguments.model_dump(), "model": spec.model, "draft_model": spec.draft_model},
+        )
+
+    def stop(self) -> None:
+        """Drop the weights."""
+        self._spec = self._model = self._draft = self._tokenizer = None
+
+    def _started(self) -> EngineSpec:
+        if self._spec is None:
+            raise EngineStartFailed("the transformers engine has no variant loaded; call start first", ())
+        return self._spec
+
+
+class _Passes:
+    """Counts the target's forward passes that verify drafts: all but the one over the prompt alone."""
+
+    def __init__(self, model: Any, prompt: int) -> None:
+        self._model, self._prompt = model, prompt
+        self.verifications = 0
+
+    def __enter__(self) -> None:
+        self._hook = self._model.register_forward_pre_hook(self._count, with_kwargs=True)
+
+    def __exit__(self, *error: object) -> None:
+        self._hook.remove()
+
+    def _count(self, module: Any, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
+        ids = named.get("input_ids", positional[0] if positional else None)
+        if ids is None or ids.shape[1] != self._prompt:
+            self.verifications += 1
