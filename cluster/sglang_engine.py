@@ -203,14 +203,15 @@ class _Running:
 
     def _watch(self, booting: Future[None], deadline: float, report: Report) -> None:
         """Follow the log until the engine is ready. Raises EngineStartFailed when it will not be."""
-        reported, told = "", 0.0
+        report(self._progress.phase, ())
+        told = time.monotonic()
         while not booting.done():
             wait([booting], timeout=POLL_SECONDS)
-            self._progress.read(self._log.fresh())
+            begun = self._progress.read(self._log.fresh())
             now = time.monotonic()
-            if self._progress.phase != reported or now - told >= REPORT_SECONDS:
-                reported, told = self._progress.phase, now
-                report(reported, self._log.tail())
+            for phase in begun or ([self._progress.phase] if now - told >= REPORT_SECONDS else []):
+                told = now
+                report(phase, self._log.tail())
             if now >= deadline and not booting.done():
                 text = f"not ready after {self.spec.start_deadline:g} s, while {self._progress.phase}"
                 raise self._failure(f"{text}; raise engine.start_deadline if that is too short")

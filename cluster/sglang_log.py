@@ -131,12 +131,12 @@ class Progress:
         self._since = time.monotonic()
         self._spent: dict[str, float] = {}
 
-    def read(self, lines: Iterable[str]) -> None:
-        """Move on by what was logged."""
-        for line in lines:
-            begun = [phase for mark, phase in self.MARKS if mark in line.lower()]
-            if begun:
-                self.enter(begun[0])
+    def read(self, lines: Iterable[str]) -> list[str]:
+        """Move on by what was logged; the phases that began."""
+        begun = [phase for line in lines for mark, phase in self.MARKS if mark in line.lower()]
+        for phase in begun:
+            self.enter(phase)
+        return begun
 
     def enter(self, phase: str) -> None:
         """`phase` begins now."""

@@ -1,9 +1,9 @@
-"""Lets the stock SGLang 0.5.21 serve on a machine without a GPU: what it lacks there, put in as modules load.
+"""Lets the stock SGLang 0.5.21 serve on a machine without a GPU: what it lacks there, put in on import.
 
-For tests only, and only what plain decoding and a chain of drafts (MTP, top-k 1) need. SGLang has a CPU engine
-(SGLANG_USE_CPU_ENGINE=1), but its kernels are not on PyPI and expect AMX. `sgl_kernel` beside this file stands
-in for them; here, SGLang's Triton attention is replaced by the same arithmetic in PyTorch, since Triton's
-interpreter would need minutes for a prompt. Batch-invariant kernels and CUDA are not exercised.
+For tests only, and only what plain decoding and a chain of drafts (MTP, top-k 1) need. SGLang has a CPU
+engine, but its kernels are not on PyPI and expect AMX. `sgl_kernel` beside this file stands in for them.
+Here, SGLang's Triton attention becomes the same arithmetic in PyTorch, since Triton's interpreter would need
+minutes for a prompt. Batch-invariant kernels and CUDA are not exercised.
 
 A .pth file imports this module in every interpreter of the environment, so that SGLang's worker processes get
 it too.
@@ -11,7 +11,12 @@ it too.
 
 import importlib.abc
 import importlib.machinery
+import os
 import sys
+
+# One thread: two engines' workers share a small machine.
+for _name in ("SGLANG_USE_CPU_ENGINE", "TRITON_INTERPRET", "OMP_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
 
 BEFORE, AFTER = {}, {}
 
@@ -96,8 +101,8 @@ def attend(query, key, value, allowed, scale, cap):
 def allowed_keys(new, past, sliding_window, mask, mask_at, skipped):
     """Which of `past` + `new` keys each of `new` queries may see: (new, past + new) of bool.
 
-    `mask` holds rows of skipped + past + new from `mask_at` on: a draft's tree, over the sequence including the
-    `skipped` tokens that a sliding window has left behind. Without one, the mask is causal.
+    `mask` holds rows of skipped + past + new from `mask_at` on: a draft's tree, over the sequence including
+    the `skipped` tokens that a sliding window has left behind. Without one, the mask is causal.
     """
     import torch
 

@@ -1,7 +1,7 @@
-"""Stands in for SGLang's CPU kernels, which are not on PyPI: the few that a chain of drafts needs, in PyTorch.
+"""Stands in for SGLang's CPU kernels, which are not on PyPI: the few that a chain of drafts needs.
 
-The names and arguments are SGLang's, the semantics those of the Triton twins in `sglang/kernels/ops`. Any other
-kernel can be imported, and raises when it is called.
+The names and arguments are SGLang's, the semantics those of the Triton twins in `sglang/kernels/ops`. Any
+other kernel can be imported, and raises when it is called.
 """
 
 import ctypes

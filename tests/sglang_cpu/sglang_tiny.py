@@ -1,0 +1,62 @@
+"""The tiny Gemma4 as SGLang serves it on a CPU. These tests run in the environment that install.sh makes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from cluster.models import embedded_dataset
+from cluster.spec import Batch, EngineSpec, Request
+
+COMMON: Mapping[str, Any] = {
+    "device": "cpu",
+    "attention_backend": "triton",
+    "dtype": "float32",
+    "disable_cuda_graph": True,
+    "max_total_tokens": 16384,
+    "max_running_requests": 8,
+    "context_length": 2048,
+    "mem_fraction_static": 0.1,
+    "skip_server_warmup": True,
+}
+TOPK1: Mapping[str, Any] = {
+    "speculative_algorithm": "NEXTN",
+    "speculative_num_steps": 5,
+    "speculative_eagle_topk": 1,
+    "speculative_num_draft_tokens": 6,
+}
+
+
+def make_spec(
+    *, draft: bool = False, arguments: Mapping[str, Any] | None = None, **changes: Any
+) -> EngineSpec:
+    fields: dict[str, Any] = {
+        "label": "topk1" if draft else "baseline",
+        "backend": "sglang",
+        "model": "embedded:tiny-gemma4",
+        "draft_model": "embedded:tiny-gemma4-assistant" if draft else None,
+        "arguments": {**COMMON, **(TOPK1 if draft else {}), **(arguments or {})},
+        "start_deadline": 150.0,
+        "request_deadline": 120.0,
+    }
+    return EngineSpec(**{**fields, **changes})
+
+
+def make_batch(questions: int, *, first: int = 5, concurrency: int = 8, **changes: Any) -> Batch:
+    """Zero-shot questions of the checkpoint's test set; it answers the first 16 of them right."""
+    lines = embedded_dataset("embedded:tiny-gemma4").read_text().splitlines()[first : first + questions]
+    records = [json.loads(line) for line in lines]
+    requests = tuple(
+        Request(id=f"q{number}", prompt=f"Question: {r['question']}\nAnswer:", reference=r["answer"])
+        for number, r in enumerate(records)
+    )
+    fields: dict[str, Any] = {
+        "requests": requests,
+        "concurrency": concurrency,
+        "max_tokens": 200,
+        "temperature": 0.0,
+        "stop": ("Question", "Assistant:", "<|separator|>"),
+        "seed": 0,
+    }
+    return Batch(**{**fields, **changes})

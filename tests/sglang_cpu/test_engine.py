@@ -1,0 +1,237 @@
+"""The real SGLang behind the engine interface: what it completes, how it fails, what it leaves behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+pytest.importorskip("sglang")
+
+from sglang_tiny import make_batch, make_spec
+
+from cluster import sglang_host
+from cluster.errors import EngineStartFailed, RequestFailed
+from cluster.models import resolve
+from cluster.sglang_engine import SGLangEngine
+from cluster.spec import Completion, EngineFacts, EngineSpec
+from sweep.protocol import extract_answer
+
+pytestmark = pytest.mark.sglang
+
+QUESTIONS = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    completions: list[Completion]
+    reversed: list[Completion]
+    facts: EngineFacts
+    phases: list[str]
+
+
+def quiet(phase: str, log: tuple[str, ...]) -> None:
+    pass
+
+
+def run_variant(engine: SGLangEngine, spec: EngineSpec) -> Run:
+    phases: list[str] = []
+    engine.start(spec, lambda phase, log: phases.append(phase))
+    batch = make_batch(QUESTIONS)
+    engine.flush()
+    forward = engine.generate(batch)
+    engine.flush()
+    backward = engine.generate(replace(batch, requests=batch.requests[::-1], concurrency=3))
+    return Run(completions=forward, reversed=backward, facts=engine.describe(), phases=phases)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    baseline: Run
+    topk1: Run
+    environment_kept: bool
+    workers_between: set[int]
+    engine: SGLangEngine
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[Session]:
+    """Baseline, then top-k 1, by one engine object in one process; top-k 1 stays up."""
+    engine = SGLangEngine()
+    environment, before = dict(os.environ), sglang_host.children()
+    try:
+        baseline = run_variant(engine, make_spec(environment={"SWEEP_TEST_VARIABLE": "1"}))
+        engine.stop()
+        kept = dict(os.environ) == environment
+        between = sglang_host.children() - before
+        topk1 = run_variant(engine, make_spec(draft=True))
+        yield Session(
+            baseline=baseline, topk1=topk1, environment_kept=kept, workers_between=between, engine=engine
+        )
+    finally:
+        engine.stop()
+
+
+@pytest.fixture(params=["baseline", "topk1"])
+def run(request: pytest.FixtureRequest, session: Session) -> Run:
+    found = getattr(session, request.param)
+    assert isinstance(found, Run)
+    return found
+
+
+def test_completions_come_back_in_the_batchs_order(run: Run) -> None:
+    assert [c.request_id for c in run.completions] == [f"q{n}" for n in range(QUESTIONS)]
+    assert [c.request_id for c in run.reversed] == [f"q{n}" for n in reversed(range(QUESTIONS))]
+
+
+def test_the_tiny_model_answers_right(run: Run) -> None:
+    # 16 of 16 in a direct sglang.Engine run at 0 shots, with and without the draft.
+    answers = [extract_answer(c.text) for c in run.completions]
+    golds = [extract_answer(r.reference) for r in make_batch(QUESTIONS).requests]
+    assert answers == golds
+
+
+def test_a_completion_ends_before_its_stop_string(run: Run) -> None:
+    assert all("Question" not in c.text for c in run.completions)
+    assert {c.finish_reason for c in run.completions} == {"stop"}
+
+
+def test_every_generated_token_is_given(run: Run) -> None:
+    assert run.facts.fingerprint_of == "token_ids"
+    assert [len(c.token_ids or ()) for c in run.completions] == [c.completion_tokens for c in run.completions]
+
+
+def test_the_prompt_begins_with_bos_and_is_counted(run: Run) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(resolve("embedded:tiny-gemma4"))
+    expected = [len(tokenizer(r.prompt)["input_ids"]) for r in make_batch(QUESTIONS).requests]
+    assert [c.prompt_tokens for c in run.completions] == expected
+    assert all(c.starts_with_bos for c in run.completions)
+
+
+def test_the_order_of_the_questions_does_not_matter_on_a_cpu(run: Run) -> None:
+    assert [c.token_ids for c in run.reversed[::-1]] == [c.token_ids for c in run.completions]
+
+
+def test_greedy_mtp_says_what_the_baseline_says(session: Session) -> None:
+    assert [c.text for c in session.topk1.completions] == [c.text for c in session.baseline.completions]
+
+
+def test_the_accept_length_is_that_of_a_direct_sglang_run(session: Session) -> None:
+    steps = [c.verify_steps or 0 for c in session.topk1.completions]
+    tokens = sum(c.completion_tokens for c in session.topk1.completions)
+    # 5.33 from sglang.Engine with the same questions; 5.35 on an H200 over 200.
+    assert tokens / sum(steps) == pytest.approx(5.33, rel=0.01)
+    assert all(c.verify_steps is None for c in session.baseline.completions)
+
+
+def test_a_start_reports_its_phases_in_order(run: Run) -> None:
+    seen = list(dict.fromkeys(run.phases))
+    loading = ["loading weights", "allocating memory"]
+    assert seen == ["importing", "launching workers", *loading, "first request", "ready"]
+    seconds = dict(run.facts.start_seconds)
+    assert seconds.pop("total") == pytest.approx(sum(seconds.values()))
+
+
+def test_the_resolved_arguments_are_in_the_facts(session: Session) -> None:
+    # SGLang turns NEXTN with a Gemma4 assistant into its frozen-KV MTP.
+    assert session.topk1.facts.arguments["speculative_algorithm"] == "FROZEN_KV_MTP"
+    assert session.baseline.facts.arguments["max_running_requests"] == 8
+    assert {"sglang", "torch", "transformers"} <= set(session.baseline.facts.versions)
+
+
+def test_a_variant_leaves_no_worker_and_no_variable_to_the_next(session: Session) -> None:
+    assert session.workers_between == set()
+    assert session.environment_kept
+    assert "SWEEP_TEST_VARIABLE" not in os.environ
+
+
+def test_a_refused_request_fails_the_batch_and_not_the_engine(session: Session) -> None:
+    batch = make_batch(3)
+    long = replace(batch.requests[1], prompt="Question: " + "one and " * 3000)
+    with pytest.raises(RequestFailed, match="request q1"):
+        session.engine.generate(replace(batch, requests=(batch.requests[0], long, batch.requests[2])))
+    session.engine.flush()
+    again = session.engine.generate(batch)
+    assert [c.text for c in again] == [c.text for c in session.topk1.completions[:3]]
+
+
+def test_a_request_past_its_deadline_fails_and_is_taken_back() -> None:
+    engine = SGLangEngine()
+    engine.start(make_spec(request_deadline=1.0), quiet)
+    try:
+        with pytest.raises(RequestFailed, match=r"no completion after 1 s"):
+            engine.generate(make_batch(8, max_tokens=1500, stop=("never",)))
+        engine.flush()
+        assert len(engine.generate(make_batch(1, max_tokens=2))) == 1
+    finally:
+        engine.stop()
+
+
+def test_a_model_without_weights_fails_with_the_workers_own_error(tmp_path: Path) -> None:
+    shutil.copytree(resolve("embedded:tiny-gemma4"), tmp_path, dirs_exist_ok=True)
+    (tmp_path / "model.safetensors").unlink()
+    before = sglang_host.children()
+    with pytest.raises(EngineStartFailed, match="Cannot find any model weights") as failed:
+        SGLangEngine().start(make_spec(model=str(tmp_path)), quiet)
+    assert any("Cannot find any model weights" in line for line in failed.value.log_tail)
+    assert sglang_host.children() <= before
+
+
+def test_a_start_past_its_deadline_is_ended() -> None:
+    before = sglang_host.children()
+    with pytest.raises(EngineStartFailed, match="not ready after 1 s"):
+        SGLangEngine().start(make_spec(start_deadline=1.0), quiet)
+    assert sglang_host.children() <= before
+
+
+def test_an_unknown_argument_names_the_nearest() -> None:
+    spec = make_spec(arguments={"atention_backend": "triton"})
+    with pytest.raises(EngineStartFailed, match="did you mean attention_backend"):
+        SGLangEngine().start(spec, quiet)
+
+
+KILLED = """
+import os, psutil, threading
+from sglang_tiny import make_batch, make_spec
+from cluster.sglang_engine import SGLangEngine
+
+if __name__ == "__main__":
+    engine = SGLangEngine()
+    engine.start(make_spec(), lambda phase, log: None)
+    workers = psutil.Process().children(recursive=True)
+    scheduler = next(w for w in workers if "scheduler" in " ".join(w.cmdline()))
+    print(*(w.pid for w in workers), flush=True)
+    print(engine.describe().device["log"], flush=True)
+    threading.Timer(0.5, scheduler.kill).start()
+    engine.generate(make_batch(64))
+    print("survived", flush=True)
+"""
+
+
+def test_a_killed_scheduler_ends_its_host_and_the_other_workers(tmp_path: Path) -> None:
+    script = tmp_path / "host.py"
+    script.write_text(KILLED)
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        env={**os.environ, "PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    pids, log = done.stdout.splitlines()
+    assert done.returncode == -signal.SIGQUIT
+    workers = [psutil.Process(pid) for pid in map(int, pids.split()) if psutil.pid_exists(pid)]
+    assert psutil.wait_procs(workers, timeout=20)[1] == []
+    assert "Current thread" in Path(log).read_text()
