@@ -152,7 +152,7 @@ def _merged(spec: EngineSpec, ours: list[Problem], theirs: str | None) -> list[P
 
 def _mentioned(text: str, arguments: Mapping[str, Any]) -> str:
     """The argument that a message of SGLang's is about, as far as it names one."""
-    spelled = text.replace("-", "_")
+    spelled = text.replace("-", "_").replace(" ", "_")
     return next((name for name in sorted(arguments, key=len, reverse=True) if name in spelled), "arguments")
 
 

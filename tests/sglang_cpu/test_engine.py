@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import psutil
 import pytest
 
 pytest.importorskip("sglang")
+psutil = pytest.importorskip("psutil")
 
 from sglang_tiny import make_batch, make_spec
 

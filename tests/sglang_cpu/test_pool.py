@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import psutil
 import pytest
 
 pytest.importorskip("sglang")
+psutil = pytest.importorskip("psutil")
 
 from sglang_tiny import make_batch, make_spec
 
