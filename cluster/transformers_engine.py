@@ -123,7 +123,7 @@ class TransformersEngine:
             torch.manual_seed(hash((batch.seed, *(r.id for r in requests))) % 2**63)
             settings["temperature"] = batch.temperature
         if batch.stop:
-            settings |= {"stop_strings": list(batch.stop), "tokenizer": self._tokenizer}
+            settings["stopping_criteria"] = [self._stops(batch.stop, width)]
         if self._draft is not None:
             settings["assistant_model"] = self._draft
         with counter, torch.inference_mode():
@@ -137,6 +137,27 @@ class TransformersEngine:
             for request, row, length, bos in zip(requests, output.tolist(), prompts, first, strict=True)
         ]
 
+    def _stops(self, stop: tuple[str, ...], width: int) -> Any:
+        """Rows that hold a stop string. transformers' own stop_strings looks at the last token only, and misses
+        one that ends inside the several tokens an accepted draft brings."""
+        import torch
+
+        tail = max(map(len, stop)) + self._arguments.num_assistant_tokens + 1
+
+        def held(ids: Any, scores: Any, **named: Any) -> Any:
+            texts = self._tokenizer.batch_decode(ids[:, max(width, ids.shape[1] - tail) :])
+            return torch.tensor([any(s in text for s in stop) for text in texts], device=ids.device)
+
+        return held
+
+    def _up_to(self, ids: list[int], stop: tuple[str, ...]) -> list[int]:
+        """The ids up to the one that completes the first stop string: what lies behind was never asked for."""
+        for count in range(1, len(ids) + 1):
+            tail = self._tokenizer.decode(ids[max(0, count - max(map(len, stop))) : count])
+            if any(s in tail for s in stop):
+                return ids[:count]
+        return ids
+
     def _completion(
         self,
         batch: Batch,
@@ -149,6 +170,7 @@ class TransformersEngine:
         """`ids` are the generated ones, padded after their end; `prompt` is its length and whether BOS leads."""
         pad, end = self._tokenizer.pad_token_id, self._tokenizer.eos_token_id
         ids = ids[: ids.index(pad)] if pad in ids else ids
+        ids = self._up_to(ids, batch.stop) if batch.stop else ids
         text = self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         cuts = [text.index(stop) for stop in batch.stop if stop in text]
         return Completion(

@@ -15,10 +15,6 @@ COMMANDS = {
     "launch": "Run a sweep, or the rest of one.",
     "plan": "Show what a sweep file will run; starts nothing.",
     "report": "Show or write again a run's numbers and report.",
-    "compare": "Compare two runs or two variants, paired per question.",
-    "gate": "Judge a run or a score by a threshold contract.",
-    "stats": "Numbers and thresholds from a plain list of scores.",
-    "power": "How many repetitions a threshold needs.",
     "list": "List the runs.",
     "track": "Log a run to MLflow, now or again.",
 }
@@ -67,7 +63,6 @@ def cli() -> None:
       sweep plan configs/gemma4.yaml                     what would run, and for how long
       sweep launch configs/gemma4.yaml --address auto    on the Ray cluster of this machine
       sweep report runs/laptop-1a2b3c4d                  the numbers again
-      sweep gate thresholds.json --score 0.44 --questions 200 --variant topk1-det
 
     \b
     Exit codes: 0 ok; 1 a bug; 2 usage or bad input; 3 finished with void units; 4 cluster or engine

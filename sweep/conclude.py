@@ -1,0 +1,72 @@
+"""From a run's samples to its summary, report and MLflow. Can be done at any time, and again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from sweep import dataset
+from sweep.audit import ProtocolFacts, run_all
+from sweep.report import markdown
+from sweep.stats import describe
+from sweep.stopping import StopWatch
+from sweep.store import Run
+from sweep.summary import summarise, tabulated
+from sweep.threshold import derive
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sweep.tracking import Tracked
+
+
+def conclude(run: Run) -> dict[str, Any]:
+    """Write summary.json and report.md from what is measured; returns the summary."""
+    plan, provenance = run.plan, run.provenance()
+    samples = run.variant_samples()
+    questions = [record.question for record in dataset.load(plan.config.protocol).questions]
+    protocol = plan.config.protocol
+    findings = run_all(
+        plan.variants,
+        samples,
+        ProtocolFacts(
+            shot_ids=tuple(provenance["protocol"]["shot_ids"]) if protocol.shots_from == "test" else (),
+            max_tokens=protocol.max_tokens,
+            temperature=protocol.temperature,
+        ),
+    )
+    summary = summarise(
+        plan,
+        provenance,
+        {name: describe(table, questions) for name, table in samples.items()},
+        derive(plan.config.threshold, tabulated(samples)),
+        findings,
+        {unit: run.failures(unit)[-1]["reason"] for unit in run.void()},
+        _stopped(run, len(questions)),
+    )
+    run.write_json("summary.json", summary)
+    run.write_text("report.md", markdown(summary))
+    return summary
+
+
+def _stopped(run: Run, questions: int) -> dict[str, str]:
+    """The variants that the stop rule ended, and why."""
+    if run.plan.config.stop is None:
+        return {}
+    watch = StopWatch(run.plan, questions)
+    for unit in run.plan.units:
+        if run.unit_file(unit).exists():
+            watch.add(unit, run.load(unit))
+    reasons = {variant.name: watch.enough(variant.name) for variant in run.plan.variants}
+    return {name: reason for name, reason in reasons.items() if reason is not None}
+
+
+def track(run: Run, summary: Mapping[str, Any], console: Console) -> Tracked | None:
+    """Log the run to MLflow; when MLflow is away, say so and go on: nothing of the run is lost."""
+    from sweep.tracking import TrackingUnavailable, sync
+
+    try:
+        return sync(run, summary)
+    except TrackingUnavailable as error:
+        console.print(f"{error.message}", markup=False, highlight=False, soft_wrap=True)
+        return None

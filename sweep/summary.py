@@ -1,0 +1,102 @@
+"""summary.json: the numbers of a run under the names that others read. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sweep.audit import Finding
+from sweep.plan import Plan, Unit
+from sweep.samples import VariantSamples
+from sweep.stats import VariantStatistics
+from sweep.threshold import Threshold
+from sweep.variants import Variant
+
+SCHEMA = 1
+
+
+def summarise(
+    plan: Plan,
+    provenance: Mapping[str, Any],
+    statistics: Mapping[str, VariantStatistics],
+    threshold: Threshold,
+    findings: Sequence[Finding],
+    void: Mapping[Unit, str],
+    stopped: Mapping[str, str],
+) -> dict[str, Any]:
+    """The summary. `void` is units given up and why; `stopped` variants that needed no more repetitions, and why."""
+    protocol = plan.config.protocol
+    variants = {
+        v.name: _variant(plan, v, statistics[v.name], void, stopped.get(v.name)) for v in plan.variants
+    }
+    engines = provenance["engines"].values()
+    return {
+        "schema": SCHEMA,
+        "sweep_id": plan.sweep_id,
+        "backend": plan.config.engine.backend,
+        "real_model": plan.config.engine.backend != "simulated",
+        "complete": all(_complete(v) for v in variants.values()),
+        "protocol": {
+            "hash": provenance["protocol"]["hash"],
+            **protocol.model_dump(mode="json", exclude={"dataset"}),
+            "questions": len(provenance["protocol"]["question_ids"]),
+        },
+        "dataset": provenance["dataset"],
+        "fingerprint_of": sorted({engine["fingerprint_of"] for engine in engines}),
+        "shards": plan.config.shards,
+        "variants": variants,
+        "threshold": asdict(threshold),
+        "audits": [asdict(finding) for finding in findings],
+    }
+
+
+def _complete(variant: Mapping[str, Any]) -> bool:
+    repetitions = variant["repetitions"]
+    return bool(repetitions["measured"] == repetitions["planned"] or variant["stopped"] is not None)
+
+
+def _variant(
+    plan: Plan, variant: Variant, statistics: VariantStatistics, void: Mapping[Unit, str], stopped: str | None
+) -> dict[str, Any]:
+    lost = {unit: reason for unit, reason in void.items() if unit.variant == variant.name}
+    planned = plan.config.repetitions
+    return {
+        "draft": variant.draft,
+        "deterministic": variant.deterministic,
+        "baseline": variant.baseline,
+        "accuracy": {
+            **asdict(statistics.accuracy),
+            "ddof": 1,
+            "per_repetition": list(statistics.per_repetition.values()),
+            "sem_questions": statistics.sem_questions,
+            "sem_clustered": statistics.sem_clustered,
+            "run_share": statistics.run_share,
+        },
+        "repetitions": {
+            "planned": planned,
+            "measured": statistics.repetitions,
+            "void": len({unit.repetition for unit in lost}),
+            "saved": planned - statistics.repetitions if stopped else 0,
+        },
+        "stopped": stopped,
+        "questions": statistics.questions,
+        "invalid_rate": statistics.invalid_rate,
+        "truncated_rate": statistics.truncated_rate,
+        "accept_length": statistics.accept_length_overall,
+        "accept_length_spread": asdict(statistics.accept_length),
+        "identical_outputs": statistics.identical_outputs,
+        "identical_answers": statistics.identical_answers,
+        "flip_rate": statistics.flip_rate,
+        "flip_rate_from_scores": statistics.flip_rate_from_scores,
+        "always_right": statistics.always_right,
+        "always_wrong": statistics.always_wrong,
+        "unstable_questions": list(statistics.unstable),
+        "overdispersion": asdict(statistics.overdispersion) if statistics.overdispersion else None,
+        "void_units": {unit.id: reason for unit, reason in lost.items()},
+    }
+
+
+def tabulated(samples: Mapping[str, VariantSamples]) -> dict[str, list[float]]:
+    """Variant to its repetitions' scores."""
+    return {name: [float(s) for s in table.scores] for name, table in samples.items()}
