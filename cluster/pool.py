@@ -220,7 +220,7 @@ def _connect(spec: PoolSpec, local: bool) -> str | None:
         else:
             # The engines' code travels, so that a cluster runs what this checkout says.
             context = ray.init(address=spec.address, runtime_env={"py_modules": [cluster]}, **common)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 - Ray raises bare Exception when a node does not come up
         where = "a local Ray cluster" if local else f"the Ray cluster at {_address(spec)}"
         raise ClusterUnavailable(
             f"{where} could not be had: {str(error).strip().splitlines()[0]}; "

@@ -129,7 +129,7 @@ def lossless(samples: VariantSamples, baseline: VariantSamples, exact: bool) -> 
         verdict = "fail"
     elif exact and differing > DIFFERING:
         verdict = "warn"
-    accept = describe(samples).accept_length_overall
+    accept = describe(samples).accept_length
     speed = "" if accept is None else f", at accept length {accept:.2f}"
     return Finding(
         audit="lossless speculation",
@@ -168,17 +168,17 @@ def common_cause(samples: VariantSamples) -> Finding:
     """Run scores that vary more than independent errors could mean that whole runs move together."""
     statistics = describe(samples)
     test = statistics.overdispersion
-    measured = statistics.overdispersion_measured
+    measured = statistics.common_cause
     if len(samples.repetitions) < 2:
         return _unknown("common cause", samples.variant, "fewer than two complete repetitions")
-    if statistics.accuracy.std == 0 or test is None:
+    if statistics.std == 0 or test is None:
         return Finding(
             audit="common cause",
             variant=samples.variant,
             verdict="pass",
             seen="the run scores do not vary.",
             do="",
-            evidence={"std": statistics.accuracy.std},
+            evidence={"std": statistics.std},
         )
     p_value = min(test.p_value, measured.p_value) if measured else test.p_value
     over = p_value < ALPHA
@@ -186,7 +186,7 @@ def common_cause(samples: VariantSamples) -> Finding:
         audit="common cause",
         variant=samples.variant,
         verdict="fail" if test.p_value < ALPHA else "warn" if over else "pass",
-        seen=f"run-to-run std {statistics.accuracy.std:.4f}; chi-square against independent noise p = {p_value:.2g}.",
+        seen=f"run-to-run std {statistics.std:.4f}; chi-square against independent noise p = {p_value:.2g}.",
         do="Whole runs move together: suspect the engine's state, not the kernels' rounding; retries will not help."
         if over
         else "",

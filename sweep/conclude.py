@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sweep import dataset
 from sweep.audit import ProtocolFacts, run_all
 from sweep.report import markdown
-from sweep.stats import describe
+from sweep.stats import describe, templates
 from sweep.stopping import StopWatch
 from sweep.store import Run
 from sweep.summary import summarise, tabulated
@@ -24,7 +24,8 @@ def conclude(run: Run) -> dict[str, Any]:
     """Write summary.json and report.md from what is measured; returns the summary."""
     plan, provenance = run.plan, run.provenance()
     samples = run.variant_samples()
-    questions = [record.question for record in dataset.load(plan.config.protocol).questions]
+    questions = dataset.load(plan.config.protocol).questions
+    clusters = templates([record.question for record in questions])
     protocol = plan.config.protocol
     findings = run_all(
         plan.variants,
@@ -38,7 +39,7 @@ def conclude(run: Run) -> dict[str, Any]:
     summary = summarise(
         plan,
         provenance,
-        {name: describe(table, questions) for name, table in samples.items()},
+        {name: describe(table, clusters) for name, table in samples.items()},
         derive(plan.config.threshold, tabulated(samples)),
         findings,
         {unit: run.failures(unit)[-1]["reason"] for unit in run.void()},

@@ -1,8 +1,8 @@
-"""Per-variant statistics. Pure: tables in, numbers out; what is not defined is None.
+"""What a variant's repetitions say, in numbers. Pure. A number that is not defined is None, never 0 or NaN.
 
-Standard deviations are sample ones (ddof=1). The standard error of question sampling and its clustered form
-are Miller, "Adding Error Bars to Evals", arXiv 2411.00640, equations 1 and 4; TARr and TARa are the agreement
-rates of arXiv 2408.04667.
+Two spreads answer two questions. The run-to-run `std` (ddof=1) is what makes a gate flaky: the same
+questions, asked again. `sem_questions` says how well these questions stand for all such questions: it does not
+shrink with more repetitions, and no gate on the same questions feels it.
 """
 
 from __future__ import annotations
@@ -10,206 +10,306 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sweep.errors import BadInput
 from sweep.samples import VariantSamples
+from sweep.scores import fault_of
 
+Table = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spread:
-    """A quantity over repetitions."""
-
-    mean: float | None
-    """None when nothing was measured."""
-    std: float | None
-    """Sample standard deviation; None for fewer than two values."""
-    min: float | None
-    """Least value."""
-    max: float | None
-    """Greatest value."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Overdispersion:
-    """Run scores against independent noise: (N-1) s^2 / v ~ chi2(N-1) under it."""
+    """Do the run scores vary more than noise that is independent between questions can make them?
+
+    A tiny p-value says that whole runs move together: a common cause in the engine, not in the kernels'
+    rounding.
+    """
 
     chi2: float
-    """The statistic."""
+    """(N-1) s^2 over the variance that independent noise gives a run score."""
     dof: int
     """N - 1."""
     p_value: float
-    """Probability of a statistic this large when questions err independently."""
+    """Probability of a chi2 this large or larger without a common cause."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class VariantStatistics:
-    """What a variant's repetitions say."""
+class Spread:
+    """A quantity measured once a repetition."""
 
-    repetitions: int
-    """N, the complete ones."""
-    questions: int
-    """Per repetition."""
-    accuracy: Spread
-    """Over repetitions."""
-    per_repetition: dict[int, float]
-    """Repetition to accuracy."""
+    mean: float
+    """Over the repetitions."""
+    std: float | None
+    """Sample standard deviation (ddof=1); None for one repetition."""
+    min: float
+    """Least."""
+    max: float
+    """Greatest."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreStatistics:
+    """What the run scores alone say."""
+
+    n: int
+    """Repetitions."""
+    questions: int | None
+    """Questions in a repetition; None where unknown."""
+    mean: float | None
+    """Mean accuracy, 0..1; None without repetitions, like all below that need one."""
+    std: float | None
+    """Run-to-run sample standard deviation (ddof=1), in accuracy; None for fewer than 2 repetitions."""
+    min: float | None
+    """Least score."""
+    max: float | None
+    """Greatest score."""
+    per_repetition: tuple[float, ...]
+    """The scores, in the order of the repetitions."""
+    flip_rate_scores: float | None
+    """2 n s^2: the share of questions that flip between two runs if `std` were independent noise alone; None
+    where no independent noise makes such a `std` (see `overdispersion`)."""
+    overdispersion: Overdispersion | None
+    """Against p (1-p) / n, the most that independent noise can do at this mean; None for fewer than 2
+    repetitions and for a mean of 0 or 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VariantStatistics(ScoreStatistics):
+    """What a variant's samples say."""
+
+    variant: str
+    """The variant's name."""
     sem_questions: float | None
-    """Standard error of the mean from having sampled these questions and no others."""
+    """Question-sampling standard error of the mean, over the questions' mean scores; None below 2 of them."""
     sem_clustered: float | None
-    """The same, with questions that share a template counted as one cluster."""
-    run_share: float | None
-    """Share of the variance of a single score that is between runs, the rest being between questions."""
+    """The same where questions share a template; None without clusters, or with fewer than 2."""
+    clusters: int | None
+    """Templates; None where none were given."""
+    run_variance_share: float | None
+    """Run-to-run share of a score's variance, 0..1; None where neither part is defined and positive."""
+    question_variance_share: float | None
+    """Question-sampling share: 1 less the other."""
     flip_rate: float | None
-    """Expected share of questions whose correctness differs between two runs, from per-question data."""
-    flip_rate_from_scores: float | None
-    """The flip rate that the run scores' variance alone would imply, if questions erred independently."""
-    unstable: tuple[str, ...]
-    """Questions that are right in some repetitions only."""
-    always_right: int
+    """Expected share of questions that flip between two runs, unbiased; None for fewer than 2 repetitions."""
+    unanimous_right: int
     """Questions right in every repetition."""
-    always_wrong: int
+    unanimous_wrong: int
     """Questions wrong in every repetition."""
+    unstable_questions: tuple[str, ...]
+    """Ids of the questions right in some repetitions and wrong in others, in data set order."""
     identical_outputs: float | None
-    """TARr@N: share of questions with one fingerprint over all repetitions; None for fewer than two."""
+    """TARr@N: share of questions whose outputs are identical in all N repetitions; None for fewer than 2."""
     identical_answers: float | None
-    """TARa@N: share of questions with one extracted answer over all repetitions; None likewise."""
+    """TARa@N: the same for the extracted answers; no answer equals no answer."""
     invalid_rate: float | None
     """Share of outputs without a number."""
     truncated_rate: float | None
-    """Share of outputs cut at max tokens."""
-    accept_length: Spread
-    """Completion tokens over verification steps, of each repetition; None without speculation."""
-    accept_length_overall: float | None
-    """The same over all repetitions together."""
-    overdispersion: Overdispersion | None
-    """Against p (1-p) / n, an upper bound of independent noise; None without spread or for N < 2."""
-    overdispersion_measured: Overdispersion | None
-    """Against the independent noise that the per-question data show."""
+    """Share of outputs that ended at max tokens."""
+    accept_length: float | None
+    """Completion tokens over verification steps, of all repetitions together; None without speculation."""
+    accept_lengths: Spread | None
+    """The same for each repetition on its own."""
+    common_cause: Overdispersion | None
+    """The sharper test, against the noise that the questions themselves show: Cochran's Q. None for fewer
+    than 2 repetitions, and where no question is unstable."""
 
 
-def describe(samples: VariantSamples, questions: Sequence[str] | None = None) -> VariantStatistics:
-    """The statistics of a variant's complete repetitions.
+def describe_scores(scores: Sequence[float], questions: int | None = None) -> ScoreStatistics:
+    """The numbers of a plain list of scores.
 
-    `questions` are the questions' texts, in the samples' order, for the clusters; without them none are made.
+    `scores`: accuracies, 0..1. Raises BadInput for one that is not finite or outside 0..1.
     """
-    scores = samples.scores
-    runs, count = samples.correct.shape
-    mean_right = samples.correct.mean(axis=0) if runs else np.empty(0)
-    accept = _accept_lengths(samples)
-    noise = independent_variance(samples)
+    return ScoreStatistics(**_score_fields(scores, questions))
+
+
+def describe(samples: VariantSamples, clusters: Sequence[str] | None = None) -> VariantStatistics:
+    """The numbers of a variant's complete repetitions; without any, None wherever there is nothing to say.
+
+    `clusters`: the Q questions' template names, in the order of the columns (see `templates`). Raises
+    BadInput when there are not as many as questions.
+    """
+    correct = samples.correct
+    repetitions, questions = correct.shape
+    if clusters is not None and len(clusters) != questions:
+        raise BadInput(
+            f"{samples.variant}: {len(clusters)} clusters for {questions} questions; give every question one"
+        )
+    several = repetitions >= 2
+    share = correct.mean(axis=0) if repetitions else np.zeros(0)
+    unstable = np.flatnonzero((share > 0) & (share < 1))
+    run_share = _run_variance_share(samples)
     return VariantStatistics(
-        repetitions=runs,
-        questions=count,
-        accuracy=spread(scores),
-        per_repetition=dict(zip(samples.repetitions, map(float, scores), strict=True)),
-        sem_questions=standard_error(mean_right),
-        sem_clustered=clustered_error(mean_right, [template(q) for q in questions]) if questions else None,
-        run_share=_run_share(scores, mean_right),
-        flip_rate=None if noise is None else 2 * noise * count,
-        flip_rate_from_scores=float(2 * count * scores.var(ddof=1)) if runs > 1 else None,
-        unstable=tuple(q for q, p in zip(samples.question_ids, mean_right, strict=bool(runs)) if 0 < p < 1),
-        always_right=int((mean_right == 1).sum()),
-        always_wrong=int((mean_right == 0).sum()),
-        identical_outputs=_unanimous(samples.fingerprint),
-        identical_answers=_unanimous(samples.answer),
-        invalid_rate=_share(samples.invalid),
-        truncated_rate=_share(samples.truncated),
-        accept_length=spread(accept),
-        accept_length_overall=_ratio(samples),
-        overdispersion=overdispersion(scores, count),
-        overdispersion_measured=None if noise is None else _against(scores, noise),
+        variant=samples.variant,
+        **_score_fields([float(s) for s in samples.scores] if questions else [], questions),
+        sem_questions=standard_error(share),
+        sem_clustered=None if clusters is None else clustered_error(share, clusters),
+        clusters=None if clusters is None else len(set(clusters)),
+        run_variance_share=run_share,
+        question_variance_share=None if run_share is None else 1 - run_share,
+        flip_rate=flip_rate(correct),
+        unanimous_right=int((share == 1).sum()),
+        unanimous_wrong=int((share == 0).sum()),
+        unstable_questions=tuple(samples.question_ids[place] for place in unstable),
+        identical_outputs=_identical(samples.fingerprint) if several else None,
+        identical_answers=_identical(samples.answer) if several else None,
+        invalid_rate=float(samples.invalid.mean()) if correct.size else None,
+        truncated_rate=float(samples.truncated.mean()) if correct.size else None,
+        accept_length=_accept_length(samples.completion_tokens, samples.verify_steps),
+        accept_lengths=_accept_lengths(samples),
+        common_cause=_common_cause(correct),
     )
 
 
-def spread(values: Floats) -> Spread:
-    """Mean, sample std, least and greatest of (N,) values."""
-    if not len(values):
-        return Spread(mean=None, std=None, min=None, max=None)
+def standard_error(scores: Floats) -> float | None:
+    """sqrt(sum (s - mean)^2 / (n (n-1))) over the n questions' mean scores; None below 2 questions.
+
+    Miller, "Adding Error Bars to Evals" (arXiv 2411.00640).
+    """
+    n = len(scores)
+    if n < 2:
+        return None
+    return float(np.sqrt(((scores - scores.mean()) ** 2).sum() / (n * (n - 1))))
+
+
+def clustered_error(scores: Floats, clusters: Sequence[str]) -> float | None:
+    """Standard error of the mean when the n questions come in G clusters; None below 2 clusters.
+
+    sqrt(G / (G-1) * sum over clusters of (sum of s - mean)^2) / n: the clustered form of Miller (arXiv
+    2411.00640), with the factor for few clusters of Cameron and Miller, "A Practitioner's Guide to
+    Cluster-Robust Inference" (2015), over the whole sum. So clusters of one give exactly `standard_error`, and
+    a second copy of every question changes nothing.
+    """
+    names, place = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
+    count = len(names)
+    if count < 2 or len(scores) == 0:
+        return None
+    sums = np.bincount(place, weights=scores - scores.mean(), minlength=count)
+    return float(np.sqrt(count / (count - 1) * (sums**2).sum()) / len(scores))
+
+
+NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+NAME = re.compile(r"\b[A-Z][a-z]+(?:'s)?\b(?: [A-Z][a-z]+(?:'s)?\b)*")
+
+
+def templates(questions: Sequence[str]) -> tuple[str, ...]:
+    """Each question's template: its text with numbers and capitalised words put aside.
+
+    Two questions that differ in those alone have the same template and are no independent evidence.
+    """
+    return tuple(NAME.sub("@", NUMBER.sub("#", " ".join(text.split()))) for text in questions)
+
+
+def noise_variance(correct: Table) -> float | None:
+    """Variance of a run score from noise that is independent between questions: sum p (1-p) / n^2, unbiased.
+
+    `correct`: (K, n). The factor K/(K-1) undoes the bias of p (1-p) at estimated p. None below 2 repetitions.
+    """
+    rate = flip_rate(correct)
+    return None if rate is None else rate / (2 * correct.shape[1])
+
+
+def flip_rate(correct: Table) -> float | None:
+    """Expected share of questions that flip between two runs: 2 mean p (1-p) K/(K-1), unbiased.
+
+    `correct`: (K, n). It is the mean disagreement over all pairs of runs. None below 2 repetitions.
+    """
+    repetitions, questions = correct.shape
+    if repetitions < 2 or questions == 0:
+        return None
+    share = correct.mean(axis=0)
+    return float(2 * (share * (1 - share)).mean() * repetitions / (repetitions - 1))
+
+
+def overdispersion(std: float, n: int, variance: float) -> Overdispersion | None:
+    """(n-1) std^2 / variance against chi-square with n - 1 degrees of freedom; None where variance is 0."""
+    from scipy import stats
+
+    if n < 2 or variance <= 0:
+        return None
+    chi2 = (n - 1) * std**2 / variance
+    return Overdispersion(chi2=chi2, dof=n - 1, p_value=float(stats.chi2.sf(chi2, n - 1)))
+
+
+def _score_fields(scores: Sequence[float], questions: int | None) -> dict[str, Any]:
+    for number, score in enumerate(scores, start=1):
+        fault = fault_of(score)
+        if fault:
+            raise BadInput(f"score {number}: {fault}")
+    n = len(scores)
+    # Sorted, so that the order of the repetitions changes not even the last digit.
+    ordered = np.sort(np.asarray(scores, dtype=np.float64))
+    mean = float(ordered.mean()) if n else None
+    std = sample_std(ordered)
+    least_noise = None if mean is None or questions is None else mean * (1 - mean) / questions
+    flips = None if std is None or questions is None else 2 * questions * std**2
+    possible = mean is not None and flips is not None and flips <= 2 * mean * (1 - mean)
+    return {
+        "n": n,
+        "questions": questions,
+        "mean": mean,
+        "std": std,
+        "min": float(ordered[0]) if n else None,
+        "max": float(ordered[-1]) if n else None,
+        "per_repetition": tuple(float(score) for score in scores),
+        "flip_rate_scores": flips if possible else None,
+        "overdispersion": None if std is None or least_noise is None else overdispersion(std, n, least_noise),
+    }
+
+
+def sample_std(values: Floats) -> float | None:
+    """Sample standard deviation (ddof=1); exactly 0 for equal values, None for fewer than 2."""
+    if len(values) < 2:
+        return None
+    return 0.0 if np.ptp(values) == 0 else float(values.std(ddof=1))
+
+
+def _run_variance_share(samples: VariantSamples) -> float | None:
+    """s^2 / (s^2 + question-sampling variance), the latter less the run noise in the questions' means."""
+    correct = samples.correct
+    repetitions, questions = correct.shape
+    std = sample_std(np.sort(samples.scores))
+    noise = noise_variance(correct)
+    if std is None or noise is None or questions < 2:
+        return None
+    share = correct.mean(axis=0)
+    between = max(0.0, float(share.var(ddof=1)) / questions - noise / repetitions)
+    total = std**2 + between
+    return std**2 / total if total > 0 else None
+
+
+def _identical(table: npt.NDArray[np.object_]) -> float | None:
+    """Share of columns with one value all the way down; None without columns."""
+    return float((table == table[0]).all(axis=0).mean()) if table.shape[1] else None
+
+
+def _accept_length(tokens: npt.NDArray[np.int64], steps: Floats) -> float | None:
+    """Sum of completion tokens / sum of verification steps over the requests that verified."""
+    speculated = ~np.isnan(steps)
+    total = float(steps[speculated].sum())
+    return float(tokens[speculated].sum()) / total if total > 0 else None
+
+
+def _accept_lengths(samples: VariantSamples) -> Spread | None:
+    rows = zip(samples.completion_tokens, samples.verify_steps, strict=True)
+    measured = [length for tokens, steps in rows if (length := _accept_length(tokens, steps)) is not None]
+    if not measured:
+        return None
+    ordered = np.sort(np.asarray(measured))
     return Spread(
-        mean=float(values.mean()),
-        std=float(values.std(ddof=1)) if len(values) > 1 else None,
-        min=float(values.min()),
-        max=float(values.max()),
+        mean=float(ordered.mean()), std=sample_std(ordered), min=float(ordered[0]), max=float(ordered[-1])
     )
 
 
-def standard_error(means: Floats) -> float | None:
-    """sqrt(sum (s - mean)^2 / (n (n-1))) over (n,) per-question means; None for fewer than two questions."""
-    n = len(means)
-    return float(np.sqrt(((means - means.mean()) ** 2).sum() / (n * (n - 1)))) if n > 1 else None
-
-
-def clustered_error(means: Floats, clusters: Sequence[str]) -> float | None:
-    """Miller's clustered standard error: sqrt(sum over clusters of (sum of residuals)^2) / n."""
-    if len(means) < 2:
+def _common_cause(correct: Table) -> Overdispersion | None:
+    """Cochran's Q (Biometrika 37, 1950): (N-1) s^2 over the unbiased sum p (1-p) / n^2 is exactly it."""
+    noise = noise_variance(correct)
+    if noise is None:
         return None
-    residuals = means - means.mean()
-    _, places = np.unique(np.array(clusters), return_inverse=True)
-    sums = np.bincount(places, weights=residuals)
-    return float(np.sqrt((sums**2).sum()) / len(means))
-
-
-def template(question: str) -> str:
-    """The question with numbers and capitalised words blanked: the same for problems of one pattern."""
-    return re.sub(r"[A-Z]\w+", "N", re.sub(r"\d+(?:[.,]\d+)*", "0", question))
-
-
-def independent_variance(samples: VariantSamples) -> float | None:
-    """Variance of a run's score from each question's own noise: sum p (1-p) K/(K-1) / n^2, K repetitions."""
-    runs, count = samples.correct.shape
-    if runs < 2:
-        return None
-    p = samples.correct.mean(axis=0)
-    return float((p * (1 - p)).sum() * runs / (runs - 1) / count**2)
-
-
-def overdispersion(scores: Floats, questions: int) -> Overdispersion | None:
-    """The chi-square test of (N,) scores against binomial noise of that many questions."""
-    p = float(scores.mean()) if len(scores) else 0.0
-    return _against(scores, p * (1 - p) / questions)
-
-
-def _against(scores: Floats, variance: float) -> Overdispersion | None:
-    from scipy.stats import chi2
-
-    if len(scores) < 2 or variance <= 0:
-        return None
-    dof = len(scores) - 1
-    statistic = float(dof * scores.var(ddof=1) / variance)
-    return Overdispersion(chi2=statistic, dof=dof, p_value=float(chi2.sf(statistic, dof)))
-
-
-def _run_share(scores: Floats, means: Floats) -> float | None:
-    error = standard_error(means)
-    if len(scores) < 2 or error is None:
-        return None
-    between_runs = float(scores.var(ddof=1))
-    total = between_runs + error**2
-    return between_runs / total if total > 0 else None
-
-
-def _unanimous(table: npt.NDArray[np.object_]) -> float | None:
-    if len(table) < 2:
-        return None
-    return float(np.mean([len(set(column)) == 1 for column in table.T]))
-
-
-def _share(table: npt.NDArray[np.bool_]) -> float | None:
-    return float(table.mean()) if table.size else None
-
-
-def _accept_lengths(samples: VariantSamples) -> Floats:
-    """Of each repetition that speculated."""
-    steps = samples.verify_steps.sum(axis=1)
-    tokens = samples.completion_tokens.sum(axis=1)
-    known = np.isfinite(steps) & (steps > 0)
-    return np.asarray(tokens[known] / steps[known], dtype=np.float64)
-
-
-def _ratio(samples: VariantSamples) -> float | None:
-    steps = float(samples.verify_steps.sum())
-    return float(samples.completion_tokens.sum() / steps) if np.isfinite(steps) and steps > 0 else None
+    std = sample_std(np.sort(correct.mean(axis=1)))
+    return None if std is None else overdispersion(std, len(correct), noise)

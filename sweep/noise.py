@@ -1,0 +1,247 @@
+"""The noise of a gate's score: fitted from repetitions, and what it makes of a threshold. Pure.
+
+The model is one normal distribution of run scores with unknown mean and standard deviation. Both are estimated
+from few runs, and every probability here allows for that: it is over the sweep that set the threshold and the
+CI runs that follow. Scores are multiples of 1/questions; a normal score is read as rounded to the nearest one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from sweep.scores import Scores
+from sweep.stats import sample_std
+
+CONFIDENCE = 0.95
+"""Of every one-sided bound here; the two ends of an interval are such bounds, so it covers 90 %."""
+GRID_SLACK = 1e-9
+"""In questions: what floating point may be off a whole number."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FactorVariance:
+    """What one kind of perturbation does to the score."""
+
+    factor: str
+    """Question order, concurrency, shards, engine, build..."""
+    levels: int
+    """Settings of it that were measured, the variant's own among them."""
+    variance: float
+    """Sample variance of the levels' mean scores plus mean variance within a level, accuracy squared."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise:
+    """A normal distribution of run scores, as estimated."""
+
+    mean: float
+    """Centre, 0..1."""
+    std: float
+    """Positive."""
+    weight: float
+    """Runs that the mean is worth: it is known to std / sqrt(weight)."""
+    dof: float
+    """Degrees of freedom of `std`."""
+    questions: int | None
+    """Questions in a run; None reads scores as continuous."""
+    source: str
+    """`repetitions`, or `perturbations` where the repetitions were identical."""
+
+
+def fit(base: Scores, perturbed: Sequence[Scores] = ()) -> Noise | None:
+    """The noise of a variant; None where there is none to see, which is not the same as no noise.
+
+    Repetitions that differ give it (ddof=1). Identical ones do not; then each `perturbed` entry is one level
+    of its `factor`, factors add up independently, and Welch and Satterthwaite's formula gives the degrees of
+    freedom of the sum.
+    """
+    values = np.sort(np.asarray(base.values))
+    n, std = len(values), sample_std(values)
+    if n and std:
+        return Noise(
+            mean=float(values.mean()),
+            std=std,
+            weight=n,
+            dof=n - 1,
+            questions=base.questions,
+            source="repetitions",
+        )
+    factors = factor_variances(base, perturbed)
+    total = sum(f.variance for f in factors)
+    if not n or total <= 0:
+        return None
+    shifts = [np.mean([np.mean(s.values) for s in _levels(base, perturbed, f.factor)]) for f in factors]
+    own = float(values.mean())
+    return Noise(
+        # What CI runs is a level like the others; a perturbation may lower the centre, never raise it.
+        mean=min(own, own + float(sum(shift - own for shift in shifts))),
+        std=math.sqrt(total),
+        weight=total / sum(f.variance / f.levels for f in factors),
+        dof=total**2 / sum(f.variance**2 / (f.levels - 1) for f in factors),
+        questions=base.questions,
+        source="perturbations",
+    )
+
+
+def factor_variances(base: Scores, perturbed: Sequence[Scores]) -> tuple[FactorVariance, ...]:
+    """Each factor's variance, in the order of first appearance; the variant itself is a level of each."""
+    found = []
+    for factor in dict.fromkeys(s.factor for s in perturbed if s.factor and s.values):
+        levels = _levels(base, perturbed, factor)
+        if len(levels) < 2:
+            continue
+        means = np.asarray([np.mean(level.values) for level in levels])
+        within = [float(np.var(level.values, ddof=1)) for level in levels if len(level.values) > 1]
+        between = 0.0 if np.ptp(means) < 1e-12 else float(means.var(ddof=1))
+        variance = between + (float(np.mean(within)) if within else 0.0)
+        found.append(
+            FactorVariance(
+                factor=factor, levels=len(levels), variance=0.0 if variance < 1e-24 else variance
+            )
+        )
+    return tuple(found)
+
+
+def _levels(base: Scores, perturbed: Sequence[Scores], factor: str) -> list[Scores]:
+    return [s for s in (base, *perturbed) if s.values and (s is base or s.factor == factor)]
+
+
+@lru_cache(maxsize=1024)
+def tolerance_factor(n: int, coverage: float, confidence: float) -> float:
+    """k of the one-sided normal tolerance bound mean - k s, from n >= 2 runs.
+
+    nct.ppf(confidence, n - 1, z_coverage sqrt(n)) / sqrt(n): Hahn and Meeker, "Statistical Intervals" (1991),
+    section 4.6.3; the same as their table A.12. Raises ValueError for n below 2.
+    """
+    return general_tolerance_factor(n, n - 1, coverage, confidence)
+
+
+@lru_cache(maxsize=1024)
+def general_tolerance_factor(weight: float, dof: float, coverage: float, confidence: float) -> float:
+    """`tolerance_factor` where the mean is worth `weight` runs and the std has `dof` degrees of freedom."""
+    from scipy import stats
+
+    if dof <= 0:
+        raise ValueError(f"a tolerance bound needs at least 2 runs, got {weight:g}")
+    root = math.sqrt(weight)
+    return float(stats.nct.ppf(confidence, dof, stats.norm.ppf(coverage) * root)) / root
+
+
+def all_fail(k: float, noise: Noise, attempts: int, drop: float = 0.0) -> float:
+    """Probability that all `attempts` further runs score below mean - k std, over sweep and runs.
+
+    With pivots Z = (estimated - true mean) / sigma ~ N(0, 1/weight) and W = std / sigma ~ sqrt(chi2(dof)/dof),
+    it is E[Phi(drop + Z - k W)^attempts]: for one attempt and no drop, Student's t of k / sqrt(1 + 1/weight).
+    `drop`: how far the runs' true mean lies under the sweep's, in standard deviations. The attempts are
+    independent given mean and sigma; a cause that they share breaks that, and then one attempt's figure holds.
+    """
+    return _all_fail(k, noise.weight, noise.dof, attempts, drop)
+
+
+def _all_fail(k: float, weight: float, dof: float, attempts: int, drop: float) -> float:
+    from scipy import special
+
+    if attempts == 1 and drop == 0:
+        return float(special.stdtr(dof, -k / math.sqrt(1 + 1 / weight)))
+    z, w, weights = _pivots(weight, dof)
+    return float((special.ndtr(drop + z - k * w) ** attempts * weights).sum())
+
+
+@lru_cache(maxsize=256)
+def _pivots(weight: float, dof: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+    """Nodes of Z (1, 48) and W (600, 1), and their joint weights: Gauss-Hermite times trapezoids in log W^2."""
+    from scipy import special
+
+    nodes, hermite = np.polynomial.hermite_e.hermegauss(48)
+    lowest = math.log(special.chdtri(dof, 1 - 1e-16) / dof) if dof > 0 else 0.0
+    logs = np.linspace(max(lowest, -75.0), math.log(special.chdtri(dof, 1e-17) / dof), 600)
+    density = np.exp(dof / 2 * (logs - np.exp(logs)))
+    joint = np.outer(density / density.sum(), hermite / hermite.sum())
+    return nodes[None, :] / math.sqrt(weight), np.exp(logs / 2)[:, None], joint
+
+
+@lru_cache(maxsize=1024)
+def false_alarm_factor(weight: float, dof: float, attempts: int, alpha: float) -> float:
+    """k at which all `attempts` runs of a healthy build score below mean - k std with probability alpha.
+
+    For one attempt t.ppf(1 - alpha, dof) sqrt(1 + 1/weight): Hahn and Meeker (1991), section 4.8.
+    """
+    from scipy import optimize, special
+
+    if attempts == 1:
+        return -float(special.stdtrit(dof, alpha)) * math.sqrt(1 + 1 / weight)
+    high = 1.0
+    while _all_fail(high, weight, dof, attempts, 0.0) > alpha:
+        high *= 2
+    low = -1.0
+    while _all_fail(low, weight, dof, attempts, 0.0) < alpha:
+        low *= 2
+    return float(optimize.brentq(lambda k: _all_fail(k, weight, dof, attempts, 0.0) - alpha, low, high))
+
+
+def edge(threshold: float, questions: int | None) -> float:
+    """The unrounded score under which a run fails the gate: half a question under the least passing score."""
+    if questions is None:
+        return threshold
+    return (math.ceil(threshold * questions - GRID_SLACK) - 0.5) / questions
+
+
+def on_grid(bound: float, questions: int | None) -> float:
+    """The largest threshold, no more than `bound`, whose `edge` is no more than `bound` either."""
+    if questions is None:
+        return bound
+    below = math.floor(bound * questions + GRID_SLACK)
+    return min(bound, below / questions) if bound * questions - below < 0.5 - GRID_SLACK else bound
+
+
+def false_alarm(threshold: float, noise: Noise, attempts: int) -> float:
+    """Probability that a healthy build fails the gate in all its attempts; see `all_fail`."""
+    return all_fail((noise.mean - edge(threshold, noise.questions)) / noise.std, noise, attempts)
+
+
+def false_alarm_interval(threshold: float, noise: Noise, attempts: int) -> tuple[float, float]:
+    """Both 95 % bounds of the probability that a healthy build fails, by inverting the non-central t.
+
+    The upper one is at most 1 - coverage at or under the tolerance bound of that coverage and confidence .95.
+    Source: Owen, "A survey of properties and applications of the noncentral t" (Technometrics 10, 1968).
+    """
+    k = (noise.mean - edge(threshold, noise.questions)) / noise.std
+    return (
+        _tail_bound(k, noise.weight, noise.dof, CONFIDENCE) ** attempts,
+        _tail_bound(k, noise.weight, noise.dof, 1 - CONFIDENCE) ** attempts,
+    )
+
+
+def _tail_bound(k: float, weight: float, dof: float, confidence: float) -> float:
+    """Phi(-delta) where (k sqrt(weight)) is the 1 - confidence quantile's complement of nct(dof, delta root)."""
+    from scipy import optimize, special, stats
+
+    root = math.sqrt(weight)
+
+    def gap(delta: float) -> float:
+        return float(stats.nct.cdf(k * root, dof, delta * root)) - (1 - confidence)
+
+    reach = 2 + abs(k)
+    while gap(-reach) < 0 or gap(reach) > 0:
+        reach *= 2
+    return float(special.ndtr(-optimize.brentq(gap, -reach, reach)))
+
+
+def detectable_drop(threshold: float, noise: Noise, attempts: int, power: float) -> float:
+    """The smallest drop of the mean that the gate catches with `power`: mean - threshold + z s.
+
+    All attempts must fail for a catch, so one attempt needs power^(1/attempts). Plug-in: at the estimates.
+    """
+    from scipy import special
+
+    return noise.mean - threshold + float(special.ndtri(power ** (1 / attempts))) * noise.std
+
+
+def differs_at_most(n: int) -> float:
+    """95 % upper bound on the chance that the next run differs from n identical ones: 1 - .05^(1/n)."""
+    return float(1 - (1 - CONFIDENCE) ** (1 / n))
