@@ -1,8 +1,8 @@
 """The noise of a gate's score: fitted from repetitions, and what it makes of a threshold. Pure.
 
-The model is one normal distribution of run scores with unknown mean and standard deviation. Both are estimated
-from few runs, and every probability here allows for that: it is over the sweep that set the threshold and the
-CI runs that follow. Scores are multiples of 1/questions; a normal score is read as rounded to the nearest one.
+The model is one normal distribution of run scores with unknown mean and standard deviation. Both are
+estimated from few runs, and every probability here allows for that: it is over the sweep that set the
+threshold and the CI runs that follow. Scores are multiples of 1/questions: a normal score is rounded to one.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import fmean
 
 import numpy as np
 
 from sweep.scores import Scores
-from sweep.stats import sample_std
+from sweep.stats import Floats, sample_std
 
 CONFIDENCE = 0.95
 """Of every one-sided bound here; the two ends of an interval are such bounds, so it covers 90 %."""
@@ -53,6 +54,33 @@ class Noise:
     """`repetitions`, or `perturbations` where the repetitions were identical."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """One variant's scores with the noise that they show."""
+
+    scores: Scores
+    """Of the variant itself, at least one."""
+    least: float
+    """The least score, perturbed ones included."""
+    mean: float
+    """Observed mean of the variant's own scores."""
+    noise: Noise | None
+    """None where none was seen."""
+    factors: tuple[FactorVariance, ...]
+    """What each perturbation did."""
+
+    @classmethod
+    def to(cls, base: Scores, perturbed: Sequence[Scores] = ()) -> Fitted:
+        """Fit the noise to a variant's scores, with its perturbed ones."""
+        return cls(
+            scores=base,
+            least=min(value for s in (base, *perturbed) for value in s.values),
+            mean=fmean(base.values),
+            noise=fit(base, perturbed),
+            factors=factor_variances(base, perturbed),
+        )
+
+
 def fit(base: Scores, perturbed: Sequence[Scores] = ()) -> Noise | None:
     """The noise of a variant; None where there is none to see, which is not the same as no noise.
 
@@ -64,7 +92,7 @@ def fit(base: Scores, perturbed: Sequence[Scores] = ()) -> Noise | None:
     n, std = len(values), sample_std(values)
     if n and std:
         return Noise(
-            mean=float(values.mean()),
+            mean=fmean(base.values),
             std=std,
             weight=n,
             dof=n - 1,
@@ -76,7 +104,7 @@ def fit(base: Scores, perturbed: Sequence[Scores] = ()) -> Noise | None:
     if not n or total <= 0:
         return None
     shifts = [np.mean([np.mean(s.values) for s in _levels(base, perturbed, f.factor)]) for f in factors]
-    own = float(values.mean())
+    own = fmean(base.values)
     return Noise(
         # What CI runs is a level like the others; a perturbation may lower the centre, never raise it.
         mean=min(own, own + float(sum(shift - own for shift in shifts))),
@@ -100,9 +128,7 @@ def factor_variances(base: Scores, perturbed: Sequence[Scores]) -> tuple[FactorV
         between = 0.0 if np.ptp(means) < 1e-12 else float(means.var(ddof=1))
         variance = between + (float(np.mean(within)) if within else 0.0)
         found.append(
-            FactorVariance(
-                factor=factor, levels=len(levels), variance=0.0 if variance < 1e-24 else variance
-            )
+            FactorVariance(factor=factor, levels=len(levels), variance=0.0 if variance < 1e-24 else variance)
         )
     return tuple(found)
 
@@ -135,10 +161,11 @@ def general_tolerance_factor(weight: float, dof: float, coverage: float, confide
 def all_fail(k: float, noise: Noise, attempts: int, drop: float = 0.0) -> float:
     """Probability that all `attempts` further runs score below mean - k std, over sweep and runs.
 
-    With pivots Z = (estimated - true mean) / sigma ~ N(0, 1/weight) and W = std / sigma ~ sqrt(chi2(dof)/dof),
-    it is E[Phi(drop + Z - k W)^attempts]: for one attempt and no drop, Student's t of k / sqrt(1 + 1/weight).
-    `drop`: how far the runs' true mean lies under the sweep's, in standard deviations. The attempts are
-    independent given mean and sigma; a cause that they share breaks that, and then one attempt's figure holds.
+    With Z = (estimated - true mean) / sigma ~ N(0, 1/weight) and W = std / sigma ~ sqrt(chi2(dof) / dof)
+    it is E[Phi(drop + Z - k W)^attempts]; for one attempt and no drop, Student's t of k / sqrt(1 + 1/weight).
+    `drop`: how far the runs' true mean lies under the sweep's, in true standard deviations. Attempts are
+    taken as independent given mean and sigma; a cause that they share breaks that, and then one attempt's
+    figure bounds theirs.
     """
     return _all_fail(k, noise.weight, noise.dof, attempts, drop)
 
@@ -153,8 +180,8 @@ def _all_fail(k: float, weight: float, dof: float, attempts: int, drop: float) -
 
 
 @lru_cache(maxsize=256)
-def _pivots(weight: float, dof: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # type: ignore[type-arg]
-    """Nodes of Z (1, 48) and W (600, 1), and their joint weights: Gauss-Hermite times trapezoids in log W^2."""
+def _pivots(weight: float, dof: float) -> tuple[Floats, Floats, Floats]:
+    """Nodes of Z (1, 48) and W (600, 1), and joint weights: Gauss-Hermite times trapezoids in log W^2."""
     from scipy import special
 
     nodes, hermite = np.polynomial.hermite_e.hermegauss(48)
@@ -218,7 +245,7 @@ def false_alarm_interval(threshold: float, noise: Noise, attempts: int) -> tuple
 
 
 def _tail_bound(k: float, weight: float, dof: float, confidence: float) -> float:
-    """Phi(-delta) where (k sqrt(weight)) is the 1 - confidence quantile's complement of nct(dof, delta root)."""
+    """Phi(-delta), where k sqrt(weight) is the 1 - `confidence` quantile of nct(dof, delta sqrt(weight))."""
     from scipy import optimize, special, stats
 
     root = math.sqrt(weight)

@@ -86,7 +86,7 @@ def _on_grid(value: float, questions: int) -> bool:
 
 
 def read(source: str, questions: int | None = None) -> list[Scores]:
-    """The scores in a file, or on stdin for `-`: a JSON list, or a CSV with columns score[,variant,questions].
+    """The scores in a file, or on stdin for `-`: a JSON list, or CSV with columns score[,variant,questions].
 
     Raises BadInput with file:line for what cannot be read, for scores that are no shares, and for question
     counts that contradict each other or are nowhere given.
@@ -198,7 +198,7 @@ def _question_count(rows: Iterable[_Row], questions: int | None, name: str) -> i
         if known is not None and row.questions != known:
             raise BadInput(
                 f"{row.place}: {row.questions} questions, against {known} before it or in --questions; "
-                "scores over other questions have other noise and another mean: give each count a file of its own"
+                "scores over other questions have another mean and noise: give each count a file of its own"
             )
         known = row.questions
     if known is None:

@@ -1,8 +1,8 @@
 """What a variant's repetitions say, in numbers. Pure. A number that is not defined is None, never 0 or NaN.
 
 Two spreads answer two questions. The run-to-run `std` (ddof=1) is what makes a gate flaky: the same
-questions, asked again. `sem_questions` says how well these questions stand for all such questions: it does not
-shrink with more repetitions, and no gate on the same questions feels it.
+questions, asked again. `sem_questions` says how well these questions stand for all such questions: it does
+not shrink with more repetitions, and no gate on the same questions feels it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -182,8 +183,8 @@ def clustered_error(scores: Floats, clusters: Sequence[str]) -> float | None:
 
     sqrt(G / (G-1) * sum over clusters of (sum of s - mean)^2) / n: the clustered form of Miller (arXiv
     2411.00640), with the factor for few clusters of Cameron and Miller, "A Practitioner's Guide to
-    Cluster-Robust Inference" (2015), over the whole sum. So clusters of one give exactly `standard_error`, and
-    a second copy of every question changes nothing.
+    Cluster-Robust Inference" (2015), over the whole sum. So clusters of one give exactly `standard_error`,
+    and a second copy of every question changes nothing.
     """
     names, place = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
     count = len(names)
@@ -242,9 +243,9 @@ def _score_fields(scores: Sequence[float], questions: int | None) -> dict[str, A
         if fault:
             raise BadInput(f"score {number}: {fault}")
     n = len(scores)
-    # Sorted, so that the order of the repetitions changes not even the last digit.
+    # Sorted, and summed exactly, so that the order of the repetitions changes not even the last digit.
     ordered = np.sort(np.asarray(scores, dtype=np.float64))
-    mean = float(ordered.mean()) if n else None
+    mean = fmean(ordered) if n else None
     std = sample_std(ordered)
     least_noise = None if mean is None or questions is None else mean * (1 - mean) / questions
     flips = None if std is None or questions is None else 2 * questions * std**2
@@ -301,9 +302,7 @@ def _accept_lengths(samples: VariantSamples) -> Spread | None:
     if not measured:
         return None
     ordered = np.sort(np.asarray(measured))
-    return Spread(
-        mean=float(ordered.mean()), std=sample_std(ordered), min=float(ordered[0]), max=float(ordered[-1])
-    )
+    return Spread(mean=fmean(ordered), std=sample_std(ordered), min=float(ordered[0]), max=float(ordered[-1]))
 
 
 def _common_cause(correct: Table) -> Overdispersion | None:

@@ -1,27 +1,27 @@
 """Thresholds from run scores, and what each implies: false alarms, and the drops that it catches. Pure.
 
 A rule gives each variant a value of its own; the sweep's is the least. A value is stated together with the
-probability that a healthy build falls under it, from the noise that `sweep.noise` fits; where no noise was seen
-(identical repetitions) nothing is made up: the rule says what the identical runs bound, and no more.
+probability that a healthy build falls under it, from the noise that `sweep.noise` fits; where no noise was
+seen (identical repetitions) nothing is made up: the rule says what the identical runs bound, and no more.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
 
 from sweep.errors import BadInput
 from sweep.noise import (
+    CONFIDENCE,
     FactorVariance,
-    Noise,
+    Fitted,
     detectable_drop,
     differs_at_most,
     edge,
-    factor_variances,
     false_alarm,
     false_alarm_factor,
     false_alarm_interval,
@@ -32,7 +32,7 @@ from sweep.noise import (
 )
 from sweep.rules import FalseAlarmRule, MarginRule, MinObservedRule, ThresholdRule, ToleranceRule
 from sweep.scores import Scores
-from sweep.wording import describe_variant
+from sweep.wording import statements, unseen
 
 __all__ = [
     "Operating",
@@ -86,7 +86,7 @@ class VariantThreshold(Operating):
     mean: float
     """Observed mean score."""
     std: float | None
-    """Of the noise that was used: the repetitions' (ddof=1), or the perturbations'; None where none was seen."""
+    """Of the noise that was used: the repetitions' (ddof=1) or the perturbations'; None without."""
     noise_source: str | None
     """`repetitions`, `perturbations`, or None."""
     factors: tuple[FactorVariance, ...]
@@ -133,27 +133,30 @@ def derive(rule: ThresholdRule, variants: Sequence[Scores]) -> Threshold:
     """The threshold of a rule over the sweep's variants.
 
     Entries with a `factor` are levels of perturbations of the variant they name; they give the variance where
-    the variant's own repetitions are identical. Raises BadInput when variants have unequal questions, when one
-    comes twice, or a perturbed one has no variant; a rule that cannot tell says so in `reason`.
+    the variant's own repetitions are identical. Raises BadInput when variants have unequal questions, when
+    one comes twice, or a perturbed one has no variant; a rule that cannot tell says so in `reason`.
     """
     bases = _checked(variants)
-    if not any(base.values for base in bases):
+    measured = [Fitted.to(base, _perturbed(base, variants)) for base in bases if base.values]
+    if not measured:
         return _nothing(rule, "nothing was measured")
-    own = {base.variant: _own(rule, base, _perturbed(base, variants)) for base in bases if base.values}
-    missing = [base.variant for base in bases if not base.values]
-    silent = [f"{name}: {v.reason}" for name, v in own.items() if v.value is None]
-    silent += [f"{name}: no complete repetition" for name in missing]
-    values = [v.value for v in own.values() if v.value is not None]
-    value = None if silent else min(values)
-    noises = {base.variant: fit(base, _perturbed(base, variants)) for base in bases}
-    judged = {name: _with_overall(v, value, noises[name], rule) for name, v in own.items()}
+    silent = [f"{base.variant}: no complete repetition" for base in bases if not base.values]
+    values = []
+    for fitted in measured:
+        value, reason = _value(rule, fitted)
+        if value is None:
+            silent.append(f"{fitted.scores.variant}: {reason}")
+        else:
+            values.append(value)
+    overall = None if silent else min(values)
+    judged = {fitted.scores.variant: _judged(rule, fitted, overall) for fitted in measured}
     return Threshold(
         rule=rule.rule,
-        value=value,
+        value=overall,
         reason="; ".join(silent) or None,
         retries=rule.retries,
         variants=judged,
-        statements=tuple(line for v in judged.values() for line in describe_variant(v)),
+        statements=tuple(line for v in judged.values() for line in statements(v)),
     )
 
 
@@ -168,35 +171,149 @@ def derive_all(variants: Sequence[Scores], retries: int = 1) -> dict[str, Thresh
     return {rule.rule: derive(rule, variants) for rule in rules}
 
 
-def operate(value: float | None, noise: Noise | None, n: int, rule: ThresholdRule) -> Operating:
-    """What a gate at `value` does to builds with this noise, estimated from n repetitions.
+def operate(value: float | None, fitted: Fitted, retries: int, least: bool = False) -> Operating:
+    """What a gate at `value` does to builds like the fitted variant.
 
-    Under `min_observed` the false alarm is the distribution-free one: P(below the least of n) has a Beta(1, n)
-    distribution over sweeps, so 1 / C(n + R, R) for R attempts, 1/(n+1) for one.
+    `least`: the value is the least of the variant's n scores, so that the false alarm needs no distribution:
+    P(next run below it) is Beta(1, n) over sweeps, hence 1 / C(n + R, R) for R attempts, 1/(n+1) for one.
     """
-    retries = rule.retries
-    if value is None or noise is None:
-        alarms = _unseen(value, n, rule)
-    elif isinstance(rule, MinObservedRule):
-        alarms = _below_least(n, retries)
-    else:
-        alarms = tuple(
-            f(value, noise, attempts) for attempts in (retries, 1) for f in (false_alarm, false_alarm_interval)
-        )
-    drops = [
-        None if value is None or noise is None else max(0.0, detectable_drop(value, noise, attempts, power))
-        for attempts in (retries, 1)
-        for power in (0.8, 0.95)
-    ]
+    alarm, interval = _alarm(value, fitted, retries, least)
+    single, single_interval = _alarm(value, fitted, 1, least)
+
+    def drop(attempts: int, power: float) -> float | None:
+        if value is None or fitted.noise is None:
+            return None
+        return max(0.0, detectable_drop(value, fitted.noise, attempts, power))
+
     return Operating(
         value=value,
         retries=retries,
-        false_alarm=alarms[0],
-        false_alarm_interval=alarms[1],
-        false_alarm_single=alarms[2],
-        false_alarm_single_interval=alarms[3],
-        mde80=drops[0],
-        mde95=drops[1],
-        mde80_single=drops[2],
-        mde95_single=drops[3],
+        false_alarm=alarm,
+        false_alarm_interval=interval,
+        false_alarm_single=single,
+        false_alarm_single_interval=single_interval,
+        mde80=drop(retries, 0.8),
+        mde95=drop(retries, 0.95),
+        mde80_single=drop(1, 0.8),
+        mde95_single=drop(1, 0.95),
     )
+
+
+def power_curve(
+    scores: Scores,
+    drops: Sequence[float],
+    retries: int = 1,
+    perturbed: Sequence[Scores] = (),
+    points: int = 201,
+) -> PowerCurve | None:
+    """False alarm and power at thresholds from 5 std under the deepest drop to the mean; None without noise.
+
+    The false alarm allows for the estimates' uncertainty, like `Operating.false_alarm`; the power is at the
+    estimates, like `Operating.mde80`. Raises BadInput for a drop outside 0..1.
+    """
+    from scipy import special
+
+    wrong = [drop for drop in drops if not 0 <= drop <= 1]
+    if wrong:
+        raise BadInput(f"a drop is a difference of accuracies, 0..1, got {wrong[0]:g}")
+    noise = fit(scores, perturbed)
+    if noise is None:
+        return None
+    lowest = max(0.0, noise.mean - max(drops, default=0.0) - 5 * noise.std)
+    thresholds = np.linspace(lowest, noise.mean, points)
+    edges = np.asarray([edge(threshold, noise.questions) for threshold in thresholds])
+    lowered = noise.mean - np.asarray(drops, dtype=np.float64)[:, None]
+    return PowerCurve(
+        thresholds=thresholds,
+        false_alarm=np.asarray([false_alarm(threshold, noise, retries) for threshold in thresholds]),
+        drops=tuple(drops),
+        power=special.ndtr((edges[None, :] - lowered) / noise.std) ** retries,
+    )
+
+
+def _checked(variants: Sequence[Scores]) -> list[Scores]:
+    """The entries without a factor, once it is clear that the entries belong together."""
+    bases = [s for s in variants if s.factor is None]
+    names = [base.variant for base in bases]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise BadInput(f"variant {twice[0]} comes twice; give each variant's scores once")
+    lone = [s for s in variants if s.factor is not None and s.variant not in names]
+    if lone:
+        raise BadInput(f"{lone[0].factor} perturbs {lone[0].variant}, which has no scores of its own")
+    counts = {s.questions: s.variant for s in variants}
+    if len(counts) > 1:
+        seen = ", ".join(f"{name} {'unknown' if count is None else count}" for count, name in counts.items())
+        raise BadInput(
+            f"variants with unequal questions ({seen}): their scores do not compare, so they have no common "
+            "threshold; measure all of them on the same questions"
+        )
+    return bases
+
+
+def _perturbed(base: Scores, variants: Sequence[Scores]) -> list[Scores]:
+    return [s for s in variants if s.factor is not None and s.variant == base.variant]
+
+
+def _nothing(rule: ThresholdRule, reason: str) -> Threshold:
+    return Threshold(
+        rule=rule.rule, value=None, reason=reason, retries=rule.retries, variants={}, statements=()
+    )
+
+
+def _judged(rule: ThresholdRule, fitted: Fitted, overall: float | None) -> VariantThreshold:
+    """The rule on one variant, and what the sweep's value means for it."""
+    value, reason = _value(rule, fitted)
+    least = isinstance(rule, MinObservedRule)
+    at_own = operate(value, fitted, rule.retries, least)
+    at_overall = None
+    if overall is not None:
+        at_overall = at_own if overall == value else operate(overall, fitted, rule.retries)
+    return VariantThreshold(
+        **{f.name: getattr(at_own, f.name) for f in fields(Operating)},
+        variant=fitted.scores.variant,
+        n=len(fitted.scores.values),
+        mean=fitted.mean,
+        std=None if fitted.noise is None else fitted.noise.std,
+        noise_source=None if fitted.noise is None else fitted.noise.source,
+        factors=fitted.factors,
+        reason=reason,
+        overall=at_overall,
+    )
+
+
+def _value(rule: ThresholdRule, fitted: Fitted) -> tuple[float | None, str | None]:
+    """The rule's value for one variant, or why there is none. At most the observed mean, and positive."""
+    noise = fitted.noise
+    if isinstance(rule, MarginRule):
+        bound = fitted.mean - rule.margin
+    elif isinstance(rule, MinObservedRule):
+        bound = fitted.least
+    elif noise is None:
+        return None, unseen(len(fitted.scores.values))
+    elif isinstance(rule, ToleranceRule):
+        factor = general_tolerance_factor(noise.weight, noise.dof, rule.coverage, rule.confidence)
+        bound = on_grid(noise.mean - factor * noise.std, noise.questions)
+    else:
+        factor = false_alarm_factor(noise.weight, noise.dof, rule.retries, rule.alpha)
+        bound = on_grid(noise.mean - factor * noise.std, noise.questions)
+    if bound <= 0:
+        return None, f"the bound is {bound:.3f}, and a threshold of 0 or less fails nothing"
+    return min(bound, fitted.mean), None
+
+
+def _alarm(
+    value: float | None, fitted: Fitted, attempts: int, least: bool
+) -> tuple[float | None, tuple[float, float] | None]:
+    """Probability that a healthy build fails all attempts at `value`, with its 95 % bounds."""
+    n, noise = len(fitted.scores.values), fitted.noise
+    if value is None:
+        return None, None
+    if noise is None and n > 1:
+        return None, (0.0, differs_at_most(n) ** attempts)
+    if least and (noise is None or noise.source == "repetitions"):
+        low, high = 1 - CONFIDENCE ** (1 / n), differs_at_most(n)
+        return 1 / math.comb(n + attempts, attempts), (low**attempts, high**attempts)
+    if noise is None:
+        return None, None
+    return false_alarm(value, noise, attempts), false_alarm_interval(value, noise, attempts)

@@ -1,0 +1,70 @@
+"""What a threshold implies, in sentences: for reports, contracts and the terminal. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from sweep.noise import differs_at_most
+
+if TYPE_CHECKING:
+    from sweep.threshold import VariantThreshold
+
+FACTORS = "question order, concurrency, shards, engine, build"
+"""What can be perturbed to see a variance where repetitions are identical."""
+
+
+def share(value: float) -> str:
+    """A probability for people: `0.94 %`, `13.9 %`, `under 0.01 %`."""
+    if value < 1e-4:
+        return "under 0.01 %" if value > 0 else "0 %"
+    return f"{value * 100:.2g} %" if value < 0.1 else f"{value * 100:.1f} %"
+
+
+def unseen(n: int) -> str:
+    """Why n repetitions that are one, or identical, give no variance; and what to do."""
+    if n == 1:
+        return "one repetition shows no run-to-run spread; run at least 2, better 20"
+    return (
+        f"{n} identical repetitions are no estimate of a variance: the chance that the next run of the same "
+        f"build differs is at most {share(differs_at_most(n))} (95 % confidence), and other builds may "
+        f"differ more; measure perturbed variants ({FACTORS})"
+    )
+
+
+def statements(v: VariantThreshold) -> Iterator[str]:
+    """What one variant's threshold implies, a sentence or two each."""
+    if v.value is None:
+        yield f"{v.variant}: no threshold: {v.reason}."
+    elif v.noise_source is None:
+        yield f"{v.variant}: {unseen(v.n)}."
+    if v.factors:
+        parts = ", ".join(f"{f.factor} {f.variance**0.5:.4f} ({f.levels} levels)" for f in v.factors)
+        use = "used" if v.noise_source == "perturbations" else "not used: the repetitions differ themselves"
+        yield f"{v.variant}: std by perturbed factor, {use}: {parts}."
+    if v.false_alarm is not None and v.false_alarm_interval is not None:
+        yield from _alarms(v)
+    if v.mde80 is not None and v.mde95 is not None:
+        attempts = f" in all {v.retries} attempts" if v.retries > 1 else ""
+        yield (
+            f"{v.variant}: at {v.value:.4f} a drop of {v.mde80:.3f} is caught{attempts} with 80 % power, "
+            f"of {v.mde95:.3f} with 95 %."
+        )
+    if v.retries > 1 and v.mde80_single is not None:
+        yield f"{v.variant}: one attempt would catch {v.mde80_single:.3f} and {v.mde95_single:.3f}."
+
+
+def _alarms(v: VariantThreshold) -> Iterator[str]:
+    assert v.false_alarm is not None
+    assert v.false_alarm_interval is not None
+    low, high = v.false_alarm_interval
+    how = f"all {v.retries} attempts" if v.retries > 1 else "the gate"
+    yield (
+        f"{v.variant}: a healthy build fails {how} at {v.value:.4f} with probability {share(v.false_alarm)} "
+        f"({share(low)} to {share(high)})."
+    )
+    if v.retries > 1 and v.false_alarm_single is not None:
+        yield (
+            f"{v.variant}: that takes attempts as independent; if they share what moves a run, it is up to "
+            f"{share(v.false_alarm_single)}, the probability of failing one."
+        )
