@@ -128,16 +128,16 @@ def _drive(
         address=options.address,
         deadline=options.wait,
     )
-    with _interruptible() as stopped:
-        pool = RayPool(spec, tell=lambda text: console.print(text, highlight=False, soft_wrap=True))
-        try:
-            if pool.dashboard:
-                console.print(f"Ray dashboard: {pool.dashboard}", highlight=False, soft_wrap=True)
-            with watch(run.plan, console) as view:
-                watched = StopWatch(run.plan, len(questionnaire.questions))
-                outcome = Driver(run, questionnaire, pool, view, watched).drive(measured, stopped)
-        finally:
-            pool.close()
+    pool = RayPool(spec, tell=lambda text: console.print(text, highlight=False, soft_wrap=True))
+    try:
+        if pool.dashboard:
+            console.print(f"Ray dashboard: {pool.dashboard}", highlight=False, soft_wrap=True)
+        # After Ray has started, since it takes the signals for itself.
+        with _interruptible() as stopped, watch(run.plan, console) as view:
+            watched = StopWatch(run.plan, len(questionnaire.questions))
+            outcome = Driver(run, questionnaire, pool, view, watched).drive(measured, stopped)
+    finally:
+        pool.close()
     return outcome, pool.dashboard
 
 

@@ -14,6 +14,7 @@ from functools import lru_cache
 from statistics import fmean
 
 import numpy as np
+import numpy.typing as npt
 
 from sweep.scores import Scores
 from sweep.stats import Floats, sample_std
@@ -158,19 +159,18 @@ def general_tolerance_factor(weight: float, dof: float, coverage: float, confide
     return float(stats.nct.ppf(confidence, dof, stats.norm.ppf(coverage) * root)) / root
 
 
-def all_fail(k: float, noise: Noise, attempts: int, drop: float = 0.0) -> float:
+@lru_cache(maxsize=4096)
+def all_fail(k: float, weight: float, dof: float, attempts: int = 1, drop: float = 0.0) -> float:
     """Probability that all `attempts` further runs score below mean - k std, over sweep and runs.
 
-    With Z = (estimated - true mean) / sigma ~ N(0, 1/weight) and W = std / sigma ~ sqrt(chi2(dof) / dof)
-    it is E[Phi(drop + Z - k W)^attempts]; for one attempt and no drop, Student's t of k / sqrt(1 + 1/weight).
-    `drop`: how far the runs' true mean lies under the sweep's, in true standard deviations. Attempts are
-    taken as independent given mean and sigma; a cause that they share breaks that, and then one attempt's
-    figure bounds theirs.
+    `weight` and `dof`: of the estimated mean and std, as in `Noise`; n and n - 1 for n repetitions. `drop`:
+    how far the runs' true mean lies under the sweep's, in true standard deviations.
+
+    With Z = (estimated - true mean) / sigma ~ N(0, 1/weight) and W = std / sigma ~ sqrt(chi2(dof) / dof) it
+    is E[Phi(drop + Z - k W)^attempts]; for one attempt and no drop, Student's t of k / sqrt(1 + 1/weight).
+    Attempts are taken as independent given mean and sigma; a cause that they share breaks that, and then
+    one attempt's figure bounds theirs.
     """
-    return _all_fail(k, noise.weight, noise.dof, attempts, drop)
-
-
-def _all_fail(k: float, weight: float, dof: float, attempts: int, drop: float) -> float:
     from scipy import special
 
     if attempts == 1 and drop == 0:
@@ -187,7 +187,7 @@ def _pivots(weight: float, dof: float) -> tuple[Floats, Floats, Floats]:
     nodes, hermite = np.polynomial.hermite_e.hermegauss(48)
     lowest = math.log(special.chdtri(dof, 1 - 1e-16) / dof) if dof > 0 else 0.0
     logs = np.linspace(max(lowest, -75.0), math.log(special.chdtri(dof, 1e-17) / dof), 600)
-    density = np.exp(dof / 2 * (logs - np.exp(logs)))
+    density = np.exp(dof / 2 * (logs - np.exp(logs) + 1))
     joint = np.outer(density / density.sum(), hermite / hermite.sum())
     return nodes[None, :] / math.sqrt(weight), np.exp(logs / 2)[:, None], joint
 
@@ -203,32 +203,40 @@ def false_alarm_factor(weight: float, dof: float, attempts: int, alpha: float) -
     if attempts == 1:
         return -float(special.stdtrit(dof, alpha)) * math.sqrt(1 + 1 / weight)
     high = 1.0
-    while _all_fail(high, weight, dof, attempts, 0.0) > alpha:
+    while all_fail(high, weight, dof, attempts) > alpha:
         high *= 2
     low = -1.0
-    while _all_fail(low, weight, dof, attempts, 0.0) < alpha:
+    while all_fail(low, weight, dof, attempts) < alpha:
         low *= 2
-    return float(optimize.brentq(lambda k: _all_fail(k, weight, dof, attempts, 0.0) - alpha, low, high))
+    return float(optimize.brentq(lambda k: all_fail(k, weight, dof, attempts) - alpha, low, high))
 
 
-def edge(threshold: float, questions: int | None) -> float:
-    """The unrounded score under which a run fails the gate: half a question under the least passing score."""
+def edge(threshold: npt.ArrayLike, questions: int | None) -> Floats:
+    """The unrounded scores under which a run fails a gate: half a question under the least that passes."""
+    values = np.asarray(threshold, dtype=np.float64)
     if questions is None:
-        return threshold
-    return (math.ceil(threshold * questions - GRID_SLACK) - 0.5) / questions
+        return values
+    edges: Floats = (np.ceil(values * questions - GRID_SLACK) - 0.5) / questions
+    return edges
 
 
-def on_grid(bound: float, questions: int | None) -> float:
-    """The largest threshold, no more than `bound`, whose `edge` is no more than `bound` either."""
+def on_grid(bound: npt.ArrayLike, questions: int | None) -> Floats:
+    """The largest thresholds, no more than the bounds, whose `edge` is no more than the bounds either."""
+    values = np.asarray(bound, dtype=np.float64)
     if questions is None:
-        return bound
-    below = math.floor(bound * questions + GRID_SLACK)
-    return min(bound, below / questions) if bound * questions - below < 0.5 - GRID_SLACK else bound
+        return values
+    below = np.floor(values * questions + GRID_SLACK)
+    return np.where(values * questions - below < 0.5, np.minimum(values, below / questions), values)
 
 
 def false_alarm(threshold: float, noise: Noise, attempts: int) -> float:
     """Probability that a healthy build fails the gate in all its attempts; see `all_fail`."""
-    return all_fail((noise.mean - edge(threshold, noise.questions)) / noise.std, noise, attempts)
+    return all_fail(_distance(threshold, noise), noise.weight, noise.dof, attempts)
+
+
+def _distance(threshold: float, noise: Noise) -> float:
+    """How far the gate's edge lies under the mean, in estimated standard deviations."""
+    return (noise.mean - float(edge(threshold, noise.questions))) / noise.std
 
 
 def false_alarm_interval(threshold: float, noise: Noise, attempts: int) -> tuple[float, float]:
@@ -237,7 +245,7 @@ def false_alarm_interval(threshold: float, noise: Noise, attempts: int) -> tuple
     The upper one is at most 1 - coverage at or under the tolerance bound of that coverage and confidence .95.
     Source: Owen, "A survey of properties and applications of the noncentral t" (Technometrics 10, 1968).
     """
-    k = (noise.mean - edge(threshold, noise.questions)) / noise.std
+    k = _distance(threshold, noise)
     return (
         _tail_bound(k, noise.weight, noise.dof, CONFIDENCE) ** attempts,
         _tail_bound(k, noise.weight, noise.dof, 1 - CONFIDENCE) ** attempts,

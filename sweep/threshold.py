@@ -221,7 +221,7 @@ def power_curve(
         return None
     lowest = max(0.0, noise.mean - max(drops, default=0.0) - 5 * noise.std)
     thresholds = np.linspace(lowest, noise.mean, points)
-    edges = np.asarray([edge(threshold, noise.questions) for threshold in thresholds])
+    edges = edge(thresholds, noise.questions)
     lowered = noise.mean - np.asarray(drops, dtype=np.float64)[:, None]
     return PowerCurve(
         thresholds=thresholds,
@@ -293,10 +293,10 @@ def _value(rule: ThresholdRule, fitted: Fitted) -> tuple[float | None, str | Non
         return None, unseen(len(fitted.scores.values))
     elif isinstance(rule, ToleranceRule):
         factor = general_tolerance_factor(noise.weight, noise.dof, rule.coverage, rule.confidence)
-        bound = on_grid(noise.mean - factor * noise.std, noise.questions)
+        bound = float(on_grid(noise.mean - factor * noise.std, noise.questions))
     else:
         factor = false_alarm_factor(noise.weight, noise.dof, rule.retries, rule.alpha)
-        bound = on_grid(noise.mean - factor * noise.std, noise.questions)
+        bound = float(on_grid(noise.mean - factor * noise.std, noise.questions))
     if bound <= 0:
         return None, f"the bound is {bound:.3f}, and a threshold of 0 or less fails nothing"
     return min(bound, fitted.mean), None

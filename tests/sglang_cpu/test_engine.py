@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("sglang")
-psutil = pytest.importorskip("psutil")
 
+import psutil
 from sglang_tiny import make_batch, make_spec
 
 from cluster import sglang_host

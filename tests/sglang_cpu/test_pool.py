@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 pytest.importorskip("sglang")
-psutil = pytest.importorskip("psutil")
 
+import psutil
 from sglang_tiny import make_batch, make_spec
 
 from cluster.events import Completed, Event, Failed, Loaded, Starting
