@@ -15,10 +15,12 @@ FACTORS = "question order, concurrency, shards, engine, build"
 
 
 def share(value: float) -> str:
-    """A probability for people: `0.94 %`, `13.9 %`, `under 0.01 %`."""
-    if value < 1e-4:
-        return "under 0.01 %" if value > 0 else "0 %"
-    return f"{value * 100:.2g} %" if value < 0.1 else f"{value * 100:.1f} %"
+    """A probability for people: `0.94 %`, `13.9 %`; `<0.01 %` and `>99.9 %` where digits would mislead."""
+    if 0 < value < 1e-4:
+        return "<0.01 %"
+    if 0.9995 <= value < 1:
+        return ">99.9 %"
+    return f"{value * 100:.2g} %" if value < 0.1 else f"{value * 100:.3g} %"
 
 
 def unseen(n: int) -> str:

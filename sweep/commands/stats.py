@@ -1,0 +1,170 @@
+"""`sweep stats`: numbers and thresholds from a plain list of scores, as somebody has them from CI logs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from sweep.scores import Scores
+    from sweep.stats import ScoreStatistics
+    from sweep.threshold import Threshold
+
+
+@click.command(name="stats")
+@click.argument("scores", type=click.Path(allow_dash=True))
+@click.option("--questions", type=click.IntRange(min=1), metavar="N", help="Questions that a score is over.")
+@click.option(
+    "--retries",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="R",
+    help="Attempts that CI gives a build; it passes if one does.",
+)
+@click.option("--json", "as_json", is_flag=True, help="JSON on stdout, and nothing else.")
+def command(scores: str, questions: int | None, retries: int, as_json: bool) -> None:
+    """Spread, thresholds and false alarms of a list of SCORES.
+
+    SCORES is a JSON list or a CSV with columns score[,variant,questions], or `-` for stdin; a score is a
+    share of right answers, 0 to 1. Every threshold rule is shown with its default parameters.
+
+    \b
+    Examples:
+      sweep stats scores.json --questions 200
+      sweep stats ci-log.csv --questions 200 --retries 3
+      echo '[0.385, 0.37, 0.36, 0.395]' | sweep stats - --questions 200 --json
+    """
+    from sweep.scores import read
+    from sweep.stats import describe_scores
+    from sweep.threshold import derive_all
+
+    variants = read(scores, questions)
+    described = [describe_scores(v.values, v.questions) for v in variants]
+    rules = [derive_all([v], retries) for v in variants]
+    if as_json:
+        found = {v.variant: _as_json(s, r) for v, s, r in zip(variants, described, rules, strict=True)}
+        click.echo(
+            json.dumps({"variants": found} if len(found) > 1 else next(iter(found.values())), indent=2)
+        )
+    else:
+        for v, s, r in zip(variants, described, rules, strict=True):
+            _print(v, s, r)
+    for v, s in zip(variants, described, strict=True):
+        for warning in _warnings(v, s):
+            click.echo(f"sweep: {v.variant}: {warning}", err=True)
+
+
+def _as_json(statistics: ScoreStatistics, rules: dict[str, Threshold]) -> dict[str, Any]:
+    over = statistics.overdispersion
+    return {
+        "n": statistics.n,
+        "mean": statistics.mean,
+        "std": statistics.std,
+        "ddof": 1,
+        "min": statistics.min,
+        "max": statistics.max,
+        "tolerance_bound": _tolerance_bound(statistics),
+        "min_observed_false_alarm": 1 / (statistics.n + 1),
+        "overdispersion": asdict(over) if over else {"chi2": None, "dof": None, "p_value": None},
+        "thresholds": {
+            name: {key: getattr(own, key) for key in ("value", "false_alarm", "mde80")}
+            for name, threshold in rules.items()
+            for own in threshold.variants.values()
+        },
+    }
+
+
+def _tolerance_bound(statistics: ScoreStatistics) -> float | None:
+    """mean - k s at the `tolerance` rule's defaults, as it is: the rule's threshold is rounded to the scores'
+    grid where that is needed to keep it. None without spread."""
+    from sweep.rules import ToleranceRule
+    from sweep.threshold import tolerance_factor
+
+    rule = ToleranceRule(rule="tolerance")
+    if not statistics.std or statistics.mean is None:
+        return None
+    return statistics.mean - tolerance_factor(statistics.n, rule.coverage, rule.confidence) * statistics.std
+
+
+def _warnings(scores: Scores, statistics: ScoreStatistics) -> Iterator[str]:
+    """What the numbers above cannot say, or what in the input asks for a second look."""
+    from sweep.scores import off_grid
+    from sweep.wording import unseen
+
+    odd = off_grid(scores)
+    if odd:
+        yield (
+            f"{len(odd)} of {statistics.n} scores, the first {odd[0]:g}, are no multiple of "
+            f"1/{scores.questions}; is --questions right?"
+        )
+    if statistics.max == 0:
+        yield "every score is 0: the engine, the prompt or the answer extraction does not work"
+    elif not statistics.std:
+        yield unseen(statistics.n)
+    over = statistics.overdispersion
+    if over is not None and over.p_value < 0.01:
+        yield (
+            f"the scores vary more than {scores.questions} independent questions can "
+            f"(p = {over.p_value:.2g}): whole runs move together; suspect the engine; retries may not help"
+        )
+
+
+def _print(scores: Scores, statistics: ScoreStatistics, rules: dict[str, Threshold]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    for line in _lines(scores, statistics):
+        console.print(line, markup=False, highlight=False)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
+    for heading in ("rule", "threshold", "false alarm", "at least", "at most", "mde 80 %", "mde 95 %"):
+        table.add_column(heading, justify="left" if heading == "rule" else "right")
+    for name, threshold in rules.items():
+        for own in threshold.variants.values():
+            table.add_row(
+                name,
+                _number(own.value),
+                _share(own.false_alarm),
+                *(_share(bound) for bound in own.false_alarm_interval or (None, None)),
+                _number(own.mde80),
+                _number(own.mde95),
+            )
+    console.print(table)
+    console.print(_legend(next(iter(rules.values())).retries), markup=False, highlight=False)
+
+
+def _lines(scores: Scores, statistics: ScoreStatistics) -> Sequence[str]:
+    over = statistics.overdispersion
+    spread = "" if statistics.std is None else f" ± {statistics.std:.4f} (ddof=1)"
+    return (
+        f"{scores.variant}: {statistics.mean:.4f}{spread}, {statistics.min:.4f} to {statistics.max:.4f}, "
+        f"{statistics.n} x {statistics.questions} questions",
+        "overdispersion: not defined"
+        if over is None
+        else f"overdispersion: chi2 {over.chi2:.1f} on {over.dof} degrees of freedom, p = {over.p_value:.2g}",
+        f"next run below the least seen: probability at most {_share(1 / (statistics.n + 1))}",
+    )
+
+
+def _legend(retries: int) -> str:
+    attempts = f"all {retries} attempts, taken as independent," if retries > 1 else "the gate"
+    return (
+        f"False alarm: a healthy build fails {attempts} at that threshold; at least and at most are its 95 % "
+        "bounds. mde: the smallest drop of the mean caught with that power."
+    )
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _share(value: float | None) -> str:
+    from sweep.wording import share
+
+    return "-" if value is None else share(value)
