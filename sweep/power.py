@@ -237,12 +237,14 @@ def thresholds(rule: ThresholdRule, scores: Floats, questions: int) -> Floats:
     if isinstance(rule, MinObservedRule):
         least: Floats = scores.min(axis=1)
         return least
+    std = scores.std(axis=1, ddof=1)
     if isinstance(rule, FalseAlarmRule):
         factor = false_alarm_factor(n, n - 1, rule.retries, rule.alpha)
+        bounds = on_grid(mean - factor * std, questions)
     else:
-        factor = tolerance_factor(n, rule.coverage, rule.confidence)
-    bounds = np.minimum(on_grid(mean - factor * scores.std(axis=1, ddof=1), questions), mean)
-    return np.where(np.ptp(scores, axis=1) > 0, np.maximum(bounds, 0.0), 0.0)
+        bounds = mean - tolerance_factor(n, rule.coverage, rule.confidence) * std
+    bounds = np.clip(bounds, 0.0, mean)
+    return np.where(np.ptp(scores, axis=1) > 0, bounds, 0.0)
 
 
 def _factor(goal: Goal, repetitions: int) -> float:

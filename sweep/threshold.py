@@ -293,7 +293,7 @@ def _value(rule: ThresholdRule, fitted: Fitted) -> tuple[float | None, str | Non
         return None, unseen(len(fitted.scores.values))
     elif isinstance(rule, ToleranceRule):
         factor = general_tolerance_factor(noise.weight, noise.dof, rule.coverage, rule.confidence)
-        bound = float(on_grid(noise.mean - factor * noise.std, noise.questions))
+        bound = noise.mean - factor * noise.std
     else:
         factor = false_alarm_factor(noise.weight, noise.dof, rule.retries, rule.alpha)
         bound = float(on_grid(noise.mean - factor * noise.std, noise.questions))

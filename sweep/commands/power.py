@@ -160,7 +160,7 @@ def _print(answer: dict[str, Any]) -> None:
         f"Needed: {answer['repetitions_needed']} repetitions."
         if answer["repetitions_needed"] is not None
         else "Needed: no number of repetitions is enough, since CI's own runs stay noisy: the limit is a "
-        f"drop of {limit:.3f}. Ask more questions, allow a larger drop or more false alarms, or remove noise.",
+        f"drop of {limit:.3f}. Ask more questions, allow a larger drop or more alarms, or remove noise.",
     ]
     for key, title in (("needed", "With the repetitions needed"), ("given", "With the repetitions given")):
         if answer[key] is not None:

@@ -80,8 +80,7 @@ def _as_json(statistics: ScoreStatistics, rules: dict[str, Threshold]) -> dict[s
 
 
 def _tolerance_bound(statistics: ScoreStatistics) -> float | None:
-    """mean - k s at the `tolerance` rule's defaults, as it is: the rule's threshold is rounded to the scores'
-    grid where that is needed to keep it. None without spread."""
+    """mean - k s at the `tolerance` rule's defaults, be it negative or not; None without spread."""
     from sweep.rules import ToleranceRule
     from sweep.threshold import tolerance_factor
 
@@ -123,8 +122,9 @@ def _print(scores: Scores, statistics: ScoreStatistics, rules: dict[str, Thresho
     for line in _lines(scores, statistics):
         console.print(line, markup=False, highlight=False)
     table = Table(box=SIMPLE_HEAD, padding=(0, 1))
-    for heading in ("rule", "threshold", "false alarm", "at least", "at most", "mde 80 %", "mde 95 %"):
-        table.add_column(heading, justify="left" if heading == "rule" else "right")
+    table.add_column("rule", no_wrap=True)
+    for heading in ("threshold", "false alarm", "at least", "at most", "mde80", "mde95"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for name, threshold in rules.items():
         for own in threshold.variants.values():
             table.add_row(
@@ -156,7 +156,7 @@ def _legend(retries: int) -> str:
     attempts = f"all {retries} attempts, taken as independent," if retries > 1 else "the gate"
     return (
         f"False alarm: a healthy build fails {attempts} at that threshold; at least and at most are its 95 % "
-        "bounds. mde: the smallest drop of the mean caught with that power."
+        "bounds. mde80, mde95: the smallest drop of the mean caught with 80 and 95 % power."
     )
 
 
