@@ -1,0 +1,324 @@
+"""Tokens a second of a repetition: in the sweep, in a bare sglang.Engine script, and by SGLang's evaluation.
+
+    python tests/benchmarks/sglang_throughput.py --variant topk1 --rounds 5 --out result.json
+
+All three serve the tiny checkpoint with the same arguments on one GPU, side by side with a small share of
+its memory each; a round runs the same questions through one after the other, from a cold prefix cache, in an
+order that rotates. Ratios are taken within a round. Idle schedulers of SGLang keep a core busy each, so it
+wants a machine with eight or more. `--cpu` runs in the environment of tests/sglang_cpu/install.sh.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from cluster.events import Completed, Event, Loaded, Starting
+from cluster.models import embedded_dataset
+from cluster.pool import PoolSpec, RayPool
+from cluster.sglang_arguments import engine_arguments, to_argv
+from cluster.spec import Batch, EngineSpec, Request
+
+PORT = 30123
+START_SECONDS = 900.0
+STOP = ("Question", "Assistant:", "<|separator|>")
+GPU = {
+    "attention_backend": "triton",
+    "sampling_backend": "pytorch",
+    "dtype": "bfloat16",
+    "max_running_requests": 16,
+    "context_length": 2048,
+    "max_total_tokens": 32768,
+    "mem_fraction_static": 0.15,
+    "cuda_graph_max_bs_decode": 16,
+    "skip_server_warmup": True,
+}
+CPU = {
+    "device": "cpu",
+    "attention_backend": "triton",
+    "dtype": "float32",
+    "max_running_requests": 8,
+    "context_length": 2048,
+    "max_total_tokens": 16384,
+    "mem_fraction_static": 0.1,
+    "disable_cuda_graph": True,
+    "skip_server_warmup": True,
+}
+VARIANTS: Mapping[str, Mapping[str, Any]] = {
+    "baseline": {},
+    "topk1": {"speculative_eagle_topk": 1, "speculative_num_draft_tokens": 6},
+    "topk3": {"speculative_eagle_topk": 3, "speculative_num_draft_tokens": 12},
+}
+CHAIN = {"speculative_algorithm": "NEXTN", "speculative_num_steps": 5}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contender:
+    """One way to run the questions."""
+
+    name: str
+    start_seconds: Mapping[str, float]
+    run: Callable[[], tuple[int, float]]
+    """Runs them all once, from a cold prefix cache; returns generated tokens and seconds."""
+
+
+def make_spec(variant: str, cpu: bool) -> EngineSpec:
+    draft = VARIANTS[variant]
+    return EngineSpec(
+        label=variant,
+        backend="sglang",
+        model="embedded:tiny-gemma4",
+        draft_model="embedded:tiny-gemma4-assistant" if draft else None,
+        gpus=0.0 if cpu else 0.3,
+        arguments={**(CPU if cpu else GPU), **({**CHAIN, **draft} if draft else {})},
+        start_deadline=START_SECONDS,
+    )
+
+
+def make_batch(options: argparse.Namespace) -> Batch:
+    """As SGLang's evaluation asks: shots from the head of the test set, the questions after them."""
+    records = [json.loads(line) for line in embedded_dataset("embedded:tiny-gemma4").read_text().splitlines()]
+    shots = "".join(f"Question: {r['question']}\nAnswer: {r['answer']}\n\n" for r in records[: options.shots])
+    asked = records[options.shots : options.shots + options.questions]
+    requests = tuple(
+        Request(id=str(n), prompt=f"{shots}Question: {r['question']}\nAnswer:", reference=r["answer"])
+        for n, r in enumerate(asked)
+    )
+    return Batch(
+        requests=requests,
+        concurrency=options.concurrency,
+        max_tokens=options.max_tokens,
+        temperature=0.0,
+        stop=STOP,
+        seed=0,
+    )
+
+
+def in_the_sweep(spec: EngineSpec, batch: Batch, stack: ExitStack) -> Contender:
+    """Through the pool, as the driver runs a unit: seconds include Ray's transfers and the cache's flush."""
+    pool_spec = PoolSpec(
+        engines=1, gpus=spec.gpus, needs_real_gpus=spec.gpus > 0, address=None, deadline=60.0
+    )
+    pool = RayPool(pool_spec, print)
+    stack.callback(pool.close)
+    (engine,) = pool.engines
+    pool.load(engine, spec)
+    loaded = finished(pool)
+    if not isinstance(loaded, Loaded):
+        raise SystemExit(f"the sweep's engine did not start: {loaded}")
+
+    def run() -> tuple[int, float]:
+        pool.run(engine, "repetition", batch, START_SECONDS)
+        done = finished(pool)
+        if not isinstance(done, Completed):
+            raise SystemExit(f"the sweep's repetition failed: {done}")
+        return sum(c.completion_tokens for c in done.completions), done.seconds
+
+    return Contender(name="sweep", start_seconds=loaded.facts.start_seconds, run=run)
+
+
+def finished(pool: RayPool) -> Event:
+    while True:
+        for event in pool.wait(1.0):
+            if not isinstance(event, Starting):
+                return event
+
+
+BARE = """
+import json, sys, time
+import sglang
+
+if __name__ == "__main__":
+    work = json.load(open(sys.argv[1]))
+    began = time.perf_counter()
+    engine = sglang.Engine(**work["arguments"])
+    print("BARE", time.perf_counter() - began, flush=True)
+    for _ in sys.stdin:
+        engine.flush_cache()
+        began = time.perf_counter()
+        outputs = engine.generate(work["prompts"], work["sampling"])
+        seconds = time.perf_counter() - began
+        print("BARE", sum(o["meta_info"]["completion_tokens"] for o in outputs), seconds, flush=True)
+    engine.shutdown()
+"""
+
+
+def in_a_bare_script(spec: EngineSpec, batch: Batch, folder: Path, stack: ExitStack) -> Contender:
+    """The shortest script there is: every prompt handed to Engine.generate at once."""
+    sampling = {"temperature": 0.0, "max_new_tokens": batch.max_tokens, "stop": list(batch.stop)}
+    prompts = [request.prompt for request in batch.requests]
+    work = folder / "bare.json"
+    work.write_text(
+        json.dumps({"arguments": engine_arguments(spec), "prompts": prompts, "sampling": sampling})
+    )
+    script = folder / "bare.py"
+    script.write_text(BARE)
+    log = stack.enter_context((folder / "bare.log").open("w"))
+    process = subprocess.Popen(
+        [sys.executable, str(script), str(work)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        text=True,
+    )
+    stack.callback(process.wait, 60)
+    assert process.stdin is not None
+    stack.callback(process.stdin.close)
+
+    def answer() -> list[float]:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("BARE"):
+                return [float(word) for word in line.split()[1:]]
+        raise SystemExit(f"the bare engine ended; see {folder / 'bare.log'}")
+
+    def run() -> tuple[int, float]:
+        assert process.stdin is not None
+        process.stdin.write("again\n")
+        process.stdin.flush()
+        tokens, seconds = answer()
+        return int(tokens), seconds
+
+    return Contender(name="bare engine", start_seconds={"total": answer()[0]}, run=run)
+
+
+def by_sglangs_evaluation(
+    spec: EngineSpec, options: argparse.Namespace, folder: Path, stack: ExitStack
+) -> Contender:
+    """A launched server and sglang.test.run_eval, as SGLang's CI measures."""
+    log = stack.enter_context((folder / "server.log").open("w"))
+    began = time.perf_counter()
+    command = [sys.executable, *to_argv(spec)[1:], "--port", str(PORT)]
+    server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+    stack.callback(server.wait, 60)
+    stack.callback(server.terminate)
+    await_health(server, folder / "server.log")
+    started = time.perf_counter() - began
+    from sglang.test.run_eval import run_eval_once
+    from sglang.test.simple_eval_mixed_prefix_gsm8k import GSM8KEval
+
+    evaluation = GSM8KEval(
+        num_examples=options.questions,
+        num_threads=options.concurrency,
+        num_shots=options.shots,
+        data_path=str(embedded_dataset("embedded:tiny-gemma4")),
+    )
+    settings = SimpleNamespace(api="completion", max_tokens=options.max_tokens, temperature=0.0, model=None)
+
+    def run() -> tuple[int, float]:
+        post("/flush_cache")
+        _, seconds, sampler = run_eval_once(settings, f"http://127.0.0.1:{PORT}/v1", evaluation)
+        return sum(sampler._completion_tokens), seconds
+
+    return Contender(name="run_eval", start_seconds={"total": started}, run=run)
+
+
+def await_health(server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{PORT}/health", timeout=5).close()
+        except (urllib.error.URLError, OSError):
+            time.sleep(1.0)
+        else:
+            return
+    raise SystemExit(f"the server did not come up; see {log}")
+
+
+def post(path: str) -> None:
+    request = urllib.request.Request(f"http://127.0.0.1:{PORT}{path}", method="POST")
+    urllib.request.urlopen(request, timeout=60).close()
+
+
+def measure(contenders: list[Contender], rounds: int) -> list[dict[str, dict[str, float]]]:
+    """Tokens and seconds by contender, a dictionary a round; a first round to warm up is not kept."""
+    kept = []
+    for number in range(rounds + 1):
+        shift = number % len(contenders)
+        result = {}
+        for contender in contenders[shift:] + contenders[:shift]:
+            tokens, seconds = contender.run()
+            result[contender.name] = {"tokens": tokens, "seconds": seconds, "rate": tokens / seconds}
+        kept.append(result)
+        rates = ", ".join(f"{name} {row['rate']:.0f} tok/s" for name, row in sorted(result.items()))
+        print(f"round {number}{' (warm-up)' if number == 0 else ''}: {rates}", flush=True)
+    return kept[1:]
+
+
+def summarise(rounds: list[dict[str, dict[str, float]]]) -> dict[str, Any]:
+    """Median rates, and the sweep's rate over each other's, paired within rounds: median, least and most."""
+    names = sorted(rounds[0])
+    rates = {name: statistics.median(r[name]["rate"] for r in rounds) for name in names}
+    ratios = {}
+    for name in names:
+        if name != "sweep":
+            paired = [r["sweep"]["rate"] / r[name]["rate"] for r in rounds]
+            ratios[name] = {"median": statistics.median(paired), "min": min(paired), "max": max(paired)}
+    return {"tokens_per_second": rates, "sweep_over": ratios}
+
+
+def show(summary: Mapping[str, Any], contenders: list[Contender]) -> None:
+    print(f"\n{'':14}{'tok/s':>9}{'sweep / it':>24}{'start s':>9}")
+    for contender in contenders:
+        ratio = summary["sweep_over"].get(contender.name)
+        shown = f"{ratio['median']:.3f} ({ratio['min']:.3f}-{ratio['max']:.3f})" if ratio else "-"
+        rate = summary["tokens_per_second"][contender.name]
+        print(f"{contender.name:14}{rate:9.0f}{shown:>24}{contender.start_seconds['total']:9.1f}")
+    phases = ", ".join(f"{name} {seconds:.1f}" for name, seconds in contenders[-1].start_seconds.items())
+    print(f"the sweep's start by phase, in seconds: {phases}")
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--variant", choices=sorted(VARIANTS), default="baseline")
+    parser.add_argument("--questions", type=int, default=200)
+    parser.add_argument("--shots", type=int, default=5)
+    parser.add_argument("--concurrency", type=int, default=128)
+    parser.add_argument("--max-tokens", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--cpu", action="store_true")
+    parser.add_argument("--out", type=Path, default=Path("sglang-throughput.json"))
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = parse()
+    spec, batch = make_spec(options.variant, options.cpu), make_batch(options)
+    folder = options.out.resolve().parent / f"{options.out.stem}-logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        # One after another: an engine takes what is free as the whole GPU.
+        contenders = [
+            by_sglangs_evaluation(spec, options, folder, stack),
+            in_a_bare_script(spec, batch, folder, stack),
+            in_the_sweep(spec, batch, stack),
+        ]
+        rounds = measure(contenders, options.rounds)
+    summary = summarise(rounds)
+    show(summary, contenders)
+    record = {
+        "options": {key: str(value) for key, value in vars(options).items()},
+        "host": platform.node(),
+        "arguments": engine_arguments(spec),
+        "start_seconds": {c.name: dict(c.start_seconds) for c in contenders},
+        "rounds": rounds,
+        **summary,
+    }
+    options.out.write_text(json.dumps(record, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
