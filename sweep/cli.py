@@ -15,6 +15,8 @@ COMMANDS = {
     "launch": "Run a sweep, or the rest of one.",
     "plan": "Show what a sweep file will run; starts nothing.",
     "report": "Show or write again a run's numbers and report.",
+    "stats": "Numbers and thresholds from a plain list of scores.",
+    "power": "How many repetitions a threshold needs.",
     "list": "List the runs.",
     "track": "Log a run to MLflow, now or again.",
 }

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from sweep import dataset
 from sweep.audit import ProtocolFacts, run_all
 from sweep.report import markdown
+from sweep.scores import from_samples
 from sweep.stats import describe, templates
 from sweep.stopping import StopWatch
 from sweep.store import Run
-from sweep.summary import summarise, tabulated
+from sweep.summary import summarise
 from sweep.threshold import derive
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def conclude(run: Run) -> dict[str, Any]:
         plan,
         provenance,
         {name: describe(table, clusters) for name, table in samples.items()},
-        derive(plan.config.threshold, tabulated(samples)),
+        derive(plan.config.threshold, [from_samples(table) for table in samples.values()]),
         findings,
         {unit: run.failures(unit)[-1]["reason"] for unit in run.void()},
         _stopped(run, len(questions)),

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from statistics import fmean
+from statistics import mean as exact_mean
 
 import numpy as np
 import numpy.typing as npt
@@ -76,7 +76,7 @@ class Fitted:
         return cls(
             scores=base,
             least=min(value for s in (base, *perturbed) for value in s.values),
-            mean=fmean(base.values),
+            mean=exact_mean(base.values),
             noise=fit(base, perturbed),
             factors=factor_variances(base, perturbed),
         )
@@ -93,7 +93,7 @@ def fit(base: Scores, perturbed: Sequence[Scores] = ()) -> Noise | None:
     n, std = len(values), sample_std(values)
     if n and std:
         return Noise(
-            mean=fmean(base.values),
+            mean=exact_mean(base.values),
             std=std,
             weight=n,
             dof=n - 1,
@@ -105,7 +105,7 @@ def fit(base: Scores, perturbed: Sequence[Scores] = ()) -> Noise | None:
     if not n or total <= 0:
         return None
     shifts = [np.mean([np.mean(s.values) for s in _levels(base, perturbed, f.factor)]) for f in factors]
-    own = fmean(base.values)
+    own = exact_mean(base.values)
     return Noise(
         # What CI runs is a level like the others; a perturbation may lower the centre, never raise it.
         mean=min(own, own + float(sum(shift - own for shift in shifts))),
@@ -143,7 +143,7 @@ def tolerance_factor(n: int, coverage: float, confidence: float) -> float:
     """k of the one-sided normal tolerance bound mean - k s, from n >= 2 runs.
 
     nct.ppf(confidence, n - 1, z_coverage sqrt(n)) / sqrt(n): Hahn and Meeker, "Statistical Intervals" (1991),
-    section 4.6.3; the same as their table A.12. Raises ValueError for n below 2.
+    chapter 4 and tables A.12. Raises ValueError for n below 2.
     """
     return general_tolerance_factor(n, n - 1, coverage, confidence)
 
@@ -196,7 +196,7 @@ def _pivots(weight: float, dof: float) -> tuple[Floats, Floats, Floats]:
 def false_alarm_factor(weight: float, dof: float, attempts: int, alpha: float) -> float:
     """k at which all `attempts` runs of a healthy build score below mean - k std with probability alpha.
 
-    For one attempt t.ppf(1 - alpha, dof) sqrt(1 + 1/weight): Hahn and Meeker (1991), section 4.8.
+    For one attempt t.ppf(1 - alpha, dof) sqrt(1 + 1/weight): Hahn and Meeker (1991), chapter 4.
     """
     from scipy import optimize, special
 

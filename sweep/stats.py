@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import mean as exact_mean
 from typing import Any
 
 import numpy as np
@@ -243,9 +243,9 @@ def _score_fields(scores: Sequence[float], questions: int | None) -> dict[str, A
         if fault:
             raise BadInput(f"score {number}: {fault}")
     n = len(scores)
-    # Sorted, and summed exactly, so that the order of the repetitions changes not even the last digit.
+    # Sorted, and averaged exactly: the order of the repetitions changes not even the last digit.
     ordered = np.sort(np.asarray(scores, dtype=np.float64))
-    mean = fmean(ordered) if n else None
+    mean = exact_mean(ordered.tolist()) if n else None
     std = sample_std(ordered)
     least_noise = None if mean is None or questions is None else mean * (1 - mean) / questions
     flips = None if std is None or questions is None else 2 * questions * std**2
@@ -302,7 +302,12 @@ def _accept_lengths(samples: VariantSamples) -> Spread | None:
     if not measured:
         return None
     ordered = np.sort(np.asarray(measured))
-    return Spread(mean=fmean(ordered), std=sample_std(ordered), min=float(ordered[0]), max=float(ordered[-1]))
+    return Spread(
+        mean=exact_mean(ordered.tolist()),
+        std=sample_std(ordered),
+        min=float(ordered[0]),
+        max=float(ordered[-1]),
+    )
 
 
 def _common_cause(correct: Table) -> Overdispersion | None:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from sweep.plan import Plan, Unit
 from sweep.rules import StopRule
 from sweep.samples import Sample
-from sweep.threshold import tolerance_factor
+from sweep.noise import tolerance_factor
 
 
 class StopWatch:

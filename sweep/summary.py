@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sweep.audit import Finding
+from sweep.findings import Finding
 from sweep.plan import Plan, Unit
 from sweep.samples import VariantSamples
 from sweep.stats import VariantStatistics
@@ -46,7 +46,7 @@ def summarise(
         "fingerprint_of": sorted({engine["fingerprint_of"] for engine in engines}),
         "shards": plan.config.shards,
         "variants": variants,
-        "threshold": asdict(threshold),
+        "threshold": {**asdict(threshold), "accept_length": plan.config.threshold.accept_length},
         "audits": [asdict(finding) for finding in findings],
     }
 
@@ -99,8 +99,3 @@ def _variant(
         "common_cause": asdict(statistics.common_cause) if statistics.common_cause else None,
         "void_units": {unit.id: reason for unit, reason in lost.items()},
     }
-
-
-def tabulated(samples: Mapping[str, VariantSamples]) -> dict[str, list[float]]:
-    """Variant to its repetitions' scores."""
-    return {name: [float(s) for s in table.scores] for name, table in samples.items()}

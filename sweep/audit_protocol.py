@@ -1,0 +1,161 @@
+"""Audits of the protocol: whether a score means what it should. Pure.
+
+`worth a look` is 1 %, `the score is about something else` 20 %: at one output in five cut or without an answer,
+max tokens or the prompt decide the score, and a threshold would guard those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from sweep import paired
+from sweep.findings import ALPHA, Finding, ProtocolFacts, VerdictWord, unknown
+from sweep.samples import VariantSamples
+
+WORTH_A_LOOK = 0.01
+DECIDES = 0.20
+SUBSET = 200
+"""Questions that CI gates ask of a data set that has more."""
+FEWEST = 20
+"""Questions below which two parts of them are not compared."""
+
+
+def protocol(samples: Mapping[str, VariantSamples], facts: ProtocolFacts) -> list[Finding]:
+    """Shots among the questions, cut and empty outputs, a missing BOS, a first part unlike the rest."""
+    measured = [table for table in samples.values() if table.correct.size]
+    findings = [_shots(samples, facts)]
+    for table in measured:
+        findings += [_truncated(table, facts), _invalid(table), _bos(table)]
+    return findings + _subsets(measured)
+
+
+def _shots(samples: Mapping[str, VariantSamples], facts: ProtocolFacts) -> Finding:
+    asked = {question for table in samples.values() for question in table.question_ids}
+    leaked = [shot for shot in facts.shot_ids if shot in asked]
+    return Finding(
+        audit="protocol: shots",
+        variant=None,
+        verdict="fail" if leaked else "pass",
+        seen=f"{len(leaked)} of {len(facts.shot_ids)} shots are among the questions, answers and all."
+        if leaked
+        else f"None of the {len(facts.shot_ids)} shots is among the questions.",
+        do="Take the questions after the shots, or the shots from the train split." if leaked else "",
+        evidence={"leaked": leaked, "shots": len(facts.shot_ids)},
+    )
+
+
+def _truncated(table: VariantSamples, facts: ProtocolFacts) -> Finding:
+    rate = float(table.truncated.mean())
+    wrong = float((table.truncated & ~table.correct).mean())
+    verdict = _graded(rate)
+    return Finding(
+        audit="protocol: truncation",
+        variant=table.variant,
+        verdict=verdict,
+        seen=f"{rate:.1%} of outputs are cut at {facts.max_tokens} tokens; {wrong:.1%} are cut and wrong.",
+        do=""
+        if verdict == "pass"
+        else "Raise max_tokens, or look whether these outputs ramble past a missing stop.",
+        evidence={"rate": rate, "cut_and_wrong": wrong, "max_tokens": facts.max_tokens},
+    )
+
+
+def _invalid(table: VariantSamples) -> Finding:
+    rate = float(table.invalid.mean())
+    verdict = _graded(rate)
+    return Finding(
+        audit="protocol: invalid",
+        variant=table.variant,
+        verdict=verdict,
+        seen=f"{rate:.1%} of outputs hold no number.",
+        do=""
+        if verdict == "pass"
+        else "Read some of them: the prompt, the stop strings or the engine may be off.",
+        evidence={"rate": rate},
+    )
+
+
+def _graded(rate: float) -> VerdictWord:
+    return "fail" if rate > DECIDES else "warn" if rate > WORTH_A_LOOK else "pass"
+
+
+def _bos(table: VariantSamples) -> Finding:
+    audit = "protocol: BOS"
+    seen = table.starts_with_bos.ravel()
+    missing = int(sum(value is False for value in seen))
+    silent = int(sum(value is None for value in seen))
+    if missing:
+        return Finding(
+            audit=audit,
+            variant=table.variant,
+            verdict="fail",
+            seen=f"{missing} of {len(seen)} prompts reached the model without BOS.",
+            do="Make the tokenizer add it: a model trained with BOS, as Gemma is, answers far worse without.",
+            evidence={"without": missing, "prompts": len(seen)},
+        )
+    if silent == len(seen):
+        return unknown(audit, table.variant, "the engine does not say whether prompts start with BOS")
+    return Finding(
+        audit=audit,
+        variant=table.variant,
+        verdict="pass",
+        seen="Every prompt that the engine tells of starts with BOS.",
+        do="",
+        evidence={"without": 0, "prompts": len(seen), "unknown": silent},
+    )
+
+
+def _subsets(tables: Sequence[VariantSamples]) -> list[Finding]:
+    """The first questions against the rest, by Fisher's exact test on the majority answers, Holm-corrected.
+
+    The first are the 200 that CI gates ask, or half of them where there are no more.
+    """
+    audit = "protocol: first questions"
+    tested = [table for table in tables if len(table.question_ids) >= FEWEST]
+    p_values = paired.holm([_fisher(table) for table in tested])
+    findings = [
+        unknown(
+            audit,
+            table.variant,
+            f"{len(table.question_ids)} questions are too few to compare two parts of them",
+        )
+        for table in tables
+        if len(table.question_ids) < FEWEST
+    ]
+    for table, p_value in zip(tested, p_values, strict=True):
+        right, cut = _majority(table), _cut(table)
+        odd = p_value < ALPHA
+        first, rest = float(right[:cut].mean()), float(right[cut:].mean())
+        findings.append(
+            Finding(
+                audit=audit,
+                variant=table.variant,
+                verdict="warn" if odd else "pass",
+                seen=f"The first {cut} questions score {first:.3f}, the other {len(right) - cut} {rest:.3f} "
+                f"(Fisher's exact test, corrected: p = {p_value:.2g}).",
+                do="The first questions do not stand for the data set: gate on all of it, or say so."
+                if odd
+                else "",
+                evidence={"first": first, "rest": rest, "cut": cut, "p_adjusted": p_value},
+            )
+        )
+    return findings
+
+
+def _fisher(table: VariantSamples) -> float:
+    from scipy.stats import fisher_exact
+
+    right, cut = _majority(table), _cut(table)
+    counts = [[int(part.sum()), int((~part).sum())] for part in (right[:cut], right[cut:])]
+    return float(fisher_exact(counts).pvalue)
+
+
+def _majority(table: VariantSamples) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    return paired.shares(table.correct) > 0.5
+
+
+def _cut(table: VariantSamples) -> int:
+    questions = len(table.question_ids)
+    return SUBSET if questions > SUBSET else questions // 2
