@@ -181,15 +181,21 @@ def all_fail(k: float, weight: float, dof: float, attempts: int = 1, drop: float
 
 @lru_cache(maxsize=256)
 def _pivots(weight: float, dof: float) -> tuple[Floats, Floats, Floats]:
-    """Nodes of Z (1, 48) and W (600, 1), and joint weights: Gauss-Hermite times trapezoids in log W^2."""
+    """Nodes of Z (1, 48) and W (600, 1), and joint weights: Gauss-Hermite for Z, `_scales` for W."""
+    nodes, hermite = np.polynomial.hermite_e.hermegauss(48)
+    scales, weights = _scales(dof)
+    return nodes[None, :] / math.sqrt(weight), scales[:, None], np.outer(weights, hermite / hermite.sum())
+
+
+@lru_cache(maxsize=256)
+def _scales(dof: float) -> tuple[Floats, Floats]:
+    """Nodes (600,) of sqrt(chi2(dof) / dof) and their weights: trapezoids in its logarithm."""
     from scipy import special
 
-    nodes, hermite = np.polynomial.hermite_e.hermegauss(48)
-    lowest = math.log(special.chdtri(dof, 1 - 1e-16) / dof) if dof > 0 else 0.0
+    lowest = math.log(special.chdtri(dof, 1 - 1e-16) / dof)
     logs = np.linspace(max(lowest, -75.0), math.log(special.chdtri(dof, 1e-17) / dof), 600)
     density = np.exp(dof / 2 * (logs - np.exp(logs) + 1))
-    joint = np.outer(density / density.sum(), hermite / hermite.sum())
-    return nodes[None, :] / math.sqrt(weight), np.exp(logs / 2)[:, None], joint
+    return np.exp(logs / 2), density / density.sum()
 
 
 @lru_cache(maxsize=1024)
@@ -253,13 +259,17 @@ def false_alarm_interval(threshold: float, noise: Noise, attempts: int) -> tuple
 
 
 def _tail_bound(k: float, weight: float, dof: float, confidence: float) -> float:
-    """Phi(-delta), where k sqrt(weight) is the 1 - `confidence` quantile of nct(dof, delta sqrt(weight))."""
-    from scipy import optimize, special, stats
+    """Phi(-delta), where k sqrt(weight) is the 1 - `confidence` quantile of nct(dof, delta sqrt(weight)).
 
-    root = math.sqrt(weight)
+    The non-central t's cdf is E[Phi(sqrt(weight) (k W - delta))]; scipy's is NaN far from its centre.
+    """
+    from scipy import optimize, special
+
+    scales, weights = _scales(dof)
 
     def gap(delta: float) -> float:
-        return float(stats.nct.cdf(k * root, dof, delta * root)) - (1 - confidence)
+        below = special.ndtr(math.sqrt(weight) * (k * scales - delta))
+        return float((below * weights).sum()) - (1 - confidence)
 
     reach = 2 + abs(k)
     while gap(-reach) < 0 or gap(reach) > 0:

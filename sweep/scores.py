@@ -149,7 +149,7 @@ def _csv_rows(text: str, name: str) -> Iterator[_Row]:
         for cells in reader:
             yield _csv_row(cells, f"{name}:{reader.line_num}")
     except csv.Error as error:
-        raise BadInput(f"{name}:{reader.line_num}: broken CSV: {error}") from None
+        raise BadInput(f"{name}:{reader.reader.line_num}: broken CSV: {error}") from None
 
 
 def _csv_row(cells: dict[str | Any, Any], place: str) -> _Row:

@@ -1,4 +1,4 @@
-"""Plans for sweeps, against closed forms, scipy, and the simulation that knows nothing of their arithmetic."""
+"""Plans for sweeps, against closed forms, scipy, and the simulation that shares none of their arithmetic."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_one_repetition_and_a_drop_to_nothing_cannot_be_rehearsed() -> None:
     rng = np.random.default_rng(0)
     with pytest.raises(BadInput, match="repetitions must be at least 2"):
         rehearse(BASELINE, MarginRule(), 1, 0.05, rng)
-    with pytest.raises(BadInput, match="a drop of 0.4 leaves nothing"):
+    with pytest.raises(BadInput, match=r"a drop of 0\.4 leaves nothing"):
         rehearse(BASELINE, MarginRule(), 5, 0.4, rng)
 
 

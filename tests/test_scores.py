@@ -74,12 +74,13 @@ def test_a_csv_may_hold_variants_and_their_questions(tmp_path: Path) -> None:
         ("score,questions\n0.4,200.5\n", "FILE:2: questions: `200.5` is not a whole number"),
         (
             "0.4\n0.41\n",
-            "FILE:1: the columns are 0.4; a first line must name them: score, and if wanted variant and questions",
+            "FILE:1: the columns are 0.4; a first line must name them: score, and if wanted variant "
+            "and questions",
         ),
         (
             "score,questions\n0.4,200\n0.41,1314\n",
-            "FILE:3: 1314 questions, against 200 before it or in --questions; scores over other questions have "
-            "another mean and noise: give each count a file of its own",
+            "FILE:3: 1314 questions, against 200 before it or in --questions; scores over other questions "
+            "have another mean and noise: give each count a file of its own",
         ),
     ],
 )
@@ -126,15 +127,15 @@ def test_the_json_has_exactly_the_documented_keys() -> None:
 
 def test_the_numbers_are_those_of_the_scores() -> None:
     found = as_json(NOISY)
-    # Mean 3.835 / 10; squared distances sum to .0070025; k(10; .99, .95) = 3.981 (Hahn and Meeker).
-    std = (0.0070025 / 9) ** 0.5
+    # Mean 3.835 / 10; squared distances sum to .0067025; k(10; .99, .95) = 3.981 (Hahn and Meeker).
+    std = (0.0067025 / 9) ** 0.5
     assert (found["n"], found["ddof"], found["min"], found["max"]) == (10, 1, 0.335, 0.435)
     assert found["mean"] == pytest.approx(0.3835)
     assert found["std"] == pytest.approx(std)
     assert found["tolerance_bound"] == pytest.approx(0.3835 - 3.981 * std, abs=2e-5)
     assert found["thresholds"]["tolerance"]["value"] == pytest.approx(found["tolerance_bound"])
     assert found["min_observed_false_alarm"] == pytest.approx(1 / 11)
-    assert found["overdispersion"]["chi2"] == pytest.approx(0.0070025 / (0.3835 * 0.6165 / 200))
+    assert found["overdispersion"]["chi2"] == pytest.approx(0.0067025 / (0.3835 * 0.6165 / 200))
 
 
 def test_retries_lower_false_alarms_and_raise_the_detectable_drop() -> None:

@@ -31,7 +31,7 @@ def only(rule: ThresholdRule, *given: Scores) -> VariantThreshold:
     return next(iter(derive(rule, given).variants.values()))
 
 
-# n, coverage, confidence, k: Hahn and Meeker, Statistical Intervals (1991), tables A.12; Odeh and Owen (1980).
+# n, coverage, confidence, k: Hahn and Meeker, Statistical Intervals (1991), tables A.12; Odeh, Owen (1980).
 @pytest.mark.parametrize(
     ("n", "coverage", "confidence", "k"),
     [
@@ -121,6 +121,23 @@ def test_the_interval_ends_at_the_tolerance_rules_promise() -> None:
     assert low < 0.001
 
 
+@pytest.mark.parametrize("k", [-1.0, 0.5, 3.0])
+@pytest.mark.parametrize("n", [2, 5, 20, 500])
+def test_the_interval_inverts_scipys_non_central_t(n: int, k: float) -> None:
+    noise = Noise(mean=0.5, std=0.02, weight=n, dof=n - 1, questions=None, source="repetitions")
+    low, high = false_alarm_interval(0.5 - k * 0.02, noise, 1)
+    root = math.sqrt(n)
+    assert stats.nct.cdf(k * root, n - 1, stats.norm.isf(high) * root) == pytest.approx(0.95, abs=1e-6)
+    assert stats.nct.cdf(k * root, n - 1, stats.norm.isf(low) * root) == pytest.approx(0.05, abs=1e-6)
+
+
+def test_two_scores_close_together_still_have_an_interval() -> None:
+    # scipy's non-central t is NaN this far out.
+    own = only(MarginRule(), scores([0.378, 0.38]))
+    assert own.false_alarm_interval is not None
+    assert 0 <= own.false_alarm_interval[0] < own.false_alarm_interval[1] < 1
+
+
 def test_the_detectable_drop_is_mean_less_threshold_plus_z_s() -> None:
     own = only(MarginRule(), scores(NOISY))
     std = np.std(NOISY, ddof=1)
@@ -154,8 +171,8 @@ def test_a_score_counts_as_rounded_to_whole_questions() -> None:
 def test_a_threshold_on_the_grid_never_fails_what_its_bound_lets_pass(
     bound_in_questions: float, value_in_questions: float
 ) -> None:
-    # A gate at 87.2 fails 87, which stands for unrounded scores up to 87.5: more than the bound allows. At 87.6
-    # it fails the same ones, which the bound allows.
+    # A gate at 87.2 fails 87, which stands for unrounded scores up to 87.5: more than the bound allows. At
+    # 87.6 it fails the same ones, which the bound allows.
     assert float(on_grid(bound_in_questions / 200, 200)) == pytest.approx(value_in_questions / 200)
 
 
