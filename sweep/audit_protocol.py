@@ -1,7 +1,7 @@
 """Audits of the protocol: whether a score means what it should. Pure.
 
-`worth a look` is 1 %, `the score is about something else` 20 %: at one output in five cut or without an answer,
-max tokens or the prompt decide the score, and a threshold would guard those.
+Cut outputs, and outputs without an answer, are worth a look from 1 % on. At one in five, max tokens or the
+prompt decide the score, and a threshold would guard those instead of the engine.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from sweep import paired
 from sweep.findings import ALPHA, Finding, ProtocolFacts, VerdictWord, unknown
@@ -70,9 +71,7 @@ def _invalid(table: VariantSamples) -> Finding:
         variant=table.variant,
         verdict=verdict,
         seen=f"{rate:.1%} of outputs hold no number.",
-        do=""
-        if verdict == "pass"
-        else "Read some of them: the prompt, the stop strings or the engine may be off.",
+        do="" if verdict == "pass" else "Read some: the prompt, the stop strings or the engine may be off.",
         evidence={"rate": rate},
     )
 
@@ -119,7 +118,7 @@ def _subsets(tables: Sequence[VariantSamples]) -> list[Finding]:
         unknown(
             audit,
             table.variant,
-            f"{len(table.question_ids)} questions are too few to compare two parts of them",
+            f"{len(table.question_ids)} questions are too few to compare their parts",
         )
         for table in tables
         if len(table.question_ids) < FEWEST
@@ -135,9 +134,7 @@ def _subsets(tables: Sequence[VariantSamples]) -> list[Finding]:
                 verdict="warn" if odd else "pass",
                 seen=f"The first {cut} questions score {first:.3f}, the other {len(right) - cut} {rest:.3f} "
                 f"(Fisher's exact test, corrected: p = {p_value:.2g}).",
-                do="The first questions do not stand for the data set: gate on all of it, or say so."
-                if odd
-                else "",
+                do="The first questions do not stand for the rest: gate on all of them." if odd else "",
                 evidence={"first": first, "rest": rest, "cut": cut, "p_adjusted": p_value},
             )
         )
@@ -149,10 +146,10 @@ def _fisher(table: VariantSamples) -> float:
 
     right, cut = _majority(table), _cut(table)
     counts = [[int(part.sum()), int((~part).sum())] for part in (right[:cut], right[cut:])]
-    return float(fisher_exact(counts).pvalue)
+    return float(fisher_exact(np.asarray(counts)).pvalue)
 
 
-def _majority(table: VariantSamples) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _majority(table: VariantSamples) -> npt.NDArray[np.bool_]:
     return paired.shares(table.correct) > 0.5
 
 

@@ -1,8 +1,8 @@
 """Two variants, or two runs variant by variant, on the same questions. Pure.
 
-What decides depends on what varies. Where every question has one outcome in all repetitions of both sides, the
-flips are all there is: exact McNemar. Where answers are noisy, B must differ in two ways at once: over the
-questions (t-test of the paired differences, which a few lucky questions cannot pass) and over the runs
+What decides depends on what varies. Where every question has one outcome in all repetitions of both sides,
+the flips are all there is: exact McNemar. Where answers are noisy, B must differ in two ways at once: over
+the questions (t-test of the paired differences, which a few lucky questions cannot pass) and over the runs
 (Welch's t-test of the run scores, which whole runs that move together cannot pass). Requiring both keeps the
 level of each.
 """
@@ -38,7 +38,7 @@ class Side:
     accept_length: float | None
     """Completion tokens over verification steps; None without speculation."""
     tokens_per_second: float | None
-    """Output tokens over the requests' summed latencies: the speed of one stream at the protocol's concurrency."""
+    """Output tokens over the requests' summed latencies: one stream's speed at the protocol's concurrency."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,6 +224,6 @@ def disagreement(one: npt.NDArray[np.object_], other: npt.NDArray[np.object_]) -
 
 
 def own_disagreement(outputs: npt.NDArray[np.object_]) -> npt.NDArray[np.float64] | None:
-    """(R, Q) outputs to (Q,): the share of the pairs of two different repetitions that differ; None for R < 2."""
+    """(R, Q) outputs to (Q,): the share of pairs of two different repetitions that differ; None for R < 2."""
     runs = len(outputs)
     return disagreement(outputs, outputs) * runs / (runs - 1) if runs > 1 else None

@@ -17,7 +17,7 @@ class Finding:
     """One audit's outcome."""
 
     audit: str
-    """`determinism`, `lossless speculation`, `common cause`, `drift`, or `protocol: ` and what was checked."""
+    """`determinism`, `lossless speculation`, `common cause`, `drift`, or `protocol: ` and what of it."""
     variant: str | None
     """The variant it is about; None for the sweep."""
     verdict: VerdictWord

@@ -1,8 +1,8 @@
 """Paired statistics: two variants, or two runs of one, on the same questions. Pure.
 
-Repetitions are not more questions: a deterministic variant gives the same answers every time, and even a noisy
-one answers the same 200 questions. So everything here works on one number a question (its share of right
-answers over the repetitions, or the majority), and the repetitions only make that number sharper.
+Repetitions are not more questions: a deterministic variant gives the same answers every time, and even a
+noisy one answers the same 200 questions. So everything here works on one number a question (its share of
+right answers over the repetitions, or the majority), and the repetitions only make that number sharper.
 """
 
 from __future__ import annotations
@@ -127,11 +127,12 @@ def runs_differ(a: Shares, b: Shares) -> float | None:
     Unlike the tests over questions it sees whole runs that move together. None with fewer than two runs on a
     side, or where neither side varies at all: no variance was seen to test against.
     """
-    from scipy.stats import ttest_ind
+    from scipy.stats import ttest_ind_from_stats
 
     if min(len(a), len(b)) < 2 or (np.ptp(a) == 0 and np.ptp(b) == 0):
         return None
-    return float(ttest_ind(a, b, equal_var=False).pvalue)
+    stated = [(float(s.mean()), 0.0 if np.ptp(s) == 0 else float(s.std(ddof=1)), len(s)) for s in (a, b)]
+    return float(ttest_ind_from_stats(*stated[0], *stated[1], equal_var=False).pvalue)
 
 
 def cochran(correct: npt.NDArray[np.bool_]) -> tuple[float, float] | None:

@@ -1,0 +1,55 @@
+"""Samples made to order: a variant's tables from right answers and, where they matter, outputs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sweep.samples import VariantSamples
+
+TOKENS = 100
+"""Tokens in every output."""
+
+
+def table(
+    variant: str, correct: Any, outputs: Any = None, accept_length: float | None = None
+) -> VariantSamples:
+    """(R, Q) right answers as samples. Without `outputs`, right ones share a text and wrong ones another."""
+    right: npt.NDArray[np.bool_] = np.asarray(correct, dtype=bool)
+    texts = np.where(right, "It is 1", "It is 0") if outputs is None else np.asarray(outputs)
+    text = texts.astype(object)
+    runs, questions = right.shape
+    steps = np.nan if accept_length is None else TOKENS / accept_length
+
+    def full(value: Any, dtype: Any) -> Any:
+        return np.full(right.shape, value, dtype=dtype)
+
+    return VariantSamples(
+        variant=variant,
+        repetitions=tuple(range(1, runs + 1)),
+        question_ids=tuple(f"test-{number}" for number in range(5, 5 + questions)),
+        correct=right,
+        invalid=full(False, bool),
+        truncated=full(False, bool),
+        fingerprint=text.copy(),
+        answer=np.where(right, 1.0, 0.0).astype(object),
+        text=text,
+        token_ids=full(None, object),
+        completion_tokens=full(TOKENS, np.int64),
+        verify_steps=full(steps, np.float64),
+        starts_with_bos=full(True, object),
+        seconds=full(2.0, np.float64),
+    )
+
+
+def first(right: int, questions: int = 200, runs: int = 1) -> npt.NDArray[np.bool_]:
+    """(runs, questions): the first `right` questions right, every time."""
+    return np.tile(np.arange(questions) < right, (runs, 1))
+
+
+def changed(samples: VariantSamples, **fields: Any) -> VariantSamples:
+    """The samples with other fields."""
+    return replace(samples, **fields)
