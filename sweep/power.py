@@ -198,9 +198,9 @@ def rehearse(
         sweeps=sweeps,
         silent=int((limits <= 0).sum()),
         false_alarm=float(failed.mean()),
-        false_alarm_interval=_wilson(int(failed.sum()), sweeps),
+        false_alarm_interval=wilson(int(failed.sum()), sweeps),
         power=float(caught.mean()),
-        power_interval=_wilson(int(caught.sum()), sweeps),
+        power_interval=wilson(int(caught.sum()), sweeps),
     )
 
 
@@ -268,8 +268,8 @@ def _parts(total: int, size: int) -> Iterator[slice]:
         yield slice(start, min(start + size, total))
 
 
-def _wilson(hits: int, trials: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a proportion (J. Am. Stat. Assoc. 22, 1927)."""
+def wilson(hits: int, trials: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a proportion, not continuity-corrected (J. Am. Stat. Assoc. 22, 1927)."""
     from scipy import stats
 
     interval = stats.binomtest(hits, trials).proportion_ci(0.95, method="wilson")

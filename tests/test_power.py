@@ -14,7 +14,7 @@ from scipy import stats
 
 from sweep.commands.power import command
 from sweep.errors import BadInput
-from sweep.power import Goal, Model, least_drop, needed, reached, rehearse, simulate, thresholds
+from sweep.power import Goal, Model, least_drop, needed, reached, rehearse, simulate, thresholds, wilson
 from sweep.rules import FalseAlarmRule, MarginRule, MinObservedRule, ThresholdRule, ToleranceRule
 from sweep.scores import Scores
 from sweep.threshold import derive
@@ -146,6 +146,12 @@ def test_a_goal_in_percent_is_refused(name: str) -> None:
         Goal(**{"alpha": 0.01, "drop": 0.05, name: 5})
 
 
+def test_wilsons_interval_is_newcombes_worked_example() -> None:
+    # 81 of 263: Newcombe, "Two-sided confidence intervals for the single proportion", Stat. Med. 17 (1998),
+    # table I, method 3.
+    assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+
+
 def test_one_repetition_and_a_drop_to_nothing_cannot_be_rehearsed() -> None:
     rng = np.random.default_rng(0)
     with pytest.raises(BadInput, match="repetitions must be at least 2"):
@@ -194,6 +200,21 @@ def test_the_command_says_when_no_number_is_enough() -> None:
     wanted = ["--accuracy", "0.378", "--flip", "0.176", "--questions", "200", "--drop", "0.05"]
     result = CliRunner().invoke(command, wanted, catch_exceptions=False)
     assert "no number of repetitions is enough" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--alpha", "alpha must lie between 0 and 1, got 0"),
+        ("--retries", "retries counts all attempts, at least 1, got 0"),
+        ("--questions", "questions must be at least 2, got 0"),
+        ("--repetitions", "repetitions must be at least 2 to show a spread, got 0"),
+    ],
+)
+def test_a_0_is_refused_and_not_replaced_by_a_default(option: str, message: str) -> None:
+    wanted = ["--accuracy", "0.378", "--flip", "0.176", "--questions", "200", "--drop", "0.08", option, "0"]
+    with pytest.raises(BadInput, match=message):
+        CliRunner().invoke(command, wanted, catch_exceptions=False)
 
 
 def test_the_command_asks_for_the_questions_it_cannot_know() -> None:

@@ -32,6 +32,14 @@ def test_mean_std_and_range_are_of_the_runs_with_ddof_1() -> None:
     assert found.per_repetition == (0.6, 0.4, 0.8, 0.4)
 
 
+def test_a_published_std_that_divides_by_n_is_told_from_ours() -> None:
+    # github.com/sgl-project/sglang/pull/35477: ten runs, "mean 0.9160 std 0.0070"; by n - 1 it is .0074.
+    runs = [0.898, 0.92, 0.916, 0.926, 0.914, 0.918, 0.92, 0.918, 0.912, 0.918]
+    found = describe_scores(runs, 500)
+    assert found.mean == pytest.approx(0.9160)
+    assert found.std == pytest.approx(0.0070 * (10 / 9) ** 0.5, abs=3e-5)
+
+
 def test_the_question_error_is_millers_central_limit_formula() -> None:
     # Scores 1, 0, 1, 1, 0: mean .6, squares 3 x .16 + 2 x .36 = 1.2; sqrt(1.2 / (5 x 4)) = sqrt(.06).
     assert standard_error(np.array([1.0, 0, 1, 1, 0])) == pytest.approx(0.06**0.5)

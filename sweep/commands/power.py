@@ -24,7 +24,8 @@ class _Asked:
 
     questions: int
     repetitions: int | None
-    rule: ThresholdRule
+    rule: ThresholdRule | None
+    """FILE's, where it is another than `false_alarm`."""
     alpha: float
     retries: int
 
@@ -89,42 +90,42 @@ def _asked(options: dict[str, Any]) -> _Asked:
         from sweep.sweepfile import load
 
         config = load(options["file"])
-    questions = options["questions"] or (config.protocol.questions if config else None)
+    questions = _first(options["questions"], config.protocol.questions if config else None)
     if not isinstance(questions, int):
         raise BadInput("how many questions has a run? Give --questions N (a sweep file may say `all`)")
     written = config.threshold if config else None
-    alpha = options["alpha"] or (written.alpha if isinstance(written, FalseAlarmRule) else 0.01)
-    retries = options["retries"] or (written.retries if written else 1)
+    alpha = _first(options["alpha"], written.alpha if isinstance(written, FalseAlarmRule) else 0.01)
+    retries = _first(options["retries"], written.retries if written else 1)
     return _Asked(
         questions=questions,
-        repetitions=options["repetitions"] or (config.repetitions if config else None),
-        rule=written.model_copy(update={"retries": retries})
-        if written and not isinstance(written, FalseAlarmRule)
-        else FalseAlarmRule(rule="false_alarm", alpha=alpha, retries=retries),
+        repetitions=_first(options["repetitions"], config.repetitions if config else None),
+        rule=None if isinstance(written, FalseAlarmRule) else written,
         alpha=alpha,
         retries=retries,
     )
 
 
+def _first(option: Any, otherwise: Any) -> Any:
+    """The option where it was given, 0 included: that is refused later, and not replaced here."""
+    return otherwise if option is None else option
+
+
 def _answer(model: Model, goal: Goal, asked: _Asked) -> dict[str, Any]:
     """What the command says, undefined numbers as None."""
     from sweep.power import least_drop, needed
+    from sweep.rules import FalseAlarmRule
 
     wanted = needed(model, goal)
+    rule = FalseAlarmRule(rule="false_alarm", alpha=goal.alpha, retries=goal.retries)
+    given = asked.rule.model_copy(update={"retries": goal.retries}) if asked.rule else rule
     return {
         "model": {**asdict(model), "std": model.std},
         "goal": asdict(goal),
         "repetitions_needed": wanted,
         "least_drop_with_any_repetitions": least_drop(model, goal, None),
-        "needed": None if wanted is None else _judged(model, goal, wanted, _rule_of(goal)),
-        "given": None if asked.repetitions is None else _judged(model, goal, asked.repetitions, asked.rule),
+        "needed": None if wanted is None else _judged(model, goal, wanted, rule),
+        "given": None if asked.repetitions is None else _judged(model, goal, asked.repetitions, given),
     }
-
-
-def _rule_of(goal: Goal) -> ThresholdRule:
-    from sweep.rules import FalseAlarmRule
-
-    return FalseAlarmRule(rule="false_alarm", alpha=goal.alpha, retries=goal.retries)
 
 
 def _judged(model: Model, goal: Goal, repetitions: int, rule: ThresholdRule) -> dict[str, Any]:

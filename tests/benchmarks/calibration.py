@@ -111,10 +111,10 @@ def _cell(rule: ThresholdRule, n: int, fails: Floats) -> Cell:
     if isinstance(rule, ToleranceRule):
         share = float((fails <= 1 - rule.coverage).mean())
         error = (rule.confidence * (1 - rule.confidence) / len(fails)) ** 0.5
-        return Cell(text=f"{share:.1%}", kept=share >= rule.confidence - 2 * error)
+        return Cell(text=f"{share * 100:.1f} %", kept=share >= rule.confidence - 2 * error)
     mean, error = float(fails.mean()), float(fails.std(ddof=1)) / len(fails) ** 0.5
     stated = {"false_alarm": 0.01, "min_observed": 1 / (n + 1)}.get(rule.rule, 1.0)
-    return Cell(text=f"{mean:.2%}", kept=mean <= stated + 2 * error)
+    return Cell(text=f"{mean * 100:.2f} %", kept=mean <= stated + 2 * error)
 
 
 def main() -> None:
