@@ -283,7 +283,9 @@ def _await(actors: dict[str, Any], spec: PoolSpec, tell: Callable[[str], None]) 
         if not waiting:
             return
         missing = ", ".join(names[ref] for ref in waiting)
-        wants = f"{missing} wait{'s' if len(waiting) == 1 else ''} for {spec.gpus:g} GPUs each; {_inventory()}"
+        wants = (
+            f"{missing} wait{'s' if len(waiting) == 1 else ''} for {spec.gpus:g} GPUs each; {_inventory()}"
+        )
         if left <= 0:
             raise ClusterUnavailable(
                 f"after {spec.deadline:g} s {wants}. Lower engine.engines or engine.gpus, "

@@ -106,7 +106,11 @@ def threshold_lines(summary: Summary) -> list[str]:
     """What the threshold is, and what it implies."""
     threshold = summary["threshold"]
     value = threshold["value"]
-    first = f"No threshold: {threshold['reason']}" if value is None else f"**{value:.3f}** by rule `{threshold['rule']}`."
+    first = (
+        f"No threshold: {threshold['reason']}"
+        if value is None
+        else f"**{value:.3f}** by rule `{threshold['rule']}`."
+    )
     return [first, *threshold["statements"]]
 
 

@@ -199,7 +199,9 @@ class _Log:
 
         facts = self._provenance["dataset"]
         source = json.dumps({"uri": facts["path"], "revision": facts["revision"]})
-        dataset = Dataset(name=Path(facts["path"]).name, digest=facts["sha256"][:12], source_type="sweep", source=source)
+        dataset = Dataset(
+            name=Path(facts["path"]).name, digest=facts["sha256"][:12], source_type="sweep", source=source
+        )
         context = [InputTag("mlflow.data.context", "eval")]
         self._client.log_inputs(run_id, datasets=[DatasetInput(dataset, context)])
 

@@ -63,9 +63,7 @@ class FakePool:
             self._pending.append(Failed(engine=engine, work=work, error=error, log=(), died=fault == "death"))
         else:
             completions = [self._answer(request) for request in batch.requests]
-            self._pending.append(
-                Completed(engine=engine, work=work, completions=completions, seconds=2.0)
-            )
+            self._pending.append(Completed(engine=engine, work=work, completions=completions, seconds=2.0))
 
     def wait(self, timeout: float) -> list[Event]:
         return [self._pending.pop(0)] if self._pending else []

@@ -83,7 +83,8 @@ def test_a_void_unit_is_run_again_by_the_next_launch(bench: Bench) -> None:
 
 def test_an_engine_that_dies_loads_its_variant_again(bench: Bench) -> None:
     pool = FakePool(
-        engines=("engine-1",), fault=lambda engine, what, times: "death" if what == "baseline-r02" and times == 1 else None
+        engines=("engine-1",),
+        fault=lambda engine, what, times: "death" if what == "baseline-r02" and times == 1 else None,
     )
     outcome = bench.drive(pool)
     assert [label for _, label in pool.loads].count("baseline") == 2
@@ -146,9 +147,7 @@ def test_shards_of_a_repetition_make_one_score(write_sweep: Write) -> None:
 def test_a_deterministic_variant_stops_after_identical_repetitions_and_says_what_was_saved(
     write_sweep: Write,
 ) -> None:
-    bench = Bench(
-        write_sweep(SWEEP), "repetitions=9", "stop.identical=3", "variants.mtp.deterministic=true"
-    )
+    bench = Bench(write_sweep(SWEEP), "repetitions=9", "stop.identical=3", "variants.mtp.deterministic=true")
     outcome = bench.drive(FakePool(engines=("engine-1",)))
     assert outcome.saved == {"mtp": 6}
     assert bench.driver.progress.finished == {"baseline": 9, "mtp": 3}

@@ -124,7 +124,13 @@ def test_the_fingerprint_is_of_the_token_ids_where_there_are_any() -> None:
 def test_the_hash_changes_with_anything_that_can_change_a_score_and_not_with_the_file_s_place() -> None:
     base = asked().hash
     assert asked(dataset=DatasetConfig(path="moved.jsonl")).hash == base
-    for change in ({"max_tokens": 99}, {"shots": 3}, {"questions": 5}, {"temperature": 0.5}, {"stop": ("x",)}):
+    for change in (
+        {"max_tokens": 99},
+        {"shots": 3},
+        {"questions": 5},
+        {"temperature": 0.5},
+        {"stop": ("x",)},
+    ):
         assert asked(**change).hash != base, change
     other = list(RECORDS)
     other[3] = Record(id="test-3", question="changed", answer="#### 3")

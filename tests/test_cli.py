@@ -1,0 +1,163 @@
+"""The command line as a user meets it: messages, exit codes, quick help."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import SWEEP, write_jsonl
+
+Write = Callable[[str], Path]
+
+
+def sweep(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "sweep.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        timeout=120,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+    )
+
+
+def refused(done: subprocess.CompletedProcess[str], code: int = 2) -> str:
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    return done.stderr
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\n"
+        "from sweep.cli import cli\n"
+        "cli.main(['--help'], standalone_mode=False)\n"
+        "heavy = {'ray', 'mlflow', 'datasets', 'torch', 'sglang', 'transformers', 'numpy', 'pydantic'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "Exit codes: 0 ok; 1 a bug; 2 usage" in done.stdout
+
+
+def test_plan_imports_no_engine_and_no_cluster(write_sweep: Write) -> None:
+    code = (
+        "import sys\n"
+        "from sweep.cli import cli\n"
+        f"cli.main(['plan', {str(write_sweep(SWEEP))!r}], standalone_mode=False)\n"
+        "heavy = {'ray', 'mlflow', 'datasets', 'torch', 'sglang', 'transformers'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "2 variants x 2 repetitions of 4 questions = 4 units" in done.stdout
+
+
+def test_an_unknown_command_names_the_nearest() -> None:
+    assert "no command `lunch`; did you mean launch?" in refused(sweep("lunch"))
+
+
+def test_plan_as_json_is_json_alone_with_the_units(write_sweep: Write) -> None:
+    plan = json.loads(sweep("plan", write_sweep(SWEEP), "--json").stdout)
+    assert plan["units"] == ["baseline-r01", "baseline-r02", "mtp-r01", "mtp-r02"]
+    assert plan["variants"]["mtp"]["baseline"] == "baseline"
+
+
+def test_a_missing_sweep_file_exits_2(tmp_path: Path) -> None:
+    assert "no such sweep file" in refused(sweep("launch", tmp_path / "none.yaml"))
+
+
+def test_an_unknown_engine_argument_names_the_nearest(write_sweep: Write) -> None:
+    file = write_sweep(SWEEP.replace("baseline: {}", "baseline: {arguments: {acuracy: 0.5}}"))
+    assert "acuracy: unknown argument; did you mean accuracy?" in refused(sweep("launch", file))
+
+
+def test_a_missing_backend_package_says_what_to_install(write_sweep: Write) -> None:
+    pytest.importorskip("transformers")  # so that the message is about sglang, which this environment lacks
+    if subprocess.run([sys.executable, "-c", "import sglang"], capture_output=True).returncode == 0:
+        pytest.skip("sglang is installed here")
+    file = write_sweep(SWEEP.replace("backend: simulated", "backend: sglang"))
+    message = refused(sweep("launch", file))
+    assert "needs sglang, not installed here; pip install 'accuracy-sweep[sglang]'" in message
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([], "empty; a data set has records"),
+        ([{"question": "q", "reply": "1"}], "data.jsonl:1: no text in `answer`, it has question, reply"),
+        ([{"question": "q", "answer": "5"}], "data.jsonl:1: the answer has no number after `####`"),
+        (
+            [{"question": "q", "answer": "#### 5"}] * 3,
+            "4 questions wanted, but 3 records less 2 shots leave 1",
+        ),
+    ],
+)
+def test_unusable_records_exit_2_with_their_place(
+    write_sweep: Write, tmp_path: Path, rows: list[dict[str, str]], expected: str
+) -> None:
+    file = write_sweep(SWEEP)
+    write_jsonl(tmp_path / "data.jsonl", rows)
+    assert expected in refused_after_start(sweep("launch", file, "--runs", tmp_path / "runs"))
+
+
+def refused_after_start(done: subprocess.CompletedProcess[str], code: int = 2) -> str:
+    """As `refused`, for faults that are found once something was said."""
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_a_dataset_that_is_not_json_names_the_line(write_sweep: Write, tmp_path: Path) -> None:
+    file = write_sweep(SWEEP)
+    (tmp_path / "data.jsonl").write_text('{"question": "q", "answer": "#### 1"}\nnot json\n')
+    assert "data.jsonl:2: cannot be read as jsonl" in refused_after_start(sweep("launch", file))
+
+
+def test_a_missing_dataset_file_is_named(write_sweep: Write, tmp_path: Path) -> None:
+    file = write_sweep(SWEEP)
+    (tmp_path / "data.jsonl").unlink()
+    assert f"{tmp_path / 'data.jsonl'}: no such data set file" in refused_after_start(sweep("launch", file))
+
+
+def test_an_offline_hub_names_the_local_way(write_sweep: Write) -> None:
+    file = write_sweep(SWEEP.replace("data.jsonl", "openai/gsm8k"))
+    message = refused_after_start(sweep("launch", file))
+    assert "the hub did not give openai/gsm8k (offline mode is set in the environment)" in message
+    assert "set protocol.dataset.path to a local .jsonl or .parquet file" in message
+
+
+def test_a_run_folder_that_cannot_be_made_exits_2(write_sweep: Write, tmp_path: Path) -> None:
+    (tmp_path / "occupied").write_text("a file")
+    message = refused_after_start(sweep("launch", write_sweep(SWEEP), "--runs", tmp_path / "occupied"))
+    assert "the run folder cannot be written" in message
+    assert "give another --runs" in message
+
+
+def test_more_gpus_than_the_cluster_has_exit_4_with_what_it_has(write_sweep: Write) -> None:
+    import cluster.pool as pool
+    from cluster.errors import ClusterUnavailable
+
+    spec = pool.PoolSpec(engines=2, gpus=2, needs_real_gpus=True, address=None, deadline=5)
+    with pytest.raises(
+        ClusterUnavailable, match=r"2 engines of 2 GPUs each need 4 GPUs; the cluster has"
+    ) as caught:
+        pool.RayPool(spec, print)
+    assert caught.value.exit_code == 4
+
+
+def test_list_of_nothing_says_how_to_make_a_run(tmp_path: Path) -> None:
+    done = sweep("list", "--runs", tmp_path)
+    assert done.returncode == 0
+    assert "`sweep launch FILE` makes one" in done.stdout
+
+
+def test_report_of_what_is_no_run_folder_exits_2(tmp_path: Path) -> None:
+    assert "not a run folder, it has no sweep.yaml" in refused(sweep("report", tmp_path))
