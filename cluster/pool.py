@@ -56,7 +56,6 @@ class RayPool:
 
         Raises ClusterUnavailable when there is no cluster, or no room in it within the deadline.
         """
-        import ray
 
         self._tasks: dict[Any, _Task] = {}
         self._actors: dict[str, Any] = {}
@@ -154,9 +153,7 @@ class RayPool:
         if task.work is None:
             text = f"{task.engine} was not ready after {task.deadline:g} s (engine.start_deadline)"
             return _failed(task, EngineStartFailed(text, task.log), died=True)
-        text = (
-            f"{task.engine} had not finished {task.work} after {task.deadline:g} s (engine.request_deadline)"
-        )
+        text = f"{task.engine} had not finished {task.work} after {task.deadline:g} s (engine.request_deadline)"
         return _failed(task, RequestFailed(text), died=True)
 
     def _phases(self) -> list[Starting]:
@@ -283,9 +280,7 @@ def _await(actors: dict[str, Any], spec: PoolSpec, tell: Callable[[str], None]) 
         if not waiting:
             return
         missing = ", ".join(names[ref] for ref in waiting)
-        wants = (
-            f"{missing} wait{'s' if len(waiting) == 1 else ''} for {spec.gpus:g} GPUs each; {_inventory()}"
-        )
+        wants = f"{missing} wait{'s' if len(waiting) == 1 else ''} for {spec.gpus:g} GPUs each; {_inventory()}"
         if left <= 0:
             raise ClusterUnavailable(
                 f"after {spec.deadline:g} s {wants}. Lower engine.engines or engine.gpus, "

@@ -176,17 +176,13 @@ def _meaning_problems(arguments: Mapping[str, Any], *, draft: bool) -> list[Prob
 
 def _draft_problems(arguments: Mapping[str, Any], *, draft: bool) -> list[Problem]:
     algorithm = arguments.get("speculative_algorithm")
-    spare = sorted(
-        name for name in arguments if name.startswith("speculative_") and arguments[name] is not None
-    )
+    spare = sorted(name for name in arguments if name.startswith("speculative_") and arguments[name] is not None)
     if algorithm is None:
         problems = [
             (name, "does nothing without speculative_algorithm; add it, or take this out") for name in spare
         ]
         if draft:
-            text = (
-                "missing: the draft model would not be used; add speculative_algorithm, or say draft: false"
-            )
+            text = "missing: the draft model would not be used; add speculative_algorithm, or say draft: false"
             problems.append(("speculative_algorithm", text))
         return problems
     drafted = draft or algorithm in _NEEDS_NO_DRAFT

@@ -156,9 +156,7 @@ class _Running:
         """See `SGLangEngine.stop`."""
         left = self.close(keep_log=False)
         if left:
-            raise EngineStartFailed(
-                f"{self.spec.label}: workers {left} did not end in {STOP_SECONDS:g} s", ()
-            )
+            raise EngineStartFailed(f"{self.spec.label}: workers {left} did not end in {STOP_SECONDS:g} s", ())
         # On a shared GPU the neighbours' memory comes and goes too: there the workers' end has to do.
         if self.spec.gpus >= 1:
             missing = host.wait_for_memory(self._memory, SLACK_MIB, STOP_SECONDS)
@@ -193,6 +191,8 @@ class _Running:
         print(IMPORTED, flush=True)
         arguments = {"log_level": "info", **engine_arguments(self.spec)}
         _refuse(self.spec, unknown_names(arguments, frozenset(field_names(ServerArgs))))
+        if self._abandoned.is_set():
+            return
         engine = sglang.Engine(**arguments)
         if self._abandoned.is_set():
             engine.shutdown()
@@ -276,9 +276,7 @@ class _Running:
         meta = out["meta_info"]
         reason = meta["finish_reason"] or {"type": "abort", "message": "no finish reason"}
         if reason["type"] == "abort":
-            raise self._request_failure(
-                request, f"aborted by SGLang: {reason.get('message', 'no reason given')}"
-            )
+            raise self._request_failure(request, f"aborted by SGLang: {reason.get('message', 'no reason given')}")
         ids = out.get("output_ids")
         speculative = self.spec.arguments.get("speculative_algorithm") is not None
         return Completion(

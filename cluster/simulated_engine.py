@@ -171,9 +171,7 @@ class SimulatedEngine:
             finish_reason="length" if cut else "stop",
             prompt_tokens=len(request.prompt.split()),
             completion_tokens=tokens,
-            verify_steps=None
-            if spec.draft_model is None
-            else max(1, round(tokens / arguments.accept_length)),
+            verify_steps=None if spec.draft_model is None else max(1, round(tokens / arguments.accept_length)),
             cached_tokens=0,
             starts_with_bos=None,
             seconds=tokens * 0.01,

@@ -95,9 +95,7 @@ class TransformersEngine:
         self._model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
         if spec.draft_model is None:
             return
-        self._draft = AutoModelForCausalLM.from_pretrained(
-            resolve(spec.draft_model), dtype=torch.float32
-        ).eval()
+        self._draft = AutoModelForCausalLM.from_pretrained(resolve(spec.draft_model), dtype=torch.float32).eval()
         settings = self._draft.generation_config
         settings.num_assistant_tokens = self._arguments.num_assistant_tokens
         settings.num_assistant_tokens_schedule = "constant"
@@ -133,9 +131,7 @@ class TransformersEngine:
         seconds = time.monotonic() - begun
         steps = counter.verifications if self._draft is not None else None
         prompts = encoded["attention_mask"].sum(dim=1).tolist()
-        first = [
-            row[width - length] for row, length in zip(encoded["input_ids"].tolist(), prompts, strict=True)
-        ]
+        first = [row[width - length] for row, length in zip(encoded["input_ids"].tolist(), prompts, strict=True)]
         return [
             self._completion(
                 batch, request, row[width:], (length, bos == self._tokenizer.bos_token_id), steps, seconds

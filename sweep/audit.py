@@ -111,8 +111,7 @@ def _moving(table: VariantSamples, p_bound: float, p_measured: float | None) -> 
         audit=COMMON_CAUSE,
         variant=table.variant,
         verdict=verdict,
-        seen=f"Run scores vary with std {std:.4f}, {told} (bound: p = {p_bound:.2g}; Cochran's Q: "
-        f"{by_questions}).",
+        seen=f"Run scores vary with std {std:.4f}, {told} (bound: p = {p_bound:.2g}; Cochran's Q: {by_questions}).",
         do=""
         if verdict == "pass"
         else "Whole runs move together: suspect the engine's state, not rounding in its kernels. Retries in "

@@ -52,9 +52,7 @@ def determinism(samples: VariantSamples) -> Finding:
         )
     own = own_disagreement(samples.fingerprint)
     assert own is not None  # there are two runs
-    pairs = [
-        int((samples.fingerprint[i] != samples.fingerprint[j]).sum()) for i in range(runs) for j in range(i)
-    ]
+    pairs = [int((samples.fingerprint[i] != samples.fingerprint[j]).sum()) for i in range(runs) for j in range(i)]
     differing = int((own > 0).sum())
     evidence: dict[str, Any] = {
         "repetitions": runs,

@@ -94,9 +94,7 @@ def _from_file(file: Path) -> list[Mapping[str, Any]]:
                 keep_in_memory=True,
             )
         except (datasets.exceptions.DatasetGenerationError, ArrowInvalid, ValueError, OSError) as error:
-            raise BadInput(
-                f"{_broken_at(file)}: cannot be read as {file.suffix[1:]}: {_root(error)}"
-            ) from None
+            raise BadInput(f"{_broken_at(file)}: cannot be read as {file.suffix[1:]}: {_root(error)}") from None
         return list(loaded)
 
 
@@ -105,9 +103,7 @@ def _from_hub(dataset: DatasetConfig, split: str) -> list[Mapping[str, Any]]:
 
     datasets.disable_progress_bars()
     try:
-        loaded = datasets.load_dataset(
-            dataset.path, name=dataset.config, split=split, revision=dataset.revision
-        )
+        loaded = datasets.load_dataset(dataset.path, name=dataset.config, split=split, revision=dataset.revision)
     except (datasets.exceptions.DatasetNotFoundError, ConnectionError, OSError, ValueError) as error:
         offline = " (offline mode is set in the environment)" if any(map(os.environ.get, OFFLINE)) else ""
         raise BadInput(

@@ -97,9 +97,7 @@ class Outcome:
 class Driver:
     """One launch of a sweep: from the units that are missing to none."""
 
-    def __init__(
-        self, run: Run, questionnaire: Questionnaire, pool: Pool, view: View, watch: StopWatch
-    ) -> None:
+    def __init__(self, run: Run, questionnaire: Questionnaire, pool: Pool, view: View, watch: StopWatch) -> None:
         """Nothing starts before `drive`."""
         self._run, self._questionnaire, self._pool, self._view = run, questionnaire, pool, view
         self._watch = watch
@@ -298,9 +296,7 @@ class Driver:
         """What was measured, where something was, else what the sweep file expects."""
         config = self._run.plan.config
         expected = config.engine.expected
-        unit = {
-            v: fmean(s) if s else expected.repetition / config.shards for v, s in self._unit_seconds.items()
-        }
+        unit = {v: fmean(s) if s else expected.repetition / config.shards for v, s in self._unit_seconds.items()}
         return Costs(start=fmean(self._start_seconds) if self._start_seconds else expected.start, unit=unit)
 
     def _seconds_left(self) -> float | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sweep import dataset, store
 from sweep.check import check_arguments, check_installed
 from sweep.errors import BadInput, EngineStartFailed
-from sweep.plan import Plan, Unit, make_plan
+from sweep.plan import Unit, make_plan
 from sweep.protocol import Questionnaire
 from sweep.provenance import gather
 from sweep.store import Run

@@ -204,9 +204,7 @@ def rehearse(
     )
 
 
-def simulate(
-    model: Model, sweeps: int, repetitions: int, rng: np.random.Generator, drop: float = 0.0
-) -> Floats:
+def simulate(model: Model, sweeps: int, repetitions: int, rng: np.random.Generator, drop: float = 0.0) -> Floats:
     """Run scores (sweeps, repetitions) of the generative model; `drop` lowers the expected accuracy."""
     from scipy import special
 
@@ -257,9 +255,7 @@ def _shift(model: Model, drop: float) -> float:
 
     latent, cause, own = model.latent
     scale, wanted = math.hypot(own, cause), model.accuracy - drop
-    shift: float = optimize.brentq(
-        lambda s: float(special.ndtr((latent - s) / scale).mean()) - wanted, -40.0, 40.0
-    )
+    shift: float = optimize.brentq(lambda s: float(special.ndtr((latent - s) / scale).mean()) - wanted, -40.0, 40.0)
     return shift
 
 

@@ -87,8 +87,7 @@ class Questionnaire:
         head = "".join(_shot(record) for record in self.shots)
         return Batch(
             requests=tuple(
-                Request(id=r.id, prompt=head + _question(r), reference=f" {r.answer}")
-                for r in self.ordered(unit)
+                Request(id=r.id, prompt=head + _question(r), reference=f" {r.answer}") for r in self.ordered(unit)
             ),
             concurrency=self.config.concurrency,
             max_tokens=self.config.max_tokens,
@@ -104,9 +103,7 @@ class Questionnaire:
         return [_sample(unit, engine, asked[c.request_id], c) for c in completions]
 
 
-def choose(
-    config: ProtocolConfig, splits: Mapping[str, Sequence[Record]], dataset_sha256: str
-) -> Questionnaire:
+def choose(config: ProtocolConfig, splits: Mapping[str, Sequence[Record]], dataset_sha256: str) -> Questionnaire:
     """Pick shots and questions from the splits.
 
     Raises ValueError when there are not enough records.
@@ -114,9 +111,7 @@ def choose(
     source = splits[config.shots_from]
     test = splits["test"]
     if len(source) < config.shots:
-        raise ValueError(
-            f"{config.shots} shots wanted, the {config.shots_from} split has {len(source)} records"
-        )
+        raise ValueError(f"{config.shots} shots wanted, the {config.shots_from} split has {len(source)} records")
     skipped = config.shots if config.shots_from == "test" else 0
     left = test[skipped:]
     wanted = len(left) if config.questions == "all" else config.questions

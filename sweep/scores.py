@@ -202,9 +202,7 @@ def _question_count(rows: Iterable[_Row], questions: int | None, name: str) -> i
             )
         known = row.questions
     if known is None:
-        raise BadInput(
-            f"{name}: how many questions is a score over? Give --questions N or a `questions` column"
-        )
+        raise BadInput(f"{name}: how many questions is a score over? Give --questions N or a `questions` column")
     if known < 1:
         raise BadInput(f"{name}: questions must be at least 1, got {known}")
     return known

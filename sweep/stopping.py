@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sweep.noise import tolerance_factor
 from sweep.plan import Plan, Unit
 from sweep.rules import StopRule
 from sweep.samples import Sample
-from sweep.noise import tolerance_factor
 
 
 class StopWatch:

@@ -59,9 +59,7 @@ class Run:
             rows = pq.read_table(file, schema=_schema()).to_pylist()
         except (OSError, pa.ArrowException, KeyError) as error:
             raise BadInput(f"{file}: cannot be read: {str(error).splitlines()[0]}") from None
-        wrong = [
-            row for row in rows if (row["variant"], row["repetition"]) != (unit.variant, unit.repetition)
-        ]
+        wrong = [row for row in rows if (row["variant"], row["repetition"]) != (unit.variant, unit.repetition)]
         if wrong or not rows:
             raise BadInput(f"{file}: does not hold the samples of {unit.id}")
         return [
@@ -149,9 +147,7 @@ class Run:
         try:
             return dict(json.loads(file.read_text(encoding="utf-8")))
         except FileNotFoundError:
-            raise BadInput(
-                f"{file}: missing; `sweep launch` the sweep file again to finish the run"
-            ) from None
+            raise BadInput(f"{file}: missing; `sweep launch` the sweep file again to finish the run") from None
         except ValueError as error:
             raise BadInput(f"{file}: not valid JSON: {error}; `sweep report` writes it again") from None
 

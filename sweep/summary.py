@@ -8,7 +8,6 @@ from typing import Any
 
 from sweep.findings import Finding
 from sweep.plan import Plan, Unit
-from sweep.samples import VariantSamples
 from sweep.stats import VariantStatistics
 from sweep.threshold import Threshold
 from sweep.variants import Variant
@@ -27,9 +26,7 @@ def summarise(
 ) -> dict[str, Any]:
     """The summary. `void` is units given up and why; `stopped` variants that needed no more repetitions, and why."""
     protocol = plan.config.protocol
-    variants = {
-        v.name: _variant(plan, v, statistics[v.name], void, stopped.get(v.name)) for v in plan.variants
-    }
+    variants = {v.name: _variant(plan, v, statistics[v.name], void, stopped.get(v.name)) for v in plan.variants}
     engines = provenance["engines"].values()
     return {
         "schema": SCHEMA,

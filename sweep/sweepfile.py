@@ -117,16 +117,12 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
         problem = " ".join(str(error.problem or error.context).split())
-        raise BadInput(
-            f"{file}:{line}: not valid YAML: {problem}; correct the line or the one above"
-        ) from None
+        raise BadInput(f"{file}:{line}: not valid YAML: {problem}; correct the line or the one above") from None
     except YAMLError as error:
         raise BadInput(f"{file}:1: not valid YAML: {error}") from None
     if not isinstance(node, CommentedMap):
         kind = "empty" if node is None else f"a {type(node).__name__}"
-        raise BadInput(
-            f"{file}:1: a sweep file is a mapping with name, engine, variants...; this one is {kind}"
-        )
+        raise BadInput(f"{file}:1: a sweep file is a mapping with name, engine, variants...; this one is {kind}")
     lines: dict[KeyPath, int] = {}
     return _plain(node, (), lines), lines
 

@@ -256,9 +256,7 @@ def _perturbed(base: Scores, variants: Sequence[Scores]) -> list[Scores]:
 
 
 def _nothing(rule: ThresholdRule, reason: str) -> Threshold:
-    return Threshold(
-        rule=rule.rule, value=None, reason=reason, retries=rule.retries, variants={}, statements=()
-    )
+    return Threshold(rule=rule.rule, value=None, reason=reason, retries=rule.retries, variants={}, statements=())
 
 
 def _judged(rule: ThresholdRule, fitted: Fitted, overall: float | None) -> VariantThreshold:

@@ -71,8 +71,7 @@ def variants(config: SweepConfig) -> tuple[Variant, ...]:
             name=name,
             draft=variant.draft,
             deterministic=_claims(variant, arguments),
-            baseline=variant.baseline
-            or (plain.get(_mode(arguments, environment)) if variant.draft else None),
+            baseline=variant.baseline or (plain.get(_mode(arguments, environment)) if variant.draft else None),
             arguments=arguments,
             environment=environment,
         )

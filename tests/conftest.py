@@ -36,9 +36,7 @@ def write_sweep(tmp_path: Path) -> Callable[[str], Path]:
     """Writes a sweep file beside a data set of ten records; returns its path."""
 
     def write(text: str = SWEEP) -> Path:
-        rows = [
-            {"question": f"What is {n} + {n}?", "answer": f"{n}+{n}={2 * n}\n#### {2 * n}"} for n in range(10)
-        ]
+        rows = [{"question": f"What is {n} + {n}?", "answer": f"{n}+{n}={2 * n}\n#### {2 * n}"} for n in range(10)]
         write_jsonl(tmp_path / "data.jsonl", rows)
         file = tmp_path / "sweep.yaml"
         file.write_text(text)

@@ -14,9 +14,7 @@ TOKENS = 100
 """Tokens in every output."""
 
 
-def table(
-    variant: str, correct: Any, outputs: Any = None, accept_length: float | None = None
-) -> VariantSamples:
+def table(variant: str, correct: Any, outputs: Any = None, accept_length: float | None = None) -> VariantSamples:
     """(R, Q) right answers as samples. Without `outputs`, right ones share a text and wrong ones another."""
     right: npt.NDArray[np.bool_] = np.asarray(correct, dtype=bool)
     texts = np.where(right, "It is 1", "It is 0") if outputs is None else np.asarray(outputs)

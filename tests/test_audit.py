@@ -89,9 +89,7 @@ def test_deterministic_mtp_past_the_window_is_neither_deterministic_nor_lossless
 
 
 @pytest.mark.parametrize("name", ["baseline-det", "topk1", "topk3"])
-def test_the_audits_are_silent_on_the_variants_that_are_right(
-    measured: tuple[Finding, ...], name: str
-) -> None:
+def test_the_audits_are_silent_on_the_variants_that_are_right(measured: tuple[Finding, ...], name: str) -> None:
     assert {f.audit: f.verdict for f in measured if f.variant == name and f.verdict != "pass"} == {}
 
 
@@ -217,9 +215,9 @@ def test_the_first_diverging_token_is_shown_side_by_side() -> None:
     ids = np.empty((2, 2), dtype=object)
     ids[0, 0], ids[1, 0], ids[0, 1], ids[1, 1] = (1, 2, 31), (1, 2, 32), (4,), (4,)
     samples = changed(table("a", [[1, 1], [0, 1]], texts), token_ids=ids)
-    [worst] = of(
-        run_all([variant("a", deterministic=True)], {"a": samples}, FACTS), "determinism", "a"
-    ).evidence["worst"]
+    [worst] = of(run_all([variant("a", deterministic=True)], {"a": samples}, FACTS), "determinism", "a").evidence[
+        "worst"
+    ]
     assert (worst["question"], worst["unit"], worst["position"]) == ("test-5", "token", 2)
     assert worst["tokens"] == [[1, 2, 31], [1, 2, 32]]
     assert worst["texts"] == ["It is 12", "It is 13"]
@@ -228,9 +226,9 @@ def test_the_first_diverging_token_is_shown_side_by_side() -> None:
 def test_without_token_ids_the_first_diverging_character_is_shown() -> None:
     texts = np.asarray([["It is 12"], ["It is 13"]], dtype=object)
     samples = table("a", [[1], [0]], texts)
-    [worst] = of(
-        run_all([variant("a", deterministic=True)], {"a": samples}, FACTS), "determinism", "a"
-    ).evidence["worst"]
+    [worst] = of(run_all([variant("a", deterministic=True)], {"a": samples}, FACTS), "determinism", "a").evidence[
+        "worst"
+    ]
     assert (worst["unit"], worst["position"]) == ("character", 7)
 
 
@@ -356,9 +354,9 @@ def test_void_repetitions_leave_nothing_to_audit_but_say_so() -> None:
     empty = table("a", np.zeros((0, 200), dtype=bool))
     claims = [variant("a", deterministic=True), variant("m", baseline="a")]
     found = run_all(claims, {"a": empty, "m": changed(empty, variant="m")}, FACTS)
-    assert {
-        f.verdict for f in found if f.audit in ("determinism", "lossless speculation", "common cause")
-    } == {"unknown"}
+    assert {f.verdict for f in found if f.audit in ("determinism", "lossless speculation", "common cause")} == {
+        "unknown"
+    }
 
 
 def test_near_ties_are_allowed_more_in_longer_outputs() -> None:

@@ -21,7 +21,7 @@ COMMAND = [sys.executable, "-m", "sweep.cli", "launch"]
 # 40 units of about 0.3 s on two engines, so that a kill falls anywhere between start and end.
 SLOW = (
     "repetitions=20",
-    "engine.arguments={noise: 0.5, seconds_per_token: 0.0008, start_seconds: 0.1}",
+    "engine.arguments={accuracy: 0.9, noise: 0.5, seconds_per_token: 0.0008, start_seconds: 0.1}",
 )
 
 
@@ -61,9 +61,7 @@ def test_the_summary_has_the_names_that_others_read(undisturbed: Any) -> None:
     variant = undisturbed["variants"]["mtp"]
     assert {"mean", "std", "min", "max", "per_repetition", "sem_questions"} <= set(variant["accuracy"])
     assert variant["repetitions"] == {"planned": 20, "measured": 20, "void": 0, "saved": 0}
-    assert {"questions", "invalid_rate", "accept_length", "identical_outputs", "identical_answers"} <= set(
-        variant
-    )
+    assert {"questions", "invalid_rate", "accept_length", "identical_outputs", "identical_answers"} <= set(variant)
     assert undisturbed["variants"]["baseline"]["accept_length"] is None
     assert undisturbed["threshold"]["rule"] == "margin"
     means = [v["accuracy"]["mean"] for v in undisturbed["variants"].values()]

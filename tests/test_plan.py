@@ -51,9 +51,7 @@ def test_the_common_arguments_lie_under_the_variant_s_own(write_sweep: Write) ->
 
 
 def test_the_estimate_is_work_over_engines_plus_each_engine_s_starts(write_sweep: Write) -> None:
-    plan = make_plan(
-        load(write_sweep(SWEEP), ["engine.expected={start: 60, repetition: 30}", "repetitions=10"])
-    )
+    plan = make_plan(load(write_sweep(SWEEP), ["engine.expected={start: 60, repetition: 30}", "repetitions=10"]))
     # 2 variants x 10 repetitions x 30 s = 600 s of work; 2 starts of 60 s are shared by 2 engines.
     assert plan.estimate(2) == (600 + 2 * 60) / 2
     # Eight engines each start once: 8 x 60 s of starts.

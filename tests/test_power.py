@@ -97,9 +97,7 @@ def test_the_plan_agrees_with_the_simulation(retries: int) -> None:
 
 
 def test_the_rehearsal_of_min_observed_meets_its_distribution_free_rate() -> None:
-    found = rehearse(
-        BASELINE, MinObservedRule(rule="min_observed"), 9, 0.05, np.random.default_rng(5), sweeps=4000
-    )
+    found = rehearse(BASELINE, MinObservedRule(rule="min_observed"), 9, 0.05, np.random.default_rng(5), sweeps=4000)
     # 1/10, less ties of scores that are multiples of 1/200.
     assert 0.07 < found.false_alarm < 0.1
 
@@ -181,9 +179,7 @@ def test_the_command_answers_with_a_plan_and_its_rehearsal() -> None:
 
 def test_what_a_sweep_file_says_is_what_is_judged(write_sweep: Callable[..., Path]) -> None:
     text = (
-        write_sweep()
-        .read_text()
-        .replace("repetitions: 2", "repetitions: 7\nthreshold: {rule: margin, retries: 2}")
+        write_sweep().read_text().replace("repetitions: 2", "repetitions: 7\nthreshold: {rule: margin, retries: 2}")
     )
     file = write_sweep(text.replace("questions: 4", "questions: 8"))
     found = ask(str(file), "--accuracy", "0.5", "--flip", "0.2", "--drop", "0.3")

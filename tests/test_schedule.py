@@ -49,9 +49,7 @@ def test_a_failed_unit_goes_to_another_engine_while_there_is_one() -> None:
     assert next_unit("e1", {"e1": "a"}, [unit], costs(), avoid) == unit
 
 
-@pytest.mark.parametrize(
-    ("engines", "variants", "repetitions"), [(8, 6, 20), (2, 2, 3), (3, 6, 20), (8, 1, 20)]
-)
+@pytest.mark.parametrize(("engines", "variants", "repetitions"), [(8, 6, 20), (2, 2, 3), (3, 6, 20), (8, 1, 20)])
 def test_the_makespan_is_near_the_lower_bound(engines: int, variants: int, repetitions: int) -> None:
     start, each = 100.0, 40.0
     makespan = simulate(engines, "abcdef"[:variants], repetitions, costs(start, each))

@@ -74,8 +74,7 @@ def test_a_csv_may_hold_variants_and_their_questions(tmp_path: Path) -> None:
         ("score,questions\n0.4,200.5\n", "FILE:2: questions: `200.5` is not a whole number"),
         (
             "0.4\n0.41\n",
-            "FILE:1: the columns are 0.4; a first line must name them: score, and if wanted variant "
-            "and questions",
+            "FILE:1: the columns are 0.4; a first line must name them: score, and if wanted variant and questions",
         ),
         (
             "score,questions\n0.4,200\n0.41,1314\n",

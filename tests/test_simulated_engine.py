@@ -29,9 +29,7 @@ def generate(seed: int = 0, label: str = "v", draft: bool = False, **arguments: 
     assert not engine.describe().real_model
     requests = tuple(Request(id=f"q{n}", prompt="p", reference=f"so #### {n}") for n in range(QUESTIONS))
     return engine.generate(
-        Batch(
-            requests=requests, concurrency=8, max_tokens=500, temperature=0.0, stop=("Question",), seed=seed
-        )
+        Batch(requests=requests, concurrency=8, max_tokens=500, temperature=0.0, stop=("Question",), seed=seed)
     )
 
 
@@ -78,9 +76,9 @@ def test_the_same_seed_gives_the_same_outputs_and_variants_share_the_hard_questi
 def test_only_a_draft_has_verification_steps_at_the_accept_length_asked_for() -> None:
     assert all(c.verify_steps is None for c in generate())
     drafted = generate(draft=True, accept_length=2.5)
-    assert sum(c.completion_tokens for c in drafted) / sum(
-        c.verify_steps or 0 for c in drafted
-    ) == pytest.approx(2.5, rel=0.02)
+    assert sum(c.completion_tokens for c in drafted) / sum(c.verify_steps or 0 for c in drafted) == pytest.approx(
+        2.5, rel=0.02
+    )
 
 
 def test_a_wrong_type_and_an_unknown_argument_are_both_named() -> None:

@@ -28,9 +28,7 @@ whole = st.lists(st.integers(0, 200), min_size=1, max_size=30)
 """Right answers of 200 questions, a repetition each."""
 probability = st.floats(0.001, 0.999)
 tables = arrays.arrays(bool, st.tuples(st.integers(1, 6), st.integers(1, 12)))
-question_means = arrays.arrays(
-    float, st.integers(2, 20), elements=st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0])
-)
+question_means = arrays.arrays(float, st.integers(2, 20), elements=st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]))
 rules = st.one_of(
     st.builds(MarginRule, margin=st.floats(0, 1), retries=st.integers(1, 4)),
     st.builds(
@@ -70,13 +68,9 @@ def test_the_order_of_repetitions_changes_no_threshold(right: list[int], random:
 
 @given(tables, st.integers(0, 2**32 - 1))
 @settings(deadline=None)
-def test_the_order_of_repetitions_changes_nothing_of_a_variant(
-    correct: npt.NDArray[np.bool_], seed: int
-) -> None:
+def test_the_order_of_repetitions_changes_nothing_of_a_variant(correct: npt.NDArray[np.bool_], seed: int) -> None:
     order = np.random.default_rng(seed).permutation(len(correct))
-    first, second = (
-        replace(describe(samples_of(table)), per_repetition=()) for table in (correct, correct[order])
-    )
+    first, second = (replace(describe(samples_of(table)), per_repetition=()) for table in (correct, correct[order]))
     assert first == second
 
 
@@ -133,9 +127,7 @@ def test_more_coverage_never_raises_the_threshold(
     right: list[int], one: float, other: float, confidence: float
 ) -> None:
     low, high = (
-        derive(
-            ToleranceRule(rule="tolerance", coverage=coverage, confidence=confidence), [scores(right)]
-        ).value
+        derive(ToleranceRule(rule="tolerance", coverage=coverage, confidence=confidence), [scores(right)]).value
         or 0.0
         for coverage in sorted((one, other), reverse=True)
     )
@@ -147,9 +139,7 @@ def test_more_coverage_never_raises_the_threshold(
 def test_the_false_alarm_rule_never_states_more_than_its_alpha(
     right: list[int], retries: int, alpha: float
 ) -> None:
-    own = derive(FalseAlarmRule(rule="false_alarm", alpha=alpha, retries=retries), [scores(right)]).variants[
-        "v"
-    ]
+    own = derive(FalseAlarmRule(rule="false_alarm", alpha=alpha, retries=retries), [scores(right)]).variants["v"]
     if own.value is not None:
         assert own.false_alarm is not None
         assert own.false_alarm <= alpha + 1e-9
@@ -157,9 +147,7 @@ def test_the_false_alarm_rule_never_states_more_than_its_alpha(
 
 @given(whole, rules)
 @settings(deadline=None)
-def test_every_stated_probability_is_one_and_its_bounds_are_in_order(
-    right: list[int], rule: ThresholdRule
-) -> None:
+def test_every_stated_probability_is_one_and_its_bounds_are_in_order(right: list[int], rule: ThresholdRule) -> None:
     own = derive(rule, [scores(right)]).variants["v"]
     for alarm, interval in (
         (own.false_alarm, own.false_alarm_interval),

@@ -16,9 +16,7 @@ from tests.conftest import SWEEP
 Write = Callable[[str], Path]
 
 
-def test_the_run_folder_of_another_sweep_is_refused_with_what_differs(
-    write_sweep: Write, tmp_path: Path
-) -> None:
+def test_the_run_folder_of_another_sweep_is_refused_with_what_differs(write_sweep: Write, tmp_path: Path) -> None:
     file = write_sweep(SWEEP)
     mine = make_plan(load(file))
     other = make_plan(load(file, ["repetitions=5"]))

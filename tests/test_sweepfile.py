@@ -41,9 +41,7 @@ def test_every_fault_is_reported_at_once_with_its_line(write_sweep: Write) -> No
     lines = faults(file).splitlines()
     assert lines[0] == f"{file}: 3 faults, nothing was started"
     assert f"{file}:6: engine.enginez: unknown key; did you mean engines?" in lines
-    assert any(
-        line.startswith(f"{file}:13: protocol.shots: input should be a valid integer") for line in lines
-    )
+    assert any(line.startswith(f"{file}:13: protocol.shots: input should be a valid integer") for line in lines)
     assert any(line.startswith(f"{file}:17: repetitions: ") and "got 0" in line for line in lines)
 
 
@@ -83,9 +81,7 @@ def test_an_override_is_validated_like_the_file_and_named_as_the_place(write_swe
     file = write_sweep(SWEEP)
     assert load(file, ["repetitions=7"]).repetitions == 7
     assert "--set repetitions=-1: repetitions: " in faults(file, "repetitions=-1")
-    assert "--set engine.gpuz=1: engine.gpuz: unknown key; did you mean gpus?" in faults(
-        file, "engine.gpuz=1"
-    )
+    assert "--set engine.gpuz=1: engine.gpuz: unknown key; did you mean gpus?" in faults(file, "engine.gpuz=1")
     assert "wants key.path=value" in faults(file, "repetitions")
 
 

@@ -45,9 +45,7 @@ def only(rule: ThresholdRule, *given: Scores) -> VariantThreshold:
         (2, 0.90, 0.95, 20.581),
     ],
 )
-def test_tolerance_factors_are_the_published_ones(
-    n: int, coverage: float, confidence: float, k: float
-) -> None:
+def test_tolerance_factors_are_the_published_ones(n: int, coverage: float, confidence: float, k: float) -> None:
     assert tolerance_factor(n, coverage, confidence) == pytest.approx(k, abs=6e-4)
 
 

@@ -56,9 +56,7 @@ def drafted(asked: Questionnaire) -> list[Completion]:
     return engine(draft=True).generate(asked.batch(UNIT, 1))
 
 
-def test_completions_come_back_in_the_order_of_the_requests(
-    asked: Questionnaire, plain: list[Completion]
-) -> None:
+def test_completions_come_back_in_the_order_of_the_requests(asked: Questionnaire, plain: list[Completion]) -> None:
     assert [c.request_id for c in plain] == [r.id for r in asked.batch(UNIT, 1).requests]
 
 
@@ -112,9 +110,7 @@ def test_an_unknown_argument_names_the_nearest_and_a_draft_s_own_needs_a_draft()
         ("batch_sise", "unknown argument; did you mean batch_size?")
     ]
     assert check_arguments({"num_assistant_tokens": 3}, draft=True) == []
-    assert [key for key, _ in check_arguments({"num_assistant_tokens": 3}, draft=False)] == [
-        "num_assistant_tokens"
-    ]
+    assert [key for key, _ in check_arguments({"num_assistant_tokens": 3}, draft=False)] == ["num_assistant_tokens"]
 
 
 def test_embedded_names_resolve_and_unknown_ones_name_the_nearest() -> None:

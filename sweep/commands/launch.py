@@ -10,15 +10,9 @@ import click
 
 @click.command(name="launch")
 @click.argument("file", type=click.Path())
-@click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the sweep file."
-)
-@click.option(
-    "--runs", default="runs", show_default=True, type=click.Path(path_type=Path), help="Run folders."
-)
-@click.option(
-    "--address", metavar="ADDRESS", help="A running Ray cluster; else RAY_ADDRESS, else a local one."
-)
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the sweep file.")
+@click.option("--runs", default="runs", show_default=True, type=click.Path(path_type=Path), help="Run folders.")
+@click.option("--address", metavar="ADDRESS", help="A running Ray cluster; else RAY_ADDRESS, else a local one.")
 @click.option(
     "--wait",
     default=300.0,

@@ -10,9 +10,7 @@ import click
 
 
 @click.command(name="list")
-@click.option(
-    "--runs", default="runs", show_default=True, type=click.Path(path_type=Path), help="Run folders."
-)
+@click.option("--runs", default="runs", show_default=True, type=click.Path(path_type=Path), help="Run folders.")
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout, and nothing else.")
 def command(runs: Path, as_json: bool) -> None:
     """List the runs, newest first.

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 
 @click.command(name="plan")
 @click.argument("file", type=click.Path())
-@click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the sweep file."
-)
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the sweep file.")
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout, and nothing else.")
 @click.option("--argv", is_flag=True, help="The equivalent sglang.launch_server line of each variant.")
 def command(file: str, overrides: tuple[str, ...], as_json: bool, argv: bool) -> None:
@@ -86,9 +84,7 @@ def _print(plan: Plan) -> None:
     facts = _described(plan)
     console.print(f"[bold]{plan.sweep_id}[/bold]: {facts['backend']} {facts['model']}")
     for variant in plan.variants:
-        table = Table(
-            title=_title(variant), title_justify="left", show_header=False, box=None, padding=(0, 2)
-        )
+        table = Table(title=_title(variant), title_justify="left", show_header=False, box=None, padding=(0, 2))
         if variant.draft:
             table.add_row("draft model", plan.config.engine.draft_model)
         for key, value in sorted({**variant.arguments, **variant.environment}.items()):

@@ -37,20 +37,12 @@ class _Asked:
     "--flip", type=float, required=True, metavar="F", help="Share of questions that flip between two runs."
 )
 @click.option("--questions", type=int, metavar="N", help="In a run; FILE's if there is one.")
-@click.option(
-    "--alpha", type=float, metavar="A", help="Wanted false-alarm probability; FILE's rule's, else 0.01."
-)
-@click.option(
-    "--drop", type=float, required=True, metavar="D", help="The drop of the mean to catch, in accuracy."
-)
-@click.option(
-    "--power", type=float, default=0.8, show_default=True, metavar="W", help="With this probability."
-)
+@click.option("--alpha", type=float, metavar="A", help="Wanted false-alarm probability; FILE's rule's, else 0.01.")
+@click.option("--drop", type=float, required=True, metavar="D", help="The drop of the mean to catch, in accuracy.")
+@click.option("--power", type=float, default=0.8, show_default=True, metavar="W", help="With this probability.")
 @click.option("--repetitions", type=int, metavar="N", help="Judge this many; FILE's if there is one.")
 @click.option("--retries", type=int, metavar="R", help="Attempts that CI gives a build; FILE's, else 1.")
-@click.option(
-    "--common-cause", type=float, default=0.0, show_default=True, metavar="S", help="Std of whole runs."
-)
+@click.option("--common-cause", type=float, default=0.0, show_default=True, metavar="S", help="Std of whole runs.")
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout, and nothing else.")
 def command(**options: Any) -> None:
     """How many repetitions a false-alarm probability and a detectable drop need, and what FILE would reach.
@@ -187,7 +179,5 @@ def _judgement(title: str, judged: dict[str, Any], goal: dict[str, Any]) -> list
         )
     lines.append(f"  simulated:  power {power}, false alarms {alarm}, over {simulated['sweeps']} sweeps")
     if simulated["silent"]:
-        lines.append(
-            f"  {simulated['silent']} of the simulated sweeps gave no threshold, and so caught nothing"
-        )
+        lines.append(f"  {simulated['silent']} of the simulated sweeps gave no threshold, and so caught nothing")
     return lines

@@ -48,9 +48,7 @@ def command(scores: str, questions: int | None, retries: int, as_json: bool) -> 
     rules = [derive_all([v], retries) for v in variants]
     if as_json:
         found = {v.variant: _as_json(s, r) for v, s, r in zip(variants, described, rules, strict=True)}
-        click.echo(
-            json.dumps({"variants": found} if len(found) > 1 else next(iter(found.values())), indent=2)
-        )
+        click.echo(json.dumps({"variants": found} if len(found) > 1 else next(iter(found.values())), indent=2))
     else:
         for v, s, r in zip(variants, described, rules, strict=True):
             _print(v, s, r)

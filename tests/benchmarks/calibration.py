@@ -119,9 +119,7 @@ def _cell(rule: ThresholdRule, n: int, fails: Floats) -> Cell:
 
 def main() -> None:
     """Print the table; what is not kept is bold."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="200 sweeps a cell")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()

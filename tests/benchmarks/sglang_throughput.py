@@ -110,9 +110,7 @@ def make_batch(options: argparse.Namespace) -> Batch:
 
 def in_the_sweep(spec: EngineSpec, batch: Batch, stack: ExitStack) -> Contender:
     """Through the pool, as the driver runs a unit: seconds include Ray's transfers and the cache's flush."""
-    pool_spec = PoolSpec(
-        engines=1, gpus=spec.gpus, needs_real_gpus=spec.gpus > 0, address=None, deadline=60.0
-    )
+    pool_spec = PoolSpec(engines=1, gpus=spec.gpus, needs_real_gpus=spec.gpus > 0, address=None, deadline=60.0)
     pool = RayPool(pool_spec, print)
     stack.callback(pool.close)
     (engine,) = pool.engines
@@ -162,9 +160,7 @@ def in_a_bare_script(spec: EngineSpec, batch: Batch, folder: Path, stack: ExitSt
     sampling = {"temperature": 0.0, "max_new_tokens": batch.max_tokens, "stop": list(batch.stop)}
     prompts = [request.prompt for request in batch.requests]
     work = folder / "bare.json"
-    work.write_text(
-        json.dumps({"arguments": engine_arguments(spec), "prompts": prompts, "sampling": sampling})
-    )
+    work.write_text(json.dumps({"arguments": engine_arguments(spec), "prompts": prompts, "sampling": sampling}))
     script = folder / "bare.py"
     script.write_text(BARE)
     log = stack.enter_context((folder / "bare.log").open("w"))

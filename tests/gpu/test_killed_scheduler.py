@@ -62,9 +62,7 @@ def outcome(runs: Path) -> tuple[dict[str, Any], dict[tuple[int, str], str]]:
     summary = json.loads((folder / "summary.json").read_text())
     (variant,) = summary["variants"].values()
     names = ("accuracy", "repetitions", "questions", "invalid_rate", "identical_outputs", "identical_answers")
-    rows = [
-        row for file in sorted(folder.glob("samples/*.parquet")) for row in pq.read_table(file).to_pylist()
-    ]
+    rows = [row for file in sorted(folder.glob("samples/*.parquet")) for row in pq.read_table(file).to_pylist()]
     return (
         {name: variant[name] for name in names},
         {(row["repetition"], row["question_id"]): row["fingerprint"] for row in rows},

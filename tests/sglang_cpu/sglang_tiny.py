@@ -28,9 +28,7 @@ TOPK1: Mapping[str, Any] = {
 }
 
 
-def make_spec(
-    *, draft: bool = False, arguments: Mapping[str, Any] | None = None, **changes: Any
-) -> EngineSpec:
+def make_spec(*, draft: bool = False, arguments: Mapping[str, Any] | None = None, **changes: Any) -> EngineSpec:
     fields: dict[str, Any] = {
         "label": "topk1" if draft else "baseline",
         "backend": "sglang",

@@ -73,9 +73,7 @@ def session() -> Iterator[Session]:
         kept = dict(os.environ) == environment
         between = sglang_host.children() - before
         topk1 = run_variant(engine, make_spec(draft=True))
-        yield Session(
-            baseline=baseline, topk1=topk1, environment_kept=kept, workers_between=between, engine=engine
-        )
+        yield Session(baseline=baseline, topk1=topk1, environment_kept=kept, workers_between=between, engine=engine)
     finally:
         engine.stop()
 

@@ -43,9 +43,7 @@ def published(extra: dict[str, Any], **changes: Any) -> EngineSpec:
 
 
 SIX = [
-    published({**speculation, **mode})
-    for speculation in ({}, dict(TOPK1), TOPK3)
-    for mode in ({}, DETERMINISTIC)
+    published({**speculation, **mode}) for speculation in ({}, dict(TOPK1), TOPK3) for mode in ({}, DETERMINISTIC)
 ]
 
 

@@ -130,9 +130,7 @@ def decode_in_torch(module):
         for i in range(q.shape[0]):
             cached = kv_indices[ends[i] : ends[i + 1]].long()
             everything = torch.ones(1, len(cached), dtype=torch.bool)
-            o[i : i + 1] = attend(
-                q[i : i + 1], k_buffer[cached], v_buffer[cached], everything, sm_scale, logit_cap
-            )
+            o[i : i + 1] = attend(q[i : i + 1], k_buffer[cached], v_buffer[cached], everything, sm_scale, logit_cap)
 
     module.decode_attention_fwd = decode_attention_fwd
 

@@ -68,9 +68,7 @@ def verify_tree_greedy_cpu(
 ):  # fmt: skip
     """Accept draft tokens as long as each is what the target predicts after the one before."""
     wanted = target_predict.reshape(-1).tolist()
-    for request, (drafted, places) in enumerate(
-        zip(candidates.tolist(), retrive_index.tolist(), strict=True)
-    ):
+    for request, (drafted, places) in enumerate(zip(candidates.tolist(), retrive_index.tolist(), strict=True)):
         accepted = [places[0]]
         for step in range(1, accept_index.shape[1]):
             if drafted[step] != wanted[accepted[-1]]:
