@@ -303,6 +303,15 @@ def test_statements_tell_false_alarms_drops_and_the_assumption_behind_retries() 
     assert "with 80 % power" in text
 
 
+def test_statements_show_the_variance_of_each_perturbed_factor() -> None:
+    level = scores([0.46], factor="concurrency")
+    # .47 and .46: std .01 / sqrt(2) = .0071
+    used = derive(MarginRule(), [scores([0.47] * 3), level]).statements
+    assert "baseline: std by perturbed factor, used: concurrency 0.0071 (2 levels)." in used
+    unused = " ".join(derive(MarginRule(), [scores(NOISY), level]).statements)
+    assert "not used: the repetitions differ themselves: concurrency" in unused
+
+
 def test_the_power_curve_crosses_the_figures_of_the_threshold() -> None:
     given = Scores(variant="baseline", values=NOISY)
     own = only(FalseAlarmRule(rule="false_alarm"), given)
