@@ -12,10 +12,12 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sweep.errors import BadInput
-from sweep.plan import Plan
+
+if TYPE_CHECKING:
+    from sweep.plan import Plan
 
 SCHEMA = 1
 LIFETIME = timedelta(days=90)
@@ -103,8 +105,8 @@ def build(
     reason = plan.config.audits.accept_failures
     if failed and not reason:
         raise BadInput(
-            f"no contract: {len(failed)} audits failed: {', '.join(failed)}. Mend what they found, or give the "
-            "reason for a threshold all the same under audits.accept_failures; it goes into the contract"
+            f"no contract: {len(failed)} audits failed: {', '.join(failed)}. Mend what they found, or give "
+            "the reason for a threshold all the same under audits.accept_failures; it goes into the contract"
         )
     threshold = summary["threshold"]
     if threshold["value"] is None:
@@ -133,8 +135,8 @@ def build(
 def load(path: str | Path) -> Contract:
     """Read and validate a contract.
 
-    Raises BadInput, with the file and the JSON path of each fault, for one that is missing, broken, written by
-    a newer sweep, or not valid by the schema.
+    Raises BadInput, with the file and the JSON path of each fault, for one that is missing, broken, not valid by
+    the schema, or written by a newer sweep.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -180,7 +182,7 @@ def versions(provenance: Json) -> dict[str, str]:
 
 
 def engine_of(plan: Plan, variant: str) -> dict[str, Any]:
-    """What decides a variant's outputs, as the sweep file resolved it. Raises KeyError for an unknown name."""
+    """What decides a variant's outputs, as the sweep file resolved it; KeyError for an unknown name."""
     spec = plan.spec(variant)
     return {
         "backend": spec.backend,
@@ -212,7 +214,7 @@ def _variant(plan: Plan, summary: Json, name: str) -> VariantContract:
 
 
 def _named(finding: Json) -> str:
-    return finding["audit"] + (f" of {finding['variant']}" if finding["variant"] else "")
+    return f"{finding['audit']} of {finding['variant']}" if finding["variant"] else str(finding["audit"])
 
 
 def _faults(document: Any) -> list[tuple[str, str]]:

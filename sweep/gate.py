@@ -11,12 +11,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sweep.contract import Contract, Json, engine_of, gpu_name, load, versions
 from sweep.errors import BadInput, SweepError
 from sweep.scores import Scores, fault_of, off_grid
-from sweep.store import Run
+
+if TYPE_CHECKING:
+    from sweep.store import Run
 
 PASS, BELOW, NOT_APPLICABLE = 0, 5, 6
 SLACK = 1e-9
@@ -283,7 +285,8 @@ def _check(what: str, contract: Any, measured: Any) -> Check:
         return Check(what=what, state="unchecked", detail="")
     if measured == contract:
         return Check(what=what, state="match", detail="")
-    return Check(what=what, state="mismatch", detail=f"contract {contract}, measured {measured}")
+    ours, theirs = (f"{side:g}" if isinstance(side, float) else side for side in (contract, measured))
+    return Check(what=what, state="mismatch", detail=f"contract {ours}, measured {theirs}")
 
 
 def _gpu(contract: str | None, measured: Measured) -> Check:
@@ -331,11 +334,13 @@ def _versions(contract: Mapping[str, str], measured: Mapping[str, str]) -> Check
 def _notes(contract: Contract, measured: Measured) -> Iterator[str]:
     scores = Scores(variant="score", values=(measured.score,), questions=measured.questions)
     if measured.repetitions == 1 and off_grid(scores):
-        yield f"{measured.score:g} is no multiple of 1/{measured.questions}; is the number of questions right?"
+        yield f"{measured.score:g} is no multiple of 1/{measured.questions}; are the questions right?"
     if measured.repetitions > 1:
         yield f"the score is the mean of {measured.repetitions} repetitions; the threshold is for one"
     if measured.void:
         yield f"{measured.void} repetitions are void and left out"
+    if {v.engine["backend"] for v in contract.variants.values()} == {"simulated"}:
+        yield "the contract comes from the simulated engine: it says nothing about a model"
     if contract.override is not None:
         yield (
             f"the contract was made although audits failed ({', '.join(contract.override['failed'])}): "

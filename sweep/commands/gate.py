@@ -1,0 +1,98 @@
+"""`sweep gate`: judge a run or a score by a threshold contract."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from sweep.contract import Contract
+    from sweep.gate import Measured, Verdict
+
+
+@click.command(name="gate")
+@click.argument("contract", type=click.Path())
+@click.option("--run", type=click.Path(), help="A run folder: every variant is judged, or the one named.")
+@click.option("--score", type=float, help="A score from elsewhere, as a share of right answers, 0 to 1.")
+@click.option("--questions", type=int, metavar="N", help="Questions that the score is over.")
+@click.option("--variant", metavar="NAME", help="The contract's variant; absent: the sweep's own threshold.")
+@click.option("--accept-length", type=float, metavar="A", help="Mean accept length, where that is gated.")
+@click.option("--gpu", metavar="NAME", help="Name of the GPU, such as H200.")
+@click.option("--protocol-hash", metavar="HASH", help="Of the protocol that was asked.")
+@click.option("--json", "as_json", is_flag=True, help="JSON on stdout, and nothing else.")
+def command(contract: str, run: str | None, variant: str | None, as_json: bool, **given: object) -> None:
+    """Judge a run or a score by CONTRACT, a sweep's thresholds.json.
+
+    What is not given is not checked, and the output says so.
+
+    \b
+    Examples:
+      sweep gate thresholds.json --run runs/gemma4-1a2b3c4d
+      sweep gate thresholds.json --score 0.44 --questions 200 --variant topk1-det
+      sweep gate thresholds.json --score 0.44 --questions 200 --gpu H200 --json
+
+    \b
+    Exit codes: 0 pass; 2 not a score, variant or contract; 5 below the threshold;
+    6 the contract does not apply.
+    """
+    from datetime import UTC, datetime
+
+    from sweep.contract import load
+    from sweep.gate import NOT_APPLICABLE, judge
+
+    terms = load(contract)
+    measured, missing = _of_run(run, terms, variant, given) if run else (_of_score(variant, given), ())
+    verdicts = [judge(terms, m, datetime.now(UTC)) for m in measured]
+    codes = {v.exit_code for v in verdicts} | ({NOT_APPLICABLE} if missing else set())
+    code = _worst(codes)
+    if as_json:
+        found = {"exit_code": code, "verdicts": [v.to_json() for v in verdicts], "not_measured": list(missing)}
+        click.echo(json.dumps(found, indent=2, allow_nan=False))
+    else:
+        _print(verdicts, missing)
+    click.get_current_context().exit(code)
+
+
+def _worst(codes: set[int]) -> int:
+    """A score that is below outranks a contract that cannot judge another one."""
+    from sweep.gate import BELOW
+
+    return BELOW if BELOW in codes else max(codes)
+
+
+def _of_score(variant: str | None, given: dict[str, object]) -> list[Measured]:
+    from sweep.errors import BadInput
+    from sweep.gate import Measured
+
+    if given["score"] is None or given["questions"] is None:
+        raise BadInput("nothing to judge: give --run RUN, or --score X with --questions N")
+    return [Measured(variant=variant, **given)]  # type: ignore[arg-type]
+
+
+def _of_run(
+    folder: str, terms: Contract, variant: str | None, given: dict[str, object]
+) -> tuple[list[Measured], Sequence[str]]:
+    """The run's variants that the contract has, and the contract's that the run has not measured."""
+    from sweep.errors import BadInput
+    from sweep.gate import measure
+    from sweep.store import open_run
+
+    extra = [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]
+    if extra:
+        raise BadInput(f"{', '.join(extra)} and --run exclude each other: the run says what it measured")
+    measured = measure(open_run(folder))
+    wanted = [variant] if variant else list(terms.variants)
+    return [measured[name] for name in wanted if name in measured], [n for n in wanted if n not in measured]
+
+
+def _print(verdicts: Sequence[Verdict], missing: Sequence[str]) -> None:
+    from rich.console import Console
+
+    console = Console()
+    for line in (line for verdict in verdicts for line in verdict.lines()):
+        console.print(line, markup=False, highlight=False)
+    for name in missing:
+        console.print(f"{name}: not measured by the run, so not judged", markup=False, highlight=False)

@@ -1,0 +1,67 @@
+"""Finished run folders, made without engines: the scripted questions are answered wrong, the others right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from sweep import dataset, store
+from sweep.conclude import conclude
+from sweep.plan import make_plan
+from sweep.provenance import gather
+from sweep.store import Run
+from sweep.sweepfile import dump, load
+from tests.conftest import write_jsonl
+from tests.fake_pool import facts, right
+
+SWEEP = """\
+name: made
+engine: {backend: simulated, model: none, draft_model: none, gpus: 2}
+variants:
+  baseline: {}
+  mtp: {draft: true}
+protocol:
+  dataset: {path: data.jsonl}
+  shots: 2
+  questions: 40
+  max_tokens: 64
+  concurrency: 4
+repetitions: 3
+threshold: {rule: margin, margin: 0.05, accept_length: 1.5}
+tracking: {uri: null}
+"""
+
+Wrong = Callable[[str, int], Collection[str]]
+"""(variant, repetition) to the ids of the questions answered wrong."""
+
+
+def finished(
+    folder: Path, wrong: Mapping[str, int] | Wrong, *overrides: str, text: str = SWEEP, gpu: str = "NVIDIA H200"
+) -> Run:
+    """A concluded run in `folder`. `wrong` may be a number a variant: its first questions, every time."""
+    folder.mkdir(exist_ok=True)
+    rows = [{"question": f"What is {n} + {n}?", "answer": f"{n}+{n}={2 * n}\n#### {2 * n}"} for n in range(60)]
+    write_jsonl(folder / "data.jsonl", rows)
+    (folder / "sweep.yaml").write_text(text)
+    plan = make_plan(load(folder / "sweep.yaml", overrides))
+    questionnaire = dataset.load(plan.config.protocol)
+    run = store.create_run(folder / "runs", plan, dump(plan.config))
+    run.write_json("provenance.json", gather(plan, questionnaire))
+    for variant in plan.variants:
+        told = facts(plan.spec(variant.name))
+        run.record_engine(variant.name, replace(told, device={"host": "here", "gpus": [{"name": gpu}] * 2}))
+    for unit in plan.units:
+        bad = (
+            questionnaire.question_ids[: wrong[unit.variant]]
+            if isinstance(wrong, Mapping)
+            else wrong(unit.variant, unit.repetition)
+        )
+        steps = 4 if unit.variant == "mtp" else None
+        completions = [
+            replace(right(r), verify_steps=steps, text=" -1" if r.id in bad else r.reference)
+            for r in questionnaire.batch(unit, 1).requests
+        ]
+        run.save(unit, questionnaire.score(unit, "engine-1", completions))
+    conclude(run)
+    return run

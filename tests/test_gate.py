@@ -1,0 +1,257 @@
+"""The gate: pass, below, does not apply; what is refused; `sweep gate`; and the helper for engines' tests."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from sweep import contract as contracts
+from sweep.commands.gate import command
+from sweep.errors import BadInput
+from sweep.gate import ContractDoesNotApply, Measured, assert_gate, judge, measure
+from sweep.store import Run
+from tests.runs import finished
+
+NOW = datetime(2026, 1, 31, tzinfo=UTC)
+PART = {"baseline": 4, "mtp": 5}
+"""Of 40: 0.9 and 0.875, so thresholds of 0.85 and 0.825 by a margin of 0.05; accept length 2.0, floor 1.5."""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return finished(tmp_path_factory.mktemp("run") / "made", PART)
+
+
+@pytest.fixture(scope="module")
+def contract(run: Run) -> contracts.Contract:
+    return contracts.build(run.plan, run.summary(), run.provenance(), NOW)
+
+
+@pytest.fixture
+def file(contract: contracts.Contract, tmp_path: Path) -> Path:
+    """The contract as a file that holds today."""
+    lasting = replace(contract, expires=datetime.now(UTC) + timedelta(days=1))
+    path = tmp_path / "thresholds.json"
+    path.write_text(json.dumps(lasting.to_json()))
+    return path
+
+
+def scored(score: float, variant: str | None = "mtp", questions: int | None = 40, **more: Any) -> Measured:
+    """A score from elsewhere."""
+    return Measured(score=score, variant=variant, questions=questions, **{"accept_length": 2.0, **more})
+
+
+@pytest.mark.parametrize(
+    ("score", "variant", "code"),
+    [
+        (33 / 40, "mtp", 0),
+        (32 / 40, "mtp", 5),
+        (33 / 40, "baseline", 5),
+        (34 / 40, "baseline", 0),
+        (33 / 40, None, 0),
+    ],
+)
+def test_a_score_at_the_variants_threshold_passes_and_one_below_it_fails(
+    contract: contracts.Contract, score: float, variant: str | None, code: int
+) -> None:
+    assert judge(contract, scored(score, variant), NOW).exit_code == code
+
+
+def test_an_accept_length_below_its_floor_fails(contract: contracts.Contract) -> None:
+    assert judge(contract, scored(0.9, accept_length=1.5), NOW).exit_code == 0
+    verdict = judge(contract, scored(0.9, accept_length=1.49), NOW)
+    assert verdict.exit_code == 5
+    assert verdict.faults == ("accept length 1.490 is below 1.500",)
+
+
+def test_what_is_not_given_is_not_checked_and_said_so(contract: contracts.Contract) -> None:
+    lines = "\n".join(judge(contract, scored(0.9, accept_length=None), NOW).lines())
+    for what in ("protocol hash", "data set SHA-256", "GPU", "engine arguments", "versions", "accept length of at"):
+        assert what in lines.split("not checked: ")[1]
+
+
+@pytest.mark.parametrize(
+    ("measured", "told"),
+    [
+        (scored(0.9, questions=200), "questions: contract 40, measured 200"),
+        (scored(0.9, protocol_hash="abc"), "protocol hash: contract"),
+        (scored(0.9, dataset_sha256="abc"), "data set SHA-256: contract"),
+        (scored(0.9, gpu="NVIDIA H100 80GB HBM3"), "GPU: contract h200, measured h100 80gb hbm3"),
+        (scored(0.9, gpu_count=1), "GPUs an engine: contract 2, measured 1"),
+    ],
+)
+def test_every_mismatch_keeps_the_contract_from_applying_and_is_named(
+    contract: contracts.Contract, measured: Measured, told: str
+) -> None:
+    verdict = judge(contract, measured, NOW)
+    assert verdict.exit_code == 6
+    assert told in "\n".join(verdict.lines())
+
+
+def test_an_expired_contract_does_not_apply(contract: contracts.Contract) -> None:
+    assert judge(contract, scored(0.9), contract.expires - timedelta(seconds=1)).exit_code == 0
+    verdict = judge(contract, scored(0.9), contract.expires)
+    assert verdict.exit_code == 6
+    assert "expired: on 2026-05-01" in "\n".join(verdict.lines())
+
+
+def test_a_low_score_under_other_conditions_is_not_called_below(contract: contracts.Contract) -> None:
+    assert judge(contract, scored(0.1, questions=200), NOW).exit_code == 6
+
+
+def test_a_run_of_the_same_sweep_matches_in_everything(contract: contracts.Contract, run: Run) -> None:
+    verdict = judge(contract, measure(run)["mtp"], NOW)
+    assert verdict.exit_code == 0
+    assert {check.state for check in verdict.checks} == {"match"}
+    assert "the score is the mean of 3 repetitions" in "\n".join(verdict.lines())
+
+
+def test_each_engine_argument_that_differs_is_named(contract: contracts.Contract, tmp_path: Path) -> None:
+    other = finished(tmp_path / "other", PART, "engine.arguments={noise: 0.5}", "engine.environment={A: '1'}")
+    verdict = judge(contract, measure(other)["mtp"], NOW)
+    assert [(c.what, c.detail) for c in verdict.mismatches] == [
+        ("engine arguments noise", "contract absent, measured 0.5"),
+        ("engine environment A", "contract absent, measured 1"),
+    ]
+
+
+def test_other_versions_are_told_but_the_contract_applies(contract: contracts.Contract, run: Run) -> None:
+    newer = replace(measure(run)["mtp"], versions={**contract.versions, "fake": "2"})
+    verdict = judge(contract, newer, NOW)
+    assert verdict.exit_code == 0
+    assert "versions: fake 1, now 2" in "\n".join(verdict.lines())
+
+
+def test_a_run_on_a_cpu_is_not_judged_by_a_contract_of_a_gpu(contract: contracts.Contract, run: Run) -> None:
+    verdict = judge(contract, replace(measure(run)["mtp"], gpu=None), NOW)
+    assert [c.what for c in verdict.mismatches] == ["GPU"]
+
+
+@pytest.mark.parametrize(
+    ("measured", "told"),
+    [
+        (scored(38.5), "38.5 looks like percent"),
+        (scored(float("nan")), "nan is not a number between 0 and 1"),
+        (scored(-0.1), "outside 0..1"),
+        (scored(0.9, questions=0), "questions must be at least 1, got 0"),
+        (scored(0.9, accept_length=0.5), "accept length is tokens per verification step"),
+        (scored(0.9, variant="mpt"), "no variant mpt; did you mean mtp"),
+    ],
+)
+def test_what_is_no_measurement_is_refused(contract: contracts.Contract, measured: Measured, told: str) -> None:
+    with pytest.raises(BadInput, match=told):
+        judge(contract, measured, NOW)
+
+
+def test_a_score_that_these_questions_cannot_give_is_noted(contract: contracts.Contract) -> None:
+    assert "no multiple of 1/40" in "\n".join(judge(contract, scored(0.8765), NOW).lines())
+    assert "no multiple" not in "\n".join(judge(contract, scored(0.875), NOW).lines())
+
+
+def test_a_contract_made_in_spite_of_failed_audits_says_so_at_every_gate(contract: contracts.Contract) -> None:
+    forced = replace(contract, override={"reason": "fixed soon", "failed": ["lossless speculation of mtp"]})
+    lines = "\n".join(judge(forced, scored(0.9), NOW).lines())
+    assert "although audits failed (lossless speculation of mtp): fixed soon" in lines
+
+
+def test_void_repetitions_are_told(contract: contracts.Contract, run: Run) -> None:
+    lines = "\n".join(judge(contract, replace(measure(run)["mtp"], void=2), NOW).lines())
+    assert "2 repetitions are void and left out" in lines
+
+
+def test_the_helper_raises_an_assertion_for_a_low_score(file: Path) -> None:
+    assert assert_gate(file, variant="mtp", score=33 / 40, questions=40).exit_code == 0
+    with pytest.raises(AssertionError, match=r"mtp: FAIL: score 0.8000 is below the threshold 0.8250") as caught:
+        assert_gate(file, variant="mtp", score=32 / 40, questions=40)
+    assert str(file) in str(caught.value)
+
+
+def test_the_helper_raises_another_error_when_the_contract_does_not_apply(file: Path) -> None:
+    with pytest.raises(ContractDoesNotApply, match="questions: contract 40, measured 200") as caught:
+        assert_gate(file, variant="mtp", score=0.1, questions=200)
+    assert not isinstance(caught.value, AssertionError)
+
+
+def test_the_helper_takes_the_time_as_an_argument(file: Path) -> None:
+    with pytest.raises(ContractDoesNotApply, match="expired"):
+        assert_gate(file, variant="mtp", score=0.9, questions=40, now=datetime(2100, 1, 1, tzinfo=UTC))
+
+
+def gate(*arguments: object) -> Result:
+    """`sweep gate` with these arguments, in this process."""
+    return CliRunner().invoke(command, [str(a) for a in arguments])
+
+
+def test_the_command_ends_in_0_5_and_6(file: Path) -> None:
+    score = ("--variant", "mtp", "--questions", 40, "--score")
+    assert gate(file, *score, 0.875).exit_code == 0
+    below = gate(file, *score, 0.8)
+    assert below.exit_code == 5
+    assert "FAIL: score 0.8000 is below the threshold 0.8250" in below.output
+    other = gate(file, *score, 0.8, "--gpu", "H100")
+    assert other.exit_code == 6
+    assert "GPU: contract h200, measured h100" in other.output
+
+
+def test_the_command_judges_every_variant_of_a_run(file: Path, run: Run) -> None:
+    result = gate(file, "--run", run.folder)
+    assert result.exit_code == 0
+    assert "baseline: pass" in result.output
+    assert "mtp: pass" in result.output
+
+
+def test_one_variant_below_its_threshold_fails_the_run(file: Path, tmp_path: Path) -> None:
+    worse = finished(tmp_path / "worse", {"baseline": 4, "mtp": 9})
+    assert gate(file, "--run", worse.folder).exit_code == 5
+    assert gate(file, "--run", worse.folder, "--variant", "baseline").exit_code == 0
+
+
+def test_a_variant_that_the_run_did_not_measure_is_not_passed_over(file: Path, tmp_path: Path) -> None:
+    partly = finished(tmp_path / "partly", PART)
+    summary = partly.summary()
+    del summary["variants"]["mtp"]
+    partly.write_json("summary.json", summary)
+    result = gate(file, "--run", partly.folder, "--json")
+    assert result.exit_code == 6
+    assert json.loads(result.stdout)["not_measured"] == ["mtp"]
+
+
+def test_a_run_without_a_complete_repetition_is_refused(file: Path, tmp_path: Path) -> None:
+    void = finished(tmp_path / "void", PART)
+    for samples in void.samples_folder.iterdir():
+        samples.unlink()
+    from sweep.conclude import conclude
+
+    conclude(void)
+    result = gate(file, "--run", void.folder)
+    assert isinstance(result.exception, BadInput)
+    assert "no variant has a complete repetition" in str(result.exception)
+
+
+def test_json_is_all_there_is_on_stdout(file: Path) -> None:
+    found = json.loads(gate(file, "--variant", "mtp", "--score", 0.8, "--questions", 40, "--json").stdout)
+    assert found["exit_code"] == 5
+    [verdict] = found["verdicts"]
+    assert (verdict["threshold"], verdict["score"]) == (pytest.approx(0.825), 0.8)
+    assert "GPU" in verdict["unchecked"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ((), "nothing to judge"),
+        (("--score", "0.8"), "nothing to judge"),
+        (("--run", "runs/x", "--score", "0.8"), "--score and --run exclude each other"),
+        (("--score", "38.5", "--questions", "200"), "looks like percent"),
+    ],
+)
+def test_the_command_refuses_what_it_cannot_judge(file: Path, arguments: tuple[str, ...], told: str) -> None:
+    result = gate(file, *arguments)
+    assert isinstance(result.exception, BadInput)
+    assert told in str(result.exception)
