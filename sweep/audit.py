@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from sweep import paired
-from sweep.audit_outputs import determinism, lossless
+from sweep.audit_outputs import LOSSLESS, determinism, lossless
 from sweep.audit_protocol import protocol
 from sweep.compare import Comparison, compare
 from sweep.errors import BadInput
@@ -20,6 +20,7 @@ __all__ = ["Finding", "ProtocolFacts", "common_cause", "drift", "run_all"]
 
 COMMON_CAUSE = "common cause"
 DRIFT = "drift"
+_ADD_BASELINE = "Add that variant, or name another one as its baseline."
 
 
 def run_all(
@@ -35,7 +36,7 @@ def run_all(
     """
     known = {variant.name: variant for variant in variants}
     tables = {variant.name: samples[variant.name] for variant in variants}
-    speculative = [v for v in variants if v.draft and v.baseline in known] if facts.temperature == 0 else []
+    speculative = [v for v in variants if v.draft] if facts.temperature == 0 else []
     return (
         *(determinism(tables[v.name]) for v in variants if v.deterministic),
         *lossless(
@@ -44,6 +45,11 @@ def run_all(
                 for v in speculative
                 if v.baseline is not None
             ]
+        ),
+        *(
+            unknown(LOSSLESS, v.name, "the sweep has no variant that differs only in the draft", _ADD_BASELINE)
+            for v in speculative
+            if v.baseline is None
         ),
         *common_cause(tables),
         *protocol(tables, facts),

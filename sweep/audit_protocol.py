@@ -17,6 +17,7 @@ from sweep.samples import VariantSamples
 
 WORTH_A_LOOK = 0.01
 DECIDES = 0.20
+BOS = "protocol: BOS"
 SUBSET = 200
 """Questions that CI gates ask of a data set that has more."""
 FEWEST = 20
@@ -28,8 +29,8 @@ def protocol(samples: Mapping[str, VariantSamples], facts: ProtocolFacts) -> lis
     measured = [table for table in samples.values() if table.correct.size]
     findings = [_shots(samples, facts)]
     for table in measured:
-        findings += [_truncated(table, facts), _invalid(table), _bos(table)]
-    return findings + _subsets(measured)
+        findings += [_truncated(table, facts), _invalid(table)]
+    return findings + _begun(measured) + _subsets(measured)
 
 
 def _shots(samples: Mapping[str, VariantSamples], facts: ProtocolFacts) -> Finding:
@@ -80,29 +81,28 @@ def _graded(rate: float) -> VerdictWord:
     return "fail" if rate > DECIDES else "warn" if rate > WORTH_A_LOOK else "pass"
 
 
+def _begun(tables: Sequence[VariantSamples]) -> list[Finding]:
+    """A finding a variant; one for all of them where no engine tells."""
+    if all(told is None for table in tables for told in table.starts_with_bos.ravel()):
+        return [unknown(BOS, None, "the engine does not say whether prompts start with BOS")] if tables else []
+    return [_bos(table) for table in tables]
+
+
 def _bos(table: VariantSamples) -> Finding:
-    audit = "protocol: BOS"
     seen = table.starts_with_bos.ravel()
     missing = int(sum(value is False for value in seen))
     silent = int(sum(value is None for value in seen))
-    if missing:
-        return Finding(
-            audit=audit,
-            variant=table.variant,
-            verdict="fail",
-            seen=f"{missing} of {len(seen)} prompts reached the model without BOS.",
-            do="Make the tokenizer add it: a model trained with BOS, as Gemma is, answers far worse without.",
-            evidence={"without": missing, "prompts": len(seen)},
-        )
     if silent == len(seen):
-        return unknown(audit, table.variant, "the engine does not say whether prompts start with BOS")
+        return unknown(BOS, table.variant, "the engine does not say whether prompts start with BOS")
     return Finding(
-        audit=audit,
+        audit=BOS,
         variant=table.variant,
-        verdict="pass",
-        seen="Every prompt that the engine tells of starts with BOS.",
-        do="",
-        evidence={"without": 0, "prompts": len(seen), "unknown": silent},
+        verdict="fail" if missing else "pass",
+        seen=f"{missing} of {len(seen) - silent} prompts reached the model without BOS.",
+        do="Make the tokenizer add it: a model trained with BOS, as Gemma is, answers far worse without."
+        if missing
+        else "",
+        evidence={"without": missing, "prompts": len(seen), "unknown": silent},
     )
 
 

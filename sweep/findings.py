@@ -42,6 +42,6 @@ class ProtocolFacts:
     """0 is greedy."""
 
 
-def unknown(audit: str, variant: str, why: str, do: str = "") -> Finding:
+def unknown(audit: str, variant: str | None, why: str, do: str = "") -> Finding:
     """The data cannot tell, and why."""
     return Finding(audit=audit, variant=variant, verdict="unknown", seen=f"{why}.", do=do, evidence={})

@@ -148,7 +148,7 @@ def cochran(correct: npt.NDArray[np.bool_]) -> tuple[float, float] | None:
     varying = np.ptp(correct.astype(np.int8), axis=0) > 0
     if len(correct) < 2 or int(varying.sum()) * len(correct) < 24:
         return None
-    result = cochrans_q(correct.T.astype(int), return_object=True)
+    result = cochrans_q(correct.T.astype(int))
     return float(result.statistic), float(result.pvalue)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import pairwise
 from math import comb
 
@@ -193,6 +193,13 @@ def test_one_repetition_of_a_noisy_baseline_leaves_the_outputs_unjudged() -> Non
     assert "at least 2 repetitions" in finding.do
 
 
+def test_speculation_without_a_baseline_in_the_sweep_is_unknown_not_passed_over() -> None:
+    alone = replace(variant("mtp"), draft=True)
+    finding = of(run_all([alone], {"mtp": noisy("mtp", 3, 3)}, FACTS), "lossless speculation", "mtp")
+    assert finding.verdict == "unknown"
+    assert "no variant that differs only in the draft" in finding.seen
+
+
 def test_speculation_is_not_audited_above_temperature_zero() -> None:
     claims = [variant("base"), variant("mtp", baseline="base")]
     samples = {"base": noisy("base", 2, 3), "mtp": noisy("mtp", 3, 3)}
@@ -284,14 +291,20 @@ def test_cut_and_invalid_outputs_are_graded_at_1_and_20_percent(cut: int, verdic
     assert found["truncation"].evidence["rate"] == pytest.approx(cut / 200)
 
 
-def test_one_prompt_without_bos_is_a_failure_and_silence_is_unknown() -> None:
+def test_one_prompt_without_bos_is_a_failure() -> None:
     samples = table("a", first(100))
     bos = samples.starts_with_bos.copy()
     bos[0, 7] = False
     assert protocol(samples)["BOS"].verdict == "pass"
     assert protocol(changed(samples, starts_with_bos=bos))["BOS"].verdict == "fail"
-    silent = np.full(bos.shape, None, dtype=object)
-    assert protocol(changed(samples, starts_with_bos=silent))["BOS"].verdict == "unknown"
+
+
+def test_engines_that_tell_nothing_of_bos_give_one_finding_for_all() -> None:
+    silent = changed(table("a", first(100)), starts_with_bos=np.full((1, 200), None, dtype=object))
+    found = run_all([variant("a"), variant("b")], {"a": silent, "b": changed(silent, variant="b")}, FACTS)
+    assert of(found, "protocol: BOS", None).verdict == "unknown"
+    one = run_all([variant("a"), variant("b")], {"a": silent, "b": table("b", first(100))}, FACTS)
+    assert [of(one, "protocol: BOS", name).verdict for name in ("a", "b")] == ["unknown", "pass"]
 
 
 def test_a_first_part_that_scores_unlike_the_rest_is_a_warning() -> None:

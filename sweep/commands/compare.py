@@ -101,38 +101,38 @@ def _print(comparisons: Sequence[Comparison]) -> None:
     console = Console()
     table = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     table.add_column("variant", overflow="fold")
-    for heading in ("A", "B", "B - A (interval)", "lost/gained", "p", "verdict"):
-        table.add_column(heading, justify="right", no_wrap=heading != "verdict")
+    for heading in ("A", "B", "B - A", "interval", "flips", "p", "verdict"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in map(_row, comparisons):
         table.add_row(*row)
     console.print(table)
-    for c in comparisons:
-        for line in _lines(c):
-            console.print(line, markup=False, highlight=False)
-    console.print(
-        f"Two-sided at alpha {comparisons[0].alpha:g}; p by Holm over {len(comparisons)} comparisons, "
-        f"the intervals one by one.",
-        markup=False,
-        highlight=False,
-    )
+    for line in (*(line for c in comparisons for line in _lines(c)), _legend(comparisons)):
+        console.print(line, markup=False, highlight=False)
 
 
 def _row(c: Comparison) -> Sequence[str]:
     low, high = c.difference.low, c.difference.high
-    interval = "" if low is None or high is None else f" ({low:+.3f}, {high:+.3f})"
     return (
-        _title(c),
+        c.b.variant,
         f"{c.a.accuracy:.3f}",
         f"{c.b.accuracy:.3f}",
-        f"{c.difference.mean:+.3f}{interval}",
-        f"{len(c.lost)}/{len(c.gained)}",
+        f"{c.difference.mean:+.3f}",
+        "-" if low is None or high is None else f"{low:+.3f} {high:+.3f}",
+        f"-{len(c.lost)} +{len(c.gained)}",
         f"{c.p_adjusted:.2g}",
         "-" if c.verdict == "no difference shown" else c.verdict,
     )
 
 
+def _legend(comparisons: Sequence[Comparison]) -> str:
+    several = len(comparisons) > 1
+    return f"Flips: questions lost and gained. Two-sided at alpha {comparisons[0].alpha:g}" + (
+        f"; p corrected by Holm over {len(comparisons)} comparisons, intervals not." if several else "."
+    )
+
+
 def _title(c: Comparison) -> str:
-    return c.a.variant if c.a.variant == c.b.variant else f"{c.a.variant} > {c.b.variant}"
+    return c.b.variant if c.a.variant == c.b.variant else f"{c.b.variant} against {c.a.variant}"
 
 
 def _lines(c: Comparison) -> list[str]:
