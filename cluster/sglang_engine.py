@@ -188,7 +188,7 @@ class _Running:
         import sglang
         from sglang.srt.server_args import ServerArgs
 
-        print(IMPORTED, flush=True)
+        self._log.mark(IMPORTED)
         arguments = {"log_level": "info", **engine_arguments(self.spec)}
         _refuse(self.spec, unknown_names(arguments, frozenset(field_names(ServerArgs))))
         if self._abandoned.is_set():
@@ -198,7 +198,7 @@ class _Running:
             engine.shutdown()
             return
         self._engine = engine
-        print(ANSWERING, flush=True)
+        self._log.mark(ANSWERING)
         self._first = engine.generate("Question:", {"temperature": 0.0, "max_new_tokens": 1})
 
     def _watch(self, booting: Future[None], deadline: float, report: Report) -> None:

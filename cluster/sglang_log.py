@@ -24,7 +24,7 @@ TAIL = 40
 """Log lines that go into an error."""
 IMPORTED = "sweep: sglang is imported"
 ANSWERING = "sweep: asking for a first token"
-"""Marks that the engine's thread prints into the log."""
+"""Marks that the engine's thread writes into the log."""
 
 
 _ERROR = re.compile(r"^(\w+\.)*\w*(Error|Exception|OutOfMemory)\w*(: .*)?$")
@@ -77,6 +77,10 @@ class EngineLog:
     def ignore_sigquit() -> None:
         """Leave SIGQUIT to whoever had it before."""
         faulthandler.unregister(signal.SIGQUIT)
+
+    def mark(self, text: str) -> None:
+        """Write a line of our own, whatever sys.stdout is."""
+        self._file.write(f"{text}\n".encode())
 
     def fresh(self) -> list[str]:
         """Complete lines written since the last call."""

@@ -15,6 +15,8 @@ COMMANDS = {
     "launch": "Run a sweep, or the rest of one.",
     "plan": "Show what a sweep file will run; starts nothing.",
     "report": "Show or write again a run's numbers and report.",
+    "compare": "Compare two runs or two variants, paired per question.",
+    "gate": "Judge a run or a score by a threshold contract.",
     "stats": "Numbers and thresholds from a plain list of scores.",
     "power": "How many repetitions a threshold needs.",
     "list": "List the runs.",

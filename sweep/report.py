@@ -119,7 +119,8 @@ def audit_lines(summary: Summary) -> list[str]:
     findings = summary["audits"]
     open_ = [f for f in findings if f["verdict"] != "pass"]
     lines = [
-        f"- **{f['verdict']}**: {f['audit']}{' of ' + f['variant'] if f['variant'] else ''}: {f['seen']} {f['do']}".rstrip()
+        f"- **{f['verdict']}**: {f['audit']}{' of ' + f['variant'] if f['variant'] else ''}: "
+        f"{f['seen']} {f['do']}".rstrip()
         for f in open_
     ]
     return [*lines, f"- {len(findings) - len(open_)} of {len(findings)} audits passed."]

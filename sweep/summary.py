@@ -24,7 +24,7 @@ def summarise(
     void: Mapping[Unit, str],
     stopped: Mapping[str, str],
 ) -> dict[str, Any]:
-    """The summary. `void` is units given up and why; `stopped` variants that needed no more repetitions, and why."""
+    """The summary. `void` is units given up, `stopped` variants that need no more repetitions, and why."""
     protocol = plan.config.protocol
     variants = {v.name: _variant(plan, v, statistics[v.name], void, stopped.get(v.name)) for v in plan.variants}
     engines = provenance["engines"].values()
