@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sweep import dataset
 from sweep.audit import ProtocolFacts, run_all
+from sweep.contract import build
+from sweep.errors import BadInput
 from sweep.report import markdown
 from sweep.scores import from_samples
 from sweep.stats import describe, templates
@@ -14,6 +17,8 @@ from sweep.stopping import StopWatch
 from sweep.store import Run
 from sweep.summary import summarise
 from sweep.threshold import derive
+
+CONTRACT = "thresholds.json"
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,9 +51,24 @@ def conclude(run: Run) -> dict[str, Any]:
         {unit: run.failures(unit)[-1]["reason"] for unit in run.void()},
         _stopped(run, len(questions)),
     )
+    summary["contract"] = _contract(run, summary, provenance)
     run.write_json("summary.json", summary)
     run.write_text("report.md", markdown(summary))
     return summary
+
+
+def _contract(run: Run, summary: Mapping[str, Any], provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Write thresholds.json, or say why there is none; one that no longer holds is taken away."""
+    file = run.folder / CONTRACT
+    try:
+        if not summary["complete"]:
+            raise BadInput("no contract: the sweep is not complete")
+        contract = build(run.plan, summary, provenance, datetime.now(UTC))
+    except BadInput as refusal:
+        file.unlink(missing_ok=True)
+        return {"file": None, "reason": refusal.message}
+    run.write_json(CONTRACT, contract.to_json())
+    return {"file": CONTRACT, "reason": None}
 
 
 def _stopped(run: Run, questions: int) -> dict[str, str]:

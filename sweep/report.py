@@ -111,7 +111,9 @@ def threshold_lines(summary: Summary) -> list[str]:
         if value is None
         else f"**{value:.3f}** by rule `{threshold['rule']}`."
     )
-    return [first, *threshold["statements"]]
+    contract = summary["contract"]
+    told = f"Contract: {contract['file']}; `sweep gate` reads it." if contract["file"] else contract["reason"]
+    return [first, *threshold["statements"], f"{told[0].upper()}{told[1:]}"]
 
 
 def audit_lines(summary: Summary) -> list[str]:
