@@ -9,18 +9,34 @@ import click
 
 @click.command(name="report")
 @click.argument("run", type=click.Path())
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["report", "pr"]),
+    default="report",
+    show_default=True,
+    help="`pr`: the body of a pull request that sets the gate.",
+)
 @click.option("--json", "as_json", is_flag=True, help="The summary as JSON on stdout, and nothing else.")
-def command(run: str, as_json: bool) -> None:
+def command(run: str, form: str, as_json: bool) -> None:
     """Work out the numbers of RUN (a run folder) from its samples, write summary.json and report.md, and show them.
 
     \b
     Examples:
       sweep report runs/laptop-1a2b3c4d
+      sweep report runs/laptop-1a2b3c4d --format pr > body.md
       sweep report runs/laptop-1a2b3c4d --json | jq .threshold
     """
     from sweep.conclude import conclude
+    from sweep.pull_request import body
     from sweep.report import markdown
     from sweep.store import open_run
 
-    summary = conclude(open_run(run))
-    click.echo(json.dumps(summary, indent=2) if as_json else markdown(summary))
+    opened = open_run(run)
+    summary = conclude(opened)
+    if as_json:
+        click.echo(json.dumps(summary, indent=2))
+    elif form == "pr":
+        click.echo(body(summary, opened.provenance()))
+    else:
+        click.echo(markdown(summary))
