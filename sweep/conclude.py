@@ -10,6 +10,7 @@ from sweep import dataset
 from sweep.audit import ProtocolFacts, run_all
 from sweep.contract import build
 from sweep.errors import BadInput
+from sweep.figures import write_all
 from sweep.report import markdown
 from sweep.scores import from_samples
 from sweep.stats import describe, templates
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def conclude(run: Run) -> dict[str, Any]:
-    """Write summary.json and report.md from what is measured; returns the summary."""
+    """Write summary.json, report.md, the figures and the contract from what is measured; returns the summary."""
     plan, provenance = run.plan, run.provenance()
     samples = run.variant_samples()
     questions = dataset.load(plan.config.protocol).questions
@@ -53,7 +54,9 @@ def conclude(run: Run) -> dict[str, Any]:
     )
     summary["contract"] = _contract(run, summary, provenance)
     run.write_json("summary.json", summary)
-    run.write_text("report.md", markdown(summary))
+    figures = write_all(samples, summary["threshold"]["value"], run.folder / "figures")
+    pictures = "".join(f"\n![{file.stem}](figures/{file.name})\n" for file in figures)
+    run.write_text("report.md", markdown(summary) + pictures)
     return summary
 
 

@@ -38,9 +38,9 @@ def _lines(summary: Summary, provenance: Mapping[str, Any]) -> Iterator[str]:
     yield table(HEADINGS, evidence_rows(summary))
     yield "\n## Method\n"
     yield (
-        f"GSM8K, {protocol['questions']} questions after {protocol['shots']} shots from the {protocol['shots_from']} "
-        f"split, completion prompts, {protocol['concurrency']} requests in flight, at most {protocol['max_tokens']} "
-        f"tokens, temperature {protocol['temperature']:g}; question order {protocol['question_order']}; std is the "
+        f"GSM8K, {protocol['questions']} questions after {protocol['shots']} shots from the "
+        f"{protocol['shots_from']} split, completion prompts, {protocol['concurrency']} requests in flight, at most "
+        f"{protocol['max_tokens']} tokens, temperature {protocol['temperature']:g}; question order {protocol['question_order']}; std is the "
         f"sample one (ddof=1) over repetitions. Protocol `{protocol['hash'][:12]}`, data `"
         f"{summary['dataset']['sha256'][:12]}`, sweep `{summary['sweep_id']}`, commit `{provenance['git_commit']}`."
     )
