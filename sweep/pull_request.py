@@ -39,10 +39,11 @@ def _lines(summary: Summary, provenance: Mapping[str, Any]) -> Iterator[str]:
     yield "\n## Method\n"
     yield (
         f"GSM8K, {protocol['questions']} questions after {protocol['shots']} shots from the "
-        f"{protocol['shots_from']} split, completion prompts, {protocol['concurrency']} requests in flight, at most "
-        f"{protocol['max_tokens']} tokens, temperature {protocol['temperature']:g}; question order {protocol['question_order']}; std is the "
-        f"sample one (ddof=1) over repetitions. Protocol `{protocol['hash'][:12]}`, data `"
-        f"{summary['dataset']['sha256'][:12]}`, sweep `{summary['sweep_id']}`, commit `{provenance['git_commit']}`."
+        f"{protocol['shots_from']} split, completion prompts, {protocol['concurrency']} requests in flight, at "
+        f"most {protocol['max_tokens']} tokens, temperature {protocol['temperature']:g}; question order "
+        f"{protocol['question_order']}; std is the sample one (ddof=1) over repetitions. "
+        f"Protocol `{protocol['hash'][:12]}`, data `{summary['dataset']['sha256'][:12]}`, "
+        f"sweep `{summary['sweep_id']}`, commit `{provenance['git_commit']}`."
     )
     yield from (f"- {engine}" for engine in sorted(_engines(provenance)))
     yield "\n## Threshold\n"
