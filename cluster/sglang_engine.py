@@ -107,24 +107,26 @@ class _Running:
         self._progress = Progress()
         self._abandoned = threading.Event()
         self._others = host.children()
+        self._other_sockets = host.open_sockets()
         self._memory = host.free_memory()
         self._log = EngineLog(spec.label)
         self._environment = contextlib.ExitStack()
+        self._turn = contextlib.ExitStack()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sglang")
 
     def start(self, deadline: float, report: Report) -> None:
         """See `SGLangEngine.start`."""
         changes = host.engine_environment(self.spec.environment, dict(os.environ))
         self._environment.enter_context(host.restored_environment(changes))
-        with contextlib.ExitStack() as turn:
-            if 0 < self.spec.gpus < 1:
-                self._await_turn(turn, deadline, report)
-            self._log.redirect()
-            self._log.survive_sigquit()
-            try:
-                self._watch(self._thread.submit(self._boot), deadline, report)
-            finally:
-                self._log.restore()
+        if 0 < self.spec.gpus < 1:
+            self._await_turn(deadline, report)
+        self._log.redirect()
+        self._log.survive_sigquit()
+        try:
+            self._watch(self._thread.submit(self._boot), deadline, report)
+        finally:
+            self._log.restore()
+        self._turn.close()
         self._log.die_by_sigquit()
 
     def generate(self, batch: Batch) -> list[Completion]:
@@ -154,9 +156,9 @@ class _Running:
 
     def stop(self) -> None:
         """See `SGLangEngine.stop`."""
-        left = self.close(keep_log=False)
-        if left:
-            raise EngineStartFailed(f"{self.spec.label}: workers {left} did not end in {STOP_SECONDS:g} s", ())
+        fault = self.close(keep_log=False)
+        if fault:
+            raise EngineStartFailed(f"{self.spec.label}: SGLang did not shut down: {fault}", ())
         # On a shared GPU the neighbours' memory comes and goes too: there the workers' end has to do.
         if self.spec.gpus >= 1:
             missing = host.wait_for_memory(self._memory, SLACK_MIB, STOP_SECONDS)
@@ -164,21 +166,30 @@ class _Running:
                 text = f"{STOP_SECONDS:g} s after its workers ended GPU memory is still held (MiB): {missing}"
                 raise EngineStartFailed(f"{self.spec.label}: {text}", ())
 
-    def close(self, *, keep_log: bool) -> list[int]:
-        """Undo everything, whatever fails on the way; the process ids of workers that are still there."""
+    def close(self, *, keep_log: bool) -> str | None:
+        """Undo everything, whatever fails on the way; what failed."""
         self._abandoned.set()
-        with self._environment:
+        with self._environment, self._turn:
+            starting = self._engine is None
             shutting = self._thread.submit(self._shut_down)
-            wait([shutting], timeout=STOP_SECONDS if self._engine is not None else 0)
+            deadline = time.monotonic() + STOP_SECONDS
+            while not shutting.done() and time.monotonic() < deadline:
+                # A start that was given up goes on until the workers it launches are gone.
+                if starting:
+                    host.kill_children(self._others, STOP_SECONDS)
+                wait([shutting], timeout=POLL_SECONDS)
             left = host.kill_children(self._others, STOP_SECONDS)
             self._thread.shutdown(wait=False)
             # Only now can no worker send it any more.
             self._log.ignore_sigquit()
             self._log.close(keep=keep_log)
-        return left
+        if left or not shutting.done():
+            return f"after {STOP_SECONDS:g} s its workers {left} or its thread were still there"
+        error = shutting.exception()
+        return None if error is None else f"{type(error).__name__}: {error}"
 
-    def _await_turn(self, turn: contextlib.ExitStack, deadline: float, report: Report) -> None:
-        gate = turn.enter_context(host.SharedGpuTurn(os.environ.get("CUDA_VISIBLE_DEVICES", "all")))
+    def _await_turn(self, deadline: float, report: Report) -> None:
+        gate = self._turn.enter_context(host.SharedGpuTurn(os.environ.get("CUDA_VISIBLE_DEVICES", "all")))
         if not gate.wait(deadline, lambda: report("waiting for the engine that shares the GPU to start", ())):
             text = f"the engine that shares its GPU was still starting after {self.spec.start_deadline:g} s"
             raise EngineStartFailed(f"{self.spec.label}: {text}; raise engine.start_deadline", ())
@@ -231,14 +242,15 @@ class _Running:
     def _shut_down(self) -> None:
         """In the engine's thread."""
         engine, self._engine = self._engine, None
-        if engine is None:
-            return
-        atexit.unregister(engine.shutdown)
-        engine.shutdown()
-        for task in asyncio.all_tasks(engine.loop):
-            task.cancel()
-        engine.loop.run_until_complete(asyncio.sleep(0))
-        engine.loop.close()
+        if engine is not None:
+            atexit.unregister(engine.shutdown)
+            engine.shutdown()
+            for task in asyncio.all_tasks(engine.loop):
+                task.cancel()
+            engine.loop.run_until_complete(asyncio.sleep(0))
+            engine.loop.close()
+        # After a failed start too, where there is no engine to ask.
+        host.close_sockets(self._other_sockets)
 
     def _in_loop(self, begin: Callable[[], Coroutine[Any, Any, T]]) -> T:
         done: Future[T] = self._thread.submit(lambda: self._engine.loop.run_until_complete(begin()))

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import gc
 import getpass
 import os
 import socket
+import sys
 import tempfile
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -116,6 +119,25 @@ def kill_children(keep: set[int], deadline: float) -> list[int]:
             child.kill()
     _, alive = psutil.wait_procs(doomed, timeout=deadline)
     return [child.pid for child in alive]
+
+
+def open_sockets() -> weakref.WeakSet[Any]:
+    """The ZeroMQ sockets of this process that are open."""
+    zmq = sys.modules.get("zmq")
+    if zmq is None:
+        return weakref.WeakSet()
+    found = [thing for thing in gc.get_objects() if issubclass(type(thing), zmq.Socket)]
+    return weakref.WeakSet(one for one in found if not one.closed)
+
+
+def close_sockets(keep: weakref.WeakSet[Any]) -> None:
+    """Close every ZeroMQ socket but `keep`, and forget what they had to send.
+
+    SGLang leaves its own open. A message to a worker that is gone would block whoever collects the garbage
+    (zmq.Context.__del__ waits for it to be sent), at any later time and for ever.
+    """
+    for one in open_sockets() - keep:
+        one.close(linger=0)
 
 
 def gpus() -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ protocol:
   dataset: {path: data.jsonl}
   shots: 2
   questions: 4
-  max_tokens: 64
+  max_tokens: 512
   concurrency: 4
 repetitions: 2
 tracking: {uri: null}

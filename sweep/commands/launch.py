@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 
 import click
@@ -47,9 +49,11 @@ def command(
     from sweep.launch import Options, launch
     from sweep.report import closing
 
-    console = Console(stderr=as_json)
+    console = Console(file=sys.stderr if as_json else sys.stdout)
     options = Options(runs=runs, address=address, wait=wait, track=not no_track)
-    launched = launch(file, overrides, options, console)
+    # Ray prints what befalls its workers to stdout, from a thread of its own.
+    with redirect_stdout(sys.stderr) if as_json else nullcontext():
+        launched = launch(file, overrides, options, console)
     if as_json:
         click.echo(json.dumps(launched.summary, indent=2))
     closing(launched, console)

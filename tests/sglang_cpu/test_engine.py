@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -178,11 +179,13 @@ def test_a_request_past_its_deadline_fails_and_is_taken_back() -> None:
 def test_a_model_without_weights_fails_with_the_workers_own_error(tmp_path: Path) -> None:
     shutil.copytree(resolve("embedded:tiny-gemma4"), tmp_path, dirs_exist_ok=True)
     (tmp_path / "model.safetensors").unlink()
-    before = sglang_host.children()
+    before, sockets = sglang_host.children(), sglang_host.open_sockets()
     with pytest.raises(EngineStartFailed, match="Cannot find any model weights") as failed:
         SGLangEngine().start(make_spec(model=str(tmp_path)), quiet)
     assert any("Cannot find any model weights" in line for line in failed.value.log_tail)
     assert sglang_host.children() <= before
+    # An open one with something to send would block this process when it is collected.
+    assert sglang_host.open_sockets() <= sockets
 
 
 def test_a_start_past_its_deadline_is_ended() -> None:
@@ -190,6 +193,7 @@ def test_a_start_past_its_deadline_is_ended() -> None:
     with pytest.raises(EngineStartFailed, match="not ready after 1 s"):
         SGLangEngine().start(make_spec(start_deadline=1.0), quiet)
     assert sglang_host.children() <= before
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("sglang_")]
 
 
 def test_an_unknown_argument_names_the_nearest() -> None:
