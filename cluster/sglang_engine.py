@@ -179,7 +179,7 @@ class _Running:
                     host.kill_children(self._others, STOP_SECONDS)
                 wait([shutting], timeout=POLL_SECONDS)
             left = host.kill_children(self._others, STOP_SECONDS)
-            self._thread.shutdown(wait=False)
+            self._thread.shutdown(wait=shutting.done())
             # Only now can no worker send it any more.
             self._log.ignore_sigquit()
             self._log.close(keep=keep_log)
