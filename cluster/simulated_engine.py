@@ -19,12 +19,12 @@ import re
 import signal
 import time
 from collections.abc import Mapping
-from difflib import get_close_matches
 from statistics import NormalDist
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from cluster.arguments import faults
 from cluster.errors import EngineStartFailed, RequestFailed
 from cluster.spec import Batch, Completion, EngineFacts, EngineSpec, Report, Request
 
@@ -70,22 +70,7 @@ class Arguments(BaseModel):
 def check_arguments(arguments: Mapping[str, Any], *, draft: bool) -> list[tuple[str, str]]:
     """What is wrong with the arguments: (argument, what is wrong and what to do) each."""
     del draft
-    try:
-        Arguments.model_validate(dict(arguments), strict=True)
-    except ValidationError as error:
-        return [_problem(str(fault["loc"][0]), fault["type"], fault["msg"]) for fault in error.errors()]
-    return []
-
-
-def _problem(key: str, kind: str, message: str) -> tuple[str, str]:
-    if kind != "extra_forbidden":
-        return key, message[0].lower() + message[1:]
-    near = get_close_matches(key, Arguments.model_fields, n=1)
-    return key, f"unknown argument; {f'did you mean {near[0]}?' if near else _known()}"
-
-
-def _known() -> str:
-    return f"known: {', '.join(Arguments.model_fields)}"
+    return faults(Arguments, arguments)
 
 
 class SimulatedEngine:
@@ -98,9 +83,9 @@ class SimulatedEngine:
 
     def start(self, spec: EngineSpec, report: Report) -> None:
         """Wait as long as the arguments say."""
-        faults = check_arguments(spec.arguments, draft=spec.draft_model is not None)
-        if faults:
-            raise EngineStartFailed("; ".join(f"{key}: {problem}" for key, problem in faults), ())
+        found = check_arguments(spec.arguments, draft=spec.draft_model is not None)
+        if found:
+            raise EngineStartFailed("; ".join(f"{key}: {problem}" for key, problem in found), ())
         self._arguments = Arguments.model_validate(dict(spec.arguments))
         report("loading", (f"simulated {spec.label}",))
         time.sleep(self._arguments.start_seconds)

@@ -6,11 +6,11 @@ import os
 import platform
 import time
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from cluster.arguments import faults
 from cluster.errors import EngineStartFailed
 from cluster.models import resolve
 from cluster.spec import Batch, Completion, EngineFacts, EngineSpec, Report, Request
@@ -31,22 +31,10 @@ class Arguments(BaseModel):
 
 def check_arguments(arguments: Mapping[str, Any], *, draft: bool) -> list[tuple[str, str]]:
     """What is wrong with the arguments: (argument, what is wrong and what to do) each."""
-    faults = []
-    try:
-        Arguments.model_validate(dict(arguments), strict=True)
-    except ValidationError as error:
-        faults = [_problem(str(fault["loc"][0]), fault["type"], fault["msg"]) for fault in error.errors()]
+    found = faults(Arguments, arguments)
     if not draft and "num_assistant_tokens" in arguments:
-        faults.append(("num_assistant_tokens", "only a draft reads it; say draft: true, or drop it"))
-    return faults
-
-
-def _problem(key: str, kind: str, message: str) -> tuple[str, str]:
-    if kind != "extra_forbidden":
-        return key, message[0].lower() + message[1:]
-    near = get_close_matches(key, Arguments.model_fields, n=1)
-    known = f"known: {', '.join(Arguments.model_fields)}"
-    return key, f"unknown argument; {f'did you mean {near[0]}?' if near else known}"
+        found.append(("num_assistant_tokens", "only a draft reads it; say draft: true, or drop it"))
+    return found
 
 
 class TransformersEngine:
@@ -63,9 +51,9 @@ class TransformersEngine:
 
     def start(self, spec: EngineSpec, report: Report) -> None:
         """Load model, tokenizer and draft. Raises EngineStartFailed."""
-        faults = check_arguments(spec.arguments, draft=spec.draft_model is not None)
-        if faults:
-            raise EngineStartFailed("; ".join(f"{key}: {problem}" for key, problem in faults), ())
+        found = check_arguments(spec.arguments, draft=spec.draft_model is not None)
+        if found:
+            raise EngineStartFailed("; ".join(f"{key}: {problem}" for key, problem in found), ())
         os.environ.update(spec.environment)
         begun = time.monotonic()
         report("importing", ())

@@ -8,10 +8,8 @@ __all__ = [
     "BadInput",
     "ClusterUnavailable",
     "EngineStartFailed",
-    "Interrupted",
     "RequestFailed",
     "SweepError",
-    "UnitsVoid",
 ]
 
 
@@ -22,15 +20,3 @@ class BadInput(SweepError):
     """
 
     exit_code = 2
-
-
-class UnitsVoid(SweepError):
-    """The sweep finished, but some units could not be measured after their attempts."""
-
-    exit_code = 3
-
-
-class Interrupted(SweepError):
-    """The user stopped the sweep; what was finished is kept."""
-
-    exit_code = 130
