@@ -64,5 +64,3 @@ def _chunk(task: tuple[str, str, int]) -> tuple[npt.NDArray[np.uint16], npt.NDAr
     ]
     lengths = np.array([len(ids) for ids in encoded], dtype=np.int64)
     return np.fromiter((i for ids in encoded for i in ids), dtype=np.uint16, count=int(lengths.sum())), lengths
-
-

@@ -11,7 +11,6 @@ from cluster.models.training.problems import Problem
 from cluster.models.training.tokenizer import SEPARATOR
 
 STOP = "Question"
-MAX_TOKENS = 256
 BATCH = 64
 DRAFT_TOKENS = 5
 
@@ -26,6 +25,8 @@ class Exam:
     """Worked examples before every question."""
     questions: Sequence[Problem]
     """At least one."""
+    max_tokens: int
+    """Most tokens of an answer."""
 
     def prompts(self) -> list[str]:
         """One for each question."""
@@ -65,7 +66,7 @@ def accuracy(checkpoint: Checkpoint, exam: Exam) -> float:
     prompts = exam.prompts()
     texts: list[str] = []
     for begin in range(0, len(prompts), BATCH):
-        texts += _complete(checkpoint, prompts[begin : begin + BATCH])[0]
+        texts += _complete(checkpoint, prompts[begin : begin + BATCH], exam.max_tokens)[0]
     right = [
         text.partition(STOP)[0].rpartition("#### ")[2].strip() == problem.answer.rpartition("#### ")[2]
         for text, problem in zip(texts, exam.questions, strict=True)
@@ -73,8 +74,11 @@ def accuracy(checkpoint: Checkpoint, exam: Exam) -> float:
     return sum(right) / len(right)
 
 
-def accept_length(checkpoint: Checkpoint, exam: Exam) -> float:
-    """Tokens for each verification pass of the target, drafting DRAFT_TOKENS: 1 to DRAFT_TOKENS + 1."""
+def accept_length(checkpoint: Checkpoint, exam: Exam, questions: int) -> float:
+    """Tokens for each verification pass of the target over the exam's first `questions`.
+
+    DRAFT_TOKENS are drafted each time, so it is 1 to DRAFT_TOKENS + 1.
+    """
     passes = tokens = 0
 
     def count(module: Any, positional: Any, named: Any) -> None:
@@ -83,15 +87,17 @@ def accept_length(checkpoint: Checkpoint, exam: Exam) -> float:
 
     hook = checkpoint.target.register_forward_pre_hook(count, with_kwargs=True)
     try:
-        for prompt in exam.prompts():
+        for prompt in exam.prompts()[:questions]:
             passes -= 1  # the pass over the prompt verifies nothing
-            tokens += _complete(checkpoint, [prompt], assistant_model=checkpoint.assistant)[1] - 1
+            tokens += _complete(checkpoint, [prompt], exam.max_tokens, assistant_model=checkpoint.assistant)[1] - 1
     finally:
         hook.remove()
     return tokens / passes
 
 
-def _complete(checkpoint: Checkpoint, prompts: list[str], **settings: Any) -> tuple[list[str], int]:
+def _complete(
+    checkpoint: Checkpoint, prompts: list[str], max_tokens: int, **settings: Any
+) -> tuple[list[str], int]:
     """The greedy completions, and the tokens of the longest one."""
     import torch
 
@@ -106,7 +112,7 @@ def _complete(checkpoint: Checkpoint, prompts: list[str], **settings: Any) -> tu
 
     with torch.inference_mode():
         output = target.generate(
-            **encoded, max_new_tokens=MAX_TOKENS, do_sample=False, stopping_criteria=[stopped], **settings
+            **encoded, max_new_tokens=max_tokens, do_sample=False, stopping_criteria=[stopped], **settings
         )
     texts = tokenizer.batch_decode(output[:, width:], skip_special_tokens=True)
     return texts, int(output.shape[1]) - width

@@ -104,7 +104,7 @@ def training_problems(seed: str, count: int, family: Family = EASY) -> Iterator[
             yield problem
 
 
-def test_problems(seed: str, count: int, family: Family = EASY) -> list[Problem]:
+def held_out_problems(seed: str, count: int, family: Family = EASY) -> list[Problem]:
     """`count` different problems of the test side."""
     rng = random.Random(seed)
     found: dict[str, Problem] = {}
@@ -120,7 +120,7 @@ def hard_problems(seed: str, count: int, shots: list[Problem]) -> list[Problem]:
 
     The head of a test file becomes the shots of its prompts. Easy ones keep these as long as training windows.
     """
-    return [*shots, *test_problems(seed, count - len(shots), HARD)]
+    return [*shots, *held_out_problems(seed, count - len(shots), HARD)]
 
 
 def draw(rng: random.Random, family: Family) -> Problem:

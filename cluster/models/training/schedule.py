@@ -1,4 +1,4 @@
-"""A training's learning rate and end, by a budget of seconds. Pure but for `fit`, which reads the clock it is given."""
+"""A training's learning rate and end, by a budget of seconds; the clock is an argument."""
 
 from __future__ import annotations
 
@@ -99,7 +99,9 @@ def fit(loop: Loop, optimizer: Any, parameters: list[Any], step: Step) -> Traine
         if done % 50 == 1:
             speed = done * loop.tokens_per_step / max(elapsed, 1e-9)
             left = max(0.0, loop.budget.seconds - elapsed)
-            loop.say(f"{loop.name}: step {done}, loss {float(losses[-1]):.3f}, {speed:,.0f} tok/s, {left:.0f} s left")
+            loop.say(
+                f"{loop.name}: step {done}, loss {float(losses[-1]):.3f}, {speed:,.0f} tok/s, {left:.0f} s left"
+            )
     last = [float(value) for value in losses[-50:]]
     trained = Trained(
         steps=done,

@@ -93,9 +93,7 @@ class Windows:
         """(batch, length) int64."""
         import torch
 
-        which = torch.randint(
-            len(self._starts), (self._batch,), generator=self._random, device=self._starts.device
-        )
+        which = torch.randint(len(self._starts), (self._batch,), generator=self._random, device=self._starts.device)
         ids = self._ids[self._starts[which, None] + self._offsets]
         return torch.cat([self._bos, ids.long()], dim=1)
 
