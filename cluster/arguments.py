@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from cluster.errors import EngineStartFailed
+from cluster.spec import EngineSpec
 
-def faults(model: type[BaseModel], arguments: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What is wrong with the arguments: (argument, what is wrong and what to do) each."""
+Problem = tuple[str, str]
+"""An argument's name, and what is wrong with it and what to do."""
+
+
+def faults(model: type[BaseModel], arguments: Mapping[str, Any]) -> list[Problem]:
+    """What is wrong with the arguments."""
     try:
         model.model_validate(dict(arguments), strict=True)
     except ValidationError as error:
@@ -18,7 +24,14 @@ def faults(model: type[BaseModel], arguments: Mapping[str, Any]) -> list[tuple[s
     return []
 
 
-def _problem(model: type[BaseModel], key: str, kind: str, message: str) -> tuple[str, str]:
+def refuse(spec: EngineSpec, problems: Sequence[Problem]) -> None:
+    """Raises EngineStartFailed with every problem, when there are any."""
+    if problems:
+        listed = "; ".join(f"{name}: {text}" for name, text in problems)
+        raise EngineStartFailed(f"{spec.label}: these engine arguments cannot be used: {listed}", ())
+
+
+def _problem(model: type[BaseModel], key: str, kind: str, message: str) -> Problem:
     if kind != "extra_forbidden":
         return key, message[0].lower() + message[1:]
     near = get_close_matches(key, model.model_fields, n=1)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
+from cluster.arguments import Problem
 from cluster.errors import SweepError
-from cluster.spec import Engine
+from cluster.spec import Engine, EngineSpec
 
 
 class BackendMissing(SweepError):
@@ -27,7 +28,7 @@ class Backend:
     engine: str
     """The engine's class in it."""
     arguments: str
-    """The module whose `check_arguments(arguments, *, draft)` knows its arguments; imports nothing heavy."""
+    """The module whose `check_specs` knows its arguments; imports nothing heavy."""
     packages: tuple[str, ...]
     """What must be installed."""
     extra: str | None
@@ -82,7 +83,7 @@ def check_installed(backend: str) -> None:
         )
 
 
-def check_arguments(backend: str, arguments: Mapping[str, Any], draft: bool) -> list[tuple[str, str]]:
-    """What is wrong with a variant's arguments: (argument, what is wrong and what to do) each."""
+def check_specs(backend: str, specs: Sequence[EngineSpec]) -> list[list[Problem]]:
+    """What is wrong with each spec's arguments, as far as it can be told before a start."""
     module = importlib.import_module(BACKENDS[backend].arguments)
-    return cast(list[tuple[str, str]], module.check_arguments(arguments, draft=draft))
+    return cast(list[list[Problem]], module.check_specs(specs))

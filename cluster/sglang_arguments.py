@@ -7,7 +7,6 @@ SGLang in a process of its own: importing it takes seconds and changes the event
 from __future__ import annotations
 
 import difflib
-import functools
 import json
 import os
 import shlex
@@ -17,11 +16,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
+from cluster.arguments import Problem
 from cluster.errors import EngineStartFailed
 from cluster.spec import EngineSpec
-
-Problem = tuple[str, str]
-"""An argument's name, and what is wrong with it and what to do."""
 
 GPU_SHARE = 0.8
 """Of an engine's part of a shared GPU, the part for weights and KV cache, as SGLang takes 0.8 to 0.9 of a
@@ -89,16 +86,6 @@ def check_spec(spec: EngineSpec) -> list[Problem]:
     return _meaning_problems(spec.arguments, draft=spec.draft_model is not None) + _gpu_problems(spec)
 
 
-def check_arguments(arguments: Mapping[str, Any], *, draft: bool) -> list[Problem]:
-    """A variant's problems that need no engine spec: its meaning, and names that the installed SGLang lacks.
-
-    The first call asks SGLang, where it is installed, which takes seconds; later ones know.
-    """
-    names = installed_names()
-    unknown = [] if names is None else unknown_names(arguments, names)
-    return _meaning_problems(arguments, draft=draft) + unknown
-
-
 def unknown_names(arguments: Iterable[str], known: Collection[str]) -> list[Problem]:
     """The arguments that SGLang does not have, each with the nearest name that it has. Pure."""
     unknown = [name for name in arguments if name not in known]
@@ -116,12 +103,6 @@ def check_specs(specs: Sequence[EngineSpec]) -> list[list[Problem]]:
     names, verdicts = _ask([{"arguments": engine_arguments(s), "argv": to_argv(s)[3:]} for s in specs])
     judged = zip(specs, found, verdicts, strict=True)
     return [_merged(spec, own + unknown_names(spec.arguments, names), says) for spec, own, says in judged]
-
-
-@functools.cache
-def installed_names() -> frozenset[str] | None:
-    """Every argument that the installed SGLang has; None where it is not installed."""
-    return None if find_spec("sglang") is None else _ask([])[0]
 
 
 def _ask(entries: list[dict[str, Any]]) -> tuple[frozenset[str], list[str | None]]:

@@ -23,6 +23,8 @@ from importlib import metadata
 from typing import Any, TypeVar
 
 from cluster import sglang_host as host
+from cluster.arguments import refuse
+from cluster.environment import restored_environment
 from cluster.errors import EngineStartFailed, RequestFailed
 from cluster.sglang_arguments import check_spec, engine_arguments, unknown_names
 from cluster.sglang_log import ANSWERING, IMPORTED, EngineLog, Progress
@@ -40,6 +42,8 @@ STOP_SECONDS = 60.0
 SLACK_MIB = 1024
 """GPU memory that may stay missing after an engine stopped: this process's own CUDA context."""
 
+_ONE_A_PROCESS = threading.Lock()
+
 
 class SGLangEngine:
     """An engine behind `cluster.spec.Engine`."""
@@ -53,15 +57,17 @@ class SGLangEngine:
         Raises EngineStartFailed, with the engine's last log lines, for arguments that cannot be right, a
         missing package or model, a failure in the engine, or the deadline.
         """
-        if self._running is not None:
-            raise RuntimeError(f"{self._running.spec.label} is running; stop it before starting {spec.label}")
         deadline = time.monotonic() + spec.start_deadline
-        _refuse(spec, check_spec(spec))
+        refuse(spec, check_spec(spec))
+        # An engine that shuts down kills every process below this one, another engine's workers too.
+        if not _ONE_A_PROCESS.acquire(blocking=False):
+            raise RuntimeError(f"an SGLang engine runs in this process; stop it before starting {spec.label}")
         running = _Running(spec)
         try:
             running.start(deadline, report)
         except BaseException:
             running.close(keep_log=True)
+            _ONE_A_PROCESS.release()
             raise
         self._running = running
         report("ready", ())
@@ -89,11 +95,12 @@ class SGLangEngine:
         running, self._running = self._running, None
         if running is not None:
             running.stop()
+            _ONE_A_PROCESS.release()
 
     @property
     def _started(self) -> _Running:
         if self._running is None:
-            raise RuntimeError("no engine is running; start one first")
+            raise EngineStartFailed("the SGLang engine has no variant loaded; call start first", ())
         return self._running
 
 
@@ -117,7 +124,7 @@ class _Running:
     def start(self, deadline: float, report: Report) -> None:
         """See `SGLangEngine.start`."""
         changes = host.engine_environment(self.spec.environment, dict(os.environ))
-        self._environment.enter_context(host.restored_environment(changes))
+        self._environment.enter_context(restored_environment(changes))
         if 0 < self.spec.gpus < 1:
             self._await_turn(deadline, report)
         self._log.redirect()
@@ -201,7 +208,7 @@ class _Running:
 
         self._log.mark(IMPORTED)
         arguments = {"log_level": "info", **engine_arguments(self.spec)}
-        _refuse(self.spec, unknown_names(arguments, frozenset(field_names(ServerArgs))))
+        refuse(self.spec, unknown_names(arguments, frozenset(field_names(ServerArgs))))
         if self._abandoned.is_set():
             return
         engine = sglang.Engine(**arguments)
@@ -314,12 +321,6 @@ class _Running:
         tokenizer = self._engine.tokenizer_manager.tokenizer
         bos = getattr(tokenizer, "bos_token_id", None)
         return None if bos is None else tokenizer("Question:")["input_ids"][:1] == [bos]
-
-
-def _refuse(spec: EngineSpec, problems: list[tuple[str, str]]) -> None:
-    if problems:
-        listed = "; ".join(f"{name}: {text}" for name, text in problems)
-        raise EngineStartFailed(f"{spec.label}: these SGLang arguments cannot be used: {listed}", ())
 
 
 def _sampling(request: Request, batch: Batch) -> dict[str, Any]:

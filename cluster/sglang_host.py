@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -45,19 +45,6 @@ def engine_environment(own: Mapping[str, str], environment: Mapping[str, str]) -
     folder = cache_folder(environment)
     caches = {name: str(folder / place) for name, place in CACHES.items() if name not in environment}
     return {**caches, **own}
-
-
-@contextlib.contextmanager
-def restored_environment(changes: Mapping[str, str]) -> Iterator[None]:
-    """Apply `changes` to os.environ; on leaving, put back everything, whoever changed it."""
-    before = dict(os.environ)
-    os.environ.update(changes)
-    try:
-        yield
-    finally:
-        for name in os.environ.keys() - before.keys():
-            del os.environ[name]
-        os.environ.update(before)
 
 
 def scratch_folder() -> Path:

@@ -30,6 +30,12 @@ ANSWERING = "sweep: asking for a first token"
 _ERROR = re.compile(r"^(\w+\.)*\w*(Error|Exception|OutOfMemory)\w*(: .*)?$")
 
 
+def tail(path: str | Path, lines: int = TAIL) -> tuple[str, ...]:
+    """The last lines of a log that are not blank, oldest first."""
+    text = Path(path).read_text(errors="replace")
+    return tuple([line for line in text.splitlines() if line.strip()][-lines:])
+
+
 class EngineLog:
     """A file that takes stdout and stderr while an engine starts; its workers go on writing to it."""
 
@@ -93,8 +99,7 @@ class EngineLog:
 
     def tail(self, lines: int = TAIL) -> tuple[str, ...]:
         """The last lines, oldest first."""
-        text = self.path.read_text(errors="replace")
-        return tuple([line for line in text.splitlines() if line.strip()][-lines:])
+        return tail(self.path, lines)
 
     def last_error(self) -> str | None:
         """The last line that ends a Python traceback, if there is one."""

@@ -18,13 +18,12 @@ import platform
 import re
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from statistics import NormalDist
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cluster.arguments import faults
+from cluster.arguments import Problem, faults, refuse
 from cluster.errors import EngineStartFailed, RequestFailed
 from cluster.spec import Batch, Completion, EngineFacts, EngineSpec, Report, Request
 
@@ -67,10 +66,9 @@ class Arguments(BaseModel):
     """Probability that a start fails."""
 
 
-def check_arguments(arguments: Mapping[str, Any], *, draft: bool) -> list[tuple[str, str]]:
-    """What is wrong with the arguments: (argument, what is wrong and what to do) each."""
-    del draft
-    return faults(Arguments, arguments)
+def check_specs(specs: Sequence[EngineSpec]) -> list[list[Problem]]:
+    """What is wrong with each spec's arguments."""
+    return [faults(Arguments, spec.arguments) for spec in specs]
 
 
 class SimulatedEngine:
@@ -83,9 +81,7 @@ class SimulatedEngine:
 
     def start(self, spec: EngineSpec, report: Report) -> None:
         """Wait as long as the arguments say."""
-        found = check_arguments(spec.arguments, draft=spec.draft_model is not None)
-        if found:
-            raise EngineStartFailed("; ".join(f"{key}: {problem}" for key, problem in found), ())
+        refuse(spec, check_specs([spec])[0])
         self._arguments = Arguments.model_validate(dict(spec.arguments))
         report("loading", (f"simulated {spec.label}",))
         time.sleep(self._arguments.start_seconds)

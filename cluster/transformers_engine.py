@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import time
-from collections.abc import Mapping
+import zlib
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cluster.arguments import faults
+from cluster.arguments import Problem, faults, refuse
+from cluster.environment import restored_environment
 from cluster.errors import EngineStartFailed
 from cluster.models import resolve
 from cluster.spec import Batch, Completion, EngineFacts, EngineSpec, Report, Request
@@ -29,10 +31,14 @@ class Arguments(BaseModel):
     """torch's threads."""
 
 
-def check_arguments(arguments: Mapping[str, Any], *, draft: bool) -> list[tuple[str, str]]:
-    """What is wrong with the arguments: (argument, what is wrong and what to do) each."""
-    found = faults(Arguments, arguments)
-    if not draft and "num_assistant_tokens" in arguments:
+def check_specs(specs: Sequence[EngineSpec]) -> list[list[Problem]]:
+    """What is wrong with each spec's arguments."""
+    return [_problems(spec) for spec in specs]
+
+
+def _problems(spec: EngineSpec) -> list[Problem]:
+    found = faults(Arguments, spec.arguments)
+    if spec.draft_model is None and "num_assistant_tokens" in spec.arguments:
         found.append(("num_assistant_tokens", "only a draft reads it; say draft: true, or drop it"))
     return found
 
@@ -48,13 +54,12 @@ class TransformersEngine:
         self._draft: Any = None
         self._tokenizer: Any = None
         self._phases: dict[str, float] = {}
+        self._environment = ExitStack()
 
     def start(self, spec: EngineSpec, report: Report) -> None:
         """Load model, tokenizer and draft. Raises EngineStartFailed."""
-        found = check_arguments(spec.arguments, draft=spec.draft_model is not None)
-        if found:
-            raise EngineStartFailed("; ".join(f"{key}: {problem}" for key, problem in found), ())
-        os.environ.update(spec.environment)
+        refuse(spec, _problems(spec))
+        self._environment.enter_context(restored_environment(spec.environment))
         begun = time.monotonic()
         report("importing", ())
         import torch
@@ -108,7 +113,7 @@ class TransformersEngine:
         settings: dict[str, Any] = {"max_new_tokens": batch.max_tokens, "do_sample": batch.temperature > 0}
         if batch.temperature > 0:
             # Seeded by the requests, so that a batch's place in the repetition changes nothing.
-            torch.manual_seed(hash((batch.seed, *(r.id for r in requests))) % 2**63)
+            torch.manual_seed(zlib.crc32(":".join([str(batch.seed), *(r.id for r in requests)]).encode()))
             settings["temperature"] = batch.temperature
         if batch.stop:
             settings["stopping_criteria"] = [self._stops(batch.stop, width)]
@@ -196,7 +201,8 @@ class TransformersEngine:
         )
 
     def stop(self) -> None:
-        """Drop the weights."""
+        """Drop the weights, and put the environment back."""
+        self._environment.close()
         self._spec = self._model = self._draft = self._tokenizer = None
 
     def _started(self) -> EngineSpec:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from cluster.backends import check_arguments as backend_faults
-from cluster.backends import check_installed
+from cluster.backends import check_installed, check_specs
 from sweep.errors import BadInput
 from sweep.plan import Plan
+from sweep.sweepfile import argument_line
 
 __all__ = ["check_arguments", "check_installed"]
 
 
 def check_arguments(plan: Plan, file: str) -> None:
     """Raises BadInput with every argument that the backend does not know or that cannot mean what it says."""
-    faults = [
-        f"{file}: variant {v.name}: {key}: {problem}"
-        for v in plan.variants
-        for key, problem in backend_faults(plan.config.engine.backend, v.arguments, v.draft)
-    ]
-    if faults:
-        raise BadInput("\n".join([f"{file}: {len(faults)} faults in engine arguments", *faults]))
+    judged = check_specs(plan.config.engine.backend, [plan.spec(v.name) for v in plan.variants])
+    of_variant: dict[tuple[str, str], list[str]] = {}
+    for variant, problems in zip(plan.variants, judged, strict=True):
+        for problem in problems:
+            of_variant.setdefault(problem, []).append(variant.name)
+    if of_variant:
+        faults = [
+            f"{file}:{argument_line(file, names[0], key)}: {key}: {text} (variant {', '.join(names)})"
+            for (key, text), names in of_variant.items()
+        ]
+        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        raise BadInput("\n".join([f"{file}: {count} in engine arguments, nothing was started", *faults]))

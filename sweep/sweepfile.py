@@ -70,6 +70,16 @@ def load(file: str | Path, overrides: Sequence[str] = ()) -> SweepConfig:
     return _validated(document, source)
 
 
+def argument_line(file: str | Path, variant: str, key: str) -> int:
+    """The line of a sweep file that gives a variant this engine argument; 1 where none does."""
+    _, lines = _read(Path(file))
+    written = {path: line for path, line in lines.items() if path[-1] == key}
+    # A grid's variant is called by its levels, `topk1-det`; what all variants share is under `engine`.
+    own = [line for path, line in written.items() if any(f"-{part}-" in f"-{variant}-" for part in path)]
+    shared = [line for path, line in written.items() if path[0] == "engine"]
+    return (own or shared or [1])[0]
+
+
 def dump(config: SweepConfig) -> str:
     """The resolved sweep file as YAML, every default written out."""
     out = io.StringIO()

@@ -8,8 +8,7 @@ from statistics import fmean, stdev
 import pytest
 from scipy.stats import binom, norm
 
-from cluster.errors import EngineStartFailed
-from cluster.simulated_engine import SimulatedEngine, check_arguments
+from cluster.simulated_engine import SimulatedEngine, check_specs
 from cluster.spec import Batch, Completion, EngineSpec, Request
 from sweep.protocol import extract_answer
 
@@ -82,13 +81,7 @@ def test_only_a_draft_has_verification_steps_at_the_accept_length_asked_for() ->
 
 
 def test_a_wrong_type_and_an_unknown_argument_are_both_named() -> None:
-    assert [key for key, _ in check_arguments({"accuracy": "high", "nose": 0.1}, draft=False)] == [
-        "accuracy",
-        "nose",
-    ]
-    assert check_arguments({"nose": 0.1}, draft=False) == [("nose", "unknown argument; did you mean noise?")]
-
-
-def test_an_engine_that_was_not_started_says_so() -> None:
-    with pytest.raises(EngineStartFailed, match="no variant loaded"):
-        SimulatedEngine().describe()
+    spec = EngineSpec(label="v", backend="simulated", model="none", arguments={"accuracy": "high", "nose": 0.1})
+    (wrong,) = check_specs([spec])
+    assert [key for key, _ in wrong] == ["accuracy", "nose"]
+    assert wrong[1] == ("nose", "unknown argument; did you mean noise?")

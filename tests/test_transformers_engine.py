@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from cluster.errors import EngineStartFailed
 from cluster.models import UnknownEmbedded, embedded_dataset, resolve
-from cluster.spec import Batch, Completion, EngineSpec
-from cluster.transformers_engine import TransformersEngine, check_arguments
+from cluster.spec import Completion, EngineSpec
+from cluster.transformers_engine import TransformersEngine, check_specs
 from sweep import dataset
 from sweep.config import DatasetConfig, ProtocolConfig
 from sweep.plan import Unit
@@ -56,10 +57,6 @@ def drafted(asked: Questionnaire) -> list[Completion]:
     return engine(draft=True).generate(asked.batch(UNIT, 1))
 
 
-def test_completions_come_back_in_the_order_of_the_requests(asked: Questionnaire, plain: list[Completion]) -> None:
-    assert [c.request_id for c in plain] == [r.id for r in asked.batch(UNIT, 1).requests]
-
-
 def test_the_tiny_model_solves_most_of_its_problems(asked: Questionnaire, plain: list[Completion]) -> None:
     # Its training note gives 0.99 without shots.
     assert sum(s.correct for s in asked.score(UNIT, "e", plain)) >= 5
@@ -86,31 +83,29 @@ def test_the_accept_length_is_measured_and_near_what_sglang_has(
     assert 4.5 < sum(c.completion_tokens for c in drafted) / steps <= 6
 
 
-def test_an_output_that_reaches_max_tokens_says_length(asked: Questionnaire) -> None:
-    batch = asked.batch(UNIT, 1)
-    short = Batch(
-        requests=batch.requests[:2],
-        concurrency=2,
-        max_tokens=5,
-        temperature=0.0,
-        stop=batch.stop,
-        seed=0,
-    )
-    done = engine(draft=False).generate(short)
-    assert [(c.finish_reason, c.completion_tokens) for c in done] == [("length", 5), ("length", 5)]
-
-
-def test_an_engine_without_a_variant_says_so(asked: Questionnaire) -> None:
-    with pytest.raises(EngineStartFailed, match="no variant loaded"):
-        TransformersEngine().generate(asked.batch(UNIT, 1))
-
-
 def test_an_unknown_argument_names_the_nearest_and_a_draft_s_own_needs_a_draft() -> None:
-    assert check_arguments({"batch_sise": 3}, draft=False) == [
-        ("batch_sise", "unknown argument; did you mean batch_size?")
-    ]
-    assert check_arguments({"num_assistant_tokens": 3}, draft=True) == []
-    assert [key for key, _ in check_arguments({"num_assistant_tokens": 3}, draft=False)] == ["num_assistant_tokens"]
+    def spec(draft_model: str | None, **arguments: int) -> EngineSpec:
+        return EngineSpec(
+            label="v", backend="transformers", model="m", draft_model=draft_model, arguments=arguments
+        )
+
+    unknown, drafted, lone = check_specs(
+        [spec(None, batch_sise=3), spec("d", num_assistant_tokens=3), spec(None, num_assistant_tokens=3)]
+    )
+    assert unknown == [("batch_sise", "unknown argument; did you mean batch_size?")]
+    assert drafted == []
+    assert [key for key, _ in lone] == ["num_assistant_tokens"]
+
+
+def test_a_variants_environment_ends_with_it() -> None:
+    engine = TransformersEngine()
+    spec = EngineSpec(
+        label="v", backend="transformers", model="embedded:tiny-gemma4", environment={"SWEEP_TEST_VARIABLE": "1"}
+    )
+    engine.start(spec, lambda phase, log: None)
+    during = os.environ.get("SWEEP_TEST_VARIABLE")
+    engine.stop()
+    assert (during, os.environ.get("SWEEP_TEST_VARIABLE")) == ("1", None)
 
 
 def test_embedded_names_resolve_and_unknown_ones_name_the_nearest() -> None:

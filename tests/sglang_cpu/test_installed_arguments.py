@@ -9,9 +9,9 @@ import pytest
 
 pytest.importorskip("sglang")
 
-from sglang_tiny import COMMON, TOPK1, make_spec
+from sglang_tiny import TOPK1, make_spec
 
-from cluster.sglang_arguments import check_arguments, check_specs, engine_arguments, to_argv
+from cluster.sglang_arguments import check_specs, engine_arguments, to_argv
 from cluster.spec import EngineSpec
 
 pytestmark = pytest.mark.sglang
@@ -80,6 +80,6 @@ def test_sglangs_own_validation_is_heard() -> None:
 
 
 def test_unknown_names_are_found_before_anything_starts() -> None:
-    ((key, text),) = check_arguments({**COMMON, "mem_fraction_statik": 0.1}, draft=False)
+    (((key, text),),) = check_specs([published({"mem_fraction_statik": 0.1})])
     assert key == "mem_fraction_statik"
     assert "did you mean mem_fraction_static?" in text
