@@ -1,8 +1,7 @@
-"""Engines as Ray actors. All of Ray that the program uses is here."""
+"""Engines as Ray actors. All of Ray that the program uses is here and in `cluster.connection`."""
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Callable
@@ -10,30 +9,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cluster.actor import EngineActor
-from cluster.errors import ClusterUnavailable, EngineStartFailed, RequestFailed, SweepError
+from cluster.connection import PoolSpec, await_actors, connect, refuse_if_too_few, room
+from cluster.errors import EngineStartFailed, RequestFailed, SweepError
 from cluster.events import Completed, Event, Failed, Loaded, Starting
+from cluster.sglang_log import tail
 from cluster.spec import Batch, EngineSpec
 
 STOP_SECONDS = 30.0
 """How long an engine may take to stop before its process is killed."""
-CPUS_PER_ENGINE = 2
-"""What `engines: auto` reckons an engine without a GPU to use."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PoolSpec:
-    """Which engines to have, and where."""
-
-    engines: int | None
-    """How many; None takes what the cluster has room for."""
-    gpus: float
-    """GPUs each owns."""
-    needs_real_gpus: bool
-    """False: a local cluster may pretend to have the GPUs."""
-    address: str | None
-    """A running Ray cluster; None takes RAY_ADDRESS, or starts a local one."""
-    deadline: float
-    """Seconds to wait for the cluster to have room."""
+START_GRACE = 150.0
+"""Seconds past its start deadline for an engine to say why it is late, and to take its workers down."""
+EVIDENCE_SECONDS = 10.0
+"""How long to wait for a dead engine's log."""
 
 
 @dataclass(kw_only=True)
@@ -59,17 +46,21 @@ class RayPool:
 
         self._tasks: dict[Any, _Task] = {}
         self._actors: dict[str, Any] = {}
+        self._nodes: dict[str, str] = {}
+        """Where an engine's process is, by Ray's id."""
+        self._logs: dict[str, str | None] = {}
+        """A loaded engine's log on its node, where it keeps one."""
         self.local = not (spec.address or os.environ.get("RAY_ADDRESS"))
-        self.dashboard = _connect(spec, self.local)
+        self.dashboard = connect(spec, self.local)
         try:
             self._board = _board()
-            count = spec.engines or _room(spec)
+            count = spec.engines or room(spec)
             if self.local:
-                _refuse_if_too_few(spec, count)
+                refuse_if_too_few(spec, count)
             self._gpus = spec.gpus
             for number in range(1, count + 1):
                 self._actors[f"engine-{number}"] = self._actor(f"engine-{number}")
-            _await(self._actors, spec, tell)
+            await_actors(self._actors, spec, tell)
         except BaseException:
             self.close()
             raise
@@ -82,7 +73,8 @@ class RayPool:
     def load(self, engine: str, spec: EngineSpec) -> None:
         """See `cluster.events.Pool`."""
         call = self._actors[engine].load.options(name=f"{engine} [loading {spec.label}]")
-        self._begin(call.remote(spec, _Poster(self._board)), engine, None, spec.start_deadline)
+        self._logs.pop(engine, None)
+        self._begin(call.remote(spec, _Poster(self._board)), engine, None, spec.start_deadline + START_GRACE)
 
     def run(self, engine: str, work: str, batch: Batch, deadline: float) -> None:
         """See `cluster.events.Pool`."""
@@ -138,23 +130,45 @@ class RayPool:
         try:
             result = ray.get(ref)
         except RayActorError as error:
+            task.log = self._last_words(task)
             self._replace(task.engine)
             return _failed(task, _death(task, str(error)), died=True)
         except RayTaskError as error:
             return _failed(task, _cause(task, error), died=False)
         seconds = time.monotonic() - task.begun
         if task.work is None:
+            self._logs[task.engine] = result.device.get("log")
             return Loaded(engine=task.engine, facts=result, seconds=seconds)
         return Completed(engine=task.engine, work=task.work, completions=result, seconds=seconds)
 
     def _overrun(self, task: _Task) -> Failed:
         """Replace an engine that is past its deadline."""
+        task.log = self._last_words(task)
         self._replace(task.engine)
         if task.work is None:
-            text = f"{task.engine} was not ready after {task.deadline:g} s (engine.start_deadline)"
+            text = (
+                f"{task.engine} was not ready after {task.deadline:g} s (engine.start_deadline + {START_GRACE:g})"
+            )
             return _failed(task, EngineStartFailed(text, task.log), died=True)
         text = f"{task.engine} had not finished {task.work} after {task.deadline:g} s (engine.request_deadline)"
         return _failed(task, RequestFailed(text), died=True)
+
+    def _last_words(self, task: _Task) -> tuple[str, ...]:
+        """The log lines of a task that came to a bad end: posted while it started, else read where it ran."""
+        import ray
+        from ray.exceptions import GetTimeoutError, RayError
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        path = self._logs.pop(task.engine, None)
+        if path is None:
+            return task.log
+        there = NodeAffinitySchedulingStrategy(self._nodes[task.engine], soft=False)
+        read = ray.remote(tail).options(num_cpus=0, max_retries=0, scheduling_strategy=there)
+        try:
+            return tuple(ray.get(read.remote(path), timeout=EVIDENCE_SECONDS))
+        except (GetTimeoutError, RayError) as error:
+            # The node went with its engine: the log is out of reach, and that is the evidence.
+            return (f"its log {path} could not be read: {type(error).__name__}",)
 
     def _phases(self) -> list[Starting]:
         """What the engines posted since the last look; keeps their last log lines."""
@@ -164,23 +178,28 @@ class RayPool:
         if not loading:
             return []
         phases = []
-        for engine, phase, log in ray.get(self._board.take.remote()):
+        for engine, phase, log, node in ray.get(self._board.take.remote()):
+            self._nodes[engine] = node
             if engine in loading:
                 loading[engine].log = log or loading[engine].log
                 phases.append(Starting(engine=engine, phase=phase))
         return phases
 
 
+_Post = tuple[str, str, tuple[str, ...], str]
+"""Engine, phase, last log lines, node."""
+
+
 class _Board:
     """Where engines leave word while they start; it outlives them, and so do a dead one's last lines."""
 
     def __init__(self) -> None:
-        self._posts: list[tuple[str, str, tuple[str, ...]]] = []
+        self._posts: list[_Post] = []
 
-    def post(self, engine: str, phase: str, log: tuple[str, ...]) -> None:
-        self._posts.append((engine, phase, log))
+    def post(self, post: _Post) -> None:
+        self._posts.append(post)
 
-    def take(self) -> list[tuple[str, str, tuple[str, ...]]]:
+    def take(self) -> list[_Post]:
         taken, self._posts = self._posts, []
         return taken
 
@@ -192,101 +211,15 @@ class _Poster:
     board: Any
 
     def __call__(self, engine: str, phase: str, log: tuple[str, ...]) -> None:
-        self.board.post.remote(engine, phase, log)
+        import ray
+
+        self.board.post.remote((engine, phase, log, ray.get_runtime_context().get_node_id()))
 
 
 def _board() -> Any:
     import ray
 
     return ray.remote(_Board).options(num_cpus=0).remote()
-
-
-def _connect(spec: PoolSpec, local: bool) -> str | None:
-    """Connect to Ray, or start it; returns the dashboard's address."""
-    import ray
-
-    import cluster
-
-    # Ray's own notes on dead workers would run across the live view; the driver tells of them itself.
-    common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
-    try:
-        if local:
-            pretend = None if spec.needs_real_gpus else (spec.engines or 1) * spec.gpus
-            gpus = None if pretend is None else max(int(-(-pretend // 1)), 0)
-            context = ray.init(address="local", num_gpus=gpus, include_dashboard=True, **common)
-        else:
-            # The engines' code travels, so that a cluster runs what this checkout says.
-            context = ray.init(address=spec.address, runtime_env={"py_modules": [cluster]}, **common)
-    except Exception as error:  # noqa: BLE001 - Ray raises bare Exception when a node does not come up
-        where = "a local Ray cluster" if local else f"the Ray cluster at {_address(spec)}"
-        raise ClusterUnavailable(
-            f"{where} could not be had: {str(error).strip().splitlines()[0]}; "
-            "`ray status` shows what runs, --address names another"
-        ) from None
-    url = context.dashboard_url
-    return f"http://{url}" if url else None
-
-
-def _address(spec: PoolSpec) -> str:
-    return spec.address or os.environ["RAY_ADDRESS"]
-
-
-def _room(spec: PoolSpec) -> int:
-    """How many engines the cluster has room for. Raises ClusterUnavailable when not even one."""
-    import ray
-
-    total = ray.cluster_resources()
-    if not spec.gpus:
-        return max(1, int(total.get("CPU", 0)) // CPUS_PER_ENGINE)
-    count = int(sum(n["Resources"].get("GPU", 0) // spec.gpus for n in ray.nodes() if n["Alive"]))
-    if not count:
-        raise ClusterUnavailable(
-            f"no node of the cluster has the {spec.gpus:g} GPUs of one engine; {_inventory()}. "
-            "Lower engine.gpus, or name another cluster with --address"
-        )
-    return count
-
-
-def _inventory() -> str:
-    import ray
-
-    total, free = ray.cluster_resources(), ray.available_resources()
-    parts = [f"{free.get(key, 0):g} of {total.get(key, 0):g} {key}s free" for key in ("GPU", "CPU")]
-    nodes = sum(node["Alive"] for node in ray.nodes())
-    return f"the cluster has {' and '.join(parts)} on {nodes} node{'s' if nodes != 1 else ''}"
-
-
-def _refuse_if_too_few(spec: PoolSpec, count: int) -> None:
-    """A local cluster will not grow: raises ClusterUnavailable when its GPUs do not suffice."""
-    import ray
-
-    if count * spec.gpus > ray.cluster_resources().get("GPU", 0):
-        raise ClusterUnavailable(
-            f"{count} engines of {spec.gpus:g} GPUs each need {count * spec.gpus:g} GPUs; {_inventory()}. "
-            "Lower engine.engines or engine.gpus, or name a larger cluster with --address"
-        )
-
-
-def _await(actors: dict[str, Any], spec: PoolSpec, tell: Callable[[str], None]) -> None:
-    """Wait until every actor is up, saying what is waited for. Raises ClusterUnavailable at the deadline."""
-    import ray
-
-    names = {actor.ready.remote(): name for name, actor in actors.items()}
-    begun = time.monotonic()
-    waiting = list(names)
-    while True:
-        left = spec.deadline - (time.monotonic() - begun)
-        _, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=max(0.0, min(10.0, left)))
-        if not waiting:
-            return
-        missing = ", ".join(names[ref] for ref in waiting)
-        wants = f"{missing} wait{'s' if len(waiting) == 1 else ''} for {spec.gpus:g} GPUs each; {_inventory()}"
-        if left <= 0:
-            raise ClusterUnavailable(
-                f"after {spec.deadline:g} s {wants}. Lower engine.engines or engine.gpus, "
-                "or name another cluster with --address"
-            )
-        tell(wants)
 
 
 def _failed(task: _Task, error: SweepError, died: bool) -> Failed:

@@ -115,7 +115,8 @@ def _drive(
     run: Run, questionnaire: Questionnaire, measured: Mapping[str, Unit], options: Options, console: Console
 ) -> tuple[Outcome, str | None]:
     from cluster.backends import BACKENDS
-    from cluster.pool import PoolSpec, RayPool
+    from cluster.connection import PoolSpec
+    from cluster.pool import RayPool
     from sweep.driver import Driver
     from sweep.progress import watch
     from sweep.stopping import StopWatch

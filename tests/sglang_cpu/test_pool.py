@@ -11,8 +11,9 @@ pytest.importorskip("sglang")
 import psutil
 from sglang_tiny import make_batch, make_spec
 
+from cluster.connection import PoolSpec
 from cluster.events import Completed, Event, Failed, Loaded, Starting
-from cluster.pool import PoolSpec, RayPool
+from cluster.pool import RayPool
 
 pytestmark = pytest.mark.sglang
 
@@ -53,6 +54,8 @@ def test_an_engine_whose_scheduler_is_killed_is_replaced_and_runs_again(pool: Ra
     died, _ = until_done(pool)
     assert isinstance(died, Failed)
     assert died.died
+    # SGLang says which worker it lost, and the host's stacks are dumped where it was.
+    assert any("Current thread" in line for line in died.log)
 
     pool.load(engine, make_spec())
     again, _ = until_done(pool)

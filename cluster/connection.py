@@ -1,0 +1,123 @@
+"""A Ray cluster to run engines on: found or started, and waited for until it has room."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from cluster.errors import ClusterUnavailable
+
+CPUS_PER_ENGINE = 2
+"""What `engines: auto` reckons an engine without a GPU to use."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolSpec:
+    """Which engines to have, and where."""
+
+    engines: int | None
+    """How many; None takes what the cluster has room for."""
+    gpus: float
+    """GPUs each owns."""
+    needs_real_gpus: bool
+    """False: a local cluster may pretend to have the GPUs."""
+    address: str | None
+    """A running Ray cluster; None takes RAY_ADDRESS, or starts a local one."""
+    deadline: float
+    """Seconds to wait for the cluster to have room."""
+
+
+def connect(spec: PoolSpec, local: bool) -> str | None:
+    """Connect to Ray, or start it; returns the dashboard's address."""
+    import ray
+
+    import cluster
+
+    # Ray's own notes on dead workers would run across the live view; the driver tells of them itself.
+    common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+    try:
+        if local:
+            pretend = None if spec.needs_real_gpus else (spec.engines or 1) * spec.gpus
+            gpus = None if pretend is None else max(int(-(-pretend // 1)), 0)
+            # Ray's default niceness of 15 starves an engine beside whatever else the machine does.
+            system = {"worker_niceness": 0}
+            context = ray.init(
+                address="local", num_gpus=gpus, include_dashboard=True, _system_config=system, **common
+            )
+        else:
+            # The engines' code travels, so that a cluster runs what this checkout says.
+            context = ray.init(address=spec.address, runtime_env={"py_modules": [cluster]}, **common)
+    except Exception as error:  # noqa: BLE001 - Ray raises bare Exception when a node does not come up
+        where = "a local Ray cluster" if local else f"the Ray cluster at {_address(spec)}"
+        raise ClusterUnavailable(
+            f"{where} could not be had: {str(error).strip().splitlines()[0]}; "
+            "`ray status` shows what runs, --address names another"
+        ) from None
+    url = context.dashboard_url
+    return f"http://{url}" if url else None
+
+
+def _address(spec: PoolSpec) -> str:
+    return spec.address or os.environ["RAY_ADDRESS"]
+
+
+def room(spec: PoolSpec) -> int:
+    """How many engines the cluster has room for. Raises ClusterUnavailable when not even one."""
+    import ray
+
+    total = ray.cluster_resources()
+    if not spec.gpus:
+        return max(1, int(total.get("CPU", 0)) // CPUS_PER_ENGINE)
+    count = int(sum(n["Resources"].get("GPU", 0) // spec.gpus for n in ray.nodes() if n["Alive"]))
+    if not count:
+        raise ClusterUnavailable(
+            f"no node of the cluster has the {spec.gpus:g} GPUs of one engine; {_inventory()}. "
+            "Lower engine.gpus, or name another cluster with --address"
+        )
+    return count
+
+
+def _inventory() -> str:
+    import ray
+
+    total, free = ray.cluster_resources(), ray.available_resources()
+    parts = [f"{free.get(key, 0):g} of {total.get(key, 0):g} {key}s free" for key in ("GPU", "CPU")]
+    nodes = sum(node["Alive"] for node in ray.nodes())
+    return f"the cluster has {' and '.join(parts)} on {nodes} node{'s' if nodes != 1 else ''}"
+
+
+def refuse_if_too_few(spec: PoolSpec, count: int) -> None:
+    """A local cluster will not grow: raises ClusterUnavailable when its GPUs do not suffice."""
+    import ray
+
+    if count * spec.gpus > ray.cluster_resources().get("GPU", 0):
+        raise ClusterUnavailable(
+            f"{count} engines of {spec.gpus:g} GPUs each need {count * spec.gpus:g} GPUs; {_inventory()}. "
+            "Lower engine.engines or engine.gpus, or name a larger cluster with --address"
+        )
+
+
+def await_actors(actors: dict[str, Any], spec: PoolSpec, tell: Callable[[str], None]) -> None:
+    """Wait until every actor is up, saying what is waited for. Raises ClusterUnavailable at the deadline."""
+    import ray
+
+    names = {actor.ready.remote(): name for name, actor in actors.items()}
+    begun = time.monotonic()
+    waiting = list(names)
+    while True:
+        left = spec.deadline - (time.monotonic() - begun)
+        _, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=max(0.0, min(10.0, left)))
+        if not waiting:
+            return
+        missing = ", ".join(names[ref] for ref in waiting)
+        wants = f"{missing} wait{'s' if len(waiting) == 1 else ''} for {spec.gpus:g} GPUs each; {_inventory()}"
+        if left <= 0:
+            raise ClusterUnavailable(
+                f"after {spec.deadline:g} s {wants}. Lower engine.engines or engine.gpus, "
+                "or name another cluster with --address"
+            )
+        tell(wants)
