@@ -1,0 +1,137 @@
+"""What every engine keeps to, whatever the backend. Subclass `EngineContract` with a `spec` to run it.
+
+The batch is the first zero-shot questions of the tiny checkpoint's test set, which a real engine solves.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import pytest
+
+from cluster.backends import make_engine
+from cluster.errors import EngineStartFailed
+from cluster.models import embedded_dataset
+from cluster.spec import Batch, Completion, Engine, EngineFacts, EngineSpec, Request
+
+STOP = ("Question", "Assistant:", "<|separator|>")
+
+
+def questions(count: int) -> Batch:
+    """The checkpoint's first questions, without shots, as SGLang's evaluation words them."""
+    lines = embedded_dataset("embedded:tiny-gemma4").read_text().splitlines()[:count]
+    records = [json.loads(line) for line in lines]
+    requests = tuple(
+        Request(id=f"q{number}", prompt=f"Question: {r['question']}\nAnswer:", reference=r["answer"])
+        for number, r in enumerate(records)
+    )
+    return Batch(requests=requests, concurrency=4, max_tokens=160, temperature=0.0, stop=STOP, seed=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """One variant by an engine, and what came of it."""
+
+    engine: Engine
+    spec: EngineSpec
+    facts: EngineFacts
+    phases: list[str]
+    batch: Batch
+    completions: list[Completion]
+
+
+class EngineContract:
+    """The contract's tests; the engine serves without a draft first, then with one."""
+
+    count: ClassVar[int] = 6
+
+    def spec(self, draft: bool) -> EngineSpec:
+        """A variant that claims to be deterministic, with or without a draft."""
+        raise NotImplementedError
+
+    # First, while no engine is up: SGLang has room for one a process.
+    def test_a_stopped_engine_says_so_and_stops_again(self) -> None:
+        engine = make_engine(self.spec(draft=False).backend)
+        engine.stop()
+        with pytest.raises(EngineStartFailed, match="no variant loaded"):
+            engine.describe()
+        with pytest.raises(EngineStartFailed, match="no variant loaded"):
+            engine.generate(questions(1))
+
+    def test_an_argument_it_does_not_know_fails_the_start_by_name(self) -> None:
+        spec = self.spec(draft=False)
+        wrong = replace(spec, arguments={**spec.arguments, "no_such_argument": 1})
+        with pytest.raises(EngineStartFailed, match="no_such_argument"):
+            make_engine(spec.backend).start(wrong, lambda phase, log: None)
+
+    @pytest.fixture(scope="class", params=[False, True], ids=["plain", "draft"])
+    def started(self, request: pytest.FixtureRequest) -> Iterator[Started]:
+        """An engine with its variant loaded and one batch done."""
+        spec = request.cls().spec(request.param)
+        engine, phases, batch = make_engine(spec.backend), [], questions(self.count)
+        try:
+            engine.start(spec, lambda phase, log: phases.append(phase))
+            yield Started(
+                engine=engine,
+                spec=spec,
+                facts=engine.describe(),
+                phases=phases,
+                batch=batch,
+                completions=engine.generate(batch),
+            )
+        finally:
+            engine.stop()
+
+    def test_completions_come_in_the_order_of_the_requests(self, started: Started) -> None:
+        back = replace(started.batch, requests=started.batch.requests[::-1])
+        ids = [request.id for request in started.batch.requests]
+        assert [c.request_id for c in started.completions] == ids
+        assert [c.request_id for c in started.engine.generate(back)] == ids[::-1]
+
+    def test_a_deterministic_engine_says_the_same_again_after_a_flush(self, started: Started) -> None:
+        started.engine.flush()
+        again = started.engine.generate(started.batch)
+        assert [(c.text, c.token_ids) for c in again] == [(c.text, c.token_ids) for c in started.completions]
+
+    def test_no_completion_holds_a_stop_string(self, started: Started) -> None:
+        assert not [c.text for c in started.completions if any(stop in c.text for stop in STOP)]
+        assert {c.finish_reason for c in started.completions} == {"stop"}
+
+    def test_a_completion_that_is_cut_says_length(self, started: Started) -> None:
+        cut = started.engine.generate(replace(started.batch, requests=started.batch.requests[:2], max_tokens=5))
+        assert [(c.finish_reason, c.completion_tokens) for c in cut] == [("length", 5)] * 2
+
+    def test_only_a_draft_has_verify_steps_and_one_brings_at_least_a_token(self, started: Started) -> None:
+        steps = [c.verify_steps for c in started.completions]
+        if started.spec.draft_model is None:
+            assert steps == [None] * self.count
+        else:
+            assert all(
+                s is not None and 0 < s <= c.completion_tokens
+                for s, c in zip(steps, started.completions, strict=True)
+            )
+
+    def test_what_is_not_known_is_none_and_what_is_known_is_a_count(self, started: Started) -> None:
+        for completion in started.completions:
+            assert completion.completion_tokens > 0
+            assert completion.seconds > 0
+            assert completion.prompt_tokens is None or completion.prompt_tokens > 0
+            assert completion.token_ids is None or len(completion.token_ids) == completion.completion_tokens
+
+    def test_the_fingerprint_is_over_what_the_completions_have(self, started: Started) -> None:
+        has_ids = all(c.token_ids is not None for c in started.completions)
+        assert started.facts.fingerprint_of == ("token_ids" if has_ids else "text")
+
+    def test_the_facts_name_the_backend_its_versions_and_the_start(self, started: Started) -> None:
+        assert started.facts.backend == started.spec.backend
+        assert started.facts.versions
+        assert all(seconds >= 0 for seconds in started.facts.start_seconds.values())
+        assert started.phases[-1] == "ready"
+
+    def test_facts_and_completions_cross_to_the_driver(self, started: Started) -> None:
+        assert pickle.loads(pickle.dumps(started.completions)) == started.completions
+        assert pickle.loads(pickle.dumps(started.facts)) == started.facts

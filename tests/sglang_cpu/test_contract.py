@@ -1,0 +1,23 @@
+"""The real SGLang, held to the contract of all engines."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("sglang")
+
+from engine_contract import EngineContract
+from sglang_tiny import make_spec
+
+from cluster.spec import EngineSpec
+
+pytestmark = pytest.mark.sglang
+
+
+class TestSGLang(EngineContract):
+    """The tiny Gemma4, plain and with MTP at top-k 1."""
+
+    count = 4
+
+    def spec(self, draft: bool) -> EngineSpec:
+        return make_spec(draft=draft)

@@ -1,0 +1,98 @@
+"""The real SGLang failing: at its start, in a request, and by a kill. One engine at a time: each ends its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("sglang")
+
+import psutil
+from sglang_tiny import make_batch, make_spec
+
+from cluster import sglang_host
+from cluster.errors import EngineStartFailed, RequestFailed
+from cluster.models import resolve
+from cluster.sglang_engine import SGLangEngine
+
+pytestmark = pytest.mark.sglang
+
+
+def quiet(phase: str, log: tuple[str, ...]) -> None:
+    pass
+
+
+def test_a_request_past_its_deadline_fails_and_is_taken_back() -> None:
+    engine = SGLangEngine()
+    engine.start(make_spec(request_deadline=1.0), quiet)
+    try:
+        with pytest.raises(RequestFailed, match=r"no completion after 1 s"):
+            engine.generate(make_batch(8, max_tokens=1500, stop=("never",)))
+        engine.flush()
+        assert len(engine.generate(make_batch(1, max_tokens=2))) == 1
+    finally:
+        engine.stop()
+
+
+def test_a_model_without_weights_fails_with_the_workers_own_error(tmp_path: Path) -> None:
+    shutil.copytree(resolve("embedded:tiny-gemma4"), tmp_path, dirs_exist_ok=True)
+    (tmp_path / "model.safetensors").unlink()
+    before, sockets = sglang_host.children(), sglang_host.open_sockets()
+    with pytest.raises(EngineStartFailed, match="Cannot find any model weights") as failed:
+        SGLangEngine().start(make_spec(model=str(tmp_path)), quiet)
+    assert any("Cannot find any model weights" in line for line in failed.value.log_tail)
+    assert sglang_host.children() <= before
+    # An open one with something to send would block this process when it is collected.
+    assert sglang_host.open_sockets() <= sockets
+
+
+def test_a_start_past_its_deadline_is_ended() -> None:
+    before = sglang_host.children()
+    with pytest.raises(EngineStartFailed, match="not ready after 1 s"):
+        SGLangEngine().start(make_spec(start_deadline=1.0), quiet)
+    assert sglang_host.children() <= before
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("sglang_")]
+
+
+KILLED = """
+import os, psutil, threading
+from sglang_tiny import make_batch, make_spec
+from cluster.sglang_engine import SGLangEngine
+
+if __name__ == "__main__":
+    engine = SGLangEngine()
+    engine.start(make_spec(), lambda phase, log: None)
+    workers = psutil.Process().children(recursive=True)
+    scheduler = next(w for w in workers if "scheduler" in " ".join(w.cmdline()))
+    print(*(w.pid for w in workers), flush=True)
+    print(engine.describe().device["log"], flush=True)
+    threading.Timer(0.5, scheduler.kill).start()
+    engine.generate(make_batch(64))
+    print("survived", flush=True)
+"""
+
+
+def test_a_killed_scheduler_ends_its_host_and_the_other_workers(tmp_path: Path) -> None:
+    script = tmp_path / "host.py"
+    script.write_text(KILLED)
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        env={**os.environ, "PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    pids, log = done.stdout.splitlines()
+    assert done.returncode == -signal.SIGQUIT
+    workers = [psutil.Process(pid) for pid in map(int, pids.split()) if psutil.pid_exists(pid)]
+    assert psutil.wait_procs(workers, timeout=20)[1] == []
+    assert "Current thread" in Path(log).read_text()
