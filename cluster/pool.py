@@ -237,7 +237,8 @@ def _gist(ray_says: str) -> str:
     """Ray's own cause of a death, in a line."""
     lines = [line.strip() for line in ray_says.splitlines() if line.strip()]
     telling = [line for line in lines if "exit" in line.lower() or "killed" in line.lower()]
-    return (telling or lines or ["no cause given"])[0]
+    # Ray goes on with what it often is; here the engine's own log says.
+    return (telling or lines or ["no cause given"])[0].partition(" Some common causes")[0]
 
 
 def _cause(task: _Task, error: Any) -> SweepError:

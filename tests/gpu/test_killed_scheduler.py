@@ -23,8 +23,10 @@ if not sglang_host.gpus():
     pytest.skip("no GPU", allow_module_level=True)
 
 SWEEP = Path(__file__).parents[2] / "configs" / "tiny-gpu.yaml"
-# The one variant that claims determinism and keeps it, six times.
+# A variant that claims determinism and keeps it, six times: without shots the prompts stay inside the model's
+# sliding window, where no order of the questions has changed an output yet.
 CHANGES = (
+    "protocol.shots=0",
     "grid={}",
     "variants={baseline-det: {arguments: {enable_deterministic_inference: true}}}",
     "repetitions=6",
@@ -32,8 +34,8 @@ CHANGES = (
 )
 
 
-def start(runs: Path) -> subprocess.Popen[bytes]:
-    changes = [word for change in CHANGES for word in ("--set", change)]
+def start(runs: Path, engines: int) -> subprocess.Popen[bytes]:
+    changes = [word for change in (*CHANGES, f"engine.engines={engines}") for word in ("--set", change)]
     command = [sys.executable, "-m", "sweep.cli", "launch", str(SWEEP), *changes, "--runs", str(runs)]
     return subprocess.Popen(command)
 
@@ -70,10 +72,10 @@ def outcome(runs: Path) -> tuple[dict[str, Any], dict[tuple[int, str], str]]:
 
 
 def test_a_sweep_that_loses_a_scheduler_measures_every_unit_and_the_same(tmp_path: Path) -> None:
-    undisturbed = start(tmp_path / "undisturbed")
+    undisturbed = start(tmp_path / "undisturbed", engines=1)
     assert undisturbed.wait() == 0
 
-    disturbed = start(tmp_path / "disturbed")
+    disturbed = start(tmp_path / "disturbed", engines=2)
     until(disturbed, lambda: any((tmp_path / "disturbed").glob("*/samples/*.parquet")))
     # A unit is done and others are running: at six repetitions on two engines, both are at one.
     victim, *_ = schedulers(disturbed)
@@ -82,5 +84,6 @@ def test_a_sweep_that_loses_a_scheduler_measures_every_unit_and_the_same(tmp_pat
     assert disturbed.wait() == 0
 
     expected, got = outcome(tmp_path / "undisturbed"), outcome(tmp_path / "disturbed")
-    assert got[0]["repetitions"] == {"planned": 6, "measured": 6, "void": 0}
+    assert got[0]["repetitions"] == {"planned": 6, "measured": 6, "void": 0, "saved": 0}
+    assert list((tmp_path / "disturbed").glob("*/failures/*"))
     assert got == expected
