@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,29 +17,47 @@ from sweep.samples import VariantSamples
 from sweep.stats import describe
 from sweep.variants import Variant
 
-__all__ = ["Finding", "ProtocolFacts", "common_cause", "drift", "run_all"]
+__all__ = ["Beside", "Finding", "ProtocolFacts", "common_cause", "drift", "run_all"]
 
 COMMON_CAUSE = "common cause"
 DRIFT = "drift"
+BATCHING = ("concurrency", "shards")
+"""Factors that change how questions are batched, and nothing else."""
 _ADD_BASELINE = "Add that variant, or name another one as its baseline."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beside:
+    """What was measured beside a sweep's own variants."""
+
+    perturbed: Sequence[tuple[Variant, VariantSamples]] = ()
+    """The same variants under other conditions; a claim of determinism covers how questions are batched."""
+    earlier: Mapping[str, VariantSamples] | None = None
+    """Another run's variants of the same protocol hash, to audit drift against."""
 
 
 def run_all(
     variants: Sequence[Variant],
     samples: Mapping[str, VariantSamples],
     facts: ProtocolFacts,
-    earlier: Mapping[str, VariantSamples] | None = None,
+    beside: Beside | None = None,
 ) -> tuple[Finding, ...]:
     """Every audit that applies to the variants' complete repetitions, audit by audit.
 
-    `earlier`: another run's samples of the same protocol hash, to audit drift against. Only what a variant
-    claims is audited; above temperature 0 speculation may change an output, and claims nothing.
+    Only what a variant claims is audited; above temperature 0 speculation may change an output, and claims
+    nothing.
     """
+    beside = beside or Beside()
     known = {variant.name: variant for variant in variants}
     tables = {variant.name: samples[variant.name] for variant in variants}
     speculative = [v for v in variants if v.draft] if facts.temperature == 0 else []
     return (
         *(determinism(tables[v.name]) for v in variants if v.deterministic),
+        *(
+            determinism(tables[v.perturbs].beside(table, v.name))
+            for v, table in beside.perturbed
+            if v.deterministic and v.perturbs and v.factor in BATCHING and len(table.repetitions)
+        ),
         *lossless(
             [
                 (tables[v.name], tables[v.baseline], v.deterministic and known[v.baseline].deterministic)
@@ -53,7 +72,7 @@ def run_all(
         ),
         *common_cause(tables),
         *protocol(tables, facts),
-        *(drift(tables, earlier) if earlier is not None else ()),
+        *(drift(tables, beside.earlier) if beside.earlier is not None else ()),
     )
 
 

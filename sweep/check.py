@@ -12,9 +12,9 @@ __all__ = ["check_arguments", "check_installed"]
 
 def check_arguments(plan: Plan, file: str) -> None:
     """Raises BadInput with every argument that the backend does not know or that cannot mean what it says."""
-    judged = check_specs(plan.config.engine.backend, [plan.spec(v.name) for v in plan.variants])
+    judged = check_specs(plan.config.engine.backend, [plan.spec(v.name) for v in plan.measured])
     of_variant: dict[tuple[str, str], list[str]] = {}
-    for variant, problems in zip(plan.variants, judged, strict=True):
+    for variant, problems in zip(plan.measured, judged, strict=True):
         for problem in problems:
             of_variant.setdefault(problem, []).append(variant.name)
     if of_variant:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sweep import dataset
-from sweep.audit import ProtocolFacts, run_all
+from sweep.audit import Beside, ProtocolFacts, run_all
 from sweep.contract import build
 from sweep.errors import BadInput
 from sweep.figures import write_all
@@ -16,7 +17,7 @@ from sweep.scores import from_samples
 from sweep.stats import describe, templates
 from sweep.stopping import StopWatch
 from sweep.store import Run
-from sweep.summary import summarise
+from sweep.summary import WITH_RETRIES, level, rules, summarise
 from sweep.threshold import derive
 
 CONTRACT = "thresholds.json"
@@ -27,10 +28,15 @@ if TYPE_CHECKING:
     from sweep.tracking import Tracked
 
 
-def conclude(run: Run) -> dict[str, Any]:
-    """Write summary.json, report.md, the figures and the contract from what is measured; returns the summary."""
+def conclude(run: Run, against: Run | None = None) -> dict[str, Any]:
+    """Write summary.json, report.md, the figures and the contract from what is measured; returns the summary.
+
+    `against`: an earlier run of the same protocol, to audit drift. Raises BadInput when its protocol is another.
+    """
     plan, provenance = run.plan, run.provenance()
-    samples = run.variant_samples()
+    samples, others = run.variant_samples(), run.perturbed_samples()
+    if against is not None:
+        refuse_other_protocol(against, provenance["protocol"]["hash"])
     questions = dataset.load(plan.config.protocol).questions
     clusters = templates([record.question for record in questions])
     protocol = plan.config.protocol
@@ -42,22 +48,48 @@ def conclude(run: Run) -> dict[str, Any]:
             max_tokens=protocol.max_tokens,
             temperature=protocol.temperature,
         ),
+        Beside(
+            perturbed=[(v, others[v.name]) for v in plan.perturbed],
+            earlier=against.variant_samples() if against else None,
+        ),
     )
+    scores = [from_samples(table) for table in samples.values()]
+    scores += [
+        replace(from_samples(others[v.name], factor=v.factor), variant=v.perturbs)
+        for v in plan.perturbed
+        if v.perturbs
+    ]
     summary = summarise(
         plan,
         provenance,
         {name: describe(table, clusters) for name, table in samples.items()},
-        derive(plan.config.threshold, [from_samples(table) for table in samples.values()]),
+        derive(plan.config.threshold, scores),
         findings,
         {unit: run.failures(unit)[-1]["reason"] for unit in run.void()},
         _stopped(run, len(questions)),
     )
+    summary["rules"] = rules(scores, max(plan.config.threshold.retries, WITH_RETRIES))
+    summary["perturbed"] = {v.name: level(v, samples, others[v.name], plan, run.void()) for v in plan.perturbed}
+    summary["complete"] = summary["complete"] and all(
+        p["repetitions"]["measured"] == p["repetitions"]["planned"] for p in summary["perturbed"].values()
+    )
+    summary["against"] = against.plan.sweep_id if against else None
     summary["contract"] = _contract(run, summary, provenance)
     run.write_json("summary.json", summary)
     figures = write_all(samples, summary["threshold"]["value"], run.folder / "figures")
     pictures = "".join(f"\n![{file.stem}](figures/{file.name})\n" for file in figures)
     run.write_text("report.md", markdown(summary) + pictures)
     return summary
+
+
+def refuse_other_protocol(against: Run, protocol: str) -> None:
+    """Raises BadInput when an earlier run asked something else."""
+    theirs = against.provenance()["protocol"]["hash"]
+    if theirs != protocol:
+        raise BadInput(
+            f"--against {against.folder}: its protocol hash is {theirs[:12]}, this run's is {protocol[:12]}; "
+            "scores of other questions, shots or settings say nothing of drift. Name a run of the same protocol"
+        )
 
 
 def _contract(run: Run, summary: Mapping[str, Any], provenance: Mapping[str, Any]) -> dict[str, Any]:

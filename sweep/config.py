@@ -77,6 +77,22 @@ class VariantConfig(Strict):
     """Over `engine.environment`."""
 
 
+class PerturbConfig(Strict):
+    """Conditions under which every variant is measured again: for the variance that identical repetitions hide.
+
+    Every key but `repetitions` is a factor with its levels; the sweep's own setting is a level of each.
+    """
+
+    repetitions: Count = 3
+    """Of each variant at each level."""
+    concurrency: tuple[Count, ...] = ()
+    """Requests in flight at once."""
+    shards: tuple[Count, ...] = ()
+    """Parts that a repetition is split in."""
+    arguments: dict[str, tuple[JsonValue, ...]] = {}
+    """Engine argument to its levels."""
+
+
 class DatasetConfig(Strict):
     """Where the records come from, and what pins them."""
 
@@ -151,6 +167,7 @@ class SweepConfig(Strict):
     """Parts a repetition is split in, so that engines can share one."""
     threshold: ThresholdRule = MarginRule()
     stop: StopRule | None = None
+    perturb: PerturbConfig | None = None
     audits: AuditConfig = AuditConfig()
     tracking: TrackingConfig = TrackingConfig()
 

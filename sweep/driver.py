@@ -109,11 +109,11 @@ class Driver:
         self._known: set[str] = set()
         self._start_failure: EngineStartFailed | None = None
         self._start_seconds: list[float] = []
-        self._unit_seconds: dict[str, list[float]] = {v.name: [] for v in run.plan.variants}
+        self._unit_seconds: dict[str, list[float]] = {v.name: [] for v in run.plan.measured}
         self.progress = Progress(
             engines={name: EngineState() for name in pool.engines},
             units=dict(Counter(unit.variant for unit in run.plan.units)),
-            scores={v.name: {} for v in run.plan.variants},
+            scores={v.name: {} for v in run.plan.measured},
         )
 
     def drive(self, measured: Mapping[str, Unit], stopped: Callable[[], bool]) -> Outcome:

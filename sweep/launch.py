@@ -38,6 +38,8 @@ class Options:
     """Seconds to wait for room in the cluster."""
     track: bool
     """Log to MLflow at the end."""
+    against: Path | None = None
+    """An earlier run folder, to audit drift against."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +62,8 @@ class Launched:
         """0 complete; 3 some units void; 130 interrupted."""
         if self.interrupted:
             return 130
-        return 3 if any(v["repetitions"]["void"] for v in self.summary["variants"].values()) else 0
+        measured = (*self.summary["variants"].values(), *self.summary["perturbed"].values())
+        return 3 if any(v["repetitions"]["void"] for v in measured) else 0
 
 
 def launch(file: str, overrides: Sequence[str], options: Options, console: Console) -> Launched:
@@ -68,10 +71,15 @@ def launch(file: str, overrides: Sequence[str], options: Options, console: Conso
 
     Raises BadInput for what the user gave, ClusterUnavailable and EngineStartFailed when nothing could run.
     """
+    from sweep.conclude import conclude, refuse_other_protocol, track
+
     plan = make_plan(load(file, overrides))
     check_installed(plan.config.engine.backend)
     check_arguments(plan, file)
     questionnaire = dataset.load(plan.config.protocol)
+    against = store.open_run(options.against) if options.against else None
+    if against is not None:
+        refuse_other_protocol(against, questionnaire.hash)
     run = store.create_run(options.runs, plan, dump(plan.config))
     _pin_data(run, questionnaire)
     measured, notes = run.done()
@@ -83,9 +91,7 @@ def launch(file: str, overrides: Sequence[str], options: Options, console: Conso
         outcome, dashboard = _drive(run, questionnaire, measured, options, console)
         interrupted = outcome.interrupted
         _raise_if_nothing_ran(run, outcome)
-    from sweep.conclude import conclude, track
-
-    summary = conclude(run)
+    summary = conclude(run, against)
     tracked = track(run, summary, console) if options.track and plan.config.tracking.uri else None
     return Launched(run=run, summary=summary, interrupted=interrupted, tracked=tracked, dashboard=dashboard)
 

@@ -53,6 +53,8 @@ class Noise:
     """Questions in a run; None reads scores as continuous."""
     source: str
     """`repetitions`, or `perturbations` where the repetitions were identical."""
+    looks: int = 1
+    """At the repetitions, as in `Scores`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +101,7 @@ def fit(base: Scores, perturbed: Sequence[Scores] = ()) -> Noise | None:
             dof=n - 1,
             questions=base.questions,
             source="repetitions",
+            looks=base.looks,
         )
     factors = factor_variances(base, perturbed)
     total = sum(f.variance for f in factors)
@@ -236,8 +239,11 @@ def on_grid(bound: npt.ArrayLike, questions: int | None) -> Floats:
 
 
 def false_alarm(threshold: float, noise: Noise, attempts: int) -> float:
-    """Probability that a healthy build fails the gate in all its attempts; see `all_fail`."""
-    return all_fail(_distance(threshold, noise), noise.weight, noise.dof, attempts)
+    """Probability that a healthy build fails the gate in all its attempts; see `all_fail`.
+
+    Where the scores were looked at several times, the sum over the looks: an upper bound (Bonferroni).
+    """
+    return min(1.0, noise.looks * all_fail(_distance(threshold, noise), noise.weight, noise.dof, attempts))
 
 
 def _distance(threshold: float, noise: Noise) -> float:
@@ -248,13 +254,14 @@ def _distance(threshold: float, noise: Noise) -> float:
 def false_alarm_interval(threshold: float, noise: Noise, attempts: int) -> tuple[float, float]:
     """Both 95 % bounds of the probability that a healthy build fails, by inverting the non-central t.
 
-    Without a grid the upper one is 1 - coverage at the tolerance bound of that coverage and confidence .95.
+    They hold over all the looks that the scores were given, each with its share of the 5 %. Without a grid the upper one is 1 - coverage at the tolerance bound of that coverage and confidence .95.
     Source: Owen, "A survey of properties and applications of the noncentral t" (Technometrics 10, 1968).
     """
     k = _distance(threshold, noise)
+    error = (1 - CONFIDENCE) / noise.looks
     return (
-        _tail_bound(k, noise.weight, noise.dof, CONFIDENCE) ** attempts,
-        _tail_bound(k, noise.weight, noise.dof, 1 - CONFIDENCE) ** attempts,
+        _tail_bound(k, noise.weight, noise.dof, 1 - error) ** attempts,
+        _tail_bound(k, noise.weight, noise.dof, error) ** attempts,
     )
 
 

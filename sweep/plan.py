@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cluster.spec import EngineSpec
 from sweep.config import SweepConfig
-from sweep.variants import Variant, variants
+from sweep.variants import Variant, perturbed, variants
 
 RESULT_FREE: Any = {
     "tracking": True,
@@ -32,6 +33,8 @@ class Unit:
     """How many the repetition has."""
     seed: int
     """The repetition's: orders the questions, and samples above temperature 0."""
+    concurrency: int | None = None
+    """Requests in flight at once, where it is not the protocol's."""
 
     @property
     def id(self) -> str:
@@ -50,12 +53,24 @@ class Plan:
     """The sweep file, resolved."""
     variants: tuple[Variant, ...]
     """In the order written."""
+    perturbed: tuple[Variant, ...]
+    """The same under other conditions: measured, and reported beside them."""
     units: tuple[Unit, ...]
-    """By variant, then repetition, then shard."""
+    """By variant, then repetition, then shard; the perturbed variants' last."""
+
+    @property
+    def measured(self) -> tuple[Variant, ...]:
+        """All that an engine is started with."""
+        return (*self.variants, *self.perturbed)
+
+    def repetitions(self, variant: Variant) -> int:
+        """How many are planned of it."""
+        asked = self.config.perturb
+        return asked.repetitions if variant.perturbs and asked else self.config.repetitions
 
     def spec(self, variant: str) -> EngineSpec:
         """How to start an engine with this variant. Raises KeyError for an unknown name."""
-        chosen = {v.name: v for v in self.variants}[variant]
+        chosen = {v.name: v for v in self.measured}[variant]
         engine = self.config.engine
         return EngineSpec(
             label=chosen.name,
@@ -76,31 +91,35 @@ class Plan:
         Work spread evenly; each engine starts at least one variant, and together all of them.
         """
         expected = self.config.engine.expected
-        work = len(self.units) * expected.repetition / self.config.shards
-        starts = max(len(self.variants), engines) * expected.start
+        work = sum(expected.repetition / unit.shards for unit in self.units)
+        starts = max(len(self.measured), engines) * expected.start
         return (work + starts) / engines
 
 
 def make_plan(config: SweepConfig) -> Plan:
     """The plan of a validated sweep file."""
-    chosen = variants(config)
-    return Plan(
+    drawn = Plan(
         sweep_id=f"{config.name}-{content_hash(config)[:8]}",
         config=config,
-        variants=chosen,
-        units=tuple(
-            Unit(
+        variants=variants(config),
+        perturbed=perturbed(config),
+        units=(),
+    )
+    return replace(drawn, units=tuple(unit for v in drawn.measured for unit in _units(drawn, v)))
+
+
+def _units(plan: Plan, variant: Variant) -> Iterator[Unit]:
+    shards = variant.level if variant.factor == "shards" else plan.config.shards
+    for repetition in range(1, plan.repetitions(variant) + 1):
+        for shard in range(1, shards + 1):
+            yield Unit(
                 variant=variant.name,
                 repetition=repetition,
                 shard=shard,
-                shards=config.shards,
-                seed=config.seed + repetition - 1,
+                shards=shards,
+                seed=plan.config.seed + repetition - 1,
+                concurrency=variant.level if variant.factor == "concurrency" else None,
             )
-            for variant in chosen
-            for repetition in range(1, config.repetitions + 1)
-            for shard in range(1, config.shards + 1)
-        ),
-    )
 
 
 def content_hash(config: SweepConfig) -> str:

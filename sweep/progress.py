@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from statistics import fmean, stdev
@@ -26,7 +26,7 @@ def watch(plan: Plan, console: Console) -> Iterator[View]:
         yield PlainView(console)
         return
     with Live(console=console, refresh_per_second=4, transient=True) as live:
-        yield LiveView(live, plan.config.repetitions)
+        yield LiveView(live, {v.name: plan.repetitions(v) for v in plan.measured})
 
 
 class PlainView:
@@ -54,7 +54,7 @@ class PlainView:
 class LiveView:
     """Engines and variants as they stand, redrawn in place."""
 
-    def __init__(self, live: Live, repetitions: int) -> None:
+    def __init__(self, live: Live, repetitions: Mapping[str, int]) -> None:
         """`live` is started and ended by the caller."""
         self._live, self._repetitions = live, repetitions
 
@@ -67,7 +67,7 @@ class LiveView:
         self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def drawing(progress: Progress, repetitions: int) -> Group:
+def drawing(progress: Progress, repetitions: Mapping[str, int]) -> Group:
     """The engines, the variants, and the time left."""
     engines = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for name, state in progress.engines.items():
@@ -86,7 +86,7 @@ def drawing(progress: Progress, repetitions: int) -> Group:
             f"{progress.finished[name]}/{planned}",
             str(progress.void[name]),
             running(scores),
-            f"{len(scores)}/{repetitions}",
+            f"{len(scores)}/{repetitions[name]}",
         )
     return Group(engines, Text(), variants, Text(left(progress)))
 

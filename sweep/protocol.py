@@ -89,7 +89,7 @@ class Questionnaire:
             requests=tuple(
                 Request(id=r.id, prompt=head + _question(r), reference=f" {r.answer}") for r in self.ordered(unit)
             ),
-            concurrency=self.config.concurrency,
+            concurrency=unit.concurrency or self.config.concurrency,
             max_tokens=self.config.max_tokens,
             temperature=self.config.temperature,
             stop=self.config.stop,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from sweep.wording import share
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -14,6 +16,17 @@ if TYPE_CHECKING:
 Summary = Mapping[str, Any]
 
 HEADINGS = ("variant", "N", "accuracy, mean ± std (min–max)", "accept length", "identical outputs")
+
+RULES = (
+    "rule",
+    "variant",
+    "threshold",
+    "false alarm, 1 attempt",
+    "false alarm, k attempts",
+    "drop caught 80 / 95 %, 1 attempt",
+    "drop caught 80 / 95 %, k attempts",
+)
+PERTURBED = ("variant", "condition", "N", "accuracy, mean", "std", "outputs as the variant's own")
 
 
 def evidence_rows(summary: Summary) -> list[tuple[str, ...]]:
@@ -72,6 +85,17 @@ def _sections(summary: Summary) -> Iterator[str]:
     )
     yield "## Threshold\n"
     yield from (f"{line}\n" for line in threshold_lines(summary))
+    yield table(RULES, rule_rows(summary))
+    attempts = next(iter(summary["rules"].values()))["attempts"]
+    yield (
+        "\nEvery rule with its default parameters, at each variant's own value. *k attempts*: CI tries a build up "
+        f"to {attempts} times and fails it when all fail, if attempts are independent. `-`: no noise was seen "
+        "to work it out from.\n"
+    )
+    if summary["perturbed"]:
+        yield "## Under other conditions\n"
+        yield table(PERTURBED, perturbed_rows(summary))
+        yield "\nNot gated; where a variant's own repetitions are identical, its noise is taken from these.\n"
     yield "## Between questions and between runs\n"
     yield table(
         ("variant", "question SE", "run-to-run std", "invalid", "truncated", "same answers", "unstable"),
@@ -96,6 +120,46 @@ def _sections(summary: Summary) -> Iterator[str]:
         yield from voids
 
 
+def rule_rows(summary: Summary) -> list[tuple[str, ...]]:
+    """A row a rule and variant under RULES."""
+    return [
+        (
+            name,
+            variant,
+            number(own["value"], 4),
+            alarm(own["false_alarm_single"], own["false_alarm_single_interval"]),
+            alarm(own["false_alarm"], own["false_alarm_interval"]),
+            f"{number(own['mde80_single'], 3)} / {number(own['mde95_single'], 3)}",
+            f"{number(own['mde80'], 3)} / {number(own['mde95'], 3)}",
+        )
+        for name, rule in summary["rules"].items()
+        for variant, own in rule["variants"].items()
+    ]
+
+
+def alarm(value: float | None, interval: tuple[float, float] | None) -> str:
+    """`1.2 % (0.1 % to 5 %)`; without a value the bounds alone, and `-` without those."""
+    if interval is None:
+        return "-"
+    bounds = f"{share(interval[0])} to {share(interval[1])}"
+    return bounds if value is None else f"{share(value)} ({bounds})"
+
+
+def perturbed_rows(summary: Summary) -> list[tuple[str, ...]]:
+    """A row a perturbed variant under PERTURBED."""
+    return [
+        (
+            p["perturbs"],
+            f"{p['factor']} = {p['level']}",
+            f"{p['repetitions']['measured']}/{p['repetitions']['planned']}",
+            number(p["accuracy"]["mean"], 3),
+            number(p["accuracy"]["std"], 3),
+            percent(p["outputs_as_the_variants"]),
+        )
+        for p in summary["perturbed"].values()
+    ]
+
+
 def table(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     """A Markdown table; the first column to the left, the others to the right."""
     rule = ["---"] + ["---:"] * (len(headings) - 1)
@@ -113,19 +177,30 @@ def threshold_lines(summary: Summary) -> list[str]:
     )
     contract = summary["contract"]
     told = f"Contract: {contract['file']}; `sweep gate` reads it." if contract["file"] else contract["reason"]
-    return [first, *threshold["statements"], f"{told[0].upper()}{told[1:]}"]
+    saved = [stopped_line(name, v) for name, v in summary["variants"].items() if v["stopped"]]
+    return [first, *saved, *threshold["statements"], f"{told[0].upper()}{told[1:]}"]
+
+
+def stopped_line(name: str, variant: Mapping[str, Any]) -> str:
+    """Why a variant stopped early, and what that saved."""
+    repetitions = variant["repetitions"]
+    return (
+        f"{name}: stopped early, {variant['stopped']}: {repetitions['saved']} of {repetitions['planned']} "
+        "repetitions saved."
+    )
 
 
 def audit_lines(summary: Summary) -> list[str]:
     """A bullet an audit that did not pass, with what was seen and what to do; then how many passed."""
     findings = summary["audits"]
+    against = [f"- Drift is against `{summary['against']}`."] if summary["against"] else []
     open_ = [f for f in findings if f["verdict"] != "pass"]
     lines = [
         f"- **{f['verdict']}**: {f['audit']}{' of ' + f['variant'] if f['variant'] else ''}: "
         f"{f['seen']} {f['do']}".rstrip()
         for f in open_
     ]
-    return [*lines, f"- {len(findings) - len(open_)} of {len(findings)} audits passed."]
+    return [*against, *lines, f"- {len(findings) - len(open_)} of {len(findings)} audits passed."]
 
 
 def void_lines(name: str, variant: Mapping[str, Any]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -89,6 +89,17 @@ class VariantSamples:
     """(R, Q) of bool, None where unknown."""
     seconds: npt.NDArray[np.float64]
     """(R, Q)."""
+
+    def beside(self, other: VariantSamples, name: str) -> VariantSamples:
+        """These repetitions and then another variant's of the same questions, numbered on, under a new name."""
+        last = max(self.repetitions, default=0)
+        tables: dict[str, Any] = {
+            field.name: np.concatenate([getattr(self, field.name), getattr(other, field.name)])
+            for field in fields(self)
+            if field.name not in ("variant", "repetitions", "question_ids")
+        }
+        numbers = (*self.repetitions, *(last + number for number in other.repetitions))
+        return replace(self, variant=name, repetitions=numbers, **tables)
 
     @property
     def scores(self) -> npt.NDArray[np.float64]:

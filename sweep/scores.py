@@ -36,6 +36,10 @@ class Scores:
     factor: str | None = None
     """What was changed against the variant (question order, concurrency, shards, engine, build): these
     scores are one level of it. None for the variant itself."""
+    looks: int = 1
+    """How often it was, or would have been, looked at whether these scores are enough (see `sweep.stopping`).
+    Stopping on a small spread makes the spread look smaller than it is: each look may spend its share only of
+    the error that a rule allows."""
 
     def __post_init__(self) -> None:
         """Raises BadInput for a score that is no share, and for questions below 1."""
@@ -45,6 +49,8 @@ class Scores:
                 raise BadInput(f"{self.variant}, score {number}: {fault}")
         if self.questions is not None and self.questions < 1:
             raise BadInput(f"{self.variant}: questions must be at least 1, got {self.questions}")
+        if self.looks < 1:
+            raise BadInput(f"{self.variant}: looks must be at least 1, got {self.looks}")
 
 
 def fault_of(score: float) -> str | None:

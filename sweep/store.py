@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from sweep.config import SweepConfig
 from sweep.errors import BadInput
 from sweep.plan import RESULT_FREE, Plan, Unit, make_plan
 from sweep.samples import Sample, VariantSamples, tabulate
+from sweep.variants import Variant
 
 ATTEMPTS = 3
 """Attempts before a unit is void."""
@@ -110,9 +111,16 @@ class Run:
 
     def variant_samples(self) -> dict[str, VariantSamples]:
         """Each variant's complete repetitions, in the plan's order of variants."""
+        return self._tables(self.plan.variants)
+
+    def perturbed_samples(self) -> dict[str, VariantSamples]:
+        """Each perturbed variant's, likewise."""
+        return self._tables(self.plan.perturbed)
+
+    def _tables(self, variants: Iterable[Variant]) -> dict[str, VariantSamples]:
         question_ids = self.provenance()["protocol"]["question_ids"]
         tables = {}
-        for variant in self.plan.variants:
+        for variant in variants:
             units = [u for u in self.plan.units if u.variant == variant.name and self.unit_file(u).exists()]
             samples = [sample for unit in units for sample in self.load(unit)]
             tables[variant.name] = tabulate(variant.name, samples, question_ids)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from sweep.findings import Finding
 from sweep.plan import Plan, Unit
-from sweep.stats import VariantStatistics
-from sweep.threshold import Threshold
+from sweep.samples import VariantSamples
+from sweep.scores import Scores
+from sweep.stats import VariantStatistics, describe, sample_std
+from sweep.threshold import Threshold, derive_all
 from sweep.variants import Variant
 
 SCHEMA = 1
+WITH_RETRIES = 2
+"""Attempts that the table of rules supposes where the sweep's CI has but one."""
 
 
 def summarise(
@@ -45,6 +49,53 @@ def summarise(
         "variants": variants,
         "threshold": {**asdict(threshold), "accept_length": plan.config.threshold.accept_length},
         "audits": [asdict(finding) for finding in findings],
+    }
+
+
+def level(
+    variant: Variant,
+    samples: Mapping[str, VariantSamples],
+    table: VariantSamples,
+    plan: Plan,
+    void: Collection[Unit],
+) -> dict[str, Any]:
+    """A perturbed variant beside the one it perturbs."""
+    assert variant.perturbs is not None
+    both = samples[variant.perturbs].beside(table, variant.name)
+    measured = len(table.repetitions)
+    scores = [float(score) for score in table.scores]
+    return {
+        "perturbs": variant.perturbs,
+        "factor": variant.factor,
+        "level": variant.level,
+        "repetitions": {
+            "planned": plan.repetitions(variant),
+            "measured": measured,
+            "void": len({unit.repetition for unit in void if unit.variant == variant.name}),
+        },
+        "accuracy": {
+            "mean": sum(scores) / measured if scores else None,
+            "std": sample_std(table.scores),
+            "ddof": 1,
+            "per_repetition": scores,
+        },
+        "outputs_as_the_variants": describe(both).identical_outputs if measured else None,
+    }
+
+
+def rules(scores: Sequence[Scores], attempts: int) -> dict[str, Any]:
+    """Every rule with its default parameters, derived for a CI with that many attempts; by name."""
+    return {
+        name: {
+            "value": threshold.value,
+            "reason": threshold.reason,
+            "attempts": attempts,
+            "variants": {
+                v.variant: {key: value for key, value in asdict(v).items() if key not in ("overall", "factors")}
+                for v in threshold.variants.values()
+            },
+        }
+        for name, threshold in derive_all(scores, attempts).items()
     }
 
 

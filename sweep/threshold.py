@@ -290,10 +290,11 @@ def _value(rule: ThresholdRule, fitted: Fitted) -> tuple[float | None, str | Non
     elif noise is None:
         return None, unseen(len(fitted.scores.values))
     elif isinstance(rule, ToleranceRule):
-        factor = general_tolerance_factor(noise.weight, noise.dof, rule.coverage, rule.confidence)
+        confidence = 1 - (1 - rule.confidence) / noise.looks
+        factor = general_tolerance_factor(noise.weight, noise.dof, rule.coverage, confidence)
         bound = noise.mean - factor * noise.std
     else:
-        factor = false_alarm_factor(noise.weight, noise.dof, rule.retries, rule.alpha)
+        factor = false_alarm_factor(noise.weight, noise.dof, rule.retries, rule.alpha / noise.looks)
         bound = float(on_grid(noise.mean - factor * noise.std, noise.questions))
     if bound <= 0:
         return None, f"the bound is {bound:.3f}, and a threshold of 0 or less fails nothing"
@@ -309,7 +310,7 @@ def _alarm(
         return None, None
     if noise is None and n > 1:
         return None, (0.0, differs_at_most(n) ** attempts)
-    if least and (noise is None or noise.source == "repetitions"):
+    if least and (noise is None or (noise.source == "repetitions" and noise.looks == 1)):
         low, high = 1 - CONFIDENCE ** (1 / n), differs_at_most(n)
         return 1 / math.comb(n + attempts, attempts), (low**attempts, high**attempts)
     if noise is None:

@@ -91,7 +91,7 @@ class _Log:
     def __init__(self, run: Run, summary: Mapping[str, Any], client: Any, uri: str) -> None:
         self._run, self._summary, self._client, self._uri = run, summary, client, uri
         self._provenance = run.provenance()
-        self._varying = varying(run.plan.variants)
+        self._varying = varying(run.plan.measured)
 
     def sync(self) -> Tracked:
         experiment = self._experiment()

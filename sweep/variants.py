@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -29,6 +29,12 @@ class Variant:
     """The backend's arguments: the common ones with the variant's own over them."""
     environment: Mapping[str, str]
     """The process environment, likewise."""
+    perturbs: str | None = None
+    """The variant that this is one under another condition; None for a variant of the sweep's own."""
+    factor: str | None = None
+    """Of a perturbed one, what was changed: `concurrency`, `shards` or an engine argument."""
+    level: Any = None
+    """Of a perturbed one, the factor's value."""
 
 
 Fault = tuple[tuple[str, ...], str]
@@ -59,7 +65,7 @@ def fault_list(config: SweepConfig) -> list[Fault]:
     if not seen:
         faults.append((("variants",), "no variants; write at least one under variants, or axes under grid"))
     faults += _axis_conflicts(config)
-    return faults
+    return faults + _perturb_faults(config)
 
 
 def variants(config: SweepConfig) -> tuple[Variant, ...]:
@@ -77,6 +83,58 @@ def variants(config: SweepConfig) -> tuple[Variant, ...]:
         )
         for name, variant, arguments, environment in drawn
     )
+
+
+def perturbed(config: SweepConfig) -> tuple[Variant, ...]:
+    """Every variant at every level of every factor under `perturb`."""
+    return tuple(
+        replace(
+            variant,
+            name=f"{variant.name}+{factor}={level}",
+            perturbs=variant.name,
+            factor=factor,
+            level=level,
+            arguments=variant.arguments if path == (factor,) else {**variant.arguments, factor: level},
+        )
+        for variant in variants(config)
+        for path, factor, levels, _ in _factors(config)
+        for level in levels
+    )
+
+
+def _factors(config: SweepConfig) -> list[tuple[tuple[str, ...], str, tuple[Any, ...], Any]]:
+    """(key path under `perturb`, factor, levels, the sweep's own value) of each factor that has levels."""
+    asked = config.perturb
+    if asked is None:
+        return []
+    found: list[tuple[tuple[str, ...], str, tuple[Any, ...], Any]] = [
+        (("concurrency",), "concurrency", asked.concurrency, config.protocol.concurrency),
+        (("shards",), "shards", asked.shards, config.shards),
+    ]
+    found += [
+        (("arguments", name), name, levels, config.engine.arguments.get(name))
+        for name, levels in asked.arguments.items()
+    ]
+    return [factor for factor in found if factor[2]]
+
+
+def _perturb_faults(config: SweepConfig) -> list[Fault]:
+    factors = _factors(config)
+    if config.perturb is not None and not factors:
+        return [(("perturb",), "no factor has levels; write some, such as concurrency: [32]")]
+    faults: list[Fault] = []
+    for path, factor, levels, own in factors:
+        where = ("perturb", *path)
+        if len(set(map(repr, levels))) < len(levels):
+            faults.append((where, f"has a level twice in {list(levels)}; take one out"))
+        if own in levels:
+            faults.append((where, f"{own} is the sweep's own value, a level already; take it out"))
+        faults += [
+            (where, f"level {level!r} cannot be part of a name; use a number, a word or true")
+            for level in levels
+            if not NAME.fullmatch(f"v+{factor}={level}")
+        ]
+    return faults
 
 
 def varying(chosen: Iterable[Variant]) -> dict[str, dict[str, Any]]:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from sweep.audit import Finding, ProtocolFacts, run_all
+from sweep.audit import Beside, Finding, ProtocolFacts, run_all
 from sweep.samples import VariantSamples
 from sweep.variants import Variant
 from tests.tables import TOKENS, changed, first, table
@@ -327,7 +327,7 @@ def drifted(*losses: int) -> list[Finding]:
     names = [f"v{number}" for number in range(len(losses))]
     now = {name: table(name, first(100 - loss)) for name, loss in zip(names, losses, strict=True)}
     earlier = {name: table(name, first(100)) for name in names}
-    found = run_all([variant(name) for name in names], now, FACTS, earlier)
+    found = run_all([variant(name) for name in names], now, FACTS, Beside(earlier=earlier))
     return [f for f in found if f.audit == "drift"]
 
 
@@ -341,7 +341,9 @@ def test_drift_is_judged_with_the_false_discovery_rate_held() -> None:
 def test_drift_against_a_run_without_the_variant_or_with_other_questions_is_unknown() -> None:
     now = {"a": table("a", first(100)), "b": table("b", first(100))}
     earlier = {"b": table("b", first(50, questions=100))}
-    found = [f for f in run_all([variant("a"), variant("b")], now, FACTS, earlier) if f.audit == "drift"]
+    found = [
+        f for f in run_all([variant("a"), variant("b")], now, FACTS, Beside(earlier=earlier)) if f.audit == "drift"
+    ]
     assert [f.verdict for f in found] == ["unknown", "unknown"]
     assert "different questions" in found[1].seen
 

@@ -23,6 +23,7 @@ import click
     help="How long to wait for room in the cluster.",
 )
 @click.option("--no-track", is_flag=True, help="Do not log to MLflow; `sweep track` can do it later.")
+@click.option("--against", type=click.Path(path_type=Path), metavar="RUN", help="An earlier run: has it drifted?")
 @click.option("--json", "as_json", is_flag=True, help="The summary as JSON on stdout; all else on stderr.")
 def command(
     file: str,
@@ -31,6 +32,7 @@ def command(
     address: str | None,
     wait: float,
     no_track: bool,
+    against: Path | None,
     as_json: bool,
 ) -> int:
     """Run the sweep in FILE, or what is missing of it.
@@ -50,7 +52,7 @@ def command(
     from sweep.report import closing
 
     console = Console(file=sys.stderr if as_json else sys.stdout)
-    options = Options(runs=runs, address=address, wait=wait, track=not no_track)
+    options = Options(runs=runs, address=address, wait=wait, track=not no_track, against=against)
     # Ray prints what befalls its workers to stdout, from a thread of its own.
     with redirect_stdout(sys.stderr) if as_json else nullcontext():
         launched = launch(file, overrides, options, console)

@@ -95,10 +95,14 @@ def _print(plan: Plan) -> None:
         console.print("* differs between variants")
     repetitions, shards = facts["repetitions"], facts["shards"]
     split = f" in {shards} shards" if shards > 1 else ""
+    others = {v.name for v in plan.perturbed}
+    extra = sum(unit.variant in others for unit in plan.units)
     console.print(
         f"{len(plan.variants)} variants x {repetitions} repetitions{split} of {facts['questions']} questions "
-        f"= {len(plan.units)} units"
+        f"= {len(plan.units) - extra} units"
     )
+    if extra:
+        console.print(f"perturbed: {', '.join(v.name for v in plan.perturbed)} = {extra} units")
     engine = plan.config.engine
     owns = f"{engine.gpus:g} GPUs each" if engine.gpus else "no GPU"
     console.print(f"engines: {engine.engines}, {owns}")

@@ -17,8 +17,9 @@ import click
     show_default=True,
     help="`pr`: the body of a pull request that sets the gate.",
 )
+@click.option("--against", type=click.Path(), metavar="RUN", help="An earlier run: has it drifted?")
 @click.option("--json", "as_json", is_flag=True, help="The summary as JSON on stdout, and nothing else.")
-def command(run: str, form: str, as_json: bool) -> None:
+def command(run: str, form: str, against: str | None, as_json: bool) -> None:
     """Work out the numbers of RUN (a run folder) from its samples, write summary.json and report.md, and show them.
 
     \b
@@ -26,6 +27,7 @@ def command(run: str, form: str, as_json: bool) -> None:
       sweep report runs/laptop-1a2b3c4d
       sweep report runs/laptop-1a2b3c4d --format pr > body.md
       sweep report runs/laptop-1a2b3c4d --json | jq .threshold
+      sweep report runs/laptop-1a2b3c4d --against runs/laptop-5e6f7a8b
     """
     from sweep.conclude import conclude
     from sweep.pull_request import body
@@ -33,7 +35,7 @@ def command(run: str, form: str, as_json: bool) -> None:
     from sweep.store import open_run
 
     opened = open_run(run)
-    summary = conclude(opened)
+    summary = conclude(opened, open_run(against) if against else None)
     if as_json:
         click.echo(json.dumps(summary, indent=2))
     elif form == "pr":

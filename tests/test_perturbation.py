@@ -1,0 +1,130 @@
+"""Variants measured again under other conditions, and against an earlier run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cluster.spec import Batch
+from sweep import dataset
+from sweep.conclude import conclude
+from sweep.errors import BadInput
+from sweep.plan import Plan, make_plan
+from sweep.report import markdown
+from sweep.sweepfile import load
+from tests.runs import SWEEP, finished
+
+PERTURB = "perturb={repetitions: 2, concurrency: [2], shards: [2], arguments: {noise: [0.5]}}"
+
+
+def planned(folder: Path, *overrides: str) -> Plan:
+    (folder / "data.jsonl").write_text(
+        "".join(json.dumps({"question": f"{n}?", "answer": f"#### {n}"}) + "\n" for n in range(60))
+    )
+    (folder / "sweep.yaml").write_text(SWEEP)
+    return make_plan(load(folder / "sweep.yaml", overrides))
+
+
+def batch(plan: Plan, unit_id: str) -> Batch:
+    (unit,) = (unit for unit in plan.units if unit.id == unit_id)
+    return dataset.load(plan.config.protocol).batch(unit, 1)
+
+
+def test_every_variant_is_run_again_at_every_level(tmp_path: Path) -> None:
+    plan = planned(tmp_path, PERTURB)
+    assert [v.name for v in plan.variants] == ["baseline", "mtp"]
+    assert [v.name for v in plan.perturbed] == [
+        f"{name}+{level}" for name in ("baseline", "mtp") for level in ("concurrency=2", "shards=2", "noise=0.5")
+    ]
+    # Two variants of 3 repetitions; and of each 2 at another concurrency, 2 in two shards, 2 with other noise.
+    assert len(plan.units) == 2 * (3 + 2 + 2 * 2 + 2)
+
+
+def test_each_level_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
+    plan = planned(tmp_path, PERTURB)
+    own, fewer, half = (
+        batch(plan, name) for name in ("baseline-r01", "baseline+concurrency=2-r01", "baseline+shards=2-r01-s1of2")
+    )
+    assert (own.concurrency, fewer.concurrency, half.concurrency) == (4, 2, 4)
+    assert fewer.requests == own.requests
+    assert half.requests == own.requests[:20]
+    assert plan.spec("baseline+noise=0.5").arguments == {"noise": 0.5}
+    assert plan.spec("baseline+shards=2").arguments == plan.spec("baseline").arguments
+
+
+@pytest.mark.parametrize(
+    ("asked", "fault"),
+    [
+        ("{concurrency: [4]}", "4 is the sweep's own value"),
+        ("{concurrency: [2, 2]}", "has a level twice"),
+        ("{repetitions: 2}", "no factor has levels"),
+        ("{arguments: {noise: ['a b']}}", "cannot be part of a name"),
+    ],
+)
+def test_levels_that_cannot_be_meant_are_refused(tmp_path: Path, asked: str, fault: str) -> None:
+    with pytest.raises(BadInput, match=fault):
+        planned(tmp_path, f"perturb={asked}")
+
+
+def test_identical_repetitions_take_their_noise_from_the_perturbed_ones(tmp_path: Path) -> None:
+    # 40 questions: 30 right in every repetition, 28 at the other concurrency.
+    run = finished(
+        tmp_path,
+        {"baseline": 10, "mtp": 10, "baseline+concurrency=2": 12, "mtp+concurrency=2": 12},
+        "perturb={repetitions: 2, concurrency: [2]}",
+        "threshold={rule: false_alarm, alpha: 0.05}",
+    )
+    summary = conclude(run)
+    own = summary["threshold"]["variants"]["baseline"]
+    assert own["noise_source"] == "perturbations"
+    # Levels 0.75 and 0.70: their sample variance is 0.05^2 / 2.
+    assert list(own["factors"]) == [{"factor": "concurrency", "levels": 2, "variance": pytest.approx(0.00125)}]
+    assert summary["threshold"]["value"] < 0.70
+    assert list(summary["variants"]) == ["baseline", "mtp"]
+    level = summary["perturbed"]["baseline+concurrency=2"]
+    assert (level["perturbs"], level["factor"], level["level"]) == ("baseline", "concurrency", 2)
+    assert level["accuracy"]["mean"] == pytest.approx(0.70)
+    # Two of the 40 questions got another output.
+    assert level["outputs_as_the_variants"] == pytest.approx(38 / 40)
+    assert "| baseline | concurrency = 2 | 2/2 | 0.700 | 0.000 | 95.0 % |" in markdown(summary)
+
+
+def test_a_claim_of_determinism_holds_at_another_concurrency_or_fails(tmp_path: Path) -> None:
+    claims = "variants={a: {deterministic: true}, b: {deterministic: true}}"
+    wrong = {"a": 3, "b": 3, "a+concurrency=2": 3, "b+concurrency=2": 4}
+    summary = conclude(finished(tmp_path, wrong, claims, "perturb={repetitions: 2, concurrency: [2]}"))
+    verdicts = {f["variant"]: f["verdict"] for f in summary["audits"] if f["audit"] == "determinism"}
+    assert verdicts == {"a": "pass", "b": "pass", "a+concurrency=2": "pass", "b+concurrency=2": "fail"}
+    assert summary["contract"]["file"] is None
+
+
+def test_a_run_that_got_worse_than_an_earlier_one_fails_for_drift(tmp_path: Path) -> None:
+    before = finished(tmp_path / "before", {"baseline": 4, "mtp": 4})
+    after = finished(tmp_path / "after", {"baseline": 4, "mtp": 16})
+    summary = conclude(after, before)
+    drift = {f["variant"]: f["verdict"] for f in summary["audits"] if f["audit"] == "drift"}
+    # mtp lost 12 questions and gained none: exact McNemar p = 2^-11.
+    assert drift == {"baseline": "pass", "mtp": "fail"}
+    assert f"Drift is against `{before.plan.sweep_id}`" in markdown(summary)
+
+
+def test_an_earlier_run_of_another_protocol_is_refused(tmp_path: Path) -> None:
+    before = finished(tmp_path / "before", {"baseline": 4, "mtp": 4}, "protocol.shots=3")
+    after = finished(tmp_path / "after", {"baseline": 4, "mtp": 4})
+    with pytest.raises(BadInput, match="Name a run of the same protocol"):
+        conclude(after, before)
+
+
+def test_every_rule_is_stated_with_and_without_retries(tmp_path: Path) -> None:
+    def wrong(variant: str, repetition: int) -> list[str]:
+        return [f"test-{n}" for n in range(2, 4 + repetition)]
+
+    summary = conclude(finished(tmp_path, wrong))
+    assert list(summary["rules"]) == ["margin", "tolerance", "false_alarm", "min_observed"]
+    least = summary["rules"]["min_observed"]["variants"]["baseline"]
+    # Three repetitions: the next falls below their least with 1/4; two that both do, with 1 / C(5, 2).
+    assert least["false_alarm_single"] == pytest.approx(1 / 4)
+    assert least["false_alarm"] == pytest.approx(1 / 10)
+    assert markdown(summary).count("| min_observed | ") == 2
