@@ -89,8 +89,8 @@ def _sections(summary: Summary) -> Iterator[str]:
     attempts = next(iter(summary["rules"].values()))["attempts"]
     yield (
         "\nEvery rule with its default parameters, at each variant's own value. *k attempts*: CI tries a build up "
-        f"to {attempts} times and fails it when all fail, if attempts are independent. `-`: no noise was seen "
-        "to work it out from.\n"
+        f"to {attempts} times and fails it when all fail, if attempts are independent. `-`: no noise was seen to "
+        "work it out from.\n"
     )
     if summary["perturbed"]:
         yield "## Under other conditions\n"

@@ -11,7 +11,7 @@ from cluster.models.training.problems import Problem
 from cluster.models.training.tokenizer import SEPARATOR
 
 STOP = "Question"
-BATCH = 64
+BATCH = 256
 DRAFT_TOKENS = 5
 
 

@@ -49,7 +49,7 @@ class Recipe:
     """Records in a test file, as many as GSM8K has."""
     exam: int = 200
     """Questions asked for an accuracy."""
-    drafted: int = 8
+    drafted: int = 4
     """Questions decoded one by one for an accept length."""
     max_tokens: int = 256
     """Most tokens of an exam's answer."""
