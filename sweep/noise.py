@@ -254,8 +254,9 @@ def _distance(threshold: float, noise: Noise) -> float:
 def false_alarm_interval(threshold: float, noise: Noise, attempts: int) -> tuple[float, float]:
     """Both 95 % bounds of the probability that a healthy build fails, by inverting the non-central t.
 
-    They hold over all the looks that the scores were given, each with its share of the 5 %. Without a grid the upper one is 1 - coverage at the tolerance bound of that coverage and confidence .95.
-    Source: Owen, "A survey of properties and applications of the noncentral t" (Technometrics 10, 1968).
+    They hold over all the looks that the scores were given, each with its share of the 5 %. Without a grid
+    the upper one is 1 - coverage at the tolerance bound of that coverage and confidence .95. Source: Owen, "A
+    survey of properties and applications of the noncentral t" (Technometrics 10, 1968).
     """
     k = _distance(threshold, noise)
     error = (1 - CONFIDENCE) / noise.looks

@@ -67,8 +67,9 @@ class StopRule(Strict):
     identical: Annotated[int, Field(ge=2, strict=True)] | None = None
     """A variant that claims determinism stops after this many identical repetitions of different orders."""
     width: OpenShare | None = None
-    """A noisy variant stops once mean - tolerance bound is under this, in accuracy."""
+    """A noisy variant stops once mean - tolerance bound is under this, in accuracy; looked at after 5, 10, 20,
+    40... repetitions."""
     coverage: OpenShare = 0.99
     """Of the bound that `width` looks at."""
     confidence: OpenShare = 0.95
-    """Of the bound that `width` looks at, over all the looks together."""
+    """Of the bound that `width` looks at, over all the looks together: each has its share of the error."""

@@ -20,6 +20,7 @@ from sweep.plan import Plan, Unit
 from sweep.rules import StopRule
 from sweep.samples import Sample
 from sweep.stats import sample_std
+from sweep.variants import Variant
 
 FIRST_LOOK = 5
 """Repetitions before the first look at a noisy variant; each further look is after twice as many."""
@@ -66,7 +67,7 @@ class StopWatch:
 
     def _identical(self, variant: str, wanted: int | None) -> str | None:
         complete = self._complete(variant)
-        if wanted is None or len(complete) < wanted:
+        if wanted is None or len(complete) < wanted or wanted >= self._planned:
             return None
         first = self._outcomes[variant, 1]
         if all(self._outcomes[variant, repetition] == first for repetition in complete[:wanted]):
@@ -78,11 +79,17 @@ class StopWatch:
             return None
         scores = [self.score(variant, repetition) or 0.0 for repetition in self._complete(variant)]
         planned = looks(self._planned)
-        for n in planned:
+        for n in planned[:-1]:
             width = bound_width(scores[:n], rule, len(planned)) if n <= len(scores) else None
             if width is not None and width < rule.width:
                 return f"the tolerance bound is {width:.4f} below the mean after {n} repetitions"
         return None
+
+
+def look_count(plan: Plan, variant: Variant) -> int:
+    """How often a variant is looked at whether its scores are enough: 1, the end, without a rule that does."""
+    watched = plan.config.stop is not None and plan.config.stop.width is not None and not variant.deterministic
+    return len(looks(plan.config.repetitions)) if watched else 1
 
 
 def looks(repetitions: int) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from sweep.config import SweepConfig
 from sweep.errors import BadInput
-from sweep.variants import fault_list
+from sweep.variants import Fault, fault_list
 
 KeyPath = tuple[str | int, ...]
 LOCAL = (".jsonl", ".json", ".parquet")
@@ -95,10 +95,28 @@ def _validated(document: Any, source: _Source) -> SweepConfig:
     except ValidationError as error:
         faults = [_fault(detail, source) for detail in error.errors() if not _of_other_kind(detail)]
         raise _bad(source.file, faults) from None
-    faults = [f"{source.place(path)}: {'.'.join(path)}: {text}" for path, text in fault_list(config)]
+    found = [*fault_list(config), *_stop_faults(config)]
+    faults = [f"{source.place(path)}: {'.'.join(path)}: {text}" for path, text in found]
     if faults:
         raise _bad(source.file, faults)
     return config
+
+
+def _stop_faults(config: SweepConfig) -> list[Fault]:
+    rule = config.stop
+    if rule is None:
+        return []
+    if rule.identical is None and rule.width is None:
+        return [(("stop",), "says nothing to stop on; write identical or width, or leave stop out")]
+    if rule.identical is not None and config.protocol.question_order == "fixed":
+        return [
+            (
+                ("stop", "identical"),
+                "with protocol.question_order: fixed every repetition is batched alike, so identical ones prove "
+                "nothing; shuffle the questions, or leave it out",
+            )
+        ]
+    return []
 
 
 def _of_other_kind(detail: ErrorDetails) -> bool:
