@@ -38,7 +38,9 @@ def write(folder: Path, document: Any) -> Path:
 
 
 def test_the_schema_is_a_valid_draft_2020_12_schema() -> None:
-    Draft202012Validator.check_schema(contract.schema())
+    schema = contract.schema()
+    Draft202012Validator.check_schema(schema)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
 
 
 def test_a_contract_holds_the_thresholds_and_their_conditions(run: Run) -> None:
