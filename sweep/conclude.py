@@ -12,15 +12,19 @@ from sweep.audit import Beside, ProtocolFacts, run_all
 from sweep.contract import build
 from sweep.errors import BadInput
 from sweep.figures import write_all
+from sweep.plan import Plan
 from sweep.report import markdown
-from sweep.scores import from_samples
+from sweep.samples import VariantSamples
+from sweep.scores import Scores, from_samples
 from sweep.stats import describe, templates
-from sweep.stopping import StopWatch
+from sweep.stopping import Stopped, StopWatch, look_count, repetition_seconds
 from sweep.store import Run
-from sweep.summary import WITH_RETRIES, level, rules, summarise
+from sweep.summary import level, rules, summarise
 from sweep.threshold import derive
 
 CONTRACT = "thresholds.json"
+
+Tables = Mapping[str, VariantSamples]
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,12 +57,7 @@ def conclude(run: Run, against: Run | None = None) -> dict[str, Any]:
             earlier=against.variant_samples() if against else None,
         ),
     )
-    scores = [from_samples(table) for table in samples.values()]
-    scores += [
-        replace(from_samples(others[v.name], factor=v.factor), variant=v.perturbs)
-        for v in plan.perturbed
-        if v.perturbs
-    ]
+    scores = _scores(plan, samples, others)
     summary = summarise(
         plan,
         provenance,
@@ -66,9 +65,9 @@ def conclude(run: Run, against: Run | None = None) -> dict[str, Any]:
         derive(plan.config.threshold, scores),
         findings,
         {unit: run.failures(unit)[-1]["reason"] for unit in run.void()},
-        _stopped(run, len(questions)),
+        _stopped(run, samples),
     )
-    summary["rules"] = rules(scores, max(plan.config.threshold.retries, WITH_RETRIES))
+    summary["rules"] = rules(scores, plan.config.threshold)
     summary["perturbed"] = {v.name: level(v, samples, others[v.name], plan, run.void()) for v in plan.perturbed}
     summary["complete"] = summary["complete"] and all(
         p["repetitions"]["measured"] == p["repetitions"]["planned"] for p in summary["perturbed"].values()
@@ -80,6 +79,16 @@ def conclude(run: Run, against: Run | None = None) -> dict[str, Any]:
     pictures = "".join(f"\n![{file.stem}](figures/{file.name})\n" for file in figures)
     run.write_text("report.md", markdown(summary) + pictures)
     return summary
+
+
+def _scores(plan: Plan, samples: Tables, perturbed: Tables) -> list[Scores]:
+    """The variants' scores, and those of their perturbations as levels of a factor."""
+    own = [replace(from_samples(samples[v.name]), looks=look_count(plan, v)) for v in plan.variants]
+    return own + [
+        replace(from_samples(perturbed[v.name], factor=v.factor), variant=v.perturbs)
+        for v in plan.perturbed
+        if v.perturbs
+    ]
 
 
 def refuse_other_protocol(against: Run, protocol: str) -> None:
@@ -106,16 +115,20 @@ def _contract(run: Run, summary: Mapping[str, Any], provenance: Mapping[str, Any
     return {"file": CONTRACT, "reason": None}
 
 
-def _stopped(run: Run, questions: int) -> dict[str, str]:
+def _stopped(run: Run, samples: Tables) -> dict[str, Stopped]:
     """The variants that the stop rule ended, and why."""
     if run.plan.config.stop is None:
         return {}
-    watch = StopWatch(run.plan, questions)
+    watch = StopWatch(run.plan, len(run.provenance()["protocol"]["question_ids"]))
     for unit in run.plan.units:
         if run.unit_file(unit).exists():
             watch.add(unit, run.load(unit))
-    reasons = {variant.name: watch.enough(variant.name) for variant in run.plan.variants}
-    return {name: reason for name, reason in reasons.items() if reason is not None}
+    concurrency = run.plan.config.protocol.concurrency
+    return {
+        name: Stopped(reason=reason, repetition_seconds=repetition_seconds(table, concurrency))
+        for name, table in samples.items()
+        if (reason := watch.enough(name)) is not None
+    }
 
 
 def track(run: Run, summary: Mapping[str, Any], console: Console) -> Tracked | None:

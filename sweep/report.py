@@ -88,9 +88,10 @@ def _sections(summary: Summary) -> Iterator[str]:
     yield table(RULES, rule_rows(summary))
     attempts = next(iter(summary["rules"].values()))["attempts"]
     yield (
-        "\nEvery rule with its default parameters, at each variant's own value. *k attempts*: CI tries a build up "
-        f"to {attempts} times and fails it when all fail, if attempts are independent. `-`: no noise was seen to "
-        "work it out from.\n"
+        f"\nEvery rule at each variant's own value: `{summary['threshold']['rule']}` as the sweep file has it, the "
+        f"others with their default parameters. *k attempts*: CI tries a build up to {attempts} times and fails it "
+        "when all fail, if attempts are independent. In brackets, the 95 % bounds of the false alarm; alone where "
+        "identical runs bound it and no more. `-`: no noise was seen to work it out from.\n"
     )
     if summary["perturbed"]:
         yield "## Under other conditions\n"
@@ -184,9 +185,11 @@ def threshold_lines(summary: Summary) -> list[str]:
 def stopped_line(name: str, variant: Mapping[str, Any]) -> str:
     """Why a variant stopped early, and what that saved."""
     repetitions = variant["repetitions"]
+    saved = variant["saved_seconds"]
+    seconds = f"{saved['gpu']:.0f} GPU-seconds" if saved["gpu"] else f"{saved['engine']:.0f} s of an engine"
     return (
-        f"{name}: stopped early, {variant['stopped']}: {repetitions['saved']} of {repetitions['planned']} "
-        "repetitions saved."
+        f"{name}: stopped early: {variant['stopped']}. {repetitions['saved']} of {repetitions['planned']} "
+        f"repetitions were saved, about {seconds}."
     )
 
 

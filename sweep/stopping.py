@@ -11,6 +11,7 @@ bound, alpha / looks for a false alarm (Bonferroni). It holds however they depen
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import count, takewhile
 
 import numpy as np
@@ -18,12 +19,22 @@ import numpy as np
 from sweep.noise import tolerance_factor
 from sweep.plan import Plan, Unit
 from sweep.rules import StopRule
-from sweep.samples import Sample
+from sweep.samples import Sample, VariantSamples
 from sweep.stats import sample_std
 from sweep.variants import Variant
 
 FIRST_LOOK = 5
 """Repetitions before the first look at a noisy variant; each further look is after twice as many."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stopped:
+    """A variant that needed no more repetitions."""
+
+    reason: str
+    """What was enough."""
+    repetition_seconds: float
+    """What one repetition takes an engine, estimated from those that were measured."""
 
 
 class StopWatch:
@@ -84,6 +95,14 @@ class StopWatch:
             if width is not None and width < rule.width:
                 return f"the tolerance bound is {width:.4f} below the mean after {n} repetitions"
         return None
+
+
+def repetition_seconds(samples: VariantSamples, concurrency: int) -> float:
+    """Mean engine time of a repetition, in seconds: its requests' latencies over how many were in flight.
+
+    At least one repetition. It leaves out the tail of each batch, where fewer are in flight.
+    """
+    return float(samples.seconds.sum(axis=1).mean()) / min(concurrency, len(samples.question_ids))
 
 
 def look_count(plan: Plan, variant: Variant) -> int:

@@ -8,10 +8,12 @@ from typing import Any
 
 from sweep.findings import Finding
 from sweep.plan import Plan, Unit
+from sweep.rules import ThresholdRule
 from sweep.samples import VariantSamples
 from sweep.scores import Scores
 from sweep.stats import VariantStatistics, describe, sample_std
-from sweep.threshold import Threshold, derive_all
+from sweep.stopping import Stopped
+from sweep.threshold import Threshold, derive_all, fit_all, operate
 from sweep.variants import Variant
 
 SCHEMA = 1
@@ -26,9 +28,9 @@ def summarise(
     threshold: Threshold,
     findings: Sequence[Finding],
     void: Mapping[Unit, str],
-    stopped: Mapping[str, str],
+    stopped: Mapping[str, Stopped],
 ) -> dict[str, Any]:
-    """The summary. `void` is units given up, `stopped` variants that need no more repetitions, and why."""
+    """The summary. `void` is units given up, `stopped` variants that need no more repetitions."""
     protocol = plan.config.protocol
     variants = {v.name: _variant(plan, v, statistics[v.name], void, stopped.get(v.name)) for v in plan.variants}
     engines = provenance["engines"].values()
@@ -83,19 +85,30 @@ def level(
     }
 
 
-def rules(scores: Sequence[Scores], attempts: int) -> dict[str, Any]:
-    """Every rule with its default parameters, derived for a CI with that many attempts; by name."""
+def rules(scores: Sequence[Scores], chosen: ThresholdRule) -> dict[str, Any]:
+    """Every rule by name: the `chosen` one as the sweep file has it, the others with their defaults.
+
+    The thresholds are those for the sweep's own `retries`; what each implies is stated for one attempt and for
+    several, be they asked for or not.
+    """
+    attempts = max(chosen.retries, WITH_RETRIES)
+    measured = fit_all(scores)
     return {
         name: {
             "value": threshold.value,
             "reason": threshold.reason,
             "attempts": attempts,
             "variants": {
-                v.variant: {key: value for key, value in asdict(v).items() if key not in ("overall", "factors")}
+                v.variant: {
+                    "n": v.n,
+                    "noise_source": v.noise_source,
+                    "reason": v.reason,
+                    **asdict(operate(v.value, measured[v.variant], attempts, least=name == "min_observed")),
+                }
                 for v in threshold.variants.values()
             },
         }
-        for name, threshold in derive_all(scores, attempts).items()
+        for name, threshold in derive_all(scores, chosen.retries, chosen).items()
     }
 
 
@@ -105,10 +118,12 @@ def _complete(variant: Mapping[str, Any]) -> bool:
 
 
 def _variant(
-    plan: Plan, variant: Variant, statistics: VariantStatistics, void: Mapping[Unit, str], stopped: str | None
+    plan: Plan, variant: Variant, statistics: VariantStatistics, void: Mapping[Unit, str], stopped: Stopped | None
 ) -> dict[str, Any]:
     lost = {unit: reason for unit, reason in void.items() if unit.variant == variant.name}
     planned = plan.config.repetitions
+    saved = planned - statistics.n if stopped else 0
+    seconds = saved * stopped.repetition_seconds if stopped else None
     return {
         "draft": variant.draft,
         "deterministic": variant.deterministic,
@@ -128,9 +143,10 @@ def _variant(
             "planned": planned,
             "measured": statistics.n,
             "void": len({unit.repetition for unit in lost}),
-            "saved": planned - statistics.n if stopped else 0,
+            "saved": saved,
         },
-        "stopped": stopped,
+        "stopped": stopped.reason if stopped else None,
+        "saved_seconds": None if seconds is None else {"engine": seconds, "gpu": seconds * plan.config.engine.gpus},
         "questions": statistics.questions,
         "invalid_rate": statistics.invalid_rate,
         "truncated_rate": statistics.truncated_rate,

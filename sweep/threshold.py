@@ -41,6 +41,7 @@ __all__ = [
     "VariantThreshold",
     "derive",
     "derive_all",
+    "fit_all",
     "operate",
     "power_curve",
     "tolerance_factor",
@@ -136,20 +137,20 @@ def derive(rule: ThresholdRule, variants: Sequence[Scores]) -> Threshold:
     the variant's own repetitions are identical. Raises BadInput when variants have unequal questions, when
     one comes twice, or a perturbed one has no variant; a rule that cannot tell says so in `reason`.
     """
-    bases = _checked(variants)
-    measured = [Fitted.to(base, _perturbed(base, variants)) for base in bases if base.values]
+    measured = fit_all(variants)
     if not measured:
         return _nothing(rule, "nothing was measured")
-    silent = [f"{base.variant}: no complete repetition" for base in bases if not base.values]
+    bases = [s.variant for s in variants if s.factor is None]
+    silent = [f"{name}: no complete repetition" for name in bases if name not in measured]
     values = []
-    for fitted in measured:
+    for fitted in measured.values():
         value, reason = _value(rule, fitted)
         if value is None:
             silent.append(f"{fitted.scores.variant}: {reason}")
         else:
             values.append(value)
     overall = None if silent else min(values)
-    judged = {fitted.scores.variant: _judged(rule, fitted, overall) for fitted in measured}
+    judged = {name: _judged(rule, fitted, overall) for name, fitted in measured.items()}
     return Threshold(
         rule=rule.rule,
         value=overall,
@@ -160,15 +161,26 @@ def derive(rule: ThresholdRule, variants: Sequence[Scores]) -> Threshold:
     )
 
 
-def derive_all(variants: Sequence[Scores], retries: int = 1) -> dict[str, Threshold]:
-    """Every rule with its default parameters, by name, for comparison."""
+def fit_all(variants: Sequence[Scores]) -> dict[str, Fitted]:
+    """The noise of every variant that has scores, by its name. Raises BadInput as `derive` does."""
+    return {
+        base.variant: Fitted.to(base, [s for s in variants if s.factor is not None and s.variant == base.variant])
+        for base in _checked(variants)
+        if base.values
+    }
+
+
+def derive_all(
+    variants: Sequence[Scores], retries: int = 1, chosen: ThresholdRule | None = None
+) -> dict[str, Threshold]:
+    """Every rule, by name, for comparison: with its default parameters, but for the `chosen` one."""
     rules: tuple[ThresholdRule, ...] = (
         MarginRule(retries=retries),
         ToleranceRule(rule="tolerance", retries=retries),
         FalseAlarmRule(rule="false_alarm", retries=retries),
         MinObservedRule(rule="min_observed", retries=retries),
     )
-    return {rule.rule: derive(rule, variants) for rule in rules}
+    return {rule.rule: derive(chosen if chosen and chosen.rule == rule.rule else rule, variants) for rule in rules}
 
 
 def operate(value: float | None, fitted: Fitted, retries: int, least: bool = False) -> Operating:
@@ -249,10 +261,6 @@ def _checked(variants: Sequence[Scores]) -> list[Scores]:
             "threshold; measure all of them on the same questions"
         )
     return bases
-
-
-def _perturbed(base: Scores, variants: Sequence[Scores]) -> list[Scores]:
-    return [s for s in variants if s.factor is not None and s.variant == base.variant]
 
 
 def _nothing(rule: ThresholdRule, reason: str) -> Threshold:

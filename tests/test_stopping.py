@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from scipy.stats import nct
 
+from sweep.conclude import conclude
 from sweep.errors import BadInput
 from sweep.plan import Plan, make_plan
+from sweep.report import markdown
 from sweep.rules import FalseAlarmRule, MinObservedRule, StopRule, ToleranceRule
 from sweep.samples import Sample
 from sweep.scores import Scores
@@ -19,6 +21,8 @@ from sweep.stopping import StopWatch, bound_width, look_count, looks
 from sweep.sweepfile import load
 from sweep.threshold import derive
 from tests.conftest import SWEEP
+from tests.runs import SWEEP as RUN
+from tests.runs import finished
 
 Write = Callable[[str], Path]
 QUESTIONS = 10
@@ -187,3 +191,36 @@ def test_the_least_of_watched_scores_is_not_free_of_the_distribution() -> None:
 def test_scores_that_nobody_looked_at_are_refused() -> None:
     with pytest.raises(BadInput, match="looks must be at least 1, got 0"):
         replace(Scores(variant="a", values=(0.5,)), looks=0)
+
+
+def test_the_report_says_what_stopping_saved_in_gpu_seconds(tmp_path: Path) -> None:
+    text = RUN.replace("  baseline: {}", "  baseline: {deterministic: true}").replace(
+        "repetitions: 3", "repetitions: 8\nstop: {identical: 2}"
+    )
+    run = finished(tmp_path, lambda variant, repetition: (), text=text)
+    for unit in run.plan.units:
+        if unit.variant == "baseline" and unit.repetition > 2:
+            run.unit_file(unit).unlink()
+    summary = conclude(run)
+    assert summary["complete"]
+    # 40 requests of 0.5 s, 4 in flight: 5 s a repetition; six were saved, on engines of 2 GPUs.
+    assert summary["variants"]["baseline"]["saved_seconds"] == {"engine": 30.0, "gpu": 60.0}
+    assert (
+        "baseline: stopped early: 2 repetitions of different orders gave identical outputs. "
+        "6 of 8 repetitions were saved, about 60 GPU-seconds."
+    ) in markdown(summary)
+    assert summary["variants"]["mtp"]["saved_seconds"] is None
+
+
+def test_a_watched_variants_threshold_is_the_one_for_its_looks(tmp_path: Path) -> None:
+    def wrong(variant: str, repetition: int) -> list[str]:
+        return [f"test-{n}" for n in range(2, 12 + repetition % 3)]
+
+    rule = "threshold={rule: tolerance}"
+    plain = conclude(finished(tmp_path / "plain", wrong, "repetitions=6", rule))
+    seen = conclude(finished(tmp_path / "seen", wrong, "repetitions=6", rule, "stop={width: 0.001}"))
+    strict = "threshold={rule: tolerance, confidence: 0.975}"  # two looks, after 5 and at the end
+    asked = conclude(finished(tmp_path / "asked", wrong, "repetitions=6", strict))
+    value = seen["threshold"]["value"]
+    assert value == pytest.approx(asked["threshold"]["value"])
+    assert value < plain["threshold"]["value"]
