@@ -56,6 +56,15 @@ def test_the_detectable_loss_is_found_with_the_stated_power() -> None:
     assert paired.detectable_loss(5, 0.05, 0.8) is None  # five of five lost is p = .0625
 
 
+def test_the_detectable_loss_is_a_clopper_pearson_bound() -> None:
+    # At least 6 of 6 lost with probability .8: p^6 = .8, closed.
+    assert paired.detectable_loss(6, 0.05, 0.8) == pytest.approx(0.8 ** (1 / 6))
+    # At least 6 of 10 with probability .975: the upper limit for 5 of 10, as R's binom.test(5, 10) gives it.
+    assert paired.detectable_loss(10, 0.05, 0.975) == pytest.approx(0.8129140, abs=1e-6)
+    # At least 6 of 10 with probability .025: the lower limit for 6 of 10, binom.test(6, 10).
+    assert paired.detectable_loss(10, 0.05, 0.025) == pytest.approx(0.2623781, abs=1e-6)
+
+
 def test_the_paired_standard_error_is_millers() -> None:
     # Differences 0, -1, 1, -1: mean -1/4, sum of squares 3 - 4/16 = 11/4, SE = sqrt(11/4 / (4 * 3)).
     found = paired.difference(np.asarray([1.0, 1, 0, 1]), np.asarray([1.0, 0, 1, 0]))

@@ -119,7 +119,7 @@ def _print(scores: Scores, statistics: ScoreStatistics, rules: dict[str, Thresho
     console = Console()
     for line in _lines(scores, statistics):
         console.print(line, markup=False, highlight=False)
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     table.add_column("rule", no_wrap=True)
     for heading in ("threshold", "false alarm", "at least", "at most", "mde80", "mde95"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -127,13 +127,15 @@ def _print(scores: Scores, statistics: ScoreStatistics, rules: dict[str, Thresho
         for own in threshold.variants.values():
             table.add_row(
                 name,
-                _number(own.value),
+                _number(own.value, 4),
                 _share(own.false_alarm),
                 *(_share(bound) for bound in own.false_alarm_interval or (None, None)),
-                _number(own.mde80),
-                _number(own.mde95),
+                _number(own.mde80, 3),
+                _number(own.mde95, 3),
             )
     console.print(table)
+    for line in _reasons(statistics, rules):
+        console.print(line, markup=False, highlight=False)
     console.print(_legend(next(iter(rules.values())).retries), markup=False, highlight=False)
 
 
@@ -158,8 +160,22 @@ def _legend(retries: int) -> str:
     )
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+def _reasons(statistics: ScoreStatistics, rules: dict[str, Threshold]) -> Iterator[str]:
+    """Why rules gave no threshold, a line a reason; but for what `_warnings` says."""
+    from sweep.wording import unseen
+
+    if statistics.max == 0:
+        return
+    silent: dict[str, list[str]] = {}
+    for name, threshold in rules.items():
+        for own in threshold.variants.values():
+            if own.reason is not None and own.reason != unseen(own.n):
+                silent.setdefault(own.reason, []).append(name)
+    yield from (f"No threshold by {', '.join(names)}: {reason}." for reason, names in silent.items())
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def _share(value: float | None) -> str:
