@@ -54,9 +54,9 @@ class Tracked:
 
     @property
     def compare_path(self) -> str:
-        """The page that compares the repetitions."""
+        """The page that compares the repetitions; the sweep's own run has other metrics, and stays out."""
         base = self.uri if self.uri.startswith("http") else "http://127.0.0.1:5000"
-        runs = quote(json.dumps(list(self.run_ids[:COMPARED])))
+        runs = quote(json.dumps(list(self.run_ids[:-1][:COMPARED])))
         experiments = quote(json.dumps([self.experiment_id]))
         return f"{base}/#/compare-runs?runs={runs}&experiments={experiments}"
 
@@ -148,7 +148,8 @@ class _Log:
         self._client.log_batch(
             run_id,
             metrics=_metrics(repetition_metrics(samples)),
-            params=[Param(name, str(value)) for name, value in parameters.items() if value is not None],
+            # MLflow plots a missing parameter as "unknown"; an argument that is not given is known.
+            params=[Param(name, "not set" if v is None else str(v)) for name, v in parameters.items()],
         )
         self._log_dataset(run_id)
         for unit in units:
