@@ -124,7 +124,9 @@ def _units(plan: Plan, variant: Variant) -> Iterator[Unit]:
 
 def content_hash(config: SweepConfig) -> str:
     """SHA-256 over what the sweep file says about its results."""
-    return digest(config.model_dump(mode="json", exclude=RESULT_FREE))
+    settings = config.model_dump(mode="json", exclude=RESULT_FREE)
+    # A sweep that perturbs nothing keeps the id, and the run folder, that it had before there was the key.
+    return digest({key: value for key, value in settings.items() if key != "perturb" or value is not None})
 
 
 def digest(value: Any) -> str:

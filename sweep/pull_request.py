@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from textwrap import wrap
 from typing import Any
 
 from sweep.report import HEADINGS, audit_lines, evidence_rows, table, threshold_lines
@@ -16,17 +17,23 @@ def body(summary: Summary, provenance: Mapping[str, Any]) -> str:
 
 
 def threshold_code(summary: Summary) -> list[str]:
-    """The gate as Python: what was observed, and the threshold; None where there is none."""
+    """The gate as Python: what was observed, and the threshold; None, with the reason, where there is no contract.
+
+    A threshold that failed audits stand behind must not be merged by copying it.
+    """
     measured = {
         name: variant["accuracy"]["mean"]
         for name, variant in summary["variants"].items()
         if variant["accuracy"]["mean"] is not None
     }
-    threshold = summary["threshold"]
-    value = threshold["value"]
+    threshold, contract = summary["threshold"], summary["contract"]
+    value = threshold["value"] if contract["file"] else None
     lines = ["OBSERVED_GSM8K_SCORES = {"]
     lines += [f"    {name!r}: {mean:.4f}," for name, mean in measured.items()]
-    lines += ["}", f"GSM8K_SCORE_THRESHOLD = {value if value is None else round(value, 4)!r}"]
+    lines.append("}")
+    if not contract["file"]:
+        lines += [f"# {line}" for line in wrap(contract["reason"], 100)]
+    lines += [f"GSM8K_SCORE_THRESHOLD = {value if value is None else round(value, 4)!r}"]
     if threshold["accept_length"] is not None:
         lines.append(f"ACCEPT_LENGTH_THRESHOLD = {threshold['accept_length']!r}")
     return lines

@@ -177,9 +177,11 @@ def threshold_lines(summary: Summary) -> list[str]:
         else f"**{value:.3f}** by rule `{threshold['rule']}`."
     )
     contract = summary["contract"]
+    if value is not None and not contract["file"]:
+        first = f"**{value:.3f}** by rule `{threshold['rule']}`, but without a contract: no gate should use it."
     told = f"Contract: {contract['file']}; `sweep gate` reads it." if contract["file"] else contract["reason"]
     saved = [stopped_line(name, v) for name, v in summary["variants"].items() if v["stopped"]]
-    return [first, *saved, *threshold["statements"], f"{told[0].upper()}{told[1:]}"]
+    return [first, f"{told[0].upper()}{told[1:]}", *saved, *threshold["statements"]]
 
 
 def stopped_line(name: str, variant: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ seen (identical repetitions) nothing is made up: the rule says what the identica
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -157,7 +157,7 @@ def derive(rule: ThresholdRule, variants: Sequence[Scores]) -> Threshold:
         reason="; ".join(silent) or None,
         retries=rule.retries,
         variants=judged,
-        statements=tuple(line for v in judged.values() for line in statements(v)),
+        statements=_told(judged.values()),
     )
 
 
@@ -263,6 +263,15 @@ def _checked(variants: Sequence[Scores]) -> list[Scores]:
     return bases
 
 
+def _told(judged: Iterable[VariantThreshold]) -> tuple[str, ...]:
+    """What the thresholds imply, each statement once with the variants that it holds for."""
+    variants: dict[str, list[str]] = {}
+    for own in judged:
+        for text in statements(own):
+            variants.setdefault(text, []).append(own.variant)
+    return tuple(f"{', '.join(names)}: {text}" for text, names in variants.items())
+
+
 def _nothing(rule: ThresholdRule, reason: str) -> Threshold:
     return Threshold(rule=rule.rule, value=None, reason=reason, retries=rule.retries, variants={}, statements=())
 
@@ -323,4 +332,7 @@ def _alarm(
         return 1 / math.comb(n + attempts, attempts), (low**attempts, high**attempts)
     if noise is None:
         return None, None
-    return false_alarm(value, noise, attempts), false_alarm_interval(value, noise, attempts)
+    # The probability is a mean over sweeps like this one; where few runs were made, sweeps beyond the bounds can
+    # make most of it, and then it is the wider bound.
+    alarm, (low, high) = false_alarm(value, noise, attempts), false_alarm_interval(value, noise, attempts)
+    return alarm, (min(low, alarm), max(high, alarm))

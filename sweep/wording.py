@@ -35,25 +35,25 @@ def unseen(n: int) -> str:
 
 
 def statements(v: VariantThreshold) -> Iterator[str]:
-    """What one variant's threshold implies, a sentence or two each."""
+    """What one variant's threshold implies, a sentence or two each, without its name."""
     if v.value is None:
-        yield f"{v.variant}: no threshold: {v.reason}."
+        yield f"no threshold: {v.reason}."
     elif v.noise_source is None:
-        yield f"{v.variant}: {unseen(v.n)}."
+        yield f"{unseen(v.n)}."
     if v.factors:
         parts = ", ".join(f"{f.factor} {f.variance**0.5:.4f} ({f.levels} levels)" for f in v.factors)
         use = "used" if v.noise_source == "perturbations" else "not used: the repetitions differ themselves"
-        yield f"{v.variant}: std by perturbed factor, {use}: {parts}."
+        yield f"std by perturbed factor, {use}: {parts}."
     if v.false_alarm is not None and v.false_alarm_interval is not None:
         yield from _alarms(v)
     if v.mde80 is not None and v.mde95 is not None:
         attempts = f" in all {v.retries} attempts" if v.retries > 1 else ""
         yield (
-            f"{v.variant}: at {v.value:.4f} a drop of {v.mde80:.3f} is caught{attempts} with 80 % power, "
+            f"at {v.value:.4f} a drop of {v.mde80:.3f} is caught{attempts} with 80 % power, "
             f"of {v.mde95:.3f} with 95 %."
         )
     if v.retries > 1 and v.mde80_single is not None:
-        yield f"{v.variant}: one attempt would catch {v.mde80_single:.3f} and {v.mde95_single:.3f}."
+        yield f"one attempt would catch {v.mde80_single:.3f} and {v.mde95_single:.3f}."
 
 
 def _alarms(v: VariantThreshold) -> Iterator[str]:
@@ -62,11 +62,11 @@ def _alarms(v: VariantThreshold) -> Iterator[str]:
     low, high = v.false_alarm_interval
     how = f"all {v.retries} attempts" if v.retries > 1 else "the gate"
     yield (
-        f"{v.variant}: a healthy build fails {how} at {v.value:.4f} with probability {share(v.false_alarm)} "
+        f"a healthy build fails {how} at {v.value:.4f} with probability {share(v.false_alarm)} "
         f"({share(low)} to {share(high)})."
     )
     if v.retries > 1 and v.false_alarm_single is not None:
         yield (
-            f"{v.variant}: that takes attempts as independent; if they share what moves a run, it is up to "
+            f"that takes attempts as independent; if they share what moves a run, it is up to "
             f"{share(v.false_alarm_single)}, the probability of failing one."
         )

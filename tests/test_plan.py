@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from sweep.plan import make_plan
+from sweep.plan import RESULT_FREE, content_hash, digest, make_plan
 from sweep.sweepfile import load
 from tests.conftest import SWEEP
 
@@ -37,6 +37,14 @@ def test_the_sweep_id_changes_with_what_is_measured_and_with_nothing_else(write_
     assert make_plan(load(file, ["engine.engines=8", "tracking.uri=sqlite:///x.db"])).sweep_id == plain
     assert make_plan(load(file, ["repetitions=3"])).sweep_id != plain
     assert make_plan(load(file, ["variants.mtp.arguments.noise=0.5"])).sweep_id != plain
+
+
+def test_a_sweep_that_perturbs_nothing_keeps_the_id_from_before_one_could(write_sweep: Write) -> None:
+    config = load(write_sweep(SWEEP))
+    before = config.model_dump(mode="json", exclude=RESULT_FREE)
+    del before["perturb"]
+    assert content_hash(config) == digest(before)
+    assert content_hash(load(write_sweep(SWEEP), ["perturb={shards: [2]}"])) != digest(before)
 
 
 def test_the_common_arguments_lie_under_the_variant_s_own(write_sweep: Write) -> None:

@@ -7,11 +7,12 @@ from typing import Any
 from sweep.pull_request import threshold_code
 
 
-def summary(value: float | None) -> dict[str, Any]:
+def summary(value: float | None, refusal: str | None = None) -> dict[str, Any]:
     means = {"topk1-det": 0.445, "topk3-det": 0.440, "never-ran": None}
     return {
         "variants": {name: {"accuracy": {"mean": mean}} for name, mean in means.items()},
         "threshold": {"value": value, "accept_length": 1.5},
+        "contract": {"file": None if refusal else "thresholds.json", "reason": refusal},
     }
 
 
@@ -26,3 +27,10 @@ def test_the_threshold_lines_are_python_with_upstream_s_names_and_values() -> No
 
 def test_no_threshold_is_none_and_not_a_number() -> None:
     assert "GSM8K_SCORE_THRESHOLD = None" in threshold_code(summary(None))
+
+
+def test_a_threshold_that_failed_audits_stand_behind_cannot_be_copied() -> None:
+    lines = threshold_code(summary(0.002, "no contract: 2 audits failed: lossless speculation of topk3-det"))
+    assert "GSM8K_SCORE_THRESHOLD = None" in lines
+    assert "# no contract: 2 audits failed: lossless speculation of topk3-det" in lines
+    assert not any("0.002" in line for line in lines)

@@ -32,6 +32,19 @@ def test_the_table_of_rules_has_the_sweeps_own_rule_as_it_is_and_thresholds_for_
     assert "`margin` as the sweep file has it" in markdown(summary)
 
 
+def test_what_holds_for_several_variants_is_said_once(tmp_path: Path) -> None:
+    text = markdown(conclude(finished(tmp_path, {"baseline": 4, "mtp": 4})))
+    assert text.count("3 identical repetitions are no estimate of a variance") == 1
+    assert "\nbaseline, mtp: 3 identical repetitions" in text
+
+
+def test_a_threshold_that_audits_speak_against_is_marked_where_it_stands(tmp_path: Path) -> None:
+    text = markdown(conclude(finished(tmp_path, {"baseline": 4, "mtp": 16})))
+    # 24 of 40 right, less .05.
+    assert "**0.550** by rule `margin`, but without a contract: no gate should use it." in text
+    assert "No contract: 1 audits failed: lossless speculation of mtp" in text
+
+
 def test_a_rule_without_a_threshold_says_why_in_the_summary(tmp_path: Path) -> None:
     summary = conclude(finished(tmp_path, {"baseline": 4, "mtp": 4}))
     tolerance = summary["rules"]["tolerance"]

@@ -157,6 +157,8 @@ def test_every_stated_probability_is_one_and_its_bounds_are_in_order(right: list
             assert 0 <= interval[0] <= interval[1] <= 1
         if alarm is not None:
             assert 0 <= alarm <= 1
+            assert interval is not None
+            assert interval[0] <= alarm <= interval[1]
     if own.false_alarm is not None and own.false_alarm_single is not None:
         assert own.false_alarm <= own.false_alarm_single + 1e-12
 
