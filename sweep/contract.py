@@ -104,9 +104,10 @@ def build(
     failed = [_named(f) for f in summary["audits"] if f["verdict"] == "fail"]
     reason = plan.config.audits.accept_failures
     if failed and not reason:
+        many = "1 audit" if len(failed) == 1 else f"{len(failed)} audits"
         raise BadInput(
-            f"no contract: {len(failed)} audits failed: {', '.join(failed)}. Mend what they found, or give "
-            "the reason for a threshold all the same under audits.accept_failures; it goes into the contract"
+            f"no contract: {many} failed: {', '.join(failed)}. Mend what they found, or give the reason for a "
+            "threshold all the same under audits.accept_failures; it goes into the contract"
         )
     threshold = summary["threshold"]
     if threshold["value"] is None:

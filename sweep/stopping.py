@@ -2,10 +2,11 @@
 
 Looks are taken at repetitions 1..k that are all complete, in their planned order, so that which engine was
 faster changes nothing. Whoever stops when the spread is small stops too often when it only happens to look
-small, and a threshold made from it as if nobody had looked fails about three times the healthy builds that it
-states. So there are few looks, known beforehand (after 5, 10, 20, 40... repetitions, and the end of the plan is
-the last one), and each may spend its share only of the error allowed: (1 - confidence) / looks for a tolerance
-bound, alpha / looks for a false alarm (Bonferroni). It holds however they depend on one another.
+small: looked at after every repetition, with a threshold made as if nobody had looked, two to three times as
+many healthy builds fail as it states. So there are few looks, known beforehand (after 5, 10, 20, 40...
+repetitions, and the end of the plan is the last one), and each may spend its share only of the error allowed:
+(1 - confidence) / looks for a tolerance bound, alpha / looks for a false alarm (Bonferroni). It holds however
+they depend on one another.
 """
 
 from __future__ import annotations

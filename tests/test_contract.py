@@ -74,7 +74,7 @@ def test_a_contract_comes_back_as_it_was_written(run: Run, tmp_path: Path) -> No
 
 def test_failed_audits_keep_a_contract_from_being_made(tmp_path: Path) -> None:
     lossy = finished(tmp_path / "lossy", {"baseline": 4, "mtp": 16})
-    with pytest.raises(BadInput, match=r"1 audits failed: lossless speculation of mtp.*audits.accept_failures"):
+    with pytest.raises(BadInput, match=r"1 audit failed: lossless speculation of mtp.*audits.accept_failures"):
         built(lossy)
 
 

@@ -42,7 +42,7 @@ def test_a_threshold_that_audits_speak_against_is_marked_where_it_stands(tmp_pat
     text = markdown(conclude(finished(tmp_path, {"baseline": 4, "mtp": 16})))
     # 24 of 40 right, less .05.
     assert "**0.550** by rule `margin`, but without a contract: no gate should use it." in text
-    assert "No contract: 1 audits failed: lossless speculation of mtp" in text
+    assert "No contract: 1 audit failed: lossless speculation of mtp" in text
 
 
 def test_a_rule_without_a_threshold_says_why_in_the_summary(tmp_path: Path) -> None:

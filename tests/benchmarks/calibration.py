@@ -19,7 +19,8 @@ import numpy.typing as npt
 from scipy import special
 
 from sweep.power import Model, simulate, thresholds
-from sweep.rules import FalseAlarmRule, MarginRule, MinObservedRule, ThresholdRule, ToleranceRule
+from sweep.rules import FalseAlarmRule, MarginRule, MinObservedRule, StopRule, ThresholdRule, ToleranceRule
+from sweep.stopping import bound_width, looks
 
 Floats = npt.NDArray[np.float64]
 
@@ -117,17 +118,75 @@ def _cell(rule: ThresholdRule, n: int, fails: Floats) -> Cell:
     return Cell(text=f"{mean * 100:.2f} %", kept=mean <= stated + 2 * error)
 
 
+STOPS = {
+    "independent": (0.08, 0.1, 0.15),
+    "common cause": (0.25, 0.3, 0.4),
+    "quiet": (0.03, 0.04, 0.06),
+}
+"""Model to the widths at which a sweep of 50 repetitions stops; the wider, the sooner."""
+LONGEST = 50
+
+
+def stopped(sweeps: int, seed: int) -> Iterator[tuple[str, float, float, list[Cell]]]:
+    """Model, width, mean repetitions, and what the two rules keep after stopping: as if nobody had looked, and
+    with the looks accounted for."""
+    for name, widths in STOPS.items():
+        model = MODELS[name]
+        exact = truth(model)
+        scores = simulate(model, sweeps, LONGEST, np.random.default_rng([seed, LONGEST]))
+        for width in widths:
+            ends = _ends(scores, StopRule(width=width))
+            cells = []
+            for among in (1, len(looks(LONGEST))):
+                for rule in (ToleranceRule(rule="tolerance"), FalseAlarmRule(rule="false_alarm")):
+                    limits = np.empty(sweeps)
+                    for end in set(ends.tolist()):
+                        chosen = ends == end
+                        limits[chosen] = thresholds(_shared(rule, among), scores[chosen, :end], model.questions)
+                    cells.append(_cell(rule, LONGEST, exact.fails(limits)))
+            yield name, width, float(ends.mean()), cells
+
+
+def _ends(scores: Floats, rule: StopRule) -> npt.NDArray[np.int64]:
+    """(S,): after how many of (S, LONGEST) repetitions each sweep stops."""
+    planned = looks(LONGEST)
+    ends = np.full(len(scores), LONGEST)
+    for row, values in enumerate(scores):
+        for n in planned[:-1]:
+            width = bound_width([float(value) for value in values[:n]], rule, len(planned))
+            if width is not None and rule.width is not None and width < rule.width:
+                ends[row] = n
+                break
+    return ends
+
+
+def _shared(rule: ToleranceRule | FalseAlarmRule, among: int) -> ThresholdRule:
+    """The rule with one look's share of its error, as `sweep.threshold` gives it."""
+    if isinstance(rule, ToleranceRule):
+        return rule.model_copy(update={"confidence": 1 - (1 - rule.confidence) / among})
+    return rule.model_copy(update={"alpha": rule.alpha / among})
+
+
+def _bold(cells: list[Cell]) -> str:
+    return " | ".join(cell.text if cell.kept else f"**{cell.text}**" for cell in cells)
+
+
 def main() -> None:
-    """Print the table; what is not kept is bold."""
+    """Print the tables; what is not kept is bold."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="200 sweeps a cell")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
+    sweeps = 200 if options.quick else 2000
     print(f"| noise | N | {' | '.join(COLUMNS)} |")
     print(f"|---|---:|{'---:|' * len(COLUMNS)}")
-    for name, n, cells in study(200 if options.quick else 2000, options.seed):
-        texts = [cell.text if cell.kept else f"**{cell.text}**" for cell in cells]
-        print(f"| {name} | {n} | {' | '.join(texts)} |")
+    for name, n, cells in study(sweeps, options.seed):
+        print(f"| {name} | {n} | {_bold(cells)} |")
+    headings = ("stops under", "mean N", "tolerance, unaware", "false_alarm, unaware", "tolerance", "false_alarm")
+    print(f"\n| noise | {' | '.join(headings)} |")
+    print(f"|---|{'---:|' * 6}")
+    for name, width, mean, cells in stopped(sweeps, options.seed):
+        print(f"| {name} | {width:g} | {mean:.1f} | {_bold(cells)} |")
 
 
 if __name__ == "__main__":
