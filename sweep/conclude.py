@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sweep import dataset
 from sweep.audit import Beside, ProtocolFacts, run_all
 from sweep.contract import build
+from sweep.earlier import described, earlier
 from sweep.errors import BadInput
 from sweep.figures import write_all
 from sweep.plan import Plan
@@ -35,12 +36,12 @@ if TYPE_CHECKING:
 def conclude(run: Run, against: Run | None = None) -> dict[str, Any]:
     """Write summary.json, report.md, the figures and the contract from what is measured; returns the summary.
 
-    `against`: an earlier run of the same protocol, to audit drift. Raises BadInput when its protocol is another.
+    `against`: an earlier run of the same protocol, to audit drift; without it, the one that the run's last summary
+    names. Raises BadInput when its protocol is another.
     """
     plan, provenance = run.plan, run.provenance()
     samples, others = run.variant_samples(), run.perturbed_samples()
-    if against is not None:
-        refuse_other_protocol(against, provenance["protocol"]["hash"])
+    against = earlier(run, against)
     questions = dataset.load(plan.config.protocol).questions
     clusters = templates([record.question for record in questions])
     protocol = plan.config.protocol
@@ -72,7 +73,7 @@ def conclude(run: Run, against: Run | None = None) -> dict[str, Any]:
     summary["complete"] = summary["complete"] and all(
         p["repetitions"]["measured"] == p["repetitions"]["planned"] for p in summary["perturbed"].values()
     )
-    summary["against"] = against.plan.sweep_id if against else None
+    summary["against"] = described(run, against) if against else None
     summary["contract"] = _contract(run, summary, provenance)
     run.write_json("summary.json", summary)
     figures = write_all(samples, summary["threshold"]["value"], run.folder / "figures")
@@ -89,16 +90,6 @@ def _scores(plan: Plan, samples: Tables, perturbed: Tables) -> list[Scores]:
         for v in plan.perturbed
         if v.perturbs
     ]
-
-
-def refuse_other_protocol(against: Run, protocol: str) -> None:
-    """Raises BadInput when an earlier run asked something else."""
-    theirs = against.provenance()["protocol"]["hash"]
-    if theirs != protocol:
-        raise BadInput(
-            f"--against {against.folder}: its protocol hash is {theirs[:12]}, this run's is {protocol[:12]}; "
-            "scores of other questions, shots or settings say nothing of drift. Name a run of the same protocol"
-        )
 
 
 def _contract(run: Run, summary: Mapping[str, Any], provenance: Mapping[str, Any]) -> dict[str, Any]:

@@ -71,7 +71,8 @@ def launch(file: str, overrides: Sequence[str], options: Options, console: Conso
 
     Raises BadInput for what the user gave, ClusterUnavailable and EngineStartFailed when nothing could run.
     """
-    from sweep.conclude import conclude, refuse_other_protocol, track
+    from sweep.conclude import conclude, track
+    from sweep.earlier import refuse_other_protocol
 
     plan = make_plan(load(file, overrides))
     check_installed(plan.config.engine.backend)

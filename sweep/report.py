@@ -198,7 +198,7 @@ def stopped_line(name: str, variant: Mapping[str, Any]) -> str:
 def audit_lines(summary: Summary) -> list[str]:
     """A bullet an audit that did not pass, with what was seen and what to do; then how many passed."""
     findings = summary["audits"]
-    against = [f"- Drift is against `{summary['against']}`."] if summary["against"] else []
+    against = [against_line(summary["against"])] if summary["against"] else []
     open_ = [f for f in findings if f["verdict"] != "pass"]
     lines = [
         f"- **{f['verdict']}**: {f['audit']}{' of ' + f['variant'] if f['variant'] else ''}: "
@@ -206,6 +206,14 @@ def audit_lines(summary: Summary) -> list[str]:
         for f in open_
     ]
     return [*against, *lines, f"- {len(findings) - len(open_)} of {len(findings)} audits passed."]
+
+
+def against_line(against: Mapping[str, Any]) -> str:
+    """The run that drift is judged against, and what else is another there."""
+    differs = "; ".join(against["differs"])
+    return f"- Drift is against `{against['sweep_id']}`" + (
+        f", where other things differ: {differs}." if differs else "."
+    )
 
 
 def void_lines(name: str, variant: Mapping[str, Any]) -> list[str]:

@@ -128,3 +128,31 @@ def test_every_rule_is_stated_with_and_without_retries(tmp_path: Path) -> None:
     assert least["false_alarm_single"] == pytest.approx(1 / 4)
     assert least["false_alarm"] == pytest.approx(1 / 10)
     assert markdown(summary).count("| min_observed | ") == 2
+
+
+def test_a_run_stays_held_against_the_run_of_its_last_report(tmp_path: Path) -> None:
+    before = finished(tmp_path / "before", {"baseline": 4, "mtp": 4})
+    after = finished(tmp_path / "after", {"baseline": 4, "mtp": 16}, "audits.accept_failures=known")
+    conclude(after, before)
+    again = conclude(after)
+    assert again["against"]["sweep_id"] == before.plan.sweep_id
+    assert [f["verdict"] for f in again["audits"] if f["audit"] == "drift"] == ["pass", "fail"]
+    before.folder.rename(tmp_path / "elsewhere")
+    with pytest.raises(BadInput, match=r"was held against made-.*cannot be read any more.*--against"):
+        conclude(after)
+
+
+def test_what_else_differs_from_the_earlier_run_is_told_with_the_drift(tmp_path: Path) -> None:
+    before = finished(
+        tmp_path / "before", {"baseline": 4, "mtp": 4}, "engine.arguments={noise: 0.2}", gpu="NVIDIA H100"
+    )
+    after = finished(tmp_path / "after", {"baseline": 4, "mtp": 4}, "engine.arguments={noise: 0.3}")
+    text = markdown(conclude(after, before))
+    assert "GPU NVIDIA H100, now NVIDIA H200" in text
+    assert "mtp: noise 0.2, now 0.3" in text
+
+
+def test_a_run_is_not_held_against_itself(tmp_path: Path) -> None:
+    run = finished(tmp_path, {"baseline": 4, "mtp": 4})
+    with pytest.raises(BadInput, match="the run itself; name an earlier one"):
+        conclude(run, run)
