@@ -15,14 +15,12 @@ from sweep.errors import BadInput
 from sweep.findings import ALPHA, Finding, ProtocolFacts, VerdictWord, unknown
 from sweep.samples import VariantSamples
 from sweep.stats import describe
-from sweep.variants import Variant
+from sweep.variants import BATCHING, Variant
 
 __all__ = ["Beside", "Finding", "ProtocolFacts", "common_cause", "drift", "run_all"]
 
 COMMON_CAUSE = "common cause"
 DRIFT = "drift"
-BATCHING = ("concurrency", "shards")
-"""Factors that change how questions are batched, and nothing else."""
 _ADD_BASELINE = "Add that variant, or name another one as its baseline."
 
 

@@ -161,12 +161,12 @@ class Driver:
             return
         self._waiting.remove(unit)
         state = self.progress.engines[engine]
-        if state.variant == unit.variant:
+        if state.variant == unit.engine_variant:
             self._set(engine, unit=unit)
             self._start_unit(engine, unit)
         else:
-            self._set(engine, unit=unit, variant=unit.variant, starting="starting")
-            self._pool.load(engine, self._run.plan.spec(unit.variant))
+            self._set(engine, unit=unit, variant=unit.engine_variant, starting="starting")
+            self._pool.load(engine, self._run.plan.spec(unit.engine_variant))
 
     def _start_unit(self, engine: str, unit: Unit) -> None:
         batch = self._questionnaire.batch(unit, self._tries[unit.id] + 1)
@@ -225,14 +225,15 @@ class Driver:
 
     def _failed_start(self, unit: Unit, event: Failed) -> None:
         self._waiting.insert(0, unit)
-        self._failed_starts[unit.variant] += 1
+        variant = unit.engine_variant
+        self._failed_starts[variant] += 1
         if isinstance(event.error, EngineStartFailed):
             self._start_failure = EngineStartFailed(event.error.message, event.log)
-        if self._failed_starts[unit.variant] >= ATTEMPTS and unit.variant not in self._known:
-            self._view.note(f"{unit.variant} cannot be started; its units are void")
-            for lost in [u for u in self._waiting if u.variant == unit.variant]:
+        if self._failed_starts[variant] >= ATTEMPTS and variant not in self._known:
+            self._view.note(f"{variant} cannot be started; its units are void")
+            for lost in [u for u in self._waiting if u.engine_variant == variant]:
                 self._waiting.remove(lost)
-                self._give_up(lost, f"{unit.variant} failed to start {ATTEMPTS} times: {event.error.message}")
+                self._give_up(lost, f"{variant} failed to start {ATTEMPTS} times: {event.error.message}")
 
     def _try_again(self, unit: Unit, event: Failed) -> None:
         self._tries[unit.id] += 1
@@ -296,7 +297,8 @@ class Driver:
         """What was measured, where something was, else what the sweep file expects."""
         config = self._run.plan.config
         expected = config.engine.expected
-        unit = {v: fmean(s) if s else expected.repetition / config.shards for v, s in self._unit_seconds.items()}
+        shards = {unit.variant: unit.shards for unit in self._run.plan.units}
+        unit = {v: fmean(s) if s else expected.repetition / shards[v] for v, s in self._unit_seconds.items()}
         return Costs(start=fmean(self._start_seconds) if self._start_seconds else expected.start, unit=unit)
 
     def _seconds_left(self) -> float | None:

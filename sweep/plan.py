@@ -35,6 +35,13 @@ class Unit:
     """The repetition's: orders the questions, and samples above temperature 0."""
     concurrency: int | None = None
     """Requests in flight at once, where it is not the protocol's."""
+    loads: str | None = None
+    """The variant that an engine must have loaded, where it is not `variant`."""
+
+    @property
+    def engine_variant(self) -> str:
+        """The variant that an engine must have loaded."""
+        return self.loads or self.variant
 
     @property
     def id(self) -> str:
@@ -92,7 +99,7 @@ class Plan:
         """
         expected = self.config.engine.expected
         work = sum(expected.repetition / unit.shards for unit in self.units)
-        starts = max(len(self.measured), engines) * expected.start
+        starts = max(len({unit.engine_variant for unit in self.units}), engines) * expected.start
         return (work + starts) / engines
 
 
@@ -119,6 +126,7 @@ def _units(plan: Plan, variant: Variant) -> Iterator[Unit]:
                 shards=shards,
                 seed=plan.config.seed + repetition - 1,
                 concurrency=variant.level if variant.factor == "concurrency" else None,
+                loads=variant.loads if variant.loads != variant.name else None,
             )
 
 

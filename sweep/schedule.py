@@ -34,16 +34,18 @@ def next_unit(
     the engines a unit has failed on: it goes to another one while there is one.
     """
     suited = [unit for unit in waiting if not _shunned(unit, engine, loaded, avoid)]
-    own = [unit for unit in suited if unit.variant == loaded[engine]]
+    own = [unit for unit in suited if unit.engine_variant == loaded[engine]]
     if own:
         return own[0]
     crews = Counter(variant for name, variant in loaded.items() if name != engine and variant is not None)
-    left = Counter(unit.variant for unit in suited)
-    worth = {v: _gain(left[v] * costs.unit[v], crews[v], costs.start) for v in left}
+    work: dict[str, float] = {}
+    for unit in suited:
+        work[unit.engine_variant] = work.get(unit.engine_variant, 0.0) + costs.unit[unit.variant]
+    worth = {variant: _gain(seconds, crews[variant], costs.start) for variant, seconds in work.items()}
     best = max(worth, key=lambda variant: worth[variant], default=None)
     if best is None or worth[best] <= 0:
         return None
-    return next(unit for unit in suited if unit.variant == best)
+    return next(unit for unit in suited if unit.engine_variant == best)
 
 
 def _gain(work: float, crew: int, start: float) -> float:

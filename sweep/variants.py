@@ -9,6 +9,8 @@ from typing import Any
 
 from sweep.config import NAME, SweepConfig, VariantConfig
 
+BATCHING = ("concurrency", "shards")
+"""Factors that change how questions are batched, and nothing of the engine."""
 SPECULATIVE = "speculative_"
 """SGLang's arguments with this prefix belong to speculation; a baseline has none of them."""
 
@@ -35,6 +37,11 @@ class Variant:
     """Of a perturbed one, what was changed: `concurrency`, `shards` or an engine argument."""
     level: Any = None
     """Of a perturbed one, the factor's value."""
+
+    @property
+    def loads(self) -> str:
+        """The variant that an engine must have loaded to measure it: another batching needs no other engine."""
+        return self.perturbs if self.perturbs is not None and self.factor in BATCHING else self.name
 
 
 Fault = tuple[tuple[str, ...], str]

@@ -152,3 +152,22 @@ def test_a_deterministic_variant_stops_after_identical_repetitions_and_says_what
     assert outcome.saved == {"mtp": 6}
     assert bench.driver.progress.finished == {"baseline": 9, "mtp": 3}
     assert any("mtp: 3 repetitions" in note and "6 units saved" in note for note in bench.view.notes)
+
+
+def test_another_batching_is_measured_by_the_variant_s_own_engines(write_sweep: Write) -> None:
+    bench = Bench(
+        write_sweep(SWEEP), "perturb={repetitions: 1, concurrency: [2], shards: [2], arguments: {noise: [0.5]}}"
+    )
+    pool = FakePool()
+    outcome = bench.drive(pool)
+    assert not outcome.void
+    assert len(bench.run.done()[0]) == len(bench.plan.units) == 2 * (2 + 1 + 2 + 1)
+    started = {variant for _, variant in pool.loads}
+    assert started == {"baseline", "mtp", "baseline+noise=0.5", "mtp+noise=0.5"}
+
+
+def test_a_variant_that_cannot_start_takes_its_other_batchings_with_it(write_sweep: Write) -> None:
+    bench = Bench(write_sweep(SWEEP), "perturb={repetitions: 1, concurrency: [2]}")
+    outcome = bench.drive(FakePool(fault=lambda engine, what, times: "error" if what == "mtp" else None))
+    assert {unit.variant for unit in outcome.void} == {"mtp", "mtp+concurrency=2"}
+    assert set(bench.run.perturbed_samples()["baseline+concurrency=2"].repetitions) == {1}
