@@ -202,7 +202,7 @@ _DO: dict[VerdictWord, str] = {
     "pass": "",
     "warn": "Read the flipped outputs: greedy speculation should give the baseline's tokens but for "
     "near-ties, and no threshold should hide the difference.",
-    "fail": "Do not set a threshold below this loss: speculation changes the outputs, so suspect the "
+    "fail": "Do not hide it under a threshold: speculation changes the outputs, so suspect the "
     "verification (attention mask, positions, accepted tokens) and report the flipped questions.",
     "unknown": "Measure at least 2 repetitions of the baseline, to know how far it differs from itself.",
 }
@@ -210,11 +210,12 @@ _DO: dict[VerdictWord, str] = {
 
 def _scores_seen(compared: Comparison) -> str:
     a, b = compared.a, compared.b
+    test = "" if compared.test == "exact McNemar" else f"{compared.test}, "
     at = "" if b.accept_length is None else f" at accept length {b.accept_length:.2f}"
     text = (
         f"Accuracy {b.accuracy:.3f}{at}, {a.variant} {a.accuracy:.3f}: {len(compared.lost)} questions lost "
         f"and {len(compared.gained)} gained of {compared.questions} (exact McNemar p = "
-        f"{compared.p_mcnemar:.2g}; {compared.test}, corrected: p = {compared.p_adjusted:.2g})."
+        f"{compared.p_mcnemar:.2g}; {test}corrected: p = {compared.p_adjusted:.2g})."
     )
     if compared.verdict != "no difference shown" or not (compared.lost or compared.gained):
         return text

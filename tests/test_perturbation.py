@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from cluster.simulated_engine import SimulatedEngine
 from cluster.spec import Batch
 from sweep import dataset
 from sweep.conclude import conclude
 from sweep.errors import BadInput
 from sweep.plan import Plan, make_plan
+from sweep.provenance import gather
 from sweep.report import markdown
-from sweep.sweepfile import load
+from sweep.store import Run, create_run
+from sweep.sweepfile import dump, load
 from tests.runs import SWEEP, finished
 
 PERTURB = "perturb={repetitions: 2, concurrency: [2], shards: [2], arguments: {noise: [0.5]}}"
@@ -156,3 +159,39 @@ def test_a_run_is_not_held_against_itself(tmp_path: Path) -> None:
     run = finished(tmp_path, {"baseline": 4, "mtp": 4})
     with pytest.raises(BadInput, match="the run itself; name an earlier one"):
         conclude(run, run)
+
+
+def test_a_simulated_deterministic_engine_gets_its_noise_from_what_was_perturbed(tmp_path: Path) -> None:
+    asked = (
+        "engine.arguments={accuracy: 0.8, noise: 0.1, deterministic: true, tokens: 20, start_seconds: 0}",
+        "perturb={repetitions: 2, concurrency: [2], shards: [2], arguments: {noise: [0.05, 0.2]}}",
+        "threshold={rule: false_alarm, alpha: 0.05}",
+    )
+    run = simulated(tmp_path, *asked)
+    summary = conclude(run)
+    own = summary["threshold"]["variants"]["baseline"]
+    assert summary["variants"]["baseline"]["accuracy"]["std"] == 0
+    assert (own["noise_source"], [f["factor"] for f in own["factors"]]) == (
+        "perturbations",
+        ["concurrency", "shards", "noise"],
+    )
+    # Batching changes nothing of a deterministic engine; other noise is another engine.
+    assert [f["variance"] > 0 for f in own["factors"]] == [False, False, True]
+    assert own["value"] < own["mean"]
+    verdicts = {f["variant"]: f["verdict"] for f in summary["audits"] if f["audit"] == "determinism"}
+    assert verdicts["baseline+concurrency=2"] == verdicts["baseline+shards=2"] == "pass"
+    assert "baseline: std by perturbed factor, used: concurrency 0.0000 (2 levels), shards" in markdown(summary)
+
+
+def simulated(folder: Path, *overrides: str) -> Run:
+    """A run measured by simulated engines, in this process."""
+    plan = planned(folder, *overrides)
+    questionnaire = dataset.load(plan.config.protocol)
+    run = create_run(folder / "runs", plan, dump(plan.config))
+    run.write_json("provenance.json", gather(plan, questionnaire))
+    engine = SimulatedEngine()
+    for unit in plan.units:
+        engine.start(plan.spec(unit.engine_variant), lambda phase, lines: None)
+        run.record_engine(unit.engine_variant, engine.describe())
+        run.save(unit, questionnaire.score(unit, "engine-1", engine.generate(questionnaire.batch(unit, 1))))
+    return run
