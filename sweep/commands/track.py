@@ -26,6 +26,8 @@ def command(run: str) -> None:
     if opened.plan.config.tracking.uri is None:
         raise BadInput(f"{opened.folder / 'sweep.yaml'}: tracking.uri is null; there is nowhere to log to")
     tracked = sync(opened, conclude(opened))
+    new = f"{tracked.logged} new run{'' if tracked.logged == 1 else 's'}" if tracked.logged else "nothing new"
+    lines = [f"{opened.plan.sweep_id}: {new} in MLflow", *tracking_lines(tracked)]
     console = Console(highlight=False)
-    for line in tracking_lines(tracked):
-        console.print(line, soft_wrap=True)
+    for line in lines:
+        console.print(line, markup=False, soft_wrap=True)
