@@ -15,11 +15,12 @@ from sweep.errors import BadInput
 from sweep.findings import ALPHA, Finding, ProtocolFacts, VerdictWord, unknown
 from sweep.samples import VariantSamples
 from sweep.stats import describe
-from sweep.variants import BATCHING, Variant
+from sweep.variants import CONDITIONS, Variant
 
 __all__ = ["Beside", "Finding", "ProtocolFacts", "common_cause", "drift", "run_all"]
 
 COMMON_CAUSE = "common cause"
+BY_ENGINE = "common cause: engine"
 DRIFT = "drift"
 _ADD_BASELINE = "Add that variant, or name another one as its baseline."
 
@@ -54,7 +55,7 @@ def run_all(
         *(
             determinism(tables[v.perturbs].beside(table, v.name))
             for v, table in beside.perturbed
-            if v.deterministic and v.perturbs and v.factor in BATCHING and len(table.repetitions)
+            if v.deterministic and v.perturbs and v.factor in CONDITIONS and len(table.repetitions)
         ),
         *lossless(
             [
@@ -69,6 +70,7 @@ def run_all(
             if v.baseline is None
         ),
         *common_cause(tables),
+        *by_engine(tables),
         *protocol(tables, facts),
         *(drift(tables, beside.earlier) if beside.earlier is not None else ()),
     )
@@ -140,6 +142,51 @@ def _moving(table: VariantSamples, p_bound: float, p_measured: float | None) -> 
         else "Whole runs move together: suspect the engine's state, not rounding in its kernels. Retries in "
         "CI will not help as if they were independent.",
         evidence={"std": std, "most_independent": most, "p_bound": p_bound, "p_measured": p_measured},
+    )
+
+
+def by_engine(samples: Mapping[str, VariantSamples]) -> list[Finding]:
+    """Whether run scores depend on the engine that measured them: one-way analysis of variance, Holm-corrected.
+
+    Only of variants that two engines or more measured, one of them twice at least.
+    """
+    from scipy.stats import f_oneway
+
+    groups = {name: _by_place(table) for name, table in samples.items()}
+    told = {n: g for n, g in groups.items() if len(g) > 1 and max(map(len, g.values())) > 1}
+    varied = [name for name in told if np.ptp(samples[name].scores) > 0]
+    p_values = paired.holm([float(f_oneway(*told[name].values()).pvalue) for name in varied])
+    adjusted = dict(zip(varied, p_values, strict=True))
+    return [_of_engines(name, scores, adjusted.get(name)) for name, scores in told.items()]
+
+
+def _by_place(table: VariantSamples) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {}
+    for place, score in zip(table.place, table.scores, strict=True):
+        found.setdefault(place, []).append(float(score))
+    return found
+
+
+def _of_engines(variant: str, scores: Mapping[str, Sequence[float]], p_adjusted: float | None) -> Finding:
+    """`p_adjusted`: None where all the scores are the same."""
+    odd = p_adjusted is not None and p_adjusted < ALPHA
+    means = ", ".join(f"{place} {np.mean(own):.3f} ({len(own)})" for place, own in sorted(scores.items()))
+    if p_adjusted is None:
+        seen = f"All scores are the same on {len(scores)} engines: {means}."
+    else:
+        does = "depend" if odd else "do not depend"
+        seen = (
+            f"Scores {does} on the engine that measured them: {means}; analysis of variance: p = {p_adjusted:.2g}."
+        )
+    return Finding(
+        audit=BY_ENGINE,
+        variant=variant,
+        verdict="warn" if odd else "pass",
+        seen=seen,
+        do="Look at the engine that is apart: its GPU, driver and clocks. Part of the run-to-run variance is its."
+        if odd
+        else "",
+        evidence={"scores": {place: list(own) for place, own in scores.items()}, "p_adjusted": p_adjusted},
     )
 
 

@@ -27,7 +27,7 @@ FEWEST = 20
 def protocol(samples: Mapping[str, VariantSamples], facts: ProtocolFacts) -> list[Finding]:
     """Shots among the questions, cut and empty outputs, a missing BOS, a first part unlike the rest."""
     measured = [table for table in samples.values() if table.correct.size]
-    findings = [_shots(samples, facts)]
+    findings = [_shots(samples, facts), *_one_environment(facts)]
     for table in measured:
         findings += [_truncated(table, facts), _invalid(table)]
     return findings + _begun(measured) + _subsets(measured)
@@ -46,6 +46,34 @@ def _shots(samples: Mapping[str, VariantSamples], facts: ProtocolFacts) -> Findi
         do="Take the questions after the shots, or the shots from the train split." if leaked else "",
         evidence={"leaked": leaked, "shots": len(facts.shot_ids)},
     )
+
+
+def _one_environment(facts: ProtocolFacts) -> list[Finding]:
+    """Whether all engines ran the same software on the same kind of GPU; nothing where no engine said."""
+    if not facts.places:
+        return []
+    told = {name: value for place in facts.places.values() for name, value in place.items()}
+    mixed = {
+        what: {place: own.get(what, "absent") for place, own in facts.places.items()}
+        for what in sorted(told)
+        if len({own.get(what, "absent") for own in facts.places.values()}) > 1
+    }
+    count = len(facts.places)
+    parts = [f"{what} {' and '.join(sorted(set(by_place.values())))}" for what, by_place in mixed.items()]
+    return [
+        Finding(
+            audit="protocol: one environment",
+            variant=None,
+            verdict="warn" if mixed else "pass",
+            seen=f"{count} engines did not run in the same environment: {'; '.join(parts)}."
+            if mixed
+            else f"{count} {'engine' if count == 1 else 'engines, all'} with the same versions, driver and GPU.",
+            do="What they differ in is part of every variance here: make the nodes alike, or sweep each kind alone."
+            if mixed
+            else "",
+            evidence={"mixed": mixed, "engines": count},
+        )
+    ]
 
 
 def _truncated(table: VariantSamples, facts: ProtocolFacts) -> Finding:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sweep import dataset
 from sweep.audit import Beside, ProtocolFacts, run_all
-from sweep.contract import build
+from sweep.builds import Build, other_builds
+from sweep.contract import build, environment
 from sweep.earlier import described, earlier
 from sweep.errors import BadInput
 from sweep.figures import write_all
@@ -22,10 +23,13 @@ from sweep.stopping import Stopped, StopWatch, look_count, repetition_seconds
 from sweep.store import Run
 from sweep.summary import level, rules, summarise
 from sweep.threshold import derive
+from sweep.variants import Variant
 
 CONTRACT = "thresholds.json"
 
 Tables = Mapping[str, VariantSamples]
+Condition = tuple[Variant, VariantSamples]
+"""A perturbed variant and its samples."""
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,28 +41,21 @@ def conclude(run: Run, against: Run | None = None) -> dict[str, Any]:
     """Write summary.json, report.md, the figures and the contract from what is measured; returns the summary.
 
     `against`: an earlier run of the same protocol, to audit drift; without it, the one that the run's last summary
-    names. Raises BadInput when its protocol is another.
+    names. Raises BadInput when its protocol is another, and for a run of `perturb.build` that cannot be used.
     """
     plan, provenance = run.plan, run.provenance()
-    samples, others = run.variant_samples(), run.perturbed_samples()
-    against = earlier(run, against)
+    samples, perturbed = run.variant_samples(), run.perturbed_samples()
+    against, builds = earlier(run, against), other_builds(run)
     questions = dataset.load(plan.config.protocol).questions
     clusters = templates([record.question for record in questions])
-    protocol = plan.config.protocol
+    conditions = [(v, perturbed[v.name]) for v in plan.perturbed]
     findings = run_all(
         plan.variants,
         samples,
-        ProtocolFacts(
-            shot_ids=tuple(provenance["protocol"]["shot_ids"]) if protocol.shots_from == "test" else (),
-            max_tokens=protocol.max_tokens,
-            temperature=protocol.temperature,
-        ),
-        Beside(
-            perturbed=[(v, others[v.name]) for v in plan.perturbed],
-            earlier=against.variant_samples() if against else None,
-        ),
+        _facts(plan, provenance),
+        Beside(perturbed=conditions, earlier=against.variant_samples() if against else None),
     )
-    scores = _scores(plan, samples, others)
+    scores = _scores(plan, samples, [*conditions, *((b.variant, b.samples) for b in builds)])
     summary = summarise(
         plan,
         provenance,
@@ -69,7 +66,7 @@ def conclude(run: Run, against: Run | None = None) -> dict[str, Any]:
         _stopped(run, samples),
     )
     summary["rules"] = rules(scores, plan.config.threshold)
-    summary["perturbed"] = {v.name: level(v, samples, others[v.name], plan, run.void()) for v in plan.perturbed}
+    summary["perturbed"] = _levels(run, samples, conditions, builds)
     summary["complete"] = summary["complete"] and all(
         p["repetitions"]["measured"] == p["repetitions"]["planned"] for p in summary["perturbed"].values()
     )
@@ -82,14 +79,52 @@ def conclude(run: Run, against: Run | None = None) -> dict[str, Any]:
     return summary
 
 
-def _scores(plan: Plan, samples: Tables, perturbed: Tables) -> list[Scores]:
+def _facts(plan: Plan, provenance: Mapping[str, Any]) -> ProtocolFacts:
+    protocol = plan.config.protocol
+    return ProtocolFacts(
+        shot_ids=tuple(provenance["protocol"]["shot_ids"]) if protocol.shots_from == "test" else (),
+        max_tokens=protocol.max_tokens,
+        temperature=protocol.temperature,
+        places={name: environment(place) for name, place in provenance["places"].items()},
+    )
+
+
+def _scores(plan: Plan, samples: Tables, perturbed: Sequence[Condition]) -> list[Scores]:
     """The variants' scores, and those of their perturbations as levels of a factor."""
     own = [replace(from_samples(samples[v.name]), looks=look_count(plan, v)) for v in plan.variants]
     return own + [
-        replace(from_samples(perturbed[v.name], factor=v.factor), variant=v.perturbs)
-        for v in plan.perturbed
-        if v.perturbs
+        replace(from_samples(table, factor=v.factor), variant=v.perturbs) for v, table in perturbed if v.perturbs
     ]
+
+
+def _levels(
+    run: Run, samples: Tables, conditions: Sequence[Condition], builds: Sequence[Build]
+) -> dict[str, dict[str, Any]]:
+    """Every perturbed variant by name, this run's own first."""
+    lost = {(unit.variant, unit.repetition) for unit in run.void()}
+    own = {
+        v.name: level(
+            v,
+            samples[v.perturbs],
+            table,
+            planned=run.plan.repetitions(v),
+            void=sum(variant == v.name for variant, _ in lost),
+        )
+        for v, table in conditions
+        if v.perturbs
+    }
+    return own | {
+        b.variant.name: level(
+            b.variant,
+            samples[b.variant.perturbs],
+            b.samples,
+            planned=len(b.samples.repetitions),
+            void=0,
+            differs=b.differs,
+        )
+        for b in builds
+        if b.variant.perturbs
+    }
 
 
 def _contract(run: Run, summary: Mapping[str, Any], provenance: Mapping[str, Any]) -> dict[str, Any]:

@@ -80,7 +80,8 @@ class VariantConfig(Strict):
 class PerturbConfig(Strict):
     """Conditions under which every variant is measured again: for the variance that identical repetitions hide.
 
-    Every key but `repetitions` is a factor with its levels; the sweep's own setting is a level of each.
+    Every key but `repetitions` is a factor with its levels; the sweep's own setting is a level of each. All but
+    `build` are measured by this sweep.
     """
 
     repetitions: Count = 3
@@ -89,8 +90,14 @@ class PerturbConfig(Strict):
     """Requests in flight at once."""
     shards: tuple[Count, ...] = ()
     """Parts that a repetition is split in."""
+    question_order: tuple[Literal["shuffled", "fixed"], ...] = ()
+    """As `protocol.question_order`."""
+    engine: tuple[Text, ...] = ()
+    """Names of engines, `engine-1` and on: each level is measured by that one alone."""
     arguments: dict[str, tuple[JsonValue, ...]] = {}
     """Engine argument to its levels."""
+    build: tuple[Text, ...] = ()
+    """Folders of runs that measured the same protocol and engine arguments with another build of the engine."""
 
 
 class DatasetConfig(Strict):

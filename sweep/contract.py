@@ -169,17 +169,24 @@ def schema() -> dict[str, Any]:
 
 def gpu_name(provenance: Json) -> str | None:
     """The name of the GPUs that a run used, joined where there are several kinds; None without."""
-    engines = provenance["engines"].values()
-    names = {gpu["name"] for engine in engines for gpu in engine["device"].get("gpus", ())}
+    names = {gpu["name"] for place in provenance["places"].values() for gpu in place["device"].get("gpus", ())}
     return ", ".join(sorted(names)) or None
+
+
+def environment(place: Json) -> dict[str, str]:
+    """What may move the scores of one of the provenance's places: its versions, driver and GPUs."""
+    device = place["device"]
+    gpus = ", ".join(sorted({gpu["name"] for gpu in device.get("gpus", ())}))
+    return dict(place["versions"]) | {"GPU": gpus or "none", "driver": device.get("driver", "none")}
 
 
 def versions(provenance: Json) -> dict[str, str]:
     """Package to version: what the driver noted, and over it what the engines said of themselves."""
-    found = dict(provenance["versions"])
-    for engine in provenance["engines"].values():
-        found |= engine["versions"]
-    return found
+    told: dict[str, set[str]] = {}
+    for place in provenance["places"].values():
+        for package, version in place["versions"].items():
+            told.setdefault(package, set()).add(version)
+    return dict(provenance["versions"]) | {package: ", ".join(sorted(found)) for package, found in told.items()}
 
 
 def engine_of(plan: Plan, variant: str) -> dict[str, Any]:

@@ -104,9 +104,10 @@ class Driver:
         self._waiting: list[Unit] = []
         self._tries: Counter[str] = Counter()
         self._failed_on: dict[str, frozenset[str]] = {}
-        self._failed_starts: Counter[str] = Counter()
+        self._failed_starts: dict[str, Counter[str]] = {v.name: Counter() for v in run.plan.measured}
         self._void: list[Unit] = []
         self._known: set[str] = set()
+        self._places: dict[str, str] = {}
         self._start_failure: EngineStartFailed | None = None
         self._start_seconds: list[float] = []
         self._unit_seconds: dict[str, list[float]] = {v.name: [] for v in run.plan.measured}
@@ -126,6 +127,7 @@ class Driver:
             self._keep(unit, self._run.load(unit))
         self._waiting = [unit for unit in self._run.plan.units if unit.id not in measured]
         self._skip_needless()
+        self._strand()
         interrupted = False
         while not interrupted:
             self._assign()
@@ -156,7 +158,7 @@ class Driver:
 
     def _give(self, engine: str, costs: Costs) -> None:
         loaded = {name: state.variant for name, state in self.progress.engines.items()}
-        unit = next_unit(engine, loaded, self._waiting, costs, self._failed_on)
+        unit = next_unit(engine, loaded, self._waiting, costs, self._avoid())
         if unit is None:
             return
         self._waiting.remove(unit)
@@ -167,6 +169,13 @@ class Driver:
         else:
             self._set(engine, unit=unit, variant=unit.engine_variant, starting="starting")
             self._pool.load(engine, self._run.plan.spec(unit.engine_variant))
+
+    def _avoid(self) -> dict[str, frozenset[str]]:
+        """Unit to the engines that it, or a start of its variant, has failed on."""
+        return {
+            unit.id: self._failed_on.get(unit.id, frozenset()) | self._failed_starts[unit.engine_variant].keys()
+            for unit in self._waiting
+        }
 
     def _start_unit(self, engine: str, unit: Unit) -> None:
         batch = self._questionnaire.batch(unit, self._tries[unit.id] + 1)
@@ -182,9 +191,10 @@ class Driver:
             case Loaded():
                 assert state.variant is not None
                 assert state.unit is not None
-                if state.variant not in self._known:
-                    self._known.add(state.variant)
-                    self._run.record_engine(state.variant, event.facts)
+                self._known.add(state.variant)
+                self._failed_starts[state.variant].pop(event.engine, None)
+                self._places[event.engine] = place = f"{event.engine}@{event.facts.device['host']}"
+                self._run.record_engine(state.variant, place, event.facts)
                 self._start_seconds.append(event.seconds)
                 self._set(event.engine, starting=None)
                 self._start_unit(event.engine, state.unit)
@@ -196,7 +206,7 @@ class Driver:
     def _complete(self, event: Completed, state: EngineState) -> None:
         unit = state.unit
         assert unit is not None
-        samples = self._questionnaire.score(unit, event.engine, event.completions)
+        samples = self._questionnaire.score(unit, self._places[event.engine], event.completions)
         self._run.save(unit, samples)
         self._unit_seconds[unit.variant].append(event.seconds)
         self._set(event.engine, unit=None, deaths=0)
@@ -226,14 +236,25 @@ class Driver:
     def _failed_start(self, unit: Unit, event: Failed) -> None:
         self._waiting.insert(0, unit)
         variant = unit.engine_variant
-        self._failed_starts[variant] += 1
+        self._failed_starts[variant][event.engine] += 1
         if isinstance(event.error, EngineStartFailed):
             self._start_failure = EngineStartFailed(event.error.message, event.log)
-        if self._failed_starts[variant] >= ATTEMPTS and variant not in self._known:
-            self._view.note(f"{variant} cannot be started; its units are void")
-            for lost in [u for u in self._waiting if u.engine_variant == variant]:
-                self._waiting.remove(lost)
-                self._give_up(lost, f"{variant} failed to start {ATTEMPTS} times: {event.error.message}")
+        for lost in [u for u in self._waiting if u.engine_variant == variant and self._hopeless(u)]:
+            self._waiting.remove(lost)
+            self._give_up(lost, f"{variant} failed to start {ATTEMPTS} times: {event.error.message}")
+
+    def _hopeless(self, unit: Unit) -> bool:
+        """Whether no engine can be expected to start the unit's variant."""
+        failed = self._failed_starts[unit.engine_variant]
+        engines = self.progress.engines
+        if all(failed[engine] >= ATTEMPTS for engine in ([unit.engine] if unit.engine else engines)):
+            return True
+        # Of a variant that never started, failures on two engines will do; one alone may be what is broken.
+        return (
+            unit.engine_variant not in self._known
+            and failed.total() >= ATTEMPTS
+            and len(failed) >= min(2, len(engines))
+        )
 
     def _try_again(self, unit: Unit, event: Failed) -> None:
         self._tries[unit.id] += 1
@@ -252,12 +273,19 @@ class Driver:
     def _retire(self, engine: str, error: SweepError) -> None:
         del self.progress.engines[engine]
         self._view.note(f"{engine} died {LIVES} times in a row; it is not used any more")
+        self._strand()
         if not self.progress.engines:
             failure = self._start_failure
             raise EngineStartFailed(
                 f"every engine died {LIVES} times in a row; the last one: {error.message}",
                 failure.log_tail if failure else (),
             )
+
+    def _strand(self) -> None:
+        """Give up the units that only an engine may run which is not there."""
+        for unit in [u for u in self._waiting if u.engine and u.engine not in self.progress.engines]:
+            self._waiting.remove(unit)
+            self._give_up(unit, f"only {unit.engine} may run it, which is not among the engines")
 
     def _note_failure(self, unit: Unit, event: Failed) -> None:
         attempt = self._tries[unit.id] + 1

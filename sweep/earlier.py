@@ -10,13 +10,14 @@ from sweep.errors import BadInput
 from sweep.store import Run, open_run
 
 
-def refuse_other_protocol(against: Run, protocol: str) -> None:
-    """Raises BadInput when an earlier run asked something else."""
+def refuse_other_protocol(against: Run, protocol: str, where: str | None = None) -> None:
+    """Raises BadInput when an earlier run asked something else; `where` it was named, `--against` unless given."""
     theirs = against.provenance()["protocol"]["hash"]
     if theirs != protocol:
         raise BadInput(
-            f"--against {against.folder}: its protocol hash is {theirs[:12]}, this run's is {protocol[:12]}; "
-            "scores of other questions, shots or settings say nothing of drift. Name a run of the same protocol"
+            f"{where or f'--against {against.folder}'}: its protocol hash is {theirs[:12]}, this run's is "
+            f"{protocol[:12]}; scores of other questions, shots or settings do not compare. Name a run of the same "
+            "protocol"
         )
 
 
@@ -41,7 +42,7 @@ def described(run: Run, against: Run) -> dict[str, Any]:
     return {
         "sweep_id": against.plan.sweep_id,
         "folder": str(against.folder.resolve()),
-        "differs": [*_elsewhere(run, against), *_arguments(run, against)],
+        "differs": [*versions_elsewhere(run, against), *arguments_elsewhere(run, against)],
     }
 
 
@@ -60,15 +61,15 @@ def _remembered(run: Run) -> Run | None:
         ) from None
 
 
-def _elsewhere(run: Run, against: Run) -> list[str]:
-    """Versions and GPUs that are others."""
+def versions_elsewhere(run: Run, against: Run) -> list[str]:
+    """Versions and GPUs that are others there, a line each."""
     then, now = against.provenance(), run.provenance()
     found = _changes({"GPU": gpu_name(then), **versions(then)}, {"GPU": gpu_name(now), **versions(now)})
     return [f"{what} {was}, now {became}" for what, was, became in found]
 
 
-def _arguments(run: Run, against: Run) -> list[str]:
-    """Engine arguments that are others, of the variants that both have."""
+def arguments_elsewhere(run: Run, against: Run) -> list[str]:
+    """Engine arguments that are others there, of the variants that both have, a line each."""
     shared = [v.name for v in run.plan.variants if v.name in {other.name for other in against.plan.variants}]
     lines = []
     for name in shared:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 ALPHA = 0.05
@@ -40,6 +40,8 @@ class ProtocolFacts:
     """Where outputs are cut."""
     temperature: float
     """0 is greedy."""
+    places: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Each engine and its host to what may move its scores: package to version, GPU, driver."""
 
 
 def unknown(audit: str, variant: str | None, why: str, do: str = "") -> Finding:

@@ -15,6 +15,7 @@ from sweep.variants import Variant, perturbed, variants
 RESULT_FREE: Any = {
     "tracking": True,
     "engine": {"engines": True, "start_deadline": True, "request_deadline": True, "expected": True},
+    "perturb": {"build": True},
 }
 """What changes how a sweep runs but not what it measures, and so not the sweep's id."""
 
@@ -35,6 +36,10 @@ class Unit:
     """The repetition's: orders the questions, and samples above temperature 0."""
     concurrency: int | None = None
     """Requests in flight at once, where it is not the protocol's."""
+    question_order: str | None = None
+    """As the protocol's, where it is another."""
+    engine: str | None = None
+    """The only engine that may run it, where not any will do."""
     loads: str | None = None
     """The variant that an engine must have loaded, where it is not `variant`."""
 
@@ -116,7 +121,10 @@ def make_plan(config: SweepConfig) -> Plan:
 
 
 def _units(plan: Plan, variant: Variant) -> Iterator[Unit]:
-    shards = variant.level if variant.factor == "shards" else plan.config.shards
+    def level(factor: str) -> Any:
+        return variant.level if variant.factor == factor else None
+
+    shards = level("shards") or plan.config.shards
     for repetition in range(1, plan.repetitions(variant) + 1):
         for shard in range(1, shards + 1):
             yield Unit(
@@ -125,16 +133,28 @@ def _units(plan: Plan, variant: Variant) -> Iterator[Unit]:
                 shard=shard,
                 shards=shards,
                 seed=plan.config.seed + repetition - 1,
-                concurrency=variant.level if variant.factor == "concurrency" else None,
+                concurrency=level("concurrency"),
+                question_order=level("question_order"),
+                engine=level("engine"),
                 loads=variant.loads if variant.loads != variant.name else None,
             )
 
 
 def content_hash(config: SweepConfig) -> str:
     """SHA-256 over what the sweep file says about its results."""
+    return digest(result_settings(config))
+
+
+def result_settings(config: SweepConfig) -> dict[str, Any]:
+    """What the sweep file says about its results, as JSON values.
+
+    Factors without levels are left out: a sweep keeps its id, and its run folder, when it names a build, and when
+    this program learns of another factor.
+    """
     settings = config.model_dump(mode="json", exclude=RESULT_FREE)
-    # A sweep that perturbs nothing keeps the id, and the run folder, that it had before there was the key.
-    return digest({key: value for key, value in settings.items() if key != "perturb" or value is not None})
+    asked = settings.pop("perturb") or {}
+    levels = {factor: listed for factor, listed in asked.items() if listed and factor != "repetitions"}
+    return settings | ({"perturb": {**levels, "repetitions": asked["repetitions"]}} if levels else {})
 
 
 def digest(value: Any) -> str:

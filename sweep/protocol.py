@@ -75,7 +75,7 @@ class Questionnaire:
     def ordered(self, unit: Unit) -> tuple[Record, ...]:
         """The unit's questions in the order it asks them: the repetition's order, cut into shards."""
         order = list(self.questions)
-        if self.config.question_order == "shuffled":
+        if (unit.question_order or self.config.question_order) == "shuffled":
             random.Random(unit.seed).shuffle(order)
         size, spare = divmod(len(order), unit.shards)
         before = unit.shard - 1
@@ -98,7 +98,7 @@ class Questionnaire:
         )
 
     def score(self, unit: Unit, engine: str, completions: Sequence[Completion]) -> list[Sample]:
-        """The samples of a unit that `engine` completed. Raises KeyError for a question not asked."""
+        """The samples of a unit completed by `engine`, a place. Raises KeyError for a question not asked."""
         asked = {record.id: record for record in self.questions}
         return [_sample(unit, engine, asked[c.request_id], c) for c in completions]
 

@@ -37,6 +37,7 @@ def gather(plan: Plan, questionnaire: Questionnaire) -> dict[str, Any]:
             "sha256": questionnaire.dataset_sha256,
         },
         "engines": {},
+        "places": {},
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from sweep.variants import BUILD
 from sweep.wording import share
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def _sections(summary: Summary) -> Iterator[str]:
         yield "## Under other conditions\n"
         yield table(PERTURBED, perturbed_rows(summary))
         yield "\nNot gated; where a variant's own repetitions are identical, its noise is taken from these.\n"
+        yield from (f"{line}\n" for line in build_lines(summary))
     yield "## Between questions and between runs\n"
     yield table(
         ("variant", "question SE", "run-to-run std", "invalid", "truncated", "same answers", "unstable"),
@@ -158,6 +160,15 @@ def perturbed_rows(summary: Summary) -> list[tuple[str, ...]]:
             percent(p["outputs_as_the_variants"]),
         )
         for p in summary["perturbed"].values()
+    ]
+
+
+def build_lines(summary: Summary) -> list[str]:
+    """What is another in each run of another build, once a run."""
+    told = {p["level"]: p["differs"] for p in summary["perturbed"].values() if p["factor"] == BUILD}
+    return [
+        f"build = {run}: {'; '.join(differs) if differs else 'no version, driver or GPU is known to differ there'}."
+        for run, differs in told.items()
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -23,7 +23,7 @@ class Sample:
     question_id: str
     """Stable within the data set: `test-17` is record 17 of the test split."""
     engine: str
-    """The engine that ran it."""
+    """The place that ran it: the engine's name and its host, `engine-2@node-7`."""
     text: str
     """The output."""
     fingerprint: str
@@ -65,6 +65,8 @@ class VariantSamples:
     """The variant's name."""
     repetitions: tuple[int, ...]
     """The R repetition numbers, ascending."""
+    place: npt.NDArray[np.object_]
+    """(R,) of str: the engine and host that measured it; those of its shards joined by ` + `."""
     question_ids: tuple[str, ...]
     """The Q questions, in data set order."""
     correct: npt.NDArray[np.bool_]
@@ -135,6 +137,7 @@ def tabulate(variant: str, samples: Sequence[Sample], question_ids: Sequence[str
     return VariantSamples(
         variant=variant,
         repetitions=tuple(whole),
+        place=_places(whole.values()),
         question_ids=tuple(question_ids),
         correct=table("correct", np.bool_),
         invalid=table("invalid", np.bool_),
@@ -148,3 +151,9 @@ def tabulate(variant: str, samples: Sequence[Sample], question_ids: Sequence[str
         starts_with_bos=table("starts_with_bos", object),
         seconds=table("seconds", np.float64),
     )
+
+
+def _places(rows: Iterable[Sequence[Sample | None]]) -> npt.NDArray[np.object_]:
+    """Where each repetition was measured."""
+    names = [" + ".join(sorted({sample.engine for sample in row if sample})) for row in rows]
+    return np.array(names, dtype=object)

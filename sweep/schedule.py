@@ -31,7 +31,8 @@ def next_unit(
     An engine keeps its variant while that has units. Else it takes the variant that its help brings forward
     most, its start included; none if there is no such. A variant that no engine has is always taken.
     `loaded` is every engine's variant (None before its first), `waiting` the units not yet running, `avoid`
-    the engines a unit has failed on: it goes to another one while there is one.
+    the engines a unit has failed on: it goes to another one while there is one. A unit for one engine alone is
+    nobody else's, however many have its variant.
     """
     suited = [unit for unit in waiting if not _shunned(unit, engine, loaded, avoid)]
     own = [unit for unit in suited if unit.engine_variant == loaded[engine]]
@@ -41,7 +42,8 @@ def next_unit(
     work: dict[str, float] = {}
     for unit in suited:
         work[unit.engine_variant] = work.get(unit.engine_variant, 0.0) + costs.unit[unit.variant]
-    worth = {variant: _gain(seconds, crews[variant], costs.start) for variant, seconds in work.items()}
+    alone = {unit.engine_variant for unit in suited if unit.engine is not None}
+    worth = {v: _gain(seconds, 0 if v in alone else crews[v], costs.start) for v, seconds in work.items()}
     best = max(worth, key=lambda variant: worth[variant], default=None)
     if best is None or worth[best] <= 0:
         return None
@@ -59,5 +61,7 @@ def _gain(work: float, crew: int, start: float) -> float:
 def _shunned(
     unit: Unit, engine: str, loaded: Mapping[str, str | None], avoid: Mapping[str, frozenset[str]]
 ) -> bool:
+    if unit.engine is not None:
+        return unit.engine != engine
     failed_on = avoid.get(unit.id, frozenset())
     return engine in failed_on and any(other not in failed_on for other in loaded)

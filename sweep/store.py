@@ -12,7 +12,7 @@ from typing import Any
 from cluster.spec import EngineFacts
 from sweep.config import SweepConfig
 from sweep.errors import BadInput
-from sweep.plan import RESULT_FREE, Plan, Unit, make_plan
+from sweep.plan import Plan, Unit, make_plan, result_settings
 from sweep.samples import Sample, VariantSamples, tabulate
 from sweep.variants import Variant
 
@@ -138,12 +138,19 @@ class Run:
 
     def provenance(self) -> dict[str, Any]:
         """Where the numbers come from. Raises BadInput when the file is missing or broken."""
-        return self._json("provenance.json")
+        found = self._json("provenance.json")
+        if "places" not in found:
+            raise BadInput(
+                f"{self.folder / 'provenance.json'}: written before engines' places were kept; "
+                "measure the sweep anew with another --runs"
+            )
+        return found
 
-    def record_engine(self, variant: str, facts: EngineFacts) -> None:
-        """Add to the provenance what an engine says of itself with a variant loaded."""
+    def record_engine(self, variant: str, place: str, facts: EngineFacts) -> None:
+        """Add to the provenance what an engine says of itself with a variant loaded, and the place it runs at."""
         provenance = self.provenance()
         provenance["engines"][variant] = asdict(facts)
+        provenance["places"][place] = {"versions": dict(facts.versions), "device": dict(facts.device)}
         self.write_json("provenance.json", provenance)
 
     def summary(self) -> dict[str, Any]:
@@ -204,8 +211,8 @@ def _refuse_another(file: Path, plan: Plan) -> None:
 
 
 def _differences(a: SweepConfig, b: SweepConfig) -> list[str]:
-    one, other = (c.model_dump(mode="json", exclude=RESULT_FREE) for c in (a, b))
-    return [key for key in one if one[key] != other[key]]
+    one, other = result_settings(a), result_settings(b)
+    return [key for key in dict.fromkeys((*one, *other)) if one.get(key) != other.get(key)]
 
 
 def _schema() -> Any:

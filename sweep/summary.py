@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -56,14 +56,17 @@ def summarise(
 
 def level(
     variant: Variant,
-    samples: Mapping[str, VariantSamples],
+    own: VariantSamples,
     table: VariantSamples,
-    plan: Plan,
-    void: Collection[Unit],
+    planned: int,
+    void: int,
+    differs: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """A perturbed variant beside the one it perturbs."""
-    assert variant.perturbs is not None
-    both = samples[variant.perturbs].beside(table, variant.name)
+    """A perturbed variant beside its `own` one.
+
+    `planned`, `void`: repetitions. `differs`: what else is another, of a build.
+    """
+    both = own.beside(table, variant.name)
     measured = len(table.repetitions)
     scores = [float(score) for score in table.scores]
     return {
@@ -71,9 +74,9 @@ def level(
         "factor": variant.factor,
         "level": variant.level,
         "repetitions": {
-            "planned": plan.repetitions(variant),
+            "planned": planned,
             "measured": measured,
-            "void": len({unit.repetition for unit in void if unit.variant == variant.name}),
+            "void": void,
         },
         "accuracy": {
             "mean": sum(scores) / measured if scores else None,
@@ -82,6 +85,7 @@ def level(
             "per_repetition": scores,
         },
         "outputs_as_the_variants": describe(both).identical_outputs if measured else None,
+        "differs": list(differs),
     }
 
 

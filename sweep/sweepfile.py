@@ -211,6 +211,9 @@ def _absolute(document: dict[str, Any], folder: Path) -> dict[str, Any]:
             local = value.endswith(LOCAL) if keys in LOCAL_PATHS else value.startswith(("./", "../"))
             if local:
                 place[keys[-1]] = str(folder / value)
+    perturb = document.get("perturb")
+    if isinstance(perturb, dict) and isinstance(perturb.get("build"), list):
+        perturb["build"] = [str(folder / run) if isinstance(run, str) else run for run in perturb["build"]]
     return document
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 from sweep.config import NAME, SweepConfig, VariantConfig
 
-BATCHING = ("concurrency", "shards")
-"""Factors that change how questions are batched, and nothing of the engine."""
+CONDITIONS = ("concurrency", "shards", "question_order", "engine")
+"""Factors that are no engine argument: a variant's own engines measure them, and a claim of determinism covers
+them."""
+BUILD = "build"
+"""The factor whose levels are other runs."""
+ENGINE = re.compile(r"engine-[1-9]\d*")
+"""What a pool calls its engines."""
 SPECULATIVE = "speculative_"
 """SGLang's arguments with this prefix belong to speculation; a baseline has none of them."""
 
@@ -34,14 +40,14 @@ class Variant:
     perturbs: str | None = None
     """The variant that this is one under another condition; None for a variant of the sweep's own."""
     factor: str | None = None
-    """Of a perturbed one, what was changed: `concurrency`, `shards` or an engine argument."""
+    """Of a perturbed one, what was changed: one of CONDITIONS, an engine argument, or BUILD."""
     level: Any = None
     """Of a perturbed one, the factor's value."""
 
     @property
     def loads(self) -> str:
-        """The variant that an engine must have loaded to measure it: another batching needs no other engine."""
-        return self.perturbs if self.perturbs is not None and self.factor in BATCHING else self.name
+        """The variant that an engine must have loaded to measure it."""
+        return self.perturbs if self.perturbs is not None and self.factor in CONDITIONS else self.name
 
 
 Fault = tuple[tuple[str, ...], str]
@@ -117,6 +123,8 @@ def _factors(config: SweepConfig) -> list[tuple[tuple[str, ...], str, tuple[Any,
     found: list[tuple[tuple[str, ...], str, tuple[Any, ...], Any]] = [
         (("concurrency",), "concurrency", asked.concurrency, config.protocol.concurrency),
         (("shards",), "shards", asked.shards, config.shards),
+        (("question_order",), "question_order", asked.question_order, config.protocol.question_order),
+        (("engine",), "engine", asked.engine, None),
     ]
     found += [
         (("arguments", name), name, levels, config.engine.arguments.get(name))
@@ -127,9 +135,11 @@ def _factors(config: SweepConfig) -> list[tuple[tuple[str, ...], str, tuple[Any,
 
 def _perturb_faults(config: SweepConfig) -> list[Fault]:
     factors = _factors(config)
-    if config.perturb is not None and not factors:
+    if config.perturb is None:
+        return []
+    if not factors and not config.perturb.build:
         return [(("perturb",), "no factor has levels; write some, such as concurrency: [32]")]
-    faults: list[Fault] = []
+    faults = _absent_engines(config.engine.engines, config.perturb.engine)
     for path, factor, levels, own in factors:
         where = ("perturb", *path)
         if len(set(map(repr, levels))) < len(levels):
@@ -142,6 +152,20 @@ def _perturb_faults(config: SweepConfig) -> list[Fault]:
             if not NAME.fullmatch(f"v+{factor}={level}")
         ]
     return faults
+
+
+def _absent_engines(count: int | Literal["auto"], asked: Sequence[str]) -> list[Fault]:
+    """The engines that the sweep will not have; with `auto` only a launch can tell."""
+    known = None if count == "auto" else {f"engine-{number}" for number in range(1, count + 1)}
+    return [
+        (("perturb", "engine"), f"no engine is called {name}; {_engines(count)}")
+        for name in asked
+        if (name not in known if known is not None else not ENGINE.fullmatch(name))
+    ]
+
+
+def _engines(count: int | Literal["auto"]) -> str:
+    return "engine-1, engine-2..." if count == "auto" else f"engine.engines has engine-1 to engine-{count}"
 
 
 def varying(chosen: Iterable[Variant]) -> dict[str, dict[str, Any]]:

@@ -25,6 +25,7 @@ def samples_of(
     return VariantSamples(
         variant=variant,
         repetitions=tuple(range(1, shape[0] + 1)),
+        place=np.full(shape[0], "engine-1@here", dtype=object),
         question_ids=tuple(f"test-{q}" for q in range(shape[1])),
         correct=right,
         invalid=np.zeros(shape, dtype=bool),

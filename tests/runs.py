@@ -50,7 +50,9 @@ def finished(
     run.write_json("provenance.json", gather(plan, questionnaire))
     for variant in plan.variants:
         told = facts(plan.spec(variant.name))
-        run.record_engine(variant.name, replace(told, device={"host": "here", "gpus": [{"name": gpu}] * 2}))
+        run.record_engine(
+            variant.name, "engine-1@here", replace(told, device={"host": "here", "gpus": [{"name": gpu}] * 2})
+        )
     for unit in plan.units:
         bad = (
             questionnaire.question_ids[: wrong[unit.variant]]
@@ -62,6 +64,6 @@ def finished(
             replace(right(r), verify_steps=steps, text=" -1" if r.id in bad else r.reference)
             for r in questionnaire.batch(unit, 1).requests
         ]
-        run.save(unit, questionnaire.score(unit, "engine-1", completions))
+        run.save(unit, questionnaire.score(unit, "engine-1@here", completions))
     conclude(run)
     return run

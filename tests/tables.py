@@ -28,6 +28,7 @@ def table(variant: str, correct: Any, outputs: Any = None, accept_length: float 
     return VariantSamples(
         variant=variant,
         repetitions=tuple(range(1, runs + 1)),
+        place=np.full(runs, "engine-1@here", dtype=object),
         question_ids=tuple(f"test-{number}" for number in range(5, 5 + questions)),
         correct=right,
         invalid=full(False, bool),

@@ -10,6 +10,7 @@ from math import comb
 import numpy as np
 import numpy.typing as npt
 import pytest
+from scipy.special import fdtrc
 
 from sweep.audit import Beside, Finding, ProtocolFacts, run_all
 from sweep.samples import VariantSamples
@@ -384,3 +385,45 @@ def test_near_ties_are_allowed_more_in_longer_outputs() -> None:
     finding = of(findings, "lossless speculation", "mtp")
     assert finding.evidence["near_ties_allow"] == pytest.approx(allowed[1])
     assert finding.verdict == "warn"
+
+
+def test_scores_that_depend_on_the_engine_are_a_warning_that_names_it() -> None:
+    # Ten runs on each of two engines, 80 +- 1 and 76 +- 1 questions right; on a third variant both alike.
+    apart = [80 + (r % 3 - 1) if r < 10 else 76 + (r % 3 - 1) for r in range(20)]
+    alike = [80 + (r % 3 - 1) for r in range(20)]
+    places = np.array(["engine-1@a"] * 10 + ["engine-2@b"] * 10, dtype=object)
+    samples = {
+        name: changed(table(name, np.arange(200)[None, :] < np.array(right)[:, None]), place=places)
+        for name, right in (("apart", apart), ("alike", alike))
+    }
+    found = {f.variant: f for f in run_all([variant(n) for n in samples], samples, FACTS) if "engine" in f.audit}
+    assert found["apart"].verdict == "warn"
+    assert "engine-1@a 0.400 (10), engine-2@b 0.380 (10)" in found["apart"].seen
+    # The residuals of either engine are -1, 0, 1 three times over and one more: see below for the squares.
+    groups = [np.array(apart[:10]), np.array(apart[10:])]
+    within = sum(((g - g.mean()) ** 2).sum() for g in groups) / 18
+    between = 10 * sum((g.mean() - np.mean(apart)) ** 2 for g in groups)
+    # Two variants were tested: Holm doubles the smaller p-value.
+    assert found["apart"].evidence["p_adjusted"] == pytest.approx(2 * fdtrc(1, 18, between / within), rel=1e-6)
+    assert found["alike"].verdict == "pass"
+
+
+def test_one_engine_says_nothing_of_engines() -> None:
+    samples = {"a": table("a", first(100, runs=4))}
+    assert not [f for f in run_all([variant("a")], samples, FACTS) if "engine" in f.audit]
+
+
+@pytest.mark.parametrize(
+    ("other", "verdict", "told"),
+    [
+        ({"sglang": "0.5.16", "GPU": "H200", "driver": "580"}, "pass", "2 engines, all with the same"),
+        ({"sglang": "0.5.21", "GPU": "H200", "driver": "580"}, "warn", "sglang 0.5.16 and 0.5.21"),
+        ({"sglang": "0.5.16", "GPU": "H100", "driver": "580"}, "warn", "GPU H100 and H200"),
+    ],
+)
+def test_engines_in_unlike_environments_are_a_warning(other: dict[str, str], verdict: str, told: str) -> None:
+    own = {"sglang": "0.5.16", "GPU": "H200", "driver": "580"}
+    facts = replace(FACTS, places={"engine-1@a": own, "engine-2@b": other})
+    samples = {"a": table("a", first(100, runs=2))}
+    (found,) = (f for f in run_all([variant("a")], samples, facts) if f.audit == "protocol: one environment")
+    assert (found.verdict, told in found.seen) == (verdict, True)

@@ -171,3 +171,70 @@ def test_a_variant_that_cannot_start_takes_its_other_batchings_with_it(write_swe
     outcome = bench.drive(FakePool(fault=lambda engine, what, times: "error" if what == "mtp" else None))
     assert {unit.variant for unit in outcome.void} == {"mtp", "mtp+concurrency=2"}
     assert set(bench.run.perturbed_samples()["baseline+concurrency=2"].repetitions) == {1}
+
+
+def test_a_unit_for_one_engine_alone_is_run_there(write_sweep: Write) -> None:
+    bench = Bench(write_sweep(SWEEP), "perturb={repetitions: 1, engine: [engine-1, engine-2]}")
+    pool = FakePool()
+    assert not bench.drive(pool).void
+    where = {work: engine for engine, work in pool.runs if "+engine=" in work}
+    assert where == {
+        f"{variant}+engine={engine}-r01": engine
+        for variant in ("baseline", "mtp")
+        for engine in ("engine-1", "engine-2")
+    }
+    # Another engine is another place, not another variant to load.
+    assert {label for _, label in pool.loads} == {"baseline", "mtp"}
+
+
+def test_units_for_an_engine_that_is_not_there_are_void_and_the_others_are_measured(write_sweep: Write) -> None:
+    bench = Bench(write_sweep(SWEEP), "engine.engines=auto", "perturb={repetitions: 1, engine: [engine-9]}")
+    outcome = bench.drive(FakePool())
+    assert [unit.id for unit in outcome.void] == ["baseline+engine=engine-9-r01", "mtp+engine=engine-9-r01"]
+    assert len(bench.run.done()[0]) == 4
+    assert any("only engine-9 may run it, which is not among the engines" in note for note in bench.view.notes)
+
+
+def test_units_for_an_engine_that_died_for_good_are_void(write_sweep: Write) -> None:
+    bench = Bench(write_sweep(SWEEP), "perturb={repetitions: 1, engine: [engine-2]}")
+    pool = FakePool(fault=lambda engine, what, times: "death" if engine == "engine-2" else None)
+    outcome = bench.drive(pool)
+    assert {unit.engine for unit in outcome.void} == {"engine-2"}
+    assert len(bench.run.done()[0]) == 4
+
+
+def test_samples_and_provenance_name_the_engine_and_the_host_that_ran_it(bench: Bench) -> None:
+    bench.drive(FakePool())
+    samples = bench.run.variant_samples()
+    assert {place for table in samples.values() for place in table.place} == {"engine-1@here", "engine-2@here"}
+    places = bench.run.provenance()["places"]
+    assert set(places) == {"engine-1@here", "engine-2@here"}
+    assert places["engine-1@here"] == {"versions": {"fake": "1"}, "device": {"host": "here"}}
+
+
+def test_one_engine_that_can_start_nothing_costs_no_variant(bench: Bench) -> None:
+    pool = FakePool(fault=lambda engine, what, times: "error" if engine == "engine-2" else None)
+    outcome = bench.drive(pool)
+    assert not outcome.void
+    assert len(bench.run.done()[0]) == 4
+
+
+def test_a_variant_that_once_started_and_then_never_again_is_given_up(write_sweep: Write) -> None:
+    bench = Bench(write_sweep(SWEEP), "repetitions=4")
+
+    def fault(engine: str, what: str, times: int) -> str | None:
+        if what == "mtp":
+            return "error" if times > 1 else None
+        return "death" if what == "mtp-r01" else None
+
+    outcome = bench.drive(FakePool(engines=["engine-1"], fault=fault))
+    assert {unit.variant for unit in outcome.void} == {"mtp"}
+    assert len(bench.run.done()[0]) == 4
+
+
+def test_units_for_one_engine_are_given_up_where_only_that_one_cannot_start_them(write_sweep: Write) -> None:
+    bench = Bench(write_sweep(SWEEP), "perturb={repetitions: 1, engine: [engine-2]}")
+    pool = FakePool(fault=lambda engine, what, times: "error" if engine == "engine-2" else None)
+    outcome = bench.drive(pool)
+    assert {unit.engine for unit in outcome.void} == {"engine-2"}
+    assert len(bench.run.done()[0]) == 4

@@ -64,11 +64,29 @@ def test_each_level_changes_what_it_names_and_nothing_else(tmp_path: Path) -> No
         ("{concurrency: [2, 2]}", "has a level twice"),
         ("{repetitions: 2}", "no factor has levels"),
         ("{arguments: {noise: ['a b']}}", "cannot be part of a name"),
+        ("{question_order: [shuffled]}", "shuffled is the sweep's own value"),
+        ("{engine: [gpu-0]}", "no engine is called gpu-0; engine-1, engine-2..."),
     ],
 )
 def test_levels_that_cannot_be_meant_are_refused(tmp_path: Path, asked: str, fault: str) -> None:
     with pytest.raises(BadInput, match=fault):
         planned(tmp_path, f"perturb={asked}")
+
+
+def test_an_engine_beyond_those_that_the_sweep_has_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"no engine is called engine-3; engine.engines has engine-1 to engine-2"):
+        planned(tmp_path, "perturb={engine: [engine-1, engine-3]}", "engine.engines=2")
+
+
+def test_a_fixed_order_is_the_data_sets_in_every_repetition_and_a_shuffled_one_is_the_seeds(tmp_path: Path) -> None:
+    plan = planned(tmp_path, "perturb={repetitions: 2, question_order: [fixed]}")
+    shuffled, first, second = (
+        [request.id for request in batch(plan, f"baseline{name}").requests]
+        for name in ("-r01", "+question_order=fixed-r01", "+question_order=fixed-r02")
+    )
+    assert first == second == [f"test-{n}" for n in range(2, 42)]
+    assert sorted(shuffled) == sorted(first)
+    assert shuffled != first
 
 
 def test_identical_repetitions_take_their_noise_from_the_perturbed_ones(tmp_path: Path) -> None:
@@ -195,6 +213,6 @@ def simulated(folder: Path, *overrides: str) -> Run:
     engine = SimulatedEngine()
     for unit in plan.units:
         engine.start(plan.spec(unit.engine_variant), lambda phase, lines: None)
-        run.record_engine(unit.engine_variant, engine.describe())
-        run.save(unit, questionnaire.score(unit, "engine-1", engine.generate(questionnaire.batch(unit, 1))))
+        run.record_engine(unit.engine_variant, "engine-1@here", engine.describe())
+        run.save(unit, questionnaire.score(unit, "engine-1@here", engine.generate(questionnaire.batch(unit, 1))))
     return run

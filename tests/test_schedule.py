@@ -49,6 +49,16 @@ def test_a_failed_unit_goes_to_another_engine_while_there_is_one() -> None:
     assert next_unit("e1", {"e1": "a"}, [unit], costs(), avoid) == unit
 
 
+def test_a_unit_for_one_engine_alone_waits_for_it_and_is_worth_its_start_there() -> None:
+    unit = Unit(variant="a", repetition=1, shard=1, shards=1, seed=1, engine="e2")
+    loaded: dict[str, str | None] = {"e1": "a", "e2": "b"}
+    assert next_unit("e1", loaded, [unit], costs(), FREE) is None
+    # e1 has the variant, but its help is no use here: 10 s of work are worth e2's 100 s of starting.
+    assert next_unit("e2", loaded, [unit], costs(), FREE) == unit
+    # Having failed on e2 it still can go nowhere else.
+    assert next_unit("e2", loaded, [unit], costs(), {unit.id: frozenset({"e2"})}) == unit
+
+
 @pytest.mark.parametrize(("engines", "variants", "repetitions"), [(8, 6, 20), (2, 2, 3), (3, 6, 20), (8, 1, 20)])
 def test_the_makespan_is_near_the_lower_bound(engines: int, variants: int, repetitions: int) -> None:
     start, each = 100.0, 40.0

@@ -4,8 +4,9 @@
 
 All three serve the tiny checkpoint with the same arguments on one GPU, side by side with a small share of
 its memory each; a round runs the same questions through one after the other, from a cold prefix cache, in an
-order that rotates. Ratios are taken within a round. Idle schedulers of SGLang keep a core busy each, so it
-wants a machine with eight or more. `--cpu` runs in the environment of tests/sglang_cpu/install.sh.
+order that rotates. Ratios are taken within a round. With a draft, the accept lengths of the sweep's and the
+bare engine's requests stand beside. Idle schedulers of SGLang keep a core busy each, so it wants a machine with
+eight or more. `--cpu` runs in the environment of tests/sglang_cpu/install.sh.
 """
 
 from __future__ import annotations
@@ -68,13 +69,31 @@ CHAIN = {"speculative_algorithm": "NEXTN", "speculative_num_steps": 5}
 
 
 @dataclass(frozen=True, kw_only=True)
+class Ran:
+    """The questions, run once."""
+
+    tokens: int
+    """Generated."""
+    seconds: float
+    """Wall clock."""
+    verify_steps: int | None = None
+    """Of all requests; None without a draft, and where the contender does not say."""
+
+    def to_json(self) -> dict[str, float | None]:
+        """With the rate in tokens a second, and the accept length."""
+        accept = self.tokens / self.verify_steps if self.verify_steps else None
+        rate = self.tokens / self.seconds
+        return {"tokens": self.tokens, "seconds": self.seconds, "rate": rate, "accept_length": accept}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Contender:
     """One way to run the questions."""
 
     name: str
     start_seconds: Mapping[str, float]
-    run: Callable[[], tuple[int, float]]
-    """Runs them all once, from a cold prefix cache; returns generated tokens and seconds."""
+    run: Callable[[], Ran]
+    """Runs them all once, from a cold prefix cache."""
 
 
 def make_spec(variant: str, cpu: bool) -> EngineSpec:
@@ -120,12 +139,16 @@ def in_the_sweep(spec: EngineSpec, batch: Batch, stack: ExitStack) -> Contender:
     if not isinstance(loaded, Loaded):
         raise SystemExit(f"the sweep's engine did not start: {loaded}")
 
-    def run() -> tuple[int, float]:
+    def run() -> Ran:
         pool.run(engine, "repetition", batch, START_SECONDS)
         done = finished(pool)
         if not isinstance(done, Completed):
             raise SystemExit(f"the sweep's repetition failed: {done}")
-        return sum(c.completion_tokens for c in done.completions), done.seconds
+        return Ran(
+            tokens=sum(c.completion_tokens for c in done.completions),
+            seconds=done.seconds,
+            verify_steps=sum(c.verify_steps or 0 for c in done.completions),
+        )
 
     return Contender(name="sweep", start_seconds=loaded.facts.start_seconds, run=run)
 
@@ -151,7 +174,9 @@ if __name__ == "__main__":
         began = time.perf_counter()
         outputs = engine.generate(work["prompts"], work["sampling"])
         seconds = time.perf_counter() - began
-        print("BARE", sum(o["meta_info"]["completion_tokens"] for o in outputs), seconds, flush=True)
+        meta = [o["meta_info"] for o in outputs]
+        steps = sum(m.get("spec_verify_ct", 0) for m in meta)
+        print("BARE", sum(m["completion_tokens"] for m in meta), seconds, steps, flush=True)
     engine.shutdown()
 """
 
@@ -183,12 +208,12 @@ def in_a_bare_script(spec: EngineSpec, batch: Batch, folder: Path, stack: ExitSt
                 return [float(word) for word in line.split()[1:]]
         raise SystemExit(f"the bare engine ended; see {folder / 'bare.log'}")
 
-    def run() -> tuple[int, float]:
+    def run() -> Ran:
         assert process.stdin is not None
         process.stdin.write("again\n")
         process.stdin.flush()
-        tokens, seconds = answer()
-        return int(tokens), seconds
+        tokens, seconds, steps = answer()
+        return Ran(tokens=int(tokens), seconds=seconds, verify_steps=int(steps))
 
     return Contender(name="bare engine", start_seconds={"total": answer()[0]}, run=run)
 
@@ -218,10 +243,10 @@ def by_sglangs_evaluation(
 
     os.environ.setdefault("OPENAI_API_KEY", "EMPTY")  # its client wants one; run_eval sets the same
 
-    def run() -> tuple[int, float]:
+    def run() -> Ran:
         post("/flush_cache")
         _, seconds, sampler = run_eval_once(settings, f"http://127.0.0.1:{PORT}/v1", evaluation)
-        return sum(sampler._completion_tokens), seconds
+        return Ran(tokens=sum(sampler._completion_tokens), seconds=seconds)
 
     return Contender(name="run_eval", start_seconds={"total": started}, run=run)
 
@@ -243,23 +268,26 @@ def post(path: str) -> None:
     urllib.request.urlopen(request, timeout=60).close()
 
 
-def measure(contenders: list[Contender], rounds: int) -> list[dict[str, dict[str, float]]]:
-    """Tokens and seconds by contender, a dictionary a round; a first round to warm up is not kept."""
+Rounds = list[dict[str, dict[str, Any]]]
+"""`Ran.to_json` by contender, a dictionary a round."""
+
+
+def measure(contenders: list[Contender], rounds: int) -> Rounds:
+    """Run the rounds; a first one to warm up is not kept."""
     kept = []
     for number in range(rounds + 1):
         shift = number % len(contenders)
         result = {}
         for contender in contenders[shift:] + contenders[:shift]:
-            tokens, seconds = contender.run()
-            result[contender.name] = {"tokens": tokens, "seconds": seconds, "rate": tokens / seconds}
+            result[contender.name] = contender.run().to_json()
         kept.append(result)
         rates = ", ".join(f"{name} {row['rate']:.0f} tok/s" for name, row in sorted(result.items()))
         print(f"round {number}{' (warm-up)' if number == 0 else ''}: {rates}", flush=True)
     return kept[1:]
 
 
-def summarise(rounds: list[dict[str, dict[str, float]]]) -> dict[str, Any]:
-    """Median rates, and the sweep's rate over each other's, paired within rounds: median, least and most."""
+def summarise(rounds: Rounds) -> dict[str, Any]:
+    """Medians; and the sweep's rate over each other's, paired within rounds: median, least and most."""
     names = sorted(rounds[0])
     rates = {name: statistics.median(r[name]["rate"] for r in rounds) for name in names}
     ratios = {}
@@ -267,7 +295,12 @@ def summarise(rounds: list[dict[str, dict[str, float]]]) -> dict[str, Any]:
         if name != "sweep":
             paired = [r["sweep"]["rate"] / r[name]["rate"] for r in rounds]
             ratios[name] = {"median": statistics.median(paired), "min": min(paired), "max": max(paired)}
-    return {"tokens_per_second": rates, "sweep_over": ratios}
+    accept = {
+        name: statistics.median(r[name]["accept_length"] for r in rounds)
+        for name in names
+        if rounds[0][name]["accept_length"] is not None
+    }
+    return {"tokens_per_second": rates, "sweep_over": ratios, "accept_length": accept}
 
 
 def show(summary: Mapping[str, Any], contenders: list[Contender]) -> None:
@@ -277,6 +310,8 @@ def show(summary: Mapping[str, Any], contenders: list[Contender]) -> None:
         shown = f"{ratio['median']:.3f} ({ratio['min']:.3f}-{ratio['max']:.3f})" if ratio else "-"
         rate = summary["tokens_per_second"][contender.name]
         print(f"{contender.name:14}{rate:9.0f}{shown:>24}{contender.start_seconds['total']:9.1f}")
+    if summary["accept_length"]:
+        print("accept length: " + ", ".join(f"{name} {a:.3f}" for name, a in summary["accept_length"].items()))
     phases = ", ".join(f"{name} {seconds:.1f}" for name, seconds in contenders[-1].start_seconds.items())
     print(f"the sweep's start by phase, in seconds: {phases}")
 

@@ -1,0 +1,57 @@
+"""Runs of other builds as levels of the factor `build`: a variant's scores with other packages, driver or GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from sweep.earlier import arguments_elsewhere, refuse_other_protocol, versions_elsewhere
+from sweep.errors import BadInput
+from sweep.samples import VariantSamples
+from sweep.store import Run, open_run
+from sweep.variants import BUILD, Variant
+
+
+@dataclass(frozen=True, kw_only=True)
+class Build:
+    """One variant as another build of the engine measured it."""
+
+    variant: Variant
+    """The sweep's own, as a perturbed one: `level` is the other run's folder."""
+    samples: VariantSamples
+    """At least one complete repetition."""
+    differs: tuple[str, ...]
+    """Versions and GPUs that are others there; empty where nothing that is known differs."""
+
+
+def other_builds(run: Run) -> tuple[Build, ...]:
+    """The variants of the runs that `perturb.build` names, as far as this run has them, in the order named.
+
+    Raises BadInput for a folder that is no run, another protocol, other engine arguments, the run itself, and for a
+    run that shares no variant with a complete repetition.
+    """
+    asked = run.plan.config.perturb
+    return tuple(build for folder in (asked.build if asked else ()) for build in _of(run, open_run(folder)))
+
+
+def _of(run: Run, other: Run) -> Iterator[Build]:
+    where = f"perturb.build: {other.folder}"
+    if other.folder.resolve() == run.folder.resolve():
+        raise BadInput(f"{where}: the run itself; name one that another build measured")
+    refuse_other_protocol(other, run.provenance()["protocol"]["hash"], where)
+    changed = arguments_elsewhere(run, other)
+    if changed:
+        raise BadInput(f"{where}: other engine arguments, so not only another build: {'; '.join(changed)}")
+    tables = other.variant_samples()
+    shared = [v for v in run.plan.variants if v.name in tables and len(tables[v.name].repetitions)]
+    if not shared:
+        raise BadInput(f"{where}: no complete repetition of any variant of this run")
+    differs = tuple(versions_elsewhere(run, other))
+    level = str(other.folder)
+    for variant in shared:
+        name = f"{variant.name}+{BUILD}={level}"
+        yield Build(
+            variant=replace(variant, name=name, perturbs=variant.name, factor=BUILD, level=level),
+            samples=replace(tables[variant.name], variant=name),
+            differs=differs,
+        )
