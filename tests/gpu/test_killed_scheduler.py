@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +13,12 @@ pytest.importorskip("sglang")
 import psutil
 
 from cluster import sglang_host
+from tests.gpu.launching import schedulers, start, until
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(900)]
 if not sglang_host.gpus():
     pytest.skip("no GPU", allow_module_level=True)
 
-SWEEP = Path(__file__).parents[2] / "configs" / "tiny-gpu.yaml"
 # A variant that claims determinism and keeps it, six times: without shots the prompts stay inside the model's
 # sliding window, where no order of the questions has changed an output yet.
 CHANGES = (
@@ -32,28 +28,6 @@ CHANGES = (
     "repetitions=6",
     "tracking.uri=null",
 )
-
-
-def start(runs: Path, engines: int) -> subprocess.Popen[bytes]:
-    changes = [word for change in (*CHANGES, f"engine.engines={engines}") for word in ("--set", change)]
-    command = [sys.executable, "-m", "sweep.cli", "launch", str(SWEEP), *changes, "--runs", str(runs)]
-    return subprocess.Popen(command)
-
-
-def until(process: subprocess.Popen[bytes], happened: Callable[[], bool]) -> None:
-    while not happened():
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=0.2)
-        assert process.poll() is None, "the sweep ended too early"
-
-
-def schedulers(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    found = []
-    for child in psutil.Process(process.pid).children(recursive=True):
-        with suppress(psutil.NoSuchProcess):
-            if "sglang::scheduler" in " ".join(child.cmdline()):
-                found.append(child)
-    return found
 
 
 def outcome(runs: Path) -> tuple[dict[str, Any], dict[tuple[int, str], str]]:
@@ -72,10 +46,10 @@ def outcome(runs: Path) -> tuple[dict[str, Any], dict[tuple[int, str], str]]:
 
 
 def test_a_sweep_that_loses_a_scheduler_measures_every_unit_and_the_same(tmp_path: Path) -> None:
-    undisturbed = start(tmp_path / "undisturbed", engines=1)
+    undisturbed = start("tiny-gpu.yaml", (*CHANGES, "engine.engines=1"), tmp_path / "undisturbed")
     assert undisturbed.wait() == 0
 
-    disturbed = start(tmp_path / "disturbed", engines=2)
+    disturbed = start("tiny-gpu.yaml", (*CHANGES, "engine.engines=2"), tmp_path / "disturbed")
     until(disturbed, lambda: any((tmp_path / "disturbed").glob("*/samples/*.parquet")))
     # A unit is done and others are running: at six repetitions on two engines, both are at one.
     victim, *_ = schedulers(disturbed)

@@ -1,0 +1,39 @@
+"""Launching a sweep in a process of its own, and watching its engines' workers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+def start(config: str, changes: Sequence[str], runs: Path) -> subprocess.Popen[bytes]:
+    """`sweep launch` of a file under configs/, with `--set` for each change, into the folder `runs`."""
+    options = [word for change in changes for word in ("--set", change)]
+    command = [sys.executable, "-m", "sweep.cli", "launch", str(CONFIGS / config), *options, "--runs", str(runs)]
+    return subprocess.Popen(command)
+
+
+def until(process: subprocess.Popen[bytes], happened: Callable[[], bool]) -> None:
+    """Wait until it `happened`; fails when the sweep ends before."""
+    while not happened():
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=0.2)
+        assert process.poll() is None, "the sweep ended too early"
+
+
+def schedulers(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """The SGLang schedulers below a sweep that runs."""
+    found = []
+    with suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if "sglang::scheduler" in " ".join(child.cmdline()):
+                    found.append(child)
+    return found
