@@ -12,7 +12,7 @@ from cluster.actor import EngineActor
 from cluster.connection import PoolSpec, await_actors, connect, refuse_if_too_few, room
 from cluster.errors import EngineStartFailed, RequestFailed, SweepError
 from cluster.events import Completed, Event, Failed, Loaded, Starting
-from cluster.sglang_log import tail
+from cluster.sglang_log import SEARCHED, TAIL, last_error, tail
 from cluster.spec import Batch, EngineSpec
 
 STOP_SECONDS = 30.0
@@ -130,9 +130,10 @@ class RayPool:
         try:
             result = ray.get(ref)
         except RayActorError as error:
-            task.log = self._last_words(task)
+            words = self._last_words(task)
+            task.log = words[-TAIL:]
             self._replace(task.engine)
-            return _failed(task, _death(task, str(error)), died=True)
+            return _failed(task, _death(task, last_error(words), str(error)), died=True)
         except RayTaskError as error:
             return _failed(task, _cause(task, error), died=False)
         seconds = time.monotonic() - task.begun
@@ -143,7 +144,7 @@ class RayPool:
 
     def _overrun(self, task: _Task) -> Failed:
         """Replace an engine that is past its deadline."""
-        task.log = self._last_words(task)
+        task.log = self._last_words(task)[-TAIL:]
         self._replace(task.engine)
         if task.work is None:
             text = (
@@ -165,7 +166,7 @@ class RayPool:
         there = NodeAffinitySchedulingStrategy(self._nodes[task.engine], soft=False)
         read = ray.remote(tail).options(num_cpus=0, max_retries=0, scheduling_strategy=there)
         try:
-            return tuple(ray.get(read.remote(path), timeout=EVIDENCE_SECONDS))
+            return tuple(ray.get(read.remote(path, SEARCHED), timeout=EVIDENCE_SECONDS))
         except (GetTimeoutError, RayError) as error:
             # The node went with its engine: the log is out of reach, and that is the evidence.
             return (f"its log {path} could not be read: {type(error).__name__}",)
@@ -227,9 +228,10 @@ def _failed(task: _Task, error: SweepError, died: bool) -> Failed:
     return Failed(engine=task.engine, work=task.work, error=error, log=log, died=died)
 
 
-def _death(task: _Task, ray_says: str) -> SweepError:
+def _death(task: _Task, error: str | None, ray_says: str) -> SweepError:
+    """`error`: the last one in the engine's own log, which says more than Ray can."""
     what = "while it started" if task.work is None else f"in the middle of {task.work}"
-    text = f"{task.engine} died {what}: {_gist(ray_says)}"
+    text = f"{task.engine} died {what}: {f'{error}. Ray: ' if error else ''}{_gist(ray_says)}"
     return EngineStartFailed(text, task.log) if task.work is None else RequestFailed(text)
 
 

@@ -22,6 +22,8 @@ from cluster.sglang_host import scratch_folder
 
 TAIL = 40
 """Log lines that go into an error."""
+SEARCHED = 1000
+"""Log lines that are searched for the error itself: every thread's stack may follow it."""
 IMPORTED = "sweep: sglang is imported"
 ANSWERING = "sweep: asking for a first token"
 """Marks that the engine's thread writes into the log."""
@@ -34,6 +36,12 @@ def tail(path: str | Path, lines: int = TAIL) -> tuple[str, ...]:
     """The last lines of a log that are not blank, oldest first."""
     text = Path(path).read_text(errors="replace")
     return tuple([line for line in text.splitlines() if line.strip()][-lines:])
+
+
+def last_error(lines: Iterable[str]) -> str | None:
+    """The last line that ends a Python traceback, if there is one."""
+    errors = [line for line in lines if _ERROR.match(line)]
+    return errors[-1] if errors else None
 
 
 class EngineLog:
@@ -102,9 +110,8 @@ class EngineLog:
         return tail(self.path, lines)
 
     def last_error(self) -> str | None:
-        """The last line that ends a Python traceback, if there is one."""
-        errors = [line for line in self.tail(1000) if _ERROR.match(line)]
-        return errors[-1] if errors else None
+        """See the function."""
+        return last_error(self.tail(SEARCHED))
 
     def close(self, *, keep: bool) -> None:
         """Stop writing; the file stays where it is the evidence of a failure."""

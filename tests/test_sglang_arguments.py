@@ -9,7 +9,7 @@ import pytest
 
 from cluster.sglang_arguments import check_spec, command_line, engine_arguments, to_argv, unknown_names
 from cluster.sglang_host import CACHES, engine_environment
-from cluster.sglang_log import Progress
+from cluster.sglang_log import Progress, last_error
 from cluster.spec import EngineSpec
 
 TOPK1 = {
@@ -171,3 +171,16 @@ def test_the_phases_follow_the_log() -> None:
     ]
     assert progress.phase == "capturing graphs"
     assert set(progress.seconds()) == {*begun, "importing", "total"}
+
+
+def test_the_error_that_ended_an_engine_is_found_above_the_stacks_that_its_end_dumped() -> None:
+    log = [
+        "[2026-11-25 13:33:50 TP0] Ignore import error when loading a model: No module named 'helion'",
+        "[2026-11-25 13:33:50 TP0] Scheduler hit an exception: Traceback (most recent call last):",
+        '  File "/site/triton/compiler/compiler.py", line 465, in _init_handles',
+        "RuntimeError: Triton Error [CUDA]: device-side assert triggered",
+        "Thread 0x00007f18e79c56c0 (most recent call first):",
+        *['  File "/usr/lib/python3.12/threading.py", line 1010 in run'] * 200,
+    ]
+    assert last_error(log) == "RuntimeError: Triton Error [CUDA]: device-side assert triggered"
+    assert last_error(log[:1] + log[4:]) is None
