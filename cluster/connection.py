@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from cluster.errors import ClusterUnavailable
@@ -50,12 +51,15 @@ def connect(spec: PoolSpec, local: bool) -> str | None:
             )
         else:
             # The engines' code travels, so that a cluster runs what this checkout says.
-            context = ray.init(address=spec.address, runtime_env={"py_modules": [cluster]}, **common)
+            code = str(Path(cluster.__file__).parent)
+            context = ray.init(address=spec.address, runtime_env={"py_modules": [code]}, **common)
     except Exception as error:  # noqa: BLE001 - Ray raises bare Exception when a node does not come up
         where = "a local Ray cluster" if local else f"the Ray cluster at {_address(spec)}"
+        # `ray start` turns tokens on by itself where it finds one; a driver does not.
+        token = "" if local or os.environ.get("RAY_AUTH_MODE") else "; if it wants a token, set RAY_AUTH_MODE=token"
         raise ClusterUnavailable(
             f"{where} could not be had: {str(error).strip().splitlines()[0]}; "
-            "`ray status` shows what runs, --address names another"
+            f"`ray status` shows what runs, --address names another{token}"
         ) from None
     url = context.dashboard_url
     return f"http://{url}" if url else None
@@ -75,13 +79,14 @@ def room(spec: PoolSpec) -> int:
     count = int(sum(n["Resources"].get("GPU", 0) // spec.gpus for n in ray.nodes() if n["Alive"]))
     if not count:
         raise ClusterUnavailable(
-            f"no node of the cluster has the {spec.gpus:g} GPUs of one engine; {_inventory()}. "
+            f"no node of the cluster has the {spec.gpus:g} GPUs of one engine; {inventory()}. "
             "Lower engine.gpus, or name another cluster with --address"
         )
     return count
 
 
-def _inventory() -> str:
+def inventory() -> str:
+    """What the cluster has, and how much of it is free, in words."""
     import ray
 
     total, free = ray.cluster_resources(), ray.available_resources()
@@ -96,7 +101,7 @@ def refuse_if_too_few(spec: PoolSpec, count: int) -> None:
 
     if count * spec.gpus > ray.cluster_resources().get("GPU", 0):
         raise ClusterUnavailable(
-            f"{count} engines of {spec.gpus:g} GPUs each need {count * spec.gpus:g} GPUs; {_inventory()}. "
+            f"{count} engines of {spec.gpus:g} GPUs each need {count * spec.gpus:g} GPUs; {inventory()}. "
             "Lower engine.engines or engine.gpus, or name a larger cluster with --address"
         )
 
@@ -114,7 +119,7 @@ def await_actors(actors: dict[str, Any], spec: PoolSpec, tell: Callable[[str], N
         if not waiting:
             return
         missing = ", ".join(names[ref] for ref in waiting)
-        wants = f"{missing} wait{'s' if len(waiting) == 1 else ''} for {spec.gpus:g} GPUs each; {_inventory()}"
+        wants = f"{missing} wait{'s' if len(waiting) == 1 else ''} for {spec.gpus:g} GPUs each; {inventory()}"
         if left <= 0:
             raise ClusterUnavailable(
                 f"after {spec.deadline:g} s {wants}. Lower engine.engines or engine.gpus, "

@@ -59,10 +59,28 @@ class Failed:
     log: tuple[str, ...]
     """The engine's last log lines, as far as they were seen."""
     died: bool
-    """Its process is gone (crash, kill, out of memory, deadline); it is being replaced."""
+    """Its process is gone (crash, kill, out of memory, deadline); a Back or Gone event follows."""
 
 
-Event = Starting | Loaded | Completed | Failed
+@dataclass(frozen=True, kw_only=True)
+class Back:
+    """An engine that died has a process again, idle and with nothing loaded."""
+
+    engine: str
+    """The engine's name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gone:
+    """An engine that died could not be replaced: its node is lost, and the cluster has no room for it."""
+
+    engine: str
+    """The engine's name."""
+    error: SweepError
+    """Why."""
+
+
+Event = Starting | Loaded | Completed | Failed | Back | Gone
 
 
 class Pool(Protocol):

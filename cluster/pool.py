@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cluster.actor import EngineActor
-from cluster.connection import PoolSpec, await_actors, connect, refuse_if_too_few, room
-from cluster.errors import EngineStartFailed, RequestFailed, SweepError
-from cluster.events import Completed, Event, Failed, Loaded, Starting
+from cluster.connection import PoolSpec, await_actors, connect, inventory, refuse_if_too_few, room
+from cluster.errors import ClusterUnavailable, EngineStartFailed, RequestFailed, SweepError
+from cluster.events import Back, Completed, Event, Failed, Gone, Loaded, Starting
 from cluster.sglang_log import SEARCHED, TAIL, last_error, tail
 from cluster.spec import Batch, EngineSpec
 
@@ -44,7 +44,10 @@ class RayPool:
         Raises ClusterUnavailable when there is no cluster, or no room in it within the deadline.
         """
 
+        self._spec = spec
         self._tasks: dict[Any, _Task] = {}
+        self._reviving: dict[Any, tuple[str, float]] = {}
+        """By the call that says that it is up: a replaced engine, and since when."""
         self._actors: dict[str, Any] = {}
         self._nodes: dict[str, str] = {}
         """Where an engine's process is, by Ray's id."""
@@ -57,7 +60,6 @@ class RayPool:
             count = spec.engines or room(spec)
             if self.local:
                 refuse_if_too_few(spec, count)
-            self._gpus = spec.gpus
             for number in range(1, count + 1):
                 self._actors[f"engine-{number}"] = self._actor(f"engine-{number}")
             await_actors(self._actors, spec, tell)
@@ -85,40 +87,68 @@ class RayPool:
         """See `cluster.events.Pool`."""
         import ray
 
-        if not self._tasks:
+        if not self._tasks and not self._reviving:
             return []
-        due = min(task.begun + task.deadline for task in self._tasks.values()) - time.monotonic()
-        done, _ = ray.wait(list(self._tasks), timeout=max(0.0, min(timeout, due)))
+        ends = [task.begun + task.deadline for task in self._tasks.values()]
+        ends += [since + self._spec.deadline for _, since in self._reviving.values()]
+        due = min(ends) - time.monotonic()
+        done, _ = ray.wait([*self._tasks, *self._reviving], timeout=max(0.0, min(timeout, due)))
         events: list[Event] = list(self._phases())
-        events += [self._finish(ref, self._tasks.pop(ref)) for ref in done]
+        events += [self._finish(ref, self._tasks.pop(ref)) for ref in done if ref in self._tasks]
         late = [ref for ref, t in self._tasks.items() if time.monotonic() >= t.begun + t.deadline]
-        return events + [self._overrun(self._tasks.pop(ref)) for ref in late]
+        events += [self._overrun(self._tasks.pop(ref)) for ref in late]
+        return events + self._revived([ref for ref in done if ref in self._reviving])
 
     def close(self) -> None:
         """See `cluster.events.Pool`."""
         import ray
 
-        stops = [actor.stop.remote() for actor in self._actors.values()] if not self._tasks else []
+        absent = {engine for engine, _ in self._reviving.values()}
+        idle = {} if self._tasks else {name: a for name, a in self._actors.items() if name not in absent}
+        stops = [actor.stop.remote() for actor in idle.values()]
         if stops:
             ray.wait(stops, num_returns=len(stops), timeout=STOP_SECONDS)
         for actor in self._actors.values():
             ray.kill(actor)
         self._actors.clear()
         self._tasks.clear()
+        self._reviving.clear()
         ray.shutdown()
 
     def _actor(self, name: str) -> Any:
         """A new process for an engine. Not restarted by Ray: what was loaded is lost, and the driver must know."""
         import ray
 
-        return ray.remote(EngineActor).options(num_cpus=0, num_gpus=self._gpus).remote(name)
+        return ray.remote(EngineActor).options(num_cpus=0, num_gpus=self._spec.gpus).remote(name)
 
-    def _replace(self, engine: str) -> None:
-        """Give a dead engine a new process; a call to it waits until it is up."""
+    def _replace(self, engine: str, since: float | None = None) -> None:
+        """Ask for a new process for an engine that has been dead `since`; from now on unless given."""
         import ray
 
         ray.kill(self._actors[engine])
         self._actors[engine] = self._actor(engine)
+        self._reviving[self._actors[engine].ready.remote()] = (engine, since or time.monotonic())
+
+    def _revived(self, up: list[Any]) -> list[Event]:
+        """The replaced engines that are up, and those for which there was no room in time."""
+        import ray
+        from ray.exceptions import RayActorError
+
+        events: list[Event] = []
+        for ref in up:
+            engine, since = self._reviving.pop(ref)
+            try:
+                ray.get(ref)
+                events.append(Back(engine=engine))
+            except RayActorError:
+                self._replace(engine, since)
+        late = [r for r, (_, since) in self._reviving.items() if time.monotonic() >= since + self._spec.deadline]
+        for ref in late:
+            engine, _ = self._reviving.pop(ref)
+            ray.kill(self._actors[engine])
+            text = f"{engine} could not be replaced within {self._spec.deadline:g} s: {inventory()}"
+            events.append(Gone(engine=engine, error=ClusterUnavailable(text)))
+        return events
 
     def _begin(self, ref: Any, engine: str, work: str | None, deadline: float) -> None:
         self._tasks[ref] = _Task(engine=engine, work=work, begun=time.monotonic(), deadline=deadline)
@@ -174,12 +204,18 @@ class RayPool:
     def _phases(self) -> list[Starting]:
         """What the engines posted since the last look; keeps their last log lines."""
         import ray
+        from ray.exceptions import RayActorError
 
         loading = {task.engine: task for task in self._tasks.values() if task.work is None}
         if not loading:
             return []
         phases = []
-        for engine, phase, log, node in ray.get(self._board.take.remote()):
+        try:
+            posts = ray.get(self._board.take.remote())
+        except RayActorError:
+            # Its node went: it comes back on another, and what was on it is lost, which is a few phases.
+            return []
+        for engine, phase, log, node in posts:
             self._nodes[engine] = node
             if engine in loading:
                 loading[engine].log = log or loading[engine].log
@@ -220,7 +256,7 @@ class _Poster:
 def _board() -> Any:
     import ray
 
-    return ray.remote(_Board).options(num_cpus=0).remote()
+    return ray.remote(_Board).options(num_cpus=0, max_restarts=-1).remote()
 
 
 def _failed(task: _Task, error: SweepError, died: bool) -> Failed:

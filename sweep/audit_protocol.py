@@ -58,20 +58,19 @@ def _one_environment(facts: ProtocolFacts) -> list[Finding]:
         for what in sorted(told)
         if len({own.get(what, "absent") for own in facts.places.values()}) > 1
     }
-    count = len(facts.places)
     parts = [f"{what} {' and '.join(sorted(set(by_place.values())))}" for what, by_place in mixed.items()]
     return [
         Finding(
             audit="protocol: one environment",
             variant=None,
             verdict="warn" if mixed else "pass",
-            seen=f"{count} engines did not run in the same environment: {'; '.join(parts)}."
+            seen=f"The engines did not run in the same environment: {'; '.join(parts)}."
             if mixed
-            else f"{count} {'engine' if count == 1 else 'engines, all'} with the same versions, driver and GPU.",
+            else "All engines ran with the same versions, driver and GPU.",
             do="What they differ in is part of every variance here: make the nodes alike, or sweep each kind alone."
             if mixed
             else "",
-            evidence={"mixed": mixed, "engines": count},
+            evidence={"mixed": mixed},
         )
     ]
 

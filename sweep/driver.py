@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any, Protocol
 
-from cluster.errors import EngineStartFailed, SweepError
-from cluster.events import Completed, Event, Failed, Loaded, Pool, Starting
+from cluster.errors import EngineStartFailed
+from cluster.events import Back, Completed, Event, Failed, Gone, Loaded, Pool, Starting
 from sweep.plan import Unit
 from sweep.protocol import Questionnaire
 from sweep.samples import Sample
@@ -43,6 +43,8 @@ class EngineState:
     """The phase of a start; None when loaded."""
     deaths: int = 0
     """In a row, without finishing anything."""
+    down: bool = False
+    """Its process died, and the new one is not up yet."""
 
     @property
     def busy(self) -> bool:
@@ -132,7 +134,7 @@ class Driver:
         while not interrupted:
             self._assign()
             self._view.show(self.progress)
-            if not any(state.busy for state in self.progress.engines.values()):
+            if not self._expecting():
                 break
             for event in self._pool.wait(POLL_SECONDS):
                 self._handle(event)
@@ -144,12 +146,16 @@ class Driver:
             start_failure=self._start_failure,
         )
 
+    def _expecting(self) -> bool:
+        """Whether anything is still to happen: somebody works, or is to come back to what waits."""
+        states = self.progress.engines.values()
+        return any(s.busy for s in states) or (bool(self._waiting) and any(s.down for s in states))
+
     def _assign(self) -> None:
         for name in self.progress.engines:
             if not self._waiting:
                 break
-            if not self.progress.engines[name].busy:
-                self._give(name, self._costs())
+            self._give(name, self._costs())
         if self._waiting and not any(state.busy for state in self.progress.engines.values()):
             # Left idle because help was not worth a start, or because a unit failed here: but nobody else works.
             for name in self.progress.engines:
@@ -157,12 +163,14 @@ class Driver:
         self.progress.seconds_left = self._seconds_left()
 
     def _give(self, engine: str, costs: Costs) -> None:
-        loaded = {name: state.variant for name, state in self.progress.engines.items()}
+        state = self.progress.engines[engine]
+        if state.busy or state.down:
+            return
+        loaded = {name: other.variant for name, other in self.progress.engines.items() if not other.down}
         unit = next_unit(engine, loaded, self._waiting, costs, self._avoid())
         if unit is None:
             return
         self._waiting.remove(unit)
-        state = self.progress.engines[engine]
         if state.variant == unit.engine_variant:
             self._set(engine, unit=unit)
             self._start_unit(engine, unit)
@@ -184,7 +192,9 @@ class Driver:
         self._pool.run(engine, unit.id, batch, deadline)
 
     def _handle(self, event: Event) -> None:
-        state = self.progress.engines[event.engine]
+        state = self.progress.engines.get(event.engine)
+        if state is None:
+            return  # given up before its new process came
         match event:
             case Starting():
                 self._set(event.engine, starting=event.phase)
@@ -202,6 +212,10 @@ class Driver:
                 self._complete(event, state)
             case Failed():
                 self._fail(event, state)
+            case Back():
+                self._set(event.engine, down=False)
+            case Gone():
+                self._retire(event.engine, event.error.message)
 
     def _complete(self, event: Completed, state: EngineState) -> None:
         unit = state.unit
@@ -224,6 +238,7 @@ class Driver:
             starting=None,
             variant=None if event.died or event.work is None else state.variant,
             deaths=state.deaths + 1 if event.died else state.deaths,
+            down=event.died,
         )
         self._note_failure(unit, event)
         if event.work is None:
@@ -231,7 +246,8 @@ class Driver:
         else:
             self._try_again(unit, event)
         if self.progress.engines[event.engine].deaths >= LIVES:
-            self._retire(event.engine, event.error)
+            text = f"{event.engine} died {LIVES} times in a row and is not used any more"
+            self._retire(event.engine, f"{text}: {event.error.message}")
 
     def _failed_start(self, unit: Unit, event: Failed) -> None:
         self._waiting.insert(0, unit)
@@ -270,16 +286,13 @@ class Driver:
         self.progress.void[unit.variant] += 1
         self._view.note(f"{unit.id} is void: {reason}")
 
-    def _retire(self, engine: str, error: SweepError) -> None:
+    def _retire(self, engine: str, why: str) -> None:
         del self.progress.engines[engine]
-        self._view.note(f"{engine} died {LIVES} times in a row; it is not used any more")
+        self._view.note(why)
         self._strand()
         if not self.progress.engines:
             failure = self._start_failure
-            raise EngineStartFailed(
-                f"every engine died {LIVES} times in a row; the last one: {error.message}",
-                failure.log_tail if failure else (),
-            )
+            raise EngineStartFailed(f"no engine is left: {why}", failure.log_tail if failure else ())
 
     def _strand(self) -> None:
         """Give up the units that only an engine may run which is not there."""

@@ -93,6 +93,8 @@ def drawing(progress: Progress, repetitions: Mapping[str, int]) -> Group:
 
 def doing(state: EngineState) -> str:
     """What an engine is at, in words."""
+    if state.down:
+        return "died; waiting for a new process"
     if state.starting is not None:
         return f"loading {state.variant}: {state.starting}"
     if state.unit is not None:

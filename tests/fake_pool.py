@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from cluster.errors import EngineStartFailed, RequestFailed
-from cluster.events import Completed, Event, Failed, Loaded
+from cluster.errors import ClusterUnavailable, EngineStartFailed, RequestFailed
+from cluster.events import Back, Completed, Event, Failed, Gone, Loaded
 from cluster.spec import Batch, Completion, EngineFacts, EngineSpec, Request
 
 Fault = Callable[[str, str, int], str | None]
-"""(engine, variant or unit, how many times it was asked) to None, `error` or `death`."""
+"""(engine, variant or unit, how many times it was asked) to None, `error`, `death`, or `loss` of the node too."""
 
 
 def right(request: Request) -> Completion:
@@ -49,8 +49,8 @@ class FakePool:
         fault = self._fault(engine, spec.label, sum(label == spec.label for _, label in self.loads))
         if fault:
             error = EngineStartFailed(f"{engine} would not start {spec.label}", ("last line",))
-            self._pending.append(
-                Failed(engine=engine, work=None, error=error, log=("last line",), died=fault == "death")
+            self._fail(
+                Failed(engine=engine, work=None, error=error, log=("last line",), died=fault != "error"), fault
             )
         else:
             self._pending.append(Loaded(engine=engine, facts=facts(spec), seconds=1.0))
@@ -60,10 +60,18 @@ class FakePool:
         fault = self._fault(engine, work, sum(name == work for _, name in self.runs))
         if fault:
             error = RequestFailed(f"{engine} lost {work}")
-            self._pending.append(Failed(engine=engine, work=work, error=error, log=(), died=fault == "death"))
+            self._fail(Failed(engine=engine, work=work, error=error, log=(), died=fault != "error"), fault)
         else:
             completions = [self._answer(request) for request in batch.requests]
             self._pending.append(Completed(engine=engine, work=work, completions=completions, seconds=2.0))
+
+    def _fail(self, failed: Failed, fault: str) -> None:
+        self._pending.append(failed)
+        if fault == "death":
+            self._pending.append(Back(engine=failed.engine))
+        elif fault == "loss":
+            error = ClusterUnavailable(f"{failed.engine} could not be replaced")
+            self._pending.append(Gone(engine=failed.engine, error=error))
 
     def wait(self, timeout: float) -> list[Event]:
         return [self._pending.pop(0)] if self._pending else []

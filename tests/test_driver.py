@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cluster.errors import EngineStartFailed
+from cluster.events import Event, Failed
 from sweep import dataset, store
 from sweep.driver import Driver, Outcome
 from sweep.plan import make_plan
@@ -92,7 +93,7 @@ def test_an_engine_that_dies_loads_its_variant_again(bench: Bench) -> None:
 
 
 def test_engines_that_keep_dying_end_the_sweep_with_the_reason(bench: Bench) -> None:
-    with pytest.raises(EngineStartFailed, match="every engine died 3 times in a row") as caught:
+    with pytest.raises(EngineStartFailed, match=r"no engine is left: engine-\d died 3 times in a row") as caught:
         bench.drive(FakePool(fault=lambda engine, what, times: "death"))
     assert caught.value.exit_code == 4
 
@@ -237,4 +238,39 @@ def test_units_for_one_engine_are_given_up_where_only_that_one_cannot_start_them
     pool = FakePool(fault=lambda engine, what, times: "error" if engine == "engine-2" else None)
     outcome = bench.drive(pool)
     assert {unit.engine for unit in outcome.void} == {"engine-2"}
+    assert len(bench.run.done()[0]) == 4
+
+
+def test_an_engine_whose_node_is_lost_is_done_without(bench: Bench) -> None:
+    pool = FakePool(fault=lambda engine, what, times: "loss" if engine == "engine-2" and "-r" in what else None)
+    outcome = bench.drive(pool)
+    assert not outcome.void
+    assert len(bench.run.done()[0]) == 4
+    assert sum(engine == "engine-2" for engine, _ in pool.runs) == 1
+    assert "engine-2 could not be replaced" in bench.view.notes
+
+
+def test_when_the_last_engine_is_lost_the_sweep_ends_and_says_so(bench: Bench) -> None:
+    pool = FakePool(engines=["engine-1"], fault=lambda engine, what, times: "loss" if what == "mtp-r02" else None)
+    with pytest.raises(EngineStartFailed, match="no engine is left: engine-1 could not be replaced"):
+        bench.drive(pool)
+
+
+def test_a_dead_engine_gets_nothing_until_its_new_process_is_up(bench: Bench) -> None:
+    class Slow(FakePool):
+        def _fail(self, failed: Failed, fault: str) -> None:
+            super()._fail(failed, fault)
+            self.dead_until = self._pending.pop()
+
+        def wait(self, timeout: float) -> list[Event]:
+            if not self._pending:
+                # All that could be done without it is done: now it comes back.
+                return [self.dead_until]
+            return super().wait(timeout)
+
+    pool = Slow(
+        engines=["engine-1"], fault=lambda e, what, times: "death" if (what, times) == ("mtp-r01", 1) else None
+    )
+    outcome = bench.drive(pool)
+    assert not outcome.void
     assert len(bench.run.done()[0]) == 4

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,13 @@ def finish(process: subprocess.Popen[str], code: int = 0) -> Any:
     out, err = process.communicate(timeout=200)
     assert process.returncode == code, err
     return json.loads(out)
+
+
+def until(process: subprocess.Popen[str], happened: Callable[[], bool]) -> None:
+    """Wait until it `happened`, or the sweep ended."""
+    while not happened() and process.poll() is None:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=0.02)
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +82,7 @@ def test_killing_the_driver_and_launching_again_gives_the_same_summary(
 ) -> None:
     wanted = random.Random(moment).randrange(1, 38)
     process = launch(module_sweep, tmp_path, *SLOW)
-    while process.poll() is None and len(list(tmp_path.glob("*/samples/*"))) < wanted:
-        os.sched_yield()
+    until(process, lambda: len(list(tmp_path.glob("*/samples/*"))) >= wanted)
     process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL
@@ -89,8 +95,7 @@ def test_an_interrupt_keeps_what_is_done_and_exits_130(
     module_sweep: Path, undisturbed: Any, tmp_path: Path
 ) -> None:
     process = launch(module_sweep, tmp_path, *SLOW)
-    while process.poll() is None and not list(tmp_path.glob("*/samples/*.parquet")):
-        os.sched_yield()
+    until(process, lambda: any(tmp_path.glob("*/samples/*.parquet")))
     process.send_signal(signal.SIGINT)
     summary = finish(process, code=130)
     assert not summary["complete"]
