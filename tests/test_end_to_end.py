@@ -41,6 +41,11 @@ def finish(process: subprocess.Popen[str], code: int = 0) -> Any:
     return json.loads(out)
 
 
+def unscheduled(summary: Any) -> Any:
+    """The summary without what depends on which engine measured what: a chance that is drawn anew each time."""
+    return {**summary, "audits": [f for f in summary["audits"] if f["audit"] != "common cause: engine"]}
+
+
 def until(process: subprocess.Popen[str], happened: Callable[[], bool]) -> None:
     """Wait until it `happened`, or the sweep ended."""
     while not happened() and process.poll() is None:
@@ -88,7 +93,7 @@ def test_killing_the_driver_and_launching_again_gives_the_same_summary(
     assert process.returncode == -signal.SIGKILL
     before = len(list(tmp_path.glob("*/samples/*.parquet")))
     assert 0 < before < 40
-    assert finish(launch(module_sweep, tmp_path, *SLOW)) == undisturbed
+    assert unscheduled(finish(launch(module_sweep, tmp_path, *SLOW))) == unscheduled(undisturbed)
 
 
 def test_an_interrupt_keeps_what_is_done_and_exits_130(
@@ -99,7 +104,7 @@ def test_an_interrupt_keeps_what_is_done_and_exits_130(
     process.send_signal(signal.SIGINT)
     summary = finish(process, code=130)
     assert not summary["complete"]
-    assert finish(launch(module_sweep, tmp_path, *SLOW)) == undisturbed
+    assert unscheduled(finish(launch(module_sweep, tmp_path, *SLOW))) == unscheduled(undisturbed)
 
 
 def test_engines_that_crash_and_requests_that_fail_change_nothing(module_sweep: Path, tmp_path: Path) -> None:
