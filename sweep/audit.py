@@ -191,7 +191,7 @@ def drift(now: Mapping[str, VariantSamples], earlier: Mapping[str, VariantSample
             findings.append(unknown(DRIFT, name, "the earlier run has no such variant"))
             continue
         try:
-            compared.append(compare(earlier[name], table, ALPHA))
+            compared.append(compare(earlier[name], table, ALPHA, len(now.keys() & earlier.keys())))
         except BadInput as fault:
             findings.append(unknown(DRIFT, name, fault.message.rstrip(".")))
     rates = list(false_discovery_control([c.p_value for c in compared])) if compared else []

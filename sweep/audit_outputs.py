@@ -92,7 +92,7 @@ def lossless(pairs: Sequence[tuple[VariantSamples, VariantSamples, bool]]) -> li
     repetitions: those of a deterministic engine are copies, not evidence.
     """
     measured = [p for p in pairs if len(p[0].repetitions) and len(p[1].repetitions)]
-    compared = [compare(baseline, variant, ALPHA) for variant, baseline, _ in measured]
+    compared = [compare(baseline, variant, ALPHA, len(measured)) for variant, baseline, _ in measured]
     p_values = paired.holm([c.p_value for c in compared])
     held = [replace(c, p_adjusted=p) for c, p in zip(compared, p_values, strict=True)]
     found = [_judged(_Pair(v, b, exact, c)) for (v, b, exact), c in zip(measured, held, strict=True)]
@@ -219,10 +219,10 @@ def _scores_seen(compared: Comparison) -> str:
     )
     if compared.verdict != "no difference shown" or not (compared.lost or compared.gained):
         return text
-    needed = paired.needed_losses(len(compared.gained), compared.alpha)
+    needed = paired.needed_losses(len(compared.gained), compared.strict_alpha)
     could = ""
     if compared.detectable is not None:
-        could = f"; a true loss of {compared.detectable:.3f} would be found with 80 % power"
+        could = f"; a true loss of {compared.detectable:.3f} would be found with 80 % power or more"
     return (
         f"{text} The scores alone cannot tell this from chance: beside {len(compared.gained)} gained it "
         f"takes {needed} lost{could}."

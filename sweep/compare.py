@@ -70,9 +70,17 @@ class Comparison:
     p_adjusted: float
     """After Holm's correction over the comparisons made together; equal to `p_value` for one alone."""
     alpha: float
-    """The level."""
+    """The level, over all the comparisons made together."""
+    among: int
+    """How many those are."""
     detectable: float | None
-    """The smallest true loss, in accuracy, that this comparison would find with 80 % probability."""
+    """The smallest true loss, in accuracy, that this comparison would find with 80 % probability or more, even were
+    it the only one of them with a loss."""
+
+    @property
+    def strict_alpha(self) -> float:
+        """The level that the correction leaves this comparison in the worst case: alpha over `among`."""
+        return self.alpha / self.among
 
     @property
     def verdict(self) -> Literal["worse", "better", "no difference shown"]:
@@ -82,8 +90,8 @@ class Comparison:
         return "worse" if self.difference.mean < 0 else "better"
 
 
-def compare(a: VariantSamples, b: VariantSamples, alpha: float = 0.05) -> Comparison:
-    """B against A.
+def compare(a: VariantSamples, b: VariantSamples, alpha: float = 0.05, among: int = 1) -> Comparison:
+    """B against A; `among` comparisons are made together, whose p-values the caller adjusts.
 
     Raises BadInput when the questions differ, when a side has no complete repetition, or for an alpha
     outside 0..1.
@@ -111,7 +119,10 @@ def compare(a: VariantSamples, b: VariantSamples, alpha: float = 0.05) -> Compar
         p_value=p_value,
         p_adjusted=p_value,
         alpha=alpha,
-        detectable=_detectable(unanimous, len(share_a), difference, alpha),
+        among=among,
+        detectable=paired.detectable_loss(len(share_a), alpha / among, POWER)
+        if unanimous
+        else _detectable(a.scores, b.scores, difference, len(share_a), alpha / among),
     )
 
 
@@ -135,7 +146,7 @@ def compare_runs(
             f"no variant in common: A has {', '.join(a)}; B has {', '.join(b)}. "
             "Name one on each side as RUN:VARIANT"
         )
-    return adjusted([compare(a[name], b[name], alpha) for name in names])
+    return adjusted([compare(a[name], b[name], alpha, len(names)) for name in names])
 
 
 def adjusted(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
@@ -188,15 +199,22 @@ def _decide(
     return "paired t and Welch's t over runs", max(difference.p_value, p_runs)
 
 
-def _detectable(unanimous: bool, questions: int, difference: paired.Difference, alpha: float) -> float | None:
-    """Exact for flips; (z of 1 - alpha/2 + z of the power) SE for noisy answers."""
-    from scipy.stats import norm
+def _detectable(
+    runs_a: paired.Shares, runs_b: paired.Shares, difference: paired.Difference, questions: int, alpha: float
+) -> float | None:
+    """Of noisy answers, at the spreads observed.
 
-    if unanimous:
-        return paired.detectable_loss(questions, alpha, POWER)
-    if not difference.standard_error:
-        return None
-    return float(norm.isf(alpha / 2) + norm.ppf(POWER)) * difference.standard_error
+    Where the run scores must differ too, each of the two tests gets half of what may go wrong: however they depend
+    on one another, both find the loss with POWER.
+    """
+    if paired.runs_differ(runs_a, runs_b) is None:
+        return paired.detectable_difference(difference, questions, alpha, POWER)
+    each = 1 - (1 - POWER) / 2
+    both = (
+        paired.detectable_difference(difference, questions, alpha, each),
+        paired.detectable_between_runs(runs_a, runs_b, alpha, each),
+    )
+    return max((loss for loss in both if loss is not None), default=None)
 
 
 def _side(samples: VariantSamples) -> Side:

@@ -135,6 +135,31 @@ def runs_differ(a: Shares, b: Shares) -> float | None:
     return float(ttest_ind_from_stats(*stated[0], *stated[1], equal_var=False).pvalue)
 
 
+def detectable_between_runs(a: Shares, b: Shares, alpha: float, power: float) -> float | None:
+    """The smallest true difference that `runs_differ` finds at `alpha` with `power`, at the spreads observed.
+
+    (t at 1 - alpha/2 + t at the power) sqrt(s_a^2 / R_a + s_b^2 / R_b), with Welch and Satterthwaite's degrees of
+    freedom. None where `runs_differ` is.
+    """
+    from scipy.stats import t
+
+    if min(len(a), len(b)) < 2 or (np.ptp(a) == 0 and np.ptp(b) == 0):
+        return None
+    parts = [(0.0 if np.ptp(s) == 0 else float(s.var(ddof=1))) / len(s) for s in (a, b)]
+    total = sum(parts)
+    dof = total**2 / sum(part**2 / (len(s) - 1) for part, s in zip(parts, (a, b), strict=True))
+    return float(t.isf(alpha / 2, dof) + t.ppf(power, dof)) * math.sqrt(total)
+
+
+def detectable_difference(observed: Difference, questions: int, alpha: float, power: float) -> float | None:
+    """The smallest true difference that the t-test of `difference` finds, likewise; None without a spread."""
+    from scipy.stats import t
+
+    if not observed.standard_error:
+        return None
+    return float(t.isf(alpha / 2, questions - 1) + t.ppf(power, questions - 1)) * observed.standard_error
+
+
 def cochran(correct: npt.NDArray[np.bool_]) -> tuple[float, float] | None:
     """Cochran's Q over the rows of (K, Q) right answers on the same questions: (Q, p-value).
 

@@ -326,7 +326,8 @@ def _alarm(
     if value is None:
         return None, None
     if noise is None and n > 1:
-        return None, (0.0, differs_at_most(n) ** attempts)
+        # A build that repeats itself fails every attempt if it fails one: retries bound nothing.
+        return None, (0.0, differs_at_most(n))
     if least and (noise is None or (noise.source == "repetitions" and noise.looks == 1)):
         low, high = 1 - CONFIDENCE ** (1 / n), differs_at_most(n)
         return 1 / math.comb(n + attempts, attempts), (low**attempts, high**attempts)

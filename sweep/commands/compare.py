@@ -99,8 +99,8 @@ def _print(comparisons: Sequence[Comparison]) -> None:
     from rich.table import Table
 
     console = Console()
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    table.add_column("variant", overflow="fold")
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("variant", overflow="fold", min_width=14)
     for heading in ("A", "B", "B - A", "interval", "flips", "p", "verdict"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in map(_row, comparisons):
@@ -125,8 +125,8 @@ def _row(c: Comparison) -> Sequence[str]:
 
 
 def _legend(comparisons: Sequence[Comparison]) -> str:
-    several = len(comparisons) > 1
-    return f"Flips: questions lost and gained. Two-sided at alpha {comparisons[0].alpha:g}" + (
+    several, alpha = len(comparisons) > 1, comparisons[0].alpha
+    return f"Flips: questions lost and gained. Intervals at {1 - alpha:.4g}, tests two-sided at alpha {alpha:g}" + (
         f"; p corrected by Holm over {len(comparisons)} comparisons, intervals not." if several else "."
     )
 
@@ -142,7 +142,13 @@ def _lines(c: Comparison) -> list[str]:
         f"tokens/s a request {_number(c.a.tokens_per_second)} and {_number(c.b.tokens_per_second)}."
     ]
     if c.verdict == "no difference shown" and c.detectable is not None:
-        lines.append(f"  No difference shown; a loss of {c.detectable:.3f} would be, with 80 % probability.")
+        lines.append(
+            f"  No difference shown; a loss of {c.detectable:.3f} would be, with 80 % probability or more."
+        )
+    if c.p_runs is not None and c.difference.p_value is not None:
+        lines.append(
+            f"  Both must tell: over the questions p = {c.difference.p_value:.2g}, over the runs {c.p_runs:.2g}."
+        )
     lines += [
         f"  {what}: {', '.join(names[:SHOWN])}{f' and {len(names) - SHOWN} more' if len(names) > SHOWN else ''}"
         for what, names in (("lost", c.lost), ("gained", c.gained))
