@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sweep import dataset
 from sweep.audit import Beside, ProtocolFacts, run_all
 from sweep.builds import Build, other_builds
-from sweep.contract import build, environment
+from sweep.contract import CONTRACT, build, environment
 from sweep.earlier import described, earlier
 from sweep.errors import BadInput
 from sweep.figures import write_all
@@ -24,8 +24,6 @@ from sweep.store import Run
 from sweep.summary import level, rules, summarise
 from sweep.threshold import derive
 from sweep.variants import Variant
-
-CONTRACT = "thresholds.json"
 
 Tables = Mapping[str, VariantSamples]
 Condition = tuple[Variant, VariantSamples]

@@ -19,7 +19,10 @@ from sweep.errors import BadInput
 if TYPE_CHECKING:
     from sweep.plan import Plan
 
+CONTRACT = "thresholds.json"
 SCHEMA = 1
+SHOWN = 10
+"""Faults of a file that are listed."""
 LIFETIME = timedelta(days=90)
 """Engines, drivers and kernels move on: a threshold older than a quarter is measured anew."""
 
@@ -112,6 +115,12 @@ def build(
     threshold = summary["threshold"]
     if threshold["value"] is None:
         raise BadInput(f"no contract: the rule {threshold['rule']} gave no threshold: {threshold['reason']}")
+    once = [name for name, own in threshold["variants"].items() if own["n"] == 1]
+    if once:
+        raise BadInput(
+            f"no contract: one repetition of {', '.join(once)} shows no run-to-run spread, so nothing is known of "
+            "how often a healthy build would fail; measure at least 2, better 20"
+        )
     return Contract(
         sweep_id=summary["sweep_id"],
         created=created,
@@ -145,8 +154,10 @@ def load(path: str | Path) -> Contract:
         raise BadInput(f"{path}: the contract cannot be read: {getattr(error, 'strerror', error)}") from None
     try:
         document = json.loads(text, parse_constant=_refuse)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{path}: not valid JSON: {error}; a contract is a sweep's thresholds.json") from None
+    if isinstance(document, dict) and {"real_model", "complete"} <= document.keys():
+        raise BadInput(f"{path}: a run's summary, not its contract; that is the {CONTRACT} beside it")
     version = document.get("schema") if isinstance(document, dict) else None
     if isinstance(version, int) and version > SCHEMA:
         raise BadInput(
@@ -154,7 +165,8 @@ def load(path: str | Path) -> Contract:
         )
     faults = [f"{path}: {place}: {problem}" for place, problem in _faults(document)]
     if faults:
-        raise BadInput("\n".join([f"{path}: not a valid contract, {len(faults)} at fault", *faults]))
+        shown = [*faults[:SHOWN], *([f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else [])]
+        raise BadInput("\n".join([f"{path}: not a valid contract, {len(faults)} at fault", *shown]))
     fields = {key: value for key, value in document.items() if key != "schema"}
     fields |= {key: datetime.fromisoformat(document[key]) for key in ("created", "expires")}
     fields["variants"] = {name: VariantContract(**v) for name, v in document["variants"].items()}
@@ -233,7 +245,16 @@ def _faults(document: Any) -> list[tuple[str, str]]:
     faults = [(error.json_path, error.message) for error in errors]
     if not faults:
         faults = [(f"$.{key}", fault) for key in ("created", "expires") if (fault := _time_fault(document[key]))]
-    return faults
+    return faults or _value_faults(document)
+
+
+def _value_faults(document: Json) -> list[tuple[str, str]]:
+    """The sweep's threshold is the least of its variants'."""
+    least = min((v["value"] for v in document["variants"].values()), default=None)
+    value = document["threshold"]["value"]
+    if least is None or value == least:
+        return []
+    return [("$.threshold.value", f"{value} is not the least of the variants' values, {least}")]
 
 
 def _time_fault(text: str) -> str | None:

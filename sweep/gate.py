@@ -8,17 +8,17 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from sweep.contract import Contract, Json, engine_of, gpu_name, load, versions
+from sweep.contract import Contract, Json, load
 from sweep.errors import BadInput, SweepError
-from sweep.scores import Scores, fault_of, off_grid
+from sweep.measured import Measured, measure
+from sweep.scores import fault_of, possible
 
-if TYPE_CHECKING:
-    from sweep.store import Run
+__all__ = ["ContractDoesNotApply", "Measured", "Verdict", "assert_gate", "judge", "measure"]
 
 PASS, BELOW, NOT_APPLICABLE = 0, 5, 6
 SLACK = 1e-9
@@ -29,36 +29,6 @@ class ContractDoesNotApply(SweepError):
     """The contract was made under other conditions, or has expired: it can say nothing about this score."""
 
     exit_code = NOT_APPLICABLE
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """A score, and what is known of how it came about. What is None is not checked."""
-
-    score: float
-    """Accuracy, 0..1; a run's mean over its complete repetitions."""
-    questions: int | None = None
-    """Questions it is over."""
-    variant: str | None = None
-    """The contract's variant; None judges by the sweep's threshold, the least of its variants'."""
-    accept_length: float | None = None
-    """Mean accept length."""
-    repetitions: int = 1
-    """Complete repetitions that the score is the mean of."""
-    void: int = 0
-    """Repetitions that could not be measured."""
-    protocol_hash: str | None = None
-    """Of the protocol asked."""
-    dataset_sha256: str | None = None
-    """Of the canonical records."""
-    gpu: str | None = None
-    """The GPUs' name."""
-    gpu_count: float | None = None
-    """GPUs an engine owned."""
-    engine: Json | None = None
-    """backend, model, draft_model, arguments and environment."""
-    versions: Mapping[str, str] = field(default_factory=dict)
-    """Package to version."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,17 +61,30 @@ class Verdict:
     """Every condition."""
     notes: tuple[str, ...]
     """What is odd about the measurement."""
+    right: int | None
+    """Questions right, where the score is one repetition's."""
+    questions: int | None
+    """Questions asked."""
 
     @property
     def faults(self) -> tuple[str, ...]:
         """What is below its threshold; empty when nothing is."""
         found = []
-        if self.score < self.threshold - SLACK:
-            found.append(f"score {self.score:.4f} is below the threshold {self.threshold:.4f}")
+        score, count = self.score, ""
+        if self.right is not None and self.questions is not None:
+            score = self.right / self.questions
+            count = f" ({self.right} of {self.questions} right, {self.needed} needed)"
+        if score < self.threshold - SLACK:
+            found.append(f"score {self.score:.4f} is below the threshold {self.threshold:.4f}{count}")
         floor, length = self.accept_floor, self.accept_length
         if floor is not None and length is not None and length < floor - SLACK:
             found.append(f"accept length {length:.3f} is below {floor:.3f}")
         return tuple(found)
+
+    @property
+    def needed(self) -> int | None:
+        """Questions that must be right; None where it is not known how many were asked."""
+        return None if self.questions is None else math.ceil(self.threshold * self.questions - SLACK)
 
     @property
     def mismatches(self) -> tuple[Check, ...]:
@@ -159,7 +142,7 @@ def judge(contract: Contract, measured: Measured, now: datetime) -> Verdict:
         if measured.variant not in contract.variants:
             raise BadInput(_unknown(measured.variant, contract))
         own = contract.variants[measured.variant]
-    floor = own.accept_length if own else None
+    floor = own.accept_length if own else _least_floor(contract, measured)
     questions = own.questions if own else contract.protocol["questions"]
     checks = [
         _expiry(contract, now),
@@ -181,39 +164,16 @@ def judge(contract: Contract, measured: Measured, now: datetime) -> Verdict:
         accept_floor=floor,
         checks=tuple(checks),
         notes=tuple(_notes(contract, measured)),
+        right=measured.right,
+        questions=measured.questions,
     )
 
 
-def measure(run: Run) -> dict[str, Measured]:
-    """Each variant of a run folder, from its summary and provenance.
-
-    A variant without a complete repetition is left out. Raises BadInput when no variant has one.
-    """
-    summary, provenance = run.summary(), run.provenance()
-    measured = {
-        name: Measured(
-            score=v["accuracy"]["mean"],
-            questions=v["questions"],
-            variant=name,
-            accept_length=v["accept_length"],
-            repetitions=v["repetitions"]["measured"],
-            void=v["repetitions"]["void"],
-            protocol_hash=provenance["protocol"]["hash"],
-            dataset_sha256=provenance["dataset"]["sha256"],
-            gpu=gpu_name(provenance),
-            gpu_count=run.plan.config.engine.gpus,
-            engine=engine_of(run.plan, name),
-            versions=versions(provenance),
-        )
-        for name, v in summary["variants"].items()
-        if v["accuracy"]["mean"] is not None
-    }
-    if not measured:
-        raise BadInput(
-            f"{run.folder}: no variant has a complete repetition, its units are void or missing; "
-            "`sweep launch` the sweep file again to measure them"
-        )
-    return measured
+def _least_floor(contract: Contract, measured: Measured) -> float | None:
+    """Of an accept length that was given without a variant: the least floor, as the threshold is the least one."""
+    if measured.accept_length is None:
+        return None
+    return min((v.accept_length for v in contract.variants.values() if v.accept_length is not None), default=None)
 
 
 def assert_gate(
@@ -332,9 +292,11 @@ def _versions(contract: Mapping[str, str], measured: Mapping[str, str]) -> Check
 
 
 def _notes(contract: Contract, measured: Measured) -> Iterator[str]:
-    scores = Scores(variant="score", values=(measured.score,), questions=measured.questions)
-    if measured.repetitions == 1 and off_grid(scores):
-        yield f"{measured.score:g} is no multiple of 1/{measured.questions}; are the questions right?"
+    if measured.repetitions == 1 and measured.questions is not None:
+        yield from _of_rounding(contract, measured.score, measured.questions)
+    retries = contract.threshold["retries"]
+    if retries > 1 and measured.repetitions == 1:
+        yield f"one of {retries} attempts: what the contract states holds if a build fails when all {retries} do"
     if measured.repetitions > 1:
         yield f"the score is the mean of {measured.repetitions} repetitions; the threshold is for one"
     if measured.void:
@@ -345,4 +307,15 @@ def _notes(contract: Contract, measured: Measured) -> Iterator[str]:
         yield (
             f"the contract was made although audits failed ({', '.join(contract.override['failed'])}): "
             f"{contract.override['reason']}"
+        )
+
+
+def _of_rounding(contract: Contract, score: float, questions: int) -> Iterator[str]:
+    counts = possible(score, questions)
+    if not counts:
+        yield f"{score:g} is no multiple of 1/{questions}; are the questions right?"
+    elif len(counts) > 1 and abs(score * questions - round(score * questions)) > SLACK * questions:
+        yield (
+            f"{score:g} is rounded, and may stand for {counts[0]} to {counts[-1]} of {questions} right; taken for "
+            f"{round(score * questions)}. Give more digits"
         )

@@ -81,14 +81,15 @@ def off_grid(scores: Scores) -> list[float]:
     """The scores that are no multiple of 1/questions, within what rounding to their own digits explains."""
     if scores.questions is None:
         return []
-    return [value for value in scores.values if not _on_grid(value, scores.questions)]
+    return [value for value in scores.values if not possible(value, scores.questions)]
 
 
-def _on_grid(value: float, questions: int) -> bool:
-    exponent = Decimal(repr(value)).as_tuple().exponent
+def possible(score: float, questions: int) -> range:
+    """How many of the questions may have been right: all counts that round to the score at its own digits."""
+    exponent = Decimal(repr(score)).as_tuple().exponent
     assert isinstance(exponent, int)  # a finite number has one
-    rounding = 0.5 * 10.0**exponent
-    return abs(value - round(value * questions) / questions) <= rounding + 1e-12
+    rounding = 0.5 * 10.0**exponent + 1e-12
+    return range(math.ceil((score - rounding) * questions), math.floor((score + rounding) * questions) + 1)
 
 
 def read(source: str, questions: int | None = None) -> list[Scores]:
@@ -133,12 +134,16 @@ def _json_rows(text: str, name: str) -> Iterator[_Row]:
         document = json.loads(text)
     except json.JSONDecodeError as error:
         raise BadInput(f"{name}:{error.lineno}: broken JSON: {error.msg} (column {error.colno})") from None
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"{name}: not a list of scores: {error}") from None
     if not isinstance(document, list):
         raise BadInput(f"{name}: a JSON object; give a list of scores such as [0.385, 0.37]")
     for number, value in enumerate(document, start=1):
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise BadInput(f"{name}: score {number} is {json.dumps(value)}, not a number")
         place = f"{name}: score {number}"
+        if isinstance(value, int) and abs(value) > 100:
+            raise BadInput(f"{place}: outside 0..1; a score is the share of right answers")
         yield _checked(_Row(place=place, score=float(value), variant="scores", questions=None))
 
 
@@ -151,6 +156,8 @@ def _csv_rows(text: str, name: str) -> Iterator[_Row]:
                 f"{name}:1: the columns are {', '.join(columns)}; a first line must name them: "
                 "score, and if wanted variant and questions"
             )
+        if len(set(columns)) < len(columns):
+            raise BadInput(f"{name}:1: the columns are {', '.join(columns)}; name each once")
         reader.fieldnames = columns
         for cells in reader:
             yield _csv_row(cells, f"{name}:{reader.line_num}")

@@ -46,14 +46,19 @@ def statements(v: VariantThreshold) -> Iterator[str]:
         yield f"std by perturbed factor, {use}: {parts}."
     if v.false_alarm is not None and v.false_alarm_interval is not None:
         yield from _alarms(v)
-    if v.mde80 is not None and v.mde95 is not None:
+    if v.value is not None and v.noise_source is not None:
         attempts = f" in all {v.retries} attempts" if v.retries > 1 else ""
-        yield (
-            f"at {v.value:.4f} a drop of {v.mde80:.3f} is caught{attempts} with 80 % power, "
-            f"of {v.mde95:.3f} with 95 %."
-        )
-    if v.retries > 1 and v.mde80_single is not None:
-        yield f"one attempt would catch {v.mde80_single:.3f} and {v.mde95_single:.3f}."
+        yield f"at {v.value:.4f} {_caught(v.mde80, v.mde95, attempts)}."
+        if v.retries > 1:
+            yield f"in one attempt {_caught(v.mde80_single, v.mde95_single, '')}."
+
+
+def _caught(mde80: float | None, mde95: float | None, attempts: str) -> str:
+    """The drops that are caught; None where not even a drop to 0 is."""
+    if mde80 is None:
+        return f"not even a drop to 0 is caught{attempts} with 80 % power"
+    with95 = f"of {mde95:.3f} with 95 %" if mde95 is not None else "none with 95 %"
+    return f"a drop of {mde80:.3f} is caught{attempts} with 80 % power, {with95}"
 
 
 def _alarms(v: VariantThreshold) -> Iterator[str]:

@@ -99,6 +99,24 @@ def test_a_rule_without_a_threshold_makes_no_contract(tmp_path: Path) -> None:
         built(one)
 
 
+def test_one_repetition_makes_no_contract_whatever_the_rule(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no contract: one repetition of baseline, mtp shows no run-to-run spread"):
+        built(finished(tmp_path / "one", PART, "threshold={rule: min_observed}", "repetitions=1"))
+
+
+def test_a_contract_whose_threshold_is_not_its_variants_least_is_refused(run: Run, tmp_path: Path) -> None:
+    document = built(run).to_json()
+    document["threshold"]["value"] = 0.9
+    (tmp_path / "thresholds.json").write_text(json.dumps(document))
+    with pytest.raises(BadInput, match=r"\$.threshold.value: 0.9 is not the least of the variants' values"):
+        contract.load(tmp_path / "thresholds.json")
+
+
+def test_a_summary_is_not_taken_for_a_contract(run: Run) -> None:
+    with pytest.raises(BadInput, match=r"a run's summary, not its contract; that is the thresholds.json beside it"):
+        contract.load(run.folder / "summary.json")
+
+
 def test_a_contract_of_a_newer_schema_is_not_guessed_at(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"thresholds.json: written by a newer sweep \(schema 2, this one reads 1\)"):
         contract.load(write(tmp_path, {"schema": 2, "anything": "else"}))

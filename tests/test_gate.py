@@ -271,12 +271,49 @@ def test_one_variant_below_its_threshold_fails_the_run(file: Path, tmp_path: Pat
 
 def test_a_variant_that_the_run_did_not_measure_is_not_passed_over(file: Path, tmp_path: Path) -> None:
     partly = finished(tmp_path / "partly", PART)
-    summary = partly.summary()
-    del summary["variants"]["mtp"]
-    partly.write_json("summary.json", summary)
+    for samples in partly.samples_folder.glob("mtp-*"):
+        samples.unlink()
     result = gate(file, "--run", partly.folder, "--json")
     assert result.exit_code == 6
     assert json.loads(result.stdout)["not_measured"] == ["mtp"]
+
+
+def test_a_run_is_judged_by_its_samples_and_not_by_its_last_report(file: Path, tmp_path: Path) -> None:
+    torn = finished(tmp_path / "torn", PART)
+    (torn.folder / "summary.json").write_text("{}")
+    assert gate(file, "--run", torn.folder).exit_code == 0
+    samples = torn.samples_folder / "mtp-r01.parquet"
+    samples.write_bytes(samples.read_bytes()[:100])
+    result = gate(file, "--run", torn.folder)
+    assert isinstance(result.exception, BadInput)
+    assert "mtp-r01.parquet: cannot be read" in str(result.exception)
+
+
+def test_a_rounded_score_is_judged_by_the_questions_it_stands_for(file: Path) -> None:
+    # The threshold is 33 of 40, 0.825; a log that rounds to two digits says 0.82, and only 33 of 40 round to that.
+    assert gate(file, "--variant", "mtp", "--questions", 40, "--score", 0.82).exit_code == 0
+    below = gate(file, "--variant", "mtp", "--questions", 40, "--score", 0.8)
+    assert below.exit_code == 5
+    assert "(32 of 40 right, 33 needed)" in below.output
+
+
+def test_a_rounded_score_that_may_stand_for_several_counts_says_so(contract: contracts.Contract) -> None:
+    # 0.35 of 1314 questions: 453.33 to 466.47 round to it.
+    [note] = [n for n in judge(contract, Measured(score=0.35, questions=1314), NOW).notes if "rounded" in n]
+    assert "454 to 466 of 1314 right; taken for 460" in note
+
+
+def test_an_accept_length_without_a_variant_is_held_against_the_least_floor(contract: contracts.Contract) -> None:
+    low = judge(contract, Measured(score=0.9, questions=40, accept_length=1.2), NOW)
+    assert low.faults == ("accept length 1.200 is below 1.500",)
+    assert judge(contract, Measured(score=0.9, questions=40), NOW).accept_floor is None
+
+
+def test_one_of_several_attempts_says_that_it_is(tmp_path: Path) -> None:
+    run = finished(tmp_path / "tries", PART, "threshold={rule: margin, margin: 0.05, retries: 3}")
+    result = gate(run.folder / "thresholds.json", "--variant", "mtp", "--score", 0.7, "--questions", 40)
+    assert result.exit_code == 5
+    assert "one of 3 attempts" in result.output
 
 
 def test_a_run_without_a_complete_repetition_is_refused(file: Path, tmp_path: Path) -> None:
@@ -303,7 +340,7 @@ def test_json_is_all_there_is_on_stdout(file: Path) -> None:
     ("arguments", "told"),
     [
         ((), "nothing to judge"),
-        (("--score", "0.8"), "nothing to judge"),
+        (("--score", "0.8"), "over how many questions?"),
         (("--run", "runs/x", "--score", "0.8"), "--score and --run exclude each other"),
         (("--score", "38.5", "--questions", "200"), "looks like percent"),
     ],

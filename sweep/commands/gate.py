@@ -67,8 +67,10 @@ def _of_score(variant: str | None, given: dict[str, object]) -> list[Measured]:
     from sweep.errors import BadInput
     from sweep.gate import Measured
 
-    if given["score"] is None or given["questions"] is None:
+    if given["score"] is None:
         raise BadInput("nothing to judge: give --run RUN, or --score X with --questions N")
+    if given["questions"] is None:
+        raise BadInput("--score: over how many questions? Give --questions N")
     return [Measured(variant=variant, **given)]  # type: ignore[arg-type]
 
 
@@ -89,10 +91,11 @@ def _of_run(
 
 
 def _print(verdicts: Sequence[Verdict], missing: Sequence[str]) -> None:
-    from rich.console import Console
-
-    console = Console()
+    told: set[str] = set()
     for line in (line for verdict in verdicts for line in verdict.lines()):
-        console.print(line, markup=False, highlight=False)
+        # What is noted of the contract is the same for every variant.
+        if not (line.startswith("  note:") and line in told):
+            click.echo(line)
+        told.add(line)
     for name in missing:
-        console.print(f"{name}: not measured by the run, so not judged", markup=False, highlight=False)
+        click.echo(f"{name}: not measured by the run, so not judged")

@@ -70,7 +70,7 @@ def _as_json(statistics: ScoreStatistics, rules: dict[str, Threshold]) -> dict[s
         "min_observed_false_alarm": 1 / (statistics.n + 1),
         "overdispersion": asdict(over) if over else {"chi2": None, "dof": None, "p_value": None},
         "thresholds": {
-            name: {key: getattr(own, key) for key in ("value", "false_alarm", "mde80")}
+            name: {key: getattr(own, key) for key in ("value", "false_alarm", "false_alarm_single", "mde80")}
             for name, threshold in rules.items()
             for own in threshold.variants.values()
         },
@@ -107,7 +107,8 @@ def _warnings(scores: Scores, statistics: ScoreStatistics) -> Iterator[str]:
     if over is not None and over.p_value < 0.01:
         yield (
             f"the scores vary more than {scores.questions} independent questions can "
-            f"(p = {over.p_value:.2g}): whole runs move together; suspect the engine; retries may not help"
+            f"(p = {over.p_value:.2g}): whole runs move together; suspect the engine; attempts that share what "
+            "moves them fail as often as one alone"
         )
 
 
@@ -119,9 +120,11 @@ def _print(scores: Scores, statistics: ScoreStatistics, rules: dict[str, Thresho
     console = Console()
     for line in _lines(scores, statistics):
         console.print(line, markup=False, highlight=False)
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    several = next(iter(rules.values())).retries > 1
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("rule", no_wrap=True)
-    for heading in ("threshold", "false alarm", "at least", "at most", "mde80", "mde95"):
+    alone = ("alone",) if several else ()
+    for heading in ("threshold", "false alarm", "least", "most", *alone, "mde80", "mde95"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, threshold in rules.items():
         for own in threshold.variants.values():
@@ -130,6 +133,7 @@ def _print(scores: Scores, statistics: ScoreStatistics, rules: dict[str, Thresho
                 _number(own.value, 4),
                 _share(own.false_alarm),
                 *(_share(bound) for bound in own.false_alarm_interval or (None, None)),
+                *((_share(own.false_alarm_single),) if several else ()),
                 _number(own.mde80, 3),
                 _number(own.mde95, 3),
             )
@@ -154,9 +158,10 @@ def _lines(scores: Scores, statistics: ScoreStatistics) -> Sequence[str]:
 
 def _legend(retries: int) -> str:
     attempts = f"all {retries} attempts, taken as independent," if retries > 1 else "the gate"
+    alone = "; alone: of a single attempt, and of all that share what moves them" if retries > 1 else ""
     return (
-        f"False alarm: a healthy build fails {attempts} at that threshold; at least and at most are its 95 % "
-        "bounds. mde80, mde95: the smallest drop of the mean caught with 80 and 95 % power."
+        f"False alarm: a healthy build fails {attempts} at that threshold; least and most are its 95 % "
+        f"bounds{alone}. mde80, mde95: the smallest drop of the mean caught with 80 and 95 % power."
     )
 
 
