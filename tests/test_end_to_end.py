@@ -18,10 +18,10 @@ from tests.conftest import SWEEP
 
 Write = Callable[[str], Path]
 COMMAND = [sys.executable, "-m", "sweep.cli", "launch"]
-# 40 units of about 0.3 s on two engines, so that a kill falls anywhere between start and end.
+# 40 units of about 0.12 s on two engines, so that a kill falls anywhere between start and end.
 SLOW = (
     "repetitions=20",
-    "engine.arguments={accuracy: 0.9, noise: 0.5, seconds_per_token: 0.0008, start_seconds: 0.1}",
+    "engine.arguments={accuracy: 0.9, noise: 0.5, seconds_per_token: 0.0003, start_seconds: 0.1}",
 )
 
 
