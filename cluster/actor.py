@@ -19,11 +19,10 @@ class EngineActor:
         """`name` is what the driver calls this engine."""
         self._name = name
         self._engine: Engine | None = None
-        self._doing = "idle"
 
     def __repr__(self) -> str:
-        """`engine-2 [mtp-topk1 r07]`: on the Ray dashboard and before its log lines."""
-        return f"{self._name} [{self._doing}]"
+        """On the Ray dashboard, which reads it once, when the actor is made; the tasks' names tell what it does."""
+        return self._name
 
     def ready(self) -> str:
         """Answers once the process is up and has its GPUs."""
@@ -32,7 +31,6 @@ class EngineActor:
     def load(self, spec: EngineSpec, post: Post) -> EngineFacts:
         """Stop the variant that is loaded and start another. Raises EngineStartFailed."""
         self.stop()
-        self._doing = f"loading {spec.label}"
         engine = make_engine(spec.backend)
         try:
             engine.start(spec, lambda phase, log: post(self._name, phase, log))
@@ -40,20 +38,17 @@ class EngineActor:
             engine.stop()
             raise
         self._engine = engine
-        self._doing = spec.label
         return engine.describe()
 
-    def run(self, batch: Batch, doing: str) -> list[Completion]:
+    def run(self, batch: Batch) -> list[Completion]:
         """Run a batch from a cold prefix cache. Raises RequestFailed when a request has no completion."""
         if self._engine is None:
             raise EngineStartFailed(f"{self._name} has no variant loaded", ())
-        self._doing = doing
         self._engine.flush()
         return self._engine.generate(batch)
 
     def stop(self) -> None:
         """Give back the engine's memory and processes."""
         engine, self._engine = self._engine, None
-        self._doing = "idle"
         if engine is not None:
             engine.stop()

@@ -65,6 +65,13 @@ def connect(spec: PoolSpec, local: bool) -> str | None:
     return f"http://{url}" if url else None
 
 
+def token_hint() -> str:
+    """How to get past the dashboard's question for a token, where Ray has turned tokens on; else nothing."""
+    return (
+        " (asks for a token: `ray get-auth-token` prints it)" if os.environ.get("RAY_AUTH_MODE") == "token" else ""
+    )
+
+
 def _address(spec: PoolSpec) -> str:
     return spec.address or os.environ["RAY_ADDRESS"]
 

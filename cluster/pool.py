@@ -81,7 +81,7 @@ class RayPool:
     def run(self, engine: str, work: str, batch: Batch, deadline: float) -> None:
         """See `cluster.events.Pool`."""
         call = self._actors[engine].run.options(name=f"{engine} [{work}]")
-        self._begin(call.remote(batch, work), engine, work, deadline)
+        self._begin(call.remote(batch), engine, work, deadline)
 
     def wait(self, timeout: float) -> list[Event]:
         """See `cluster.events.Pool`."""

@@ -122,7 +122,7 @@ def _drive(
     run: Run, questionnaire: Questionnaire, measured: Mapping[str, Unit], options: Options, console: Console
 ) -> tuple[Outcome, str | None]:
     from cluster.backends import BACKENDS
-    from cluster.connection import PoolSpec
+    from cluster.connection import PoolSpec, token_hint
     from cluster.pool import RayPool
     from sweep.driver import Driver
     from sweep.progress import watch
@@ -139,7 +139,7 @@ def _drive(
     pool = RayPool(spec, tell=lambda text: console.print(text, highlight=False, soft_wrap=True))
     try:
         if pool.dashboard:
-            console.print(f"Ray dashboard: {pool.dashboard}", highlight=False, soft_wrap=True)
+            console.print(f"Ray dashboard: {pool.dashboard}{token_hint()}", highlight=False, soft_wrap=True)
         # After Ray has started, since it takes the signals for itself.
         with _interruptible() as stopped, watch(run.plan, console) as view:
             watched = StopWatch(run.plan, len(questionnaire.questions))
