@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from statistics import mean as exact_mean
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ from sweep.noise import (
     CONFIDENCE,
     FactorVariance,
     Fitted,
+    all_fail,
     detectable_drop,
     differs_at_most,
     edge,
@@ -118,16 +120,24 @@ class Threshold:
 
 @dataclass(frozen=True, kw_only=True)
 class PowerCurve:
-    """False alarm against power along the threshold, for figures. T thresholds, D drops."""
+    """False alarm against power along the threshold, for figures. T thresholds, D drops.
+
+    Every probability allows for the error of the estimated mean and std, so that no power is under the false
+    alarm. It is for one look at the scores: what `Operating` states for a watched variant is the sum over `looks`.
+    """
 
     thresholds: Floats
-    """(T,), ascending, in accuracy."""
+    """(T,), ascending, in accuracy; each curve is constant from just over one to the next, that included."""
     false_alarm: Floats
     """(T,): probability that a healthy build fails all attempts."""
     drops: tuple[float, ...]
     """The D drops of the mean, in accuracy."""
     power: Floats
     """(D, T): probability that a build with that drop fails all attempts."""
+    retries: int
+    """Attempts."""
+    looks: int
+    """At the scores, as in `Noise`."""
 
 
 def derive(rule: ThresholdRule, variants: Sequence[Scores]) -> Threshold:
@@ -216,31 +226,47 @@ def power_curve(
     drops: Sequence[float],
     retries: int = 1,
     perturbed: Sequence[Scores] = (),
+    down_to: float | None = None,
     points: int = 201,
 ) -> PowerCurve | None:
-    """False alarm and power at thresholds from 5 std under the deepest drop to the mean; None without noise.
+    """False alarm and power at thresholds up to the variant's mean; None without noise.
 
-    The false alarm allows for the estimates' uncertainty, like `Operating.false_alarm`; the power is at the
-    estimates, like `Operating.mde80`. Raises BadInput for a drop outside 0..1.
+    They begin 5 std under the deepest drop, or at `down_to` (accuracy) if that is less. `points`: at most about so
+    many; where fewer scores are possible, these. `perturbed`: as `fit` takes them. Raises BadInput for a drop
+    outside 0..1.
     """
-    from scipy import special
-
     wrong = [drop for drop in drops if not 0 <= drop <= 1]
     if wrong:
         raise BadInput(f"a drop is a difference of accuracies, 0..1, got {wrong[0]:g}")
     noise = fit(scores, perturbed)
     if noise is None:
         return None
-    lowest = max(0.0, noise.mean - max(drops, default=0.0) - 5 * noise.std)
-    thresholds = np.linspace(lowest, noise.mean, points)
-    edges = edge(thresholds, noise.questions)
-    lowered = noise.mean - np.asarray(drops, dtype=np.float64)[:, None]
+    lowest = noise.mean - max(drops, default=0.0) - 5 * noise.std
+    lowest = max(0.0, lowest if down_to is None else min(lowest, down_to))
+    thresholds = _steps(lowest, exact_mean(scores.values), noise.questions, points)
+    distances = (noise.mean - edge(thresholds, noise.questions)) / noise.std
+
+    def fails(drop: float) -> Floats:
+        # A drop is known in accuracy alone: the estimated std stands for the true one that it is measured in.
+        lost = drop / noise.std
+        return np.asarray([all_fail(float(k), noise.weight, noise.dof, retries, lost) for k in distances])
+
     return PowerCurve(
         thresholds=thresholds,
-        false_alarm=np.asarray([false_alarm(threshold, noise, retries) for threshold in thresholds]),
+        false_alarm=fails(0.0),
         drops=tuple(drops),
-        power=special.ndtr((edges[None, :] - lowered) / noise.std) ** retries,
+        power=np.asarray([fails(drop) for drop in drops]).reshape(len(drops), len(thresholds)),
+        retries=retries,
+        looks=noise.looks,
     )
+
+
+def _steps(low: float, high: float, questions: int | None, points: int) -> Floats:
+    """Thresholds from `low` to `high`: every possible score between, or `points` evenly if those are more."""
+    if questions is None or (high - low) * questions > points:
+        return np.linspace(low, high, points)
+    between = np.arange(math.ceil(low * questions), math.floor(high * questions) + 1) / questions
+    return np.unique(np.concatenate([[low], between, [high]]))
 
 
 def _checked(variants: Sequence[Scores]) -> list[Scores]:

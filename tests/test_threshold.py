@@ -312,17 +312,58 @@ def test_statements_show_the_variance_of_each_perturbed_factor() -> None:
     assert "not used: the repetitions differ themselves: concurrency" in unused
 
 
-def test_the_power_curve_crosses_the_figures_of_the_threshold() -> None:
+def test_the_power_curve_is_the_false_alarm_of_the_threshold_and_student_s_non_central_t_of_a_drop() -> None:
     given = Scores(variant="baseline", values=NOISY)
     own = only(FalseAlarmRule(rule="false_alarm"), given)
-    assert own.mde80 is not None
-    curve = power_curve(given, [own.mde80, 0.0])
+    assert own.value is not None
+    curve = power_curve(given, [0.0, 0.05], down_to=0.1)
     assert curve is not None
-    at = np.interp(own.value or 0, curve.thresholds, curve.false_alarm)
-    assert at == pytest.approx(0.01, abs=1e-3)
-    assert np.interp(own.value or 0, curve.thresholds, curve.power[0]) == pytest.approx(0.8, abs=1e-2)
-    assert (np.diff(curve.false_alarm) >= 0).all()
     assert curve.power.shape == (2, len(curve.thresholds))
+    assert (curve.thresholds[0], curve.thresholds[-1]) == (0.1, pytest.approx(0.3835))
+    at = np.interp(own.value, curve.thresholds, curve.false_alarm)
+    assert at == pytest.approx(0.01, abs=1e-3)
+    assert curve.power[0] == pytest.approx(curve.false_alarm)
+    assert (np.diff(curve.false_alarm) >= 0).all()
+    # (X - mean) / (s sqrt(1 + 1/n)) is non-central t with n - 1 degrees of freedom: X is a further run.
+    std = np.std(NOISY, ddof=1)
+    wide = math.sqrt(1 + 1 / 10)
+    lost = stats.nct.cdf((curve.thresholds - 0.3835) / (std * wide), 9, -0.05 / (std * wide))
+    assert curve.power[1] == pytest.approx(lost, abs=1e-6)
+
+
+def test_the_power_curve_of_retries_is_the_share_of_drawn_sweeps_after_which_all_attempts_fail() -> None:
+    values = (0.30, 0.36, 0.42)  # mean .36, std .06
+    curve = power_curve(Scores(variant="baseline", values=values), [0.06], retries=2)
+    assert curve is not None
+    draw = np.random.default_rng(5)
+    sweeps = draw.standard_normal((200_000, 3))
+    runs = draw.standard_normal((200_000, 2)) - 1
+    mean, std = sweeps.mean(axis=1), sweeps.std(axis=1, ddof=1)
+    for threshold in (0.24, 0.30, 0.36):
+        bound = mean - (0.36 - threshold) / 0.06 * std
+        share = float((runs < bound[:, None]).all(axis=1).mean())
+        assert np.interp(threshold, curve.thresholds, curve.power[0]) == pytest.approx(share, abs=5e-3)
+
+
+@pytest.mark.parametrize("retries", [1, 3])
+@pytest.mark.parametrize("questions", [None, 200])
+def test_a_worse_build_never_fails_less_often_than_a_healthy_one(retries: int, questions: int | None) -> None:
+    # Three runs say little of the spread: the tails of the false alarm are long.
+    given = Scores(variant="baseline", values=(0.295, 0.48, 0.55), questions=questions)
+    curve = power_curve(given, [0.001, 0.02, 0.05], retries=retries)
+    assert curve is not None
+    assert (curve.power[0] >= curve.false_alarm).all()
+    assert (np.diff(curve.power, axis=0) >= 0).all()
+
+
+def test_the_power_curve_of_identical_runs_is_that_of_their_perturbations() -> None:
+    level = scores([0.45] * 3, factor="concurrency")
+    curve = power_curve(scores([0.47] * 3), [0.05], perturbed=[level])
+    assert curve is not None
+    # Mean .46, std .02 / sqrt(2), two levels; the least threshold is .3393: 68 of 200, less half a question .3375.
+    expected = stats.t.cdf(-(0.46 - 0.3375) / (0.02 / math.sqrt(2)) / math.sqrt(1 + 1 / 2), 1)
+    assert curve.false_alarm[0] == pytest.approx(expected)
+    assert np.isclose(curve.thresholds, 0.46).any()  # every score that is possible is a threshold
 
 
 def test_identical_runs_have_no_power_curve() -> None:
