@@ -18,6 +18,17 @@ from sweep.variants import Variant
 
 ATTEMPTS = 3
 """Attempts before a unit is void."""
+REMEDIES = {
+    "summary.json": (
+        "remove it, and `sweep report` writes it again; if the run was held against an earlier one for drift, name "
+        "that with --against"
+    ),
+    "provenance.json": (
+        "nothing can write it again: take it from a copy (MLflow keeps one with the sweep's own run), or measure "
+        "the sweep anew with another --runs"
+    ),
+}
+"""What to do about a file of the run folder that cannot be read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,11 +171,14 @@ class Run:
     def _json(self, name: str) -> dict[str, Any]:
         file = self.folder / name
         try:
-            return dict(json.loads(file.read_text(encoding="utf-8")))
+            found = json.loads(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise BadInput(f"{file}: missing; `sweep launch` the sweep file again to finish the run") from None
         except ValueError as error:
-            raise BadInput(f"{file}: not valid JSON: {error}; `sweep report` writes it again") from None
+            raise BadInput(f"{file}: not valid JSON: {error}; {REMEDIES[name]}") from None
+        if not isinstance(found, dict):
+            raise BadInput(f"{file}: not a JSON object; {REMEDIES[name]}")
+        return found
 
 
 def create_run(runs: Path, plan: Plan, resolved: str) -> Run:

@@ -34,14 +34,23 @@ def _age(folder: Path) -> float:
 
 
 def _row(folder: Path) -> dict[str, Any]:
-    """A run's line; a folder that cannot be read says why."""
+    """A run's line; a folder that cannot be read says why, and hides no other."""
     from sweep.errors import SweepError
-    from sweep.store import open_run
 
     try:
-        run = open_run(folder)
+        return _told(folder)
     except SweepError as error:
-        return {"sweep_id": folder.name, "folder": str(folder), "fault": error.message.splitlines()[-1]}
+        fault = error.message.splitlines()[-1]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        # A file of the folder that is valid, but not what a sweep writes.
+        fault = f"{folder}: cannot be read: {type(error).__name__}: {error}"
+    return {"sweep_id": folder.name, "folder": str(folder), "fault": fault}
+
+
+def _told(folder: Path) -> dict[str, Any]:
+    from sweep.store import open_run
+
+    run = open_run(folder)
     summary = run.summary() if (folder / "summary.json").exists() else {}
     return {
         "sweep_id": run.plan.sweep_id,
@@ -60,12 +69,14 @@ def _print(rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from sweep.report import cut
+
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("run", "backend", "measured", "void", "threshold", "failed audits"):
         table.add_column(heading, justify="left" if heading in ("run", "backend") else "right")
     for row in rows:
         if "fault" in row:
-            table.add_row(row["sweep_id"], row["fault"])
+            table.add_row(row["sweep_id"], "cannot be read")
             continue
         value = row["threshold"]
         table.add_row(
@@ -73,7 +84,11 @@ def _print(rows: list[dict[str, Any]]) -> None:
             row["backend"],
             f"{row['measured']}/{row['units']}",
             str(row["void"]),
-            "-" if value is None else f"{value:.3f}",
+            "-" if value is None else cut(value),
             str(row["failed_audits"]),
         )
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    console.print(table)
+    for row in rows:
+        if "fault" in row:
+            console.print(f"{row['sweep_id']}: {row['fault']}", markup=False, soft_wrap=True)
