@@ -54,11 +54,12 @@ def conclude(run: Run, against: Run | None = None) -> dict[str, Any]:
         Beside(perturbed=conditions, earlier=against.variant_samples() if against else None),
     )
     scores = _scores(plan, samples, [*conditions, *((b.variant, b.samples) for b in builds)])
+    threshold = derive(plan.config.threshold, scores)
     summary = summarise(
         plan,
         provenance,
         {name: describe(table, clusters) for name, table in samples.items()},
-        derive(plan.config.threshold, scores),
+        threshold,
         findings,
         {unit: run.failures(unit)[-1]["reason"] for unit in run.void()},
         _stopped(run, samples),
@@ -70,10 +71,10 @@ def conclude(run: Run, against: Run | None = None) -> dict[str, Any]:
     )
     summary["against"] = described(run, against) if against else None
     summary["contract"] = _contract(run, summary, provenance)
+    figures = write_all(samples, scores, threshold, run.folder / "figures")
+    summary["figures"] = [file.relative_to(run.folder).as_posix() for file in figures]
     run.write_json("summary.json", summary)
-    figures = write_all(samples, summary["threshold"]["value"], run.folder / "figures")
-    pictures = "".join(f"\n![{file.stem}](figures/{file.name})\n" for file in figures)
-    run.write_text("report.md", markdown(summary) + pictures)
+    run.write_text("report.md", markdown(summary))
     return summary
 
 

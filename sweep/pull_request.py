@@ -6,20 +6,35 @@ from collections.abc import Iterator, Mapping
 from textwrap import wrap
 from typing import Any
 
-from sweep.report import HEADINGS, audit_lines, evidence_rows, table, threshold_lines
+from sweep.report import (
+    HEADINGS,
+    Block,
+    Grid,
+    Heading,
+    as_markdown,
+    at_the_sweeps,
+    audit_lines,
+    every_rule,
+    evidence_rows,
+    floored,
+    pictures,
+    threshold_lines,
+    warnings,
+)
 
 Summary = Mapping[str, Any]
 
 
 def body(summary: Summary, provenance: Mapping[str, Any]) -> str:
-    """Evidence, method and the threshold as Python, in Markdown."""
-    return "\n".join(_lines(summary, provenance)).rstrip() + "\n"
+    """Evidence, method, the threshold as Python, every rule, audits and figures, in Markdown."""
+    return as_markdown(_blocks(summary, provenance))
 
 
 def threshold_code(summary: Summary) -> list[str]:
-    """The gate as Python: what was observed, and the threshold; None, with the reason, where there is no contract.
+    """The gate as Python: what was observed, and the thresholds; None, with the reason, where there is no contract.
 
-    A threshold that failed audits stand behind must not be merged by copying it.
+    A threshold that failed audits stand behind must not be merged by copying it, and one that is copied must pass
+    whatever the contract passes: it is rounded down.
     """
     measured = {
         name: variant["accuracy"]["mean"]
@@ -27,24 +42,42 @@ def threshold_code(summary: Summary) -> list[str]:
         if variant["accuracy"]["mean"] is not None
     }
     threshold, contract = summary["threshold"], summary["contract"]
-    value = threshold["value"] if contract["file"] else None
     lines = ["OBSERVED_GSM8K_SCORES = {"]
     lines += [f"    {name!r}: {mean:.4f}," for name, mean in measured.items()]
     lines.append("}")
     if not contract["file"]:
         lines += [f"# {line}" for line in wrap(contract["reason"], 100)]
-    lines += [f"GSM8K_SCORE_THRESHOLD = {value if value is None else round(value, 4)!r}"]
+    agreed = bool(contract["file"]) and threshold["value"] is not None
+    lines.append(f"GSM8K_SCORE_THRESHOLD = {floored(threshold['value']) if agreed else None!r}")
     if threshold["accept_length"] is not None:
-        lines.append(f"ACCEPT_LENGTH_THRESHOLD = {threshold['accept_length']!r}")
+        lines.append(f"ACCEPT_LENGTH_THRESHOLD = {threshold['accept_length'] if agreed else None!r}")
     return lines
 
 
-def _lines(summary: Summary, provenance: Mapping[str, Any]) -> Iterator[str]:
+def _blocks(summary: Summary, provenance: Mapping[str, Any]) -> Iterator[Block]:
+    yield from warnings(summary)
+    yield Heading("Evidence")
+    yield Grid(HEADINGS, evidence_rows(summary))
+    yield Heading("Method")
+    yield _method(summary, provenance)
+    yield "\n".join(f"- {engine}" for engine in sorted(_engines(provenance)))
+    yield Heading("Threshold")
+    yield "\n".join(["```python", *threshold_code(summary), "```"])
+    yield from threshold_lines(summary)
+    yield from at_the_sweeps(summary)
+    yield Heading("Every rule")
+    yield from every_rule(summary)
+    yield Heading("Audits")
+    yield "\n".join(audit_lines(summary))
+    if summary["figures"]:
+        yield Heading("Figures")
+        yield "The links are to files of the run folder: upload these, and put the uploads' addresses in place."
+        yield from pictures(summary)
+
+
+def _method(summary: Summary, provenance: Mapping[str, Any]) -> str:
     protocol = summary["protocol"]
-    yield "## Evidence\n"
-    yield table(HEADINGS, evidence_rows(summary))
-    yield "\n## Method\n"
-    yield (
+    return (
         f"GSM8K, {protocol['questions']} questions after {protocol['shots']} shots from the "
         f"{protocol['shots_from']} split, completion prompts, {protocol['concurrency']} requests in flight, at "
         f"most {protocol['max_tokens']} tokens, temperature {protocol['temperature']:g}; question order "
@@ -52,12 +85,6 @@ def _lines(summary: Summary, provenance: Mapping[str, Any]) -> Iterator[str]:
         f"Protocol `{protocol['hash'][:12]}`, data `{summary['dataset']['sha256'][:12]}`, "
         f"sweep `{summary['sweep_id']}`, commit `{provenance['git_commit']}`."
     )
-    yield from (f"- {engine}" for engine in sorted(_engines(provenance)))
-    yield "\n## Threshold\n"
-    yield "\n".join(["```python", *threshold_code(summary), "```", ""])
-    yield from (f"{line}\n" for line in threshold_lines(summary))
-    yield "## Audits\n"
-    yield from audit_lines(summary)
 
 
 def _engines(provenance: Mapping[str, Any]) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import click
 
@@ -22,6 +23,8 @@ import click
 def command(run: str, form: str, against: str | None, as_json: bool) -> None:
     """Work out the numbers of RUN (a run folder) from its samples, write summary.json and report.md, and show them.
 
+    What is not a terminal gets report.md as it is.
+
     \b
     Examples:
       sweep report runs/laptop-1a2b3c4d
@@ -29,16 +32,23 @@ def command(run: str, form: str, against: str | None, as_json: bool) -> None:
       sweep report runs/laptop-1a2b3c4d --json | jq .threshold
       sweep report runs/laptop-1a2b3c4d --against runs/laptop-5e6f7a8b
     """
+    from rich.console import Console
+
     from sweep.conclude import conclude
+    from sweep.errors import BadInput
     from sweep.pull_request import body
-    from sweep.report import markdown
+    from sweep.report import markdown, show
     from sweep.store import open_run
 
+    if as_json and form == "pr":
+        raise BadInput("--format pr is Markdown and --json is the summary; give one of the two")
     opened = open_run(run)
     summary = conclude(opened, open_run(against) if against else None)
     if as_json:
         click.echo(json.dumps(summary, indent=2))
     elif form == "pr":
-        click.echo(body(summary, opened.provenance()))
+        click.echo(body(summary, opened.provenance()), nl=False)
+    elif sys.stdout.isatty():
+        show(summary, Console())
     else:
-        click.echo(markdown(summary))
+        click.echo(markdown(summary), nl=False)
