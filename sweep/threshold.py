@@ -69,7 +69,8 @@ class Operating:
     false_alarm_single_interval: tuple[float, float] | None
     """Its bounds, likewise."""
     mde80: float | None
-    """Smallest drop of the mean that makes all attempts fail with 80 % probability, in accuracy."""
+    """Smallest drop of the mean that makes all attempts fail with 80 % probability, in accuracy; None too where not
+    even a drop to 0 does, as for the three below."""
     mde95: float | None
     """The same with 95 %."""
     mde80_single: float | None
@@ -205,7 +206,9 @@ def operate(value: float | None, fitted: Fitted, retries: int, least: bool = Fal
     def drop(attempts: int, power: float) -> float | None:
         if value is None or fitted.noise is None:
             return None
-        return max(0.0, detectable_drop(value, fitted.noise, attempts, power))
+        found = max(0.0, detectable_drop(value, fitted.noise, attempts, power))
+        # A score cannot fall by more than there is of it.
+        return found if found <= fitted.mean else None
 
     return Operating(
         value=value,

@@ -198,6 +198,27 @@ def test_identical_runs_bound_and_do_not_pretend() -> None:
         assert threshold.variants["baseline"].mde80 is None
 
 
+def test_retries_bound_nothing_more_where_runs_are_identical() -> None:
+    # A build that repeats itself and fails once fails every attempt: 1 - .05^(1/20), not its cube.
+    own = derive_all([scores([0.47] * 20)], retries=3)["margin"].variants["baseline"]
+    assert own.false_alarm_interval == pytest.approx((0, 0.1391), abs=1e-4)
+
+
+def test_no_drop_is_larger_than_the_score_itself() -> None:
+    # Mean .05 and std .0316: caught with 80 % at .03 + .8416 s = .0566, more than there is.
+    low = scores([0.01, 0.09, 0.05, 0.03, 0.07])
+    own = only(MarginRule(), low)
+    assert (own.mde80, own.mde95) == (None, None)
+    told = " ".join(derive(MarginRule(), [low]).statements)
+    assert "not even a drop to 0 is caught with 80 % power" in told
+    # Mean .06: .03 + .8416 s = .0556 is less than that, .03 + 1.6449 s = .0800 is not.
+    higher = scores([0.025, 0.095, 0.06, 0.035, 0.085])
+    assert only(MarginRule(), higher).mde80 == pytest.approx(
+        0.03 + 0.8416 * np.std(higher.values, ddof=1), abs=1e-5
+    )
+    assert only(MarginRule(), higher).mde95 is None
+
+
 def test_perturbed_variants_give_the_variance_that_identical_runs_do_not() -> None:
     levels = [scores([value] * 3, factor="concurrency") for value in (0.465, 0.46)]
     levels += [scores([0.47] * 3, factor="question order")]
