@@ -87,7 +87,8 @@ def common_cause(samples: Mapping[str, VariantSamples]) -> list[Finding]:
     findings, tested = [], []
     for table in samples.values():
         if len(table.repetitions) < 2:
-            why = f"{len(table.repetitions)} complete repetitions; run-to-run variance takes at least two"
+            count = len(table.repetitions)
+            why = f"{count} complete repetition{'' if count == 1 else 's'}; run-to-run variance takes at least two"
             findings.append(unknown(COMMON_CAUSE, table.variant, why, "Measure at least 2, better 20."))
         elif np.ptp(table.scores) == 0:
             findings.append(

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from sweep.report import cut
 from sweep.samples import VariantSamples
 from sweep.scores import Scores
 from sweep.threshold import PowerCurve, Threshold, power_curve
+from sweep.wording import cut
 
 SHOWN = 60
 """Most questions in the heat map, the least stable first."""

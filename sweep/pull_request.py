@@ -6,21 +6,18 @@ from collections.abc import Iterator, Mapping
 from textwrap import wrap
 from typing import Any
 
+from sweep.blocks import Block, Grid, Heading, as_markdown
 from sweep.report import (
     HEADINGS,
-    Block,
-    Grid,
-    Heading,
-    as_markdown,
     at_the_sweeps,
     audit_lines,
     every_rule,
     evidence_rows,
-    floored,
     pictures,
     threshold_lines,
     warnings,
 )
+from sweep.wording import floored
 
 Summary = Mapping[str, Any]
 

@@ -1,26 +1,16 @@
-"""A run's report, the evidence table in upstream's form first: Markdown or a terminal's. Pure but for printing."""
+"""A run's report, the evidence table in upstream's form first, block by block from its summary. Pure."""
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
-from textwrap import fill
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from sweep.blocks import Block, Grid, Heading, Picture, Row, as_markdown
 from sweep.variants import BUILD
-from sweep.wording import share, unseen
-
-if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
-
-    from sweep.launch import Launched
-    from sweep.tracking import Tracked
+from sweep.wording import DIGITS, cut, floored, number, percent, share, unseen
 
 Summary = Mapping[str, Any]
-Row = tuple[str, ...]
 
 HEADINGS = ("variant", "N", "accuracy, mean ± std (min–max)", "accept length", "identical outputs")
 ALARM = ("false alarm, 1 attempt", "false alarm, k attempts")
@@ -49,71 +39,15 @@ CAPTIONS = {
         "throughout, so that a drop is caught a little less surely than by the tables, which take both as they are."
     ),
 }
-DIGITS = 4
-"""Of a threshold."""
-GAP = "   "
-"""Between the columns of a table on a terminal."""
-TIE = "\N{NO-BREAK SPACE}"
-
-
-@dataclass(frozen=True)
-class Heading:
-    """A heading of the report."""
-
-    text: str
-    level: int = 2
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A table: the first column to the left, the others to the right."""
-
-    headings: Row
-    rows: Sequence[Row]
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure."""
-
-    name: str
-    file: str
-    """In the run folder."""
-    caption: str
-
-
-Block = Heading | Grid | Picture | str
-"""What a report is made of; a string is a paragraph or a list, in Markdown."""
 
 
 def markdown(summary: Summary) -> str:
     """report.md."""
-    return as_markdown(_blocks(summary))
+    return as_markdown(blocks(summary))
 
 
-def as_markdown(blocks: Iterable[Block]) -> str:
-    """Blocks as Markdown, an empty line between two."""
-    return "\n\n".join(_one(block) for block in blocks) + "\n"
-
-
-def _one(block: Block) -> str:
-    match block:
-        case Heading():
-            return f"{'#' * block.level} {block.text}"
-        case Grid():
-            return table(block.headings, block.rows)
-        case Picture():
-            return f"![{block.name}]({block.file})\n\n{block.caption}"
-    return block
-
-
-def table(headings: Row, rows: Sequence[Row]) -> str:
-    """A Markdown table; the first column to the left, the others to the right."""
-    rule = ["---"] + ["---:"] * (len(headings) - 1)
-    return "\n".join("| " + " | ".join(row) + " |" for row in (headings, rule, *rows))
-
-
-def _blocks(summary: Summary) -> Iterator[Block]:
+def blocks(summary: Summary) -> Iterator[Block]:
+    """The whole report."""
     yield Heading(summary["sweep_id"], 1)
     yield from warnings(summary)
     yield Grid(HEADINGS, evidence_rows(summary))
@@ -179,33 +113,6 @@ def spread(measured: Mapping[str, Any], digits: int) -> str:
         return "-"
     mean, std, least, greatest = (number(measured[key], digits) for key in ("mean", "std", "min", "max"))
     return f"{mean}{'' if measured['std'] is None else f' ± {std}'} ({least}–{greatest})"
-
-
-def number(value: float | None, digits: int) -> str:
-    """The value, or `-` where it was not measured."""
-    return "-" if value is None else f"{value:.{digits}f}"
-
-
-def percent(value: float | None) -> str:
-    """A share as a percentage, or `-`; a share short of 1 is never rounded up to 100 %."""
-    if value is None:
-        return "-"
-    return f"{min(value * 100, 99.9) if value < 1 else 100.0:.1f} %"
-
-
-def floored(threshold: float) -> float:
-    """A threshold of 4 digits that passes every score that it passes itself: rounded down, never up.
-
-    0.33 as floating point has it may be 0.32999999999999996; that is no reason for 0.3299.
-    """
-    scale = 10.0**DIGITS
-    return math.floor(threshold * scale + 1e-6) / scale
-
-
-def cut(threshold: float) -> str:
-    """The same for people: `0.3555`, `0.330`."""
-    text = f"{floored(threshold):.{DIGITS}f}"
-    return text.removesuffix("0")
 
 
 def threshold_lines(summary: Summary) -> list[str]:
@@ -502,126 +409,3 @@ def pictures(summary: Summary) -> Iterator[Picture]:
     for file in summary["figures"]:
         name = PurePosixPath(file).stem
         yield Picture(name=name, file=file, caption=CAPTIONS[name])
-
-
-def show(summary: Summary, console: Console) -> None:
-    """The report on a terminal: broken between words, never within a number."""
-    for block in _blocks(summary):
-        match block:
-            case Heading():
-                console.print(block.text, style="bold", markup=False, highlight=False)
-            case Grid():
-                console.print(grid(block, console.width))
-            case Picture():
-                _say(f"{block.file}: {block.caption}", console)
-            case _:
-                for line in block.splitlines():
-                    _say(line, console)
-        console.print()
-
-
-def _say(line: str, console: Console) -> None:
-    """A line of the report without Markdown's marks; in a file or a pipe it stays one."""
-    text = re.sub(r"(?<!\w)\*(\w[\w ]*)\*(?!\w)", r"\1", line.replace("**", "").replace("`", ""))
-    if console.is_terminal:
-        text = _folded(text, console.width, indent="  " if text.startswith("- ") else "")
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def _folded(text: str, width: int, indent: str = "") -> str:
-    """The text in lines of at most `width` characters, a longer word alone in its own; `5 %` stays together."""
-    folded = fill(_tied(text), width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
-    return folded.replace(TIE, " ")
-
-
-def _tied(text: str) -> str:
-    return text.replace(" %", f"{TIE}%")
-
-
-def grid(block: Grid, width: int) -> RenderableType:
-    """A table for a terminal of so many columns: cells are broken between words, and never in one.
-
-    One that does not fit and says the same in its first column again and again is a table for each; where even
-    that is too wide, a paragraph a row.
-    """
-    from rich.console import Group
-    from rich.text import Text
-
-    room = width - len(GAP) * (len(block.headings) - 1)
-    firsts = list(dict.fromkeys(row[0] for row in block.rows))
-    if sum(_longest(block.rows, str.splitlines)) > room and len(firsts) < len(block.rows):
-        parts = [Grid(block.headings[1:], [row[1:] for row in block.rows if row[0] == first]) for first in firsts]
-        titles = [Text(f"\n{block.headings[0]} {first}") for first in firsts]
-        return Group(*(x for title, part in zip(titles, parts, strict=True) for x in (title, grid(part, width))))
-    widths = _widths(block, room)
-    if widths is None:
-        return Text("\n\n".join(_paragraph(block.headings, row) for row in block.rows))
-    return _drawn(block, widths)
-
-
-def _drawn(block: Grid, widths: Sequence[int]) -> RenderableType:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
-    drawn = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for index, (heading, wide) in enumerate(zip(block.headings, widths, strict=True)):
-        drawn.add_column(Text(_folded(heading, wide)), justify="right" if index else "left", width=wide)
-    for row in block.rows:
-        drawn.add_row(*(Text(_folded(cell, wide)) for cell, wide in zip(row, widths, strict=True)))
-    return drawn
-
-
-def _widths(block: Grid, room: int) -> list[int] | None:
-    """Characters a column, `room` in all; None where not even the longest words fit.
-
-    What is left beyond these goes to the cells, and then to the headings.
-    """
-    everything = [block.headings, *block.rows]
-    widths = _longest(everything, lambda cell: cell.split(" "))
-    spare = room - sum(widths)
-    if spare < 0:
-        return None
-    for wanted in (_longest(block.rows or everything, str.splitlines), _longest(everything, str.splitlines)):
-        while spare:
-            # The column that most is missing to.
-            short = max(range(len(widths)), key=lambda column: wanted[column] - widths[column])
-            if widths[short] >= wanted[short]:
-                break
-            widths[short] += 1
-            spare -= 1
-    return widths
-
-
-def _longest(rows: Sequence[Row], parts: Callable[[str], list[str]]) -> list[int]:
-    """The longest part of any cell, in characters, a column."""
-    return [max(len(part) for cell in column for part in parts(_tied(cell))) for column in zip(*rows, strict=True)]
-
-
-def _paragraph(headings: Row, row: Row) -> str:
-    """A row of a table that is too wide: `heading: cell` a line."""
-    return "\n  ".join([row[0], *(f"{name}: {cell}" for name, cell in zip(headings[1:], row[1:], strict=True))])
-
-
-def closing(launched: Launched, console: Console) -> None:
-    """What the terminal shows when a launch ends."""
-    summary = launched.summary
-    console.print(grid(Grid(HEADINGS, evidence_rows(summary)), console.width))
-    console.print()
-    told = [] if summary["real_model"] else [SIMULATED]
-    for line in [*told, *threshold_lines(summary), *audit_lines(summary)]:
-        _say(line.removeprefix("- "), console)
-    places = [f"run folder     {launched.run.folder}"]
-    if launched.dashboard:
-        places.append(f"Ray dashboard  {launched.dashboard} (while the cluster runs)")
-    if launched.interrupted:
-        places.append("Interrupted: what is measured is kept; launch the same file again for the rest.")
-    if launched.tracked is not None:
-        places += tracking_lines(launched.tracked)
-    for line in places:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def tracking_lines(tracked: Tracked) -> list[str]:
-    """How to look at the run in MLflow; the compare link, which names every repetition, alone on the last line."""
-    return [f"MLflow         {tracked.command}", "compare the repetitions there:", tracked.compare_path]

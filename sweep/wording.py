@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,37 @@ def share(value: float) -> str:
     if 0.9995 <= value < 1:
         return ">99.9 %"
     return f"{value * 100:.2g} %" if value < 0.1 else f"{value * 100:.3g} %"
+
+
+DIGITS = 4
+"""Of a threshold."""
+
+
+def number(value: float | None, digits: int) -> str:
+    """The value, or `-` where it was not measured."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def percent(value: float | None) -> str:
+    """A share as a percentage, or `-`; a share short of 1 is never rounded up to 100 %."""
+    if value is None:
+        return "-"
+    return f"{min(value * 100, 99.9) if value < 1 else 100.0:.1f} %"
+
+
+def floored(threshold: float) -> float:
+    """A threshold of 4 digits that passes every score that it passes itself: rounded down, never up.
+
+    0.33 as floating point has it may be 0.32999999999999996; that is no reason for 0.3299.
+    """
+    scale = 10.0**DIGITS
+    return math.floor(threshold * scale + 1e-6) / scale
+
+
+def cut(threshold: float) -> str:
+    """The same for people: `0.3555`, `0.330`."""
+    text = f"{floored(threshold):.{DIGITS}f}"
+    return text.removesuffix("0")
 
 
 def unseen(n: int) -> str:
@@ -48,7 +80,7 @@ def statements(v: VariantThreshold) -> Iterator[str]:
         yield from _alarms(v)
     if v.value is not None and v.noise_source is not None:
         attempts = f" in all {v.retries} attempts" if v.retries > 1 else ""
-        yield f"at {v.value:.4f} {_caught(v.mde80, v.mde95, attempts)}."
+        yield f"at {cut(v.value)} {_caught(v.mde80, v.mde95, attempts)}."
         if v.retries > 1:
             yield f"in one attempt {_caught(v.mde80_single, v.mde95_single, '')}."
 
@@ -62,12 +94,13 @@ def _caught(mde80: float | None, mde95: float | None, attempts: str) -> str:
 
 
 def _alarms(v: VariantThreshold) -> Iterator[str]:
+    assert v.value is not None
     assert v.false_alarm is not None
     assert v.false_alarm_interval is not None
     low, high = v.false_alarm_interval
     how = f"all {v.retries} attempts" if v.retries > 1 else "the gate"
     yield (
-        f"a healthy build fails {how} at {v.value:.4f} with probability {share(v.false_alarm)} "
+        f"a healthy build fails {how} at {cut(v.value)} with probability {share(v.false_alarm)} "
         f"({share(low)} to {share(high)})."
     )
     if v.retries > 1 and v.false_alarm_single is not None:

@@ -49,7 +49,7 @@ def command(
     from rich.console import Console
 
     from sweep.launch import Options, launch
-    from sweep.report import closing
+    from sweep.terminal import closing
 
     console = Console(file=sys.stderr if as_json else sys.stdout)
     options = Options(runs=runs, address=address, wait=wait, track=not no_track, against=against)

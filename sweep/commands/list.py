@@ -69,7 +69,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from sweep.report import cut
+    from sweep.wording import cut
 
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("run", "backend", "measured", "void", "threshold", "failed audits"):

@@ -37,8 +37,9 @@ def command(run: str, form: str, against: str | None, as_json: bool) -> None:
     from sweep.conclude import conclude
     from sweep.errors import BadInput
     from sweep.pull_request import body
-    from sweep.report import markdown, show
+    from sweep.report import markdown
     from sweep.store import open_run
+    from sweep.terminal import show
 
     if as_json and form == "pr":
         raise BadInput("--format pr is Markdown and --json is the summary; give one of the two")

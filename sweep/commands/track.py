@@ -18,8 +18,8 @@ def command(run: str) -> None:
 
     from sweep.conclude import conclude
     from sweep.errors import BadInput
-    from sweep.report import tracking_lines
     from sweep.store import open_run
+    from sweep.terminal import tracking_lines
     from sweep.tracking import sync
 
     opened = open_run(run)

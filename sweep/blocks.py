@@ -1,0 +1,61 @@
+"""What a report is made of, and as Markdown. Pure values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+Row = tuple[str, ...]
+"""Cells of a table."""
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading of the report."""
+
+    text: str
+    level: int = 2
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table: the first column to the left, the others to the right."""
+
+    headings: Row
+    rows: Sequence[Row]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure."""
+
+    name: str
+    file: str
+    """In the run folder."""
+    caption: str
+
+
+Block = Heading | Grid | Picture | str
+"""What a report is made of; a string is a paragraph or a list, in Markdown."""
+
+
+def as_markdown(blocks: Iterable[Block]) -> str:
+    """Blocks as Markdown, an empty line between two."""
+    return "\n\n".join(_one(block) for block in blocks) + "\n"
+
+
+def _one(block: Block) -> str:
+    match block:
+        case Heading():
+            return f"{'#' * block.level} {block.text}"
+        case Grid():
+            return table(block.headings, block.rows)
+        case Picture():
+            return f"![{block.name}]({block.file})\n\n{block.caption}"
+    return block
+
+
+def table(headings: Row, rows: Sequence[Row]) -> str:
+    """A Markdown table; the first column to the left, the others to the right."""
+    rule = ["---"] + ["---:"] * (len(headings) - 1)
+    return "\n".join("| " + " | ".join(row) + " |" for row in (headings, rule, *rows))
