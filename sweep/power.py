@@ -1,12 +1,13 @@
 """Before GPU hours are spent: how many repetitions a gate needs, worked out and then rehearsed. Pure.
 
 The plan is arithmetic on the normal model of `sweep.noise`. The rehearsal makes no use of that model: it
-draws every answer of many whole sweeps, each followed by CI runs, from the simulated engine's generative
-model. Question q is right in run r when
+draws many whole sweeps, each followed by CI runs, from the simulated engine's generative model. Question q is
+right in run r when
 
     mu + spread z_q + cause u_r + own e_qr > 0,    u, e standard normal, spread^2 + own^2 = 1,
 
 with the difficulties z_q at the quantiles of a standard normal, so that every sweep asks the same questions.
+Every answer is drawn; where those are too many, every run's score, from the distribution that they give it.
 """
 
 from __future__ import annotations
@@ -14,19 +15,36 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
 from sweep.errors import BadInput
-from sweep.noise import all_fail, false_alarm_factor, on_grid, tolerance_factor
+from sweep.noise import false_alarm_factor, on_grid, tolerance_factor
 from sweep.rules import FalseAlarmRule, MarginRule, MinObservedRule, ThresholdRule
 from sweep.stats import Floats
 
 MOST = 10_000
 """Repetitions beyond which no plan looks."""
+MOST_QUESTIONS = 1_000_000
+"""In a run: beyond, one rehearsal takes minutes."""
+MOST_RETRIES = 1_000
+"""Attempts, likewise."""
+EXTREME = 1e-6
+"""How near to 0 and 1 alpha, power and accuracy may be: nothing measured tells how run scores are distributed
+farther out, and a normal distribution is no argument."""
+ANSWERS = 200_000_000
+"""Answers that a rehearsal draws one by one: 0.5 s, with a common cause 2 s."""
+SLACK = 1e-9
+"""In factors k: what floating point may be off 0."""
 CHUNK = 4_000_000
-"""Answers drawn at a time: bounds the memory of a rehearsal."""
+"""Answers or scores drawn at a time: bounds the memory of a rehearsal."""
+CONVOLVED = 2_000_000
+"""Questions times nodes of the common cause whose scores' distribution is worked out exactly: 1 s."""
+CERTAIN = 8.0
+"""Standard deviations beyond which an answer's noise never reaches (1e-15)."""
+CHANCE = 0.0027
+"""Of three standard errors, two-sided: a simulation less likely than that throws doubt on a worked-out figure."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,28 +56,51 @@ class Model:
     flip_rate: float
     """Share of questions that flip between two runs from independent noise, 0 to 2 p (1-p)."""
     questions: int
-    """In a run, at least 2."""
+    """In a run, 2 to 1,000,000."""
     common_cause: float = 0.0
-    """Standard deviation of what moves a whole run, in accuracy."""
+    """Standard deviation of what moves a whole run, in accuracy, under sqrt(p (1-p))."""
 
     def __post_init__(self) -> None:
         """Raises BadInput for what cannot be."""
         if not 0 < self.accuracy < 1:
             raise BadInput(f"accuracy must lie between 0 and 1, got {self.accuracy:g}")
+        if not EXTREME <= self.accuracy <= 1 - EXTREME:
+            raise BadInput(
+                f"accuracy {self.accuracy:.9g} leaves no room to gate: scores are all but constant there; plan for "
+                f"{EXTREME:g} to {1 - EXTREME:g}"
+            )
         if self.questions < 2:
             raise BadInput(f"questions must be at least 2, got {self.questions}")
-        most = 2 * self.accuracy * (1 - self.accuracy)
-        if not 0 <= self.flip_rate <= most:
+        if self.questions > MOST_QUESTIONS:
             raise BadInput(
-                f"a flip rate of {self.flip_rate:g} cannot be at accuracy {self.accuracy:g}: independent "
-                f"noise flips at most 2 p (1-p) = {most:.3f} of the questions, and at least none"
+                f"questions: at most {MOST_QUESTIONS:,} in a run can be planned for, got {self.questions:,}: more "
+                "cannot be rehearsed in reasonable time; plan for fewer"
             )
         if not 0 <= self.common_cause < 0.5:
             raise BadInput(f"the common cause is a std of accuracies, 0 to 0.5, got {self.common_cause:g}")
+        self._check_flips()
         if self.std == 0:
             raise BadInput(
                 "a flip rate of 0 is an engine that repeats itself exactly: its repetitions show no noise, "
                 "and no number of them sets a threshold; perturb it (order, concurrency, build) instead"
+            )
+
+    def _check_flips(self) -> None:
+        """Law of total variance: what moves whole runs and what flips questions share the answers' p (1-p)."""
+        variance = self.accuracy * (1 - self.accuracy)
+        if self.common_cause**2 >= variance:
+            raise BadInput(
+                f"a common cause of {self.common_cause:g} cannot be at accuracy {self.accuracy:g}: the std of "
+                f"scores in 0..1 is at most sqrt(p (1-p)) = {math.sqrt(variance):.3f}; give a smaller one"
+            )
+        beside = f" beside a common cause of {self.common_cause:g}" if self.common_cause else ""
+        formula = "2 (p (1-p) - s^2)" if self.common_cause else "2 p (1-p)"
+        most = 2 * (variance - self.common_cause**2)
+        # A product of decimals is itself a rounding error off: 2 * .9 * .1 is more than 2 * .9 * (1 - .9).
+        if not 0 <= self.flip_rate <= most * (1 + 1e-9):
+            raise BadInput(
+                f"a flip rate of {self.flip_rate:g} cannot be at accuracy {self.accuracy:g}{beside}: independent "
+                f"noise flips at most {formula} = {most:.3f} of the questions, and at least none"
             )
 
     @property
@@ -71,22 +112,23 @@ class Model:
     def latent(self) -> tuple[Floats, float, float]:
         """mu + spread z_q of each question (Q,), cause, and own.
 
-        Two runs agree on a question as two normals of correlation spread^2 do; their flip rate is
-        4 T(mu, sqrt((1 - r) / (1 + r))), T Owen's function (Owen, Ann. Math. Statist. 27, 1956).
+        Given the cause, two runs agree on a question as two normals do whose correlation is what they share;
+        two questions of one run, drawn at random, share the cause alone, and the std of expected scores is
+        `common_cause` when they disagree with probability 2 (p (1-p) - common_cause^2).
         """
-        from scipy import optimize, special
+        from scipy import special
 
-        height = float(special.ndtri(self.accuracy))
-        ratio = optimize.brentq(lambda a: 4 * special.owens_t(height, a) - self.flip_rate, 0.0, 1.0 + 1e-9)
-        correlation = max(0.0, (1 - ratio**2) / (1 + ratio**2))
-        spread, own = math.sqrt(correlation), math.sqrt(max(1 - correlation, 1e-12))
-        cause = self.common_cause / (math.exp(-(height**2) / 2) / math.sqrt(2 * math.pi))
+        height, variance = float(special.ndtri(self.accuracy)), self.accuracy * (1 - self.accuracy)
+        shared = _correlation(height, self.flip_rate)
+        of_run = _correlation(height, 2 * (variance - self.common_cause**2)) if self.common_cause else 0.0
+        scale = math.sqrt(1 / (1 - of_run))
+        spread = scale * math.sqrt(max(shared - of_run, 0.0))
+        own = scale * math.sqrt(1 - shared)
+        cause = scale * math.sqrt(of_run)
         difficulty = spread * special.ndtri((np.arange(self.questions) + 0.5) / self.questions)
-        scale = math.hypot(own, cause)
-        centre = optimize.brentq(
-            lambda mu: float(special.ndtr((mu + difficulty) / scale).mean()) - self.accuracy, -20.0, 20.0
-        )
-        return centre + difficulty, cause, own
+        # An engine that flips next to nothing still has noise: what divides by it stays finite.
+        own = max(own, 1e-6)
+        return difficulty + _centre(difficulty, math.hypot(own, cause), self.accuracy), cause, own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,50 +145,142 @@ class Goal:
     """Attempts; a build passes if one does."""
 
     def __post_init__(self) -> None:
-        """Raises BadInput for what cannot be."""
+        """Raises BadInput for what cannot be, or cannot be told."""
         for name in ("alpha", "drop", "power"):
             if not 0 < getattr(self, name) < 1:
                 raise BadInput(f"{name} must lie between 0 and 1, got {getattr(self, name):g}")
+        for name in ("alpha", "power"):
+            if not EXTREME <= getattr(self, name) <= 1 - EXTREME:
+                raise BadInput(
+                    f"{name} {getattr(self, name):.9g} is out of reach: no measurement tells how scores are "
+                    f"distributed so far out; ask for {EXTREME:g} to {1 - EXTREME:g}"
+                )
+        if self.power <= self.alpha:
+            raise BadInput(
+                f"power {self.power:g} is not above alpha {self.alpha:g}: a gate that may fail healthy builds as "
+                "often as it is to catch worse ones tells nothing; lower alpha or raise the power"
+            )
         if self.retries < 1:
             raise BadInput(f"retries counts all attempts, at least 1, got {self.retries}")
+        if self.retries > MOST_RETRIES:
+            raise BadInput(
+                f"retries: at most {MOST_RETRIES:,} attempts can be planned for, got {self.retries:,}: "
+                "no CI gives more; give fewer"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """What a `false_alarm` threshold does, worked out."""
+
+    power: float
+    """Probability that a build with the goal's drop fails all its attempts."""
+    false_alarm: float
+    """Probability that a healthy one does: under alpha, for the grid and the sweeps without a threshold."""
+    silent: float
+    """Probability that the sweep gives no threshold: all its scores are equal, or the bound is 0 or less."""
+    capped: bool
+    """The rule would go above the mean for its alpha, and no threshold does."""
+
+
+def expect(model: Model, goal: Goal, repetitions: int) -> Expected:
+    """Power and false alarms of the `false_alarm` rule after that many repetitions, 2 at least."""
+    return Expected(
+        power=reached(model, goal, repetitions),
+        false_alarm=_fails(model, goal, repetitions, 0.0),
+        silent=1 - _fails(model, goal, repetitions, math.inf),
+        capped=_factor(goal, repetitions) < -SLACK,
+    )
 
 
 def reached(model: Model, goal: Goal, repetitions: int) -> float:
-    """Power against the goal's drop of a `false_alarm` threshold from that many repetitions, 2 at least.
+    """Power against the goal's drop of a `false_alarm` threshold from that many repetitions, 2 at least."""
+    return _fails(model, goal, repetitions, goal.drop)
 
+
+def _fails(model: Model, goal: Goal, repetitions: int, drop: float) -> float:
+    """Probability that a build with the drop fails all attempts: `sweep.noise.all_fail` and the rule's limits.
+
+    With Z and W the errors of the estimated mean and std as there, it is E[Phi(drop + Z - k W)^R] over the
+    sweeps that give a threshold: scores that are not all equal (those of the smallest W) and a bound over 0.
     Thresholds sit on the grid of scores, on the safe side of what the rule computes: half a question less of
-    the drop, on average, is left to catch.
+    the drop, on average, is left to catch. None is above the mean: k is at least 0, and then no half is lost.
     """
-    factor, drop = _factor(goal, repetitions), goal.drop - 0.5 / model.questions
-    return all_fail(factor, repetitions, repetitions - 1, goal.retries, drop / model.std)
+    from scipy import special
+
+    silent, factor = _silent(model, repetitions), _factor(goal, repetitions)
+    lost = 0.5 / model.questions if factor >= -SLACK else 0.0
+    z, w, weights = _pivots(repetitions, silent)
+    bound = z - max(factor, 0.0) * w
+    fail = special.ndtr(bound + (drop - lost) / model.std) ** goal.retries
+    found = float((fail * (bound > -model.accuracy / model.std) * weights).sum())
+    return min(found, 1.0)
 
 
-def least_drop(model: Model, goal: Goal, repetitions: int | None) -> float:
-    """The smallest drop caught with the goal's power; None: as repetitions grow without bound.
+@lru_cache(maxsize=64)
+def _pivots(repetitions: int, silent: float) -> tuple[Floats, Floats, Floats]:
+    """Nodes of Z (1, 48) and W (2000, 1), and joint weights, which add up to 1 - `silent`.
 
-    The bound is (z_alpha + z_power) std at alpha^(1/R) and power^(1/R), and half a question for the grid:
-    CI's own runs stay noisy.
+    Z by Gauss and Hermite; W by midpoints in the logit of its distribution, from where the silent sweeps end:
+    even steps there reach into both tails.
+    """
+    from scipy import special
+
+    dof = repetitions - 1
+    nodes, hermite = np.polynomial.hermite_e.hermegauss(48)
+    start = float(np.clip(special.logit(silent), -40.0, 40.0))
+    edges = np.linspace(start, 40.0, 2001)
+    logits = (edges[1:] + edges[:-1]) / 2
+    scales = np.sqrt(special.chdtri(dof, special.expit(-logits)) / dof)
+    mass = special.expit(logits) * special.expit(-logits)
+    weights = mass / (mass.sum() or 1.0) * (1 - silent)
+    return nodes[None, :] / math.sqrt(repetitions), scales[:, None], np.outer(weights, hermite / hermite.sum())
+
+
+def _silent(model: Model, repetitions: int) -> float:
+    """Probability that normal scores, rounded to whole questions, are all equal: sum over k of P(k)^N."""
+    from scipy import special
+
+    centre, spread = model.accuracy * model.questions, model.std * model.questions
+    if spread > 30:
+        # The sum is the integral of the density's power.
+        return float((spread * math.sqrt(2 * math.pi)) ** (1 - repetitions) / math.sqrt(repetitions))
+    edges = np.arange(math.floor(centre - 9 * spread) - 1, math.ceil(centre + 9 * spread) + 2) + 0.5
+    cells = np.diff(special.ndtr((edges - centre) / spread))
+    return min(1.0, float((cells**repetitions).sum()))
+
+
+def least_drop(model: Model, goal: Goal, repetitions: int | None) -> float | None:
+    """The smallest drop caught with the goal's power; None where not even a drop to 0 is.
+
+    `repetitions` None: as they grow without bound. Then it is (z_(1-alpha) + z_power) std at alpha^(1/R) and
+    power^(1/R), and half a question for the grid: CI's own runs stay noisy. The first z is at least 0, since
+    no threshold lies above the mean.
     """
     from scipy import optimize, special
 
-    grid = 0.5 / model.questions
     if repetitions is None:
         share = 1 / goal.retries
-        return float(special.ndtri(goal.power**share) - special.ndtri(goal.alpha**share)) * model.std + grid
-    factor, dof = _factor(goal, repetitions), repetitions - 1
+        factor = -float(special.ndtri(goal.alpha**share))
+        lost = 0.5 / model.questions if factor >= -SLACK else 0.0
+        if max(factor, 0.0) * model.std + lost >= model.accuracy:
+            return None
+        limit = (max(factor, 0.0) + float(special.ndtri(goal.power**share))) * model.std + lost
+        return limit if limit < model.accuracy else None
 
     def gap(drop: float) -> float:
-        return all_fail(factor, repetitions, dof, goal.retries, drop) - goal.power
+        return _fails(model, goal, repetitions, drop) - goal.power
 
-    high = 1.0
-    while gap(high) < 0:
-        high *= 2
-    return float(optimize.brentq(gap, -high, high)) * model.std + grid
+    # Only by rounding: without a drop it is the false alarm, which is under alpha, and so under the power.
+    if gap(0.0) >= 0:
+        return 0.0
+    return float(optimize.brentq(gap, 0.0, model.accuracy, maxiter=1000)) if gap(model.accuracy) > 0 else None
 
 
 def needed(model: Model, goal: Goal) -> int | None:
     """The fewest repetitions that reach the goal; None where not even 10,000 do."""
-    if least_drop(model, goal, None) >= goal.drop or reached(model, goal, MOST) < goal.power:
+    limit = least_drop(model, goal, None)
+    if limit is None or limit >= goal.drop or reached(model, goal, MOST) < goal.power:
         return None
     low, high = 1, 2
     while reached(model, goal, high) < goal.power:
@@ -173,6 +307,8 @@ class Rehearsal:
     """Share of builds with the drop that failed all their attempts."""
     power_interval: tuple[float, float]
     """Likewise."""
+    by_answer: bool
+    """Every answer was drawn; otherwise every run's score, since the answers are too many."""
 
 
 def rehearse(
@@ -185,15 +321,19 @@ def rehearse(
 ) -> Rehearsal:
     """Simulate sweeps, derive each one's threshold by the rule, and gate a healthy and a worse build with it.
 
-    Raises BadInput for fewer than 2 repetitions, or a drop that leaves no accuracy.
+    Raises BadInput for fewer than 2 repetitions or more than 10,000, or a drop that leaves no accuracy.
     """
-    if repetitions < 2:
-        raise BadInput(f"repetitions must be at least 2 to show a spread, got {repetitions}")
-    if drop >= model.accuracy:
-        raise BadInput(f"a drop of {drop:g} leaves nothing of an accuracy of {model.accuracy:g}")
-    limits = thresholds(rule, simulate(model, sweeps, repetitions, rng), model.questions)[:, None]
-    failed = (simulate(model, sweeps, rule.retries, rng) < limits).all(axis=1)
-    caught = (simulate(model, sweeps, rule.retries, rng, drop) < limits).all(axis=1)
+    check_rehearsable(model, repetitions, drop)
+    runs = sweeps * (repetitions + 2 * rule.retries)
+    by_answer = runs * model.questions <= ANSWERS
+    limits = np.empty(sweeps)
+    for part in _parts(sweeps, max(1, CHUNK // repetitions)):
+        scores = simulate(model, part.stop - part.start, repetitions, rng, by_answer=by_answer)
+        limits[part] = thresholds(rule, scores, model.questions)
+    failed, caught = (
+        (simulate(model, sweeps, rule.retries, rng, lower, by_answer) < limits[:, None]).all(axis=1)
+        for lower in (0.0, drop)
+    )
     return Rehearsal(
         sweeps=sweeps,
         silent=int((limits <= 0).sum()),
@@ -201,18 +341,46 @@ def rehearse(
         false_alarm_interval=wilson(int(failed.sum()), sweeps),
         power=float(caught.mean()),
         power_interval=wilson(int(caught.sum()), sweeps),
+        by_answer=by_answer,
     )
 
 
-def simulate(model: Model, sweeps: int, repetitions: int, rng: np.random.Generator, drop: float = 0.0) -> Floats:
-    """Run scores (sweeps, repetitions) of the generative model; `drop` lowers the expected accuracy."""
+def check_rehearsable(model: Model, repetitions: int | None, drop: float) -> None:
+    """Raises BadInput as `rehearse` does; None for repetitions that are not known yet."""
+    if drop >= model.accuracy:
+        raise BadInput(f"a drop of {drop:g} leaves nothing of an accuracy of {model.accuracy:g}; ask for less")
+    if repetitions is not None and repetitions < 2:
+        raise BadInput(f"repetitions must be at least 2 to show a spread, got {repetitions}")
+    if repetitions is not None and repetitions > MOST:
+        raise BadInput(
+            f"repetitions: at most {MOST:,} can be judged, got {repetitions:,}; more change nothing, since the "
+            "noise of CI's own runs is all that is left by then: give fewer"
+        )
+
+
+def simulate(
+    model: Model,
+    sweeps: int,
+    repetitions: int,
+    rng: np.random.Generator,
+    drop: float = 0.0,
+    by_answer: bool = True,
+) -> Floats:
+    """Run scores (sweeps, repetitions) of the generative model; `drop` lowers the expected accuracy.
+
+    `by_answer`: draw every answer of every run; otherwise run scores, which are as they would be then.
+    """
+    draw = _answered if by_answer else _scored
+    return draw(model, sweeps * repetitions, rng, drop).reshape(sweeps, repetitions)
+
+
+def _answered(model: Model, runs: int, rng: np.random.Generator, drop: float) -> Floats:
+    """Scores (runs,) from every answer."""
     from scipy import special
 
-    latent, cause, own = model.latent
-    if drop:
-        latent = latent - _shift(model, drop)
-    scores = np.empty(sweeps * repetitions)
-    for part in _parts(len(scores), max(1, CHUNK // model.questions)):
+    latent, cause, own = _lowered(model, drop)
+    scores = np.empty(runs)
+    for part in _parts(runs, max(1, CHUNK // model.questions)):
         size = part.stop - part.start
         chance = (
             special.ndtr((latent + cause * rng.standard_normal((size, 1))) / own)
@@ -220,7 +388,83 @@ def simulate(model: Model, sweeps: int, repetitions: int, rng: np.random.Generat
             else special.ndtr(latent / own)
         )
         scores[part] = (rng.random((size, model.questions)) < chance).mean(axis=1)
-    return scores.reshape(sweeps, repetitions)
+    return scores
+
+
+def _scored(model: Model, runs: int, rng: np.random.Generator, drop: float) -> Floats:
+    """Scores (runs,) without their answers.
+
+    Runs are independent of each other, so that their scores may be drawn from the one distribution that all
+    have. Where that takes too long (a common cause that moves many questions far more than their own noise
+    does), a score given the cause is normal about its expectation and rounded to whole answers: a sum of
+    independent answers of variance v is so within 0.56 / sqrt(v) (Berry and Esseen; Shevtsova, Informatics
+    and its Applications 7, 2013), and the cause, wider than that by far, blurs what is left.
+    """
+    from scipy import special
+
+    distribution = _distribution(model, drop)
+    if distribution is not None:
+        return np.asarray(rng.choice(distribution[0], runs, p=distribution[1]) / model.questions)
+    latent, cause, own = _lowered(model, drop)
+    centre = latent.mean() + cause * rng.standard_normal(runs)
+    # Two runs with the same cause share the difficulties: their correlation is spread^2 = 1 - own^2. Half of
+    # how often they disagree is the variance of an answer (`_correlation`).
+    variance = 2 * special.owens_t(centre, own / math.sqrt(2 - own**2))
+    spread = np.sqrt(variance * model.questions) * rng.standard_normal(runs)
+    right = np.rint(special.ndtr(centre) * model.questions + spread)
+    return np.asarray(np.clip(right, 0, model.questions) / model.questions)
+
+
+@lru_cache(maxsize=4)
+def _distribution(model: Model, drop: float) -> tuple[Floats, Floats] | None:
+    """Numbers of right answers in a run, and their probabilities; None where that would take too long.
+
+    Given the cause it is the exact distribution of a sum of independent answers; over the cause, trapezoids
+    no farther apart than the sum's own standard deviation, where they are as good as exact for smooth bumps.
+    """
+    from scipy import special
+
+    latent, cause, own = _lowered(model, drop)
+    reach = CERTAIN * (own + cause)
+    open_ones = latent[np.abs(latent) < reach]
+    count = _nodes(model)
+    if count * len(open_ones) > CONVOLVED:
+        return None
+    nodes = np.linspace(-CERTAIN, CERTAIN, count) if cause else np.zeros(1)
+    weights = np.exp(-(nodes**2) / 2)
+    chances = special.ndtr((open_ones + cause * nodes[:, None]) / own)
+    mass = weights / weights.sum() @ _convolved(chances)
+    # Fourier transforms leave 1e-16 of noise on what is impossible.
+    likely = np.flatnonzero(mass > 1e-14)
+    return np.asarray(likely + float((latent >= reach).sum()), dtype=np.float64), mass[likely] / mass[likely].sum()
+
+
+def _nodes(model: Model) -> int:
+    """Trapezoids for the common cause: a step moves the score by no more than its own standard deviation."""
+    if not model.common_cause:
+        return 1
+    own = math.sqrt(model.flip_rate / (2 * model.questions))
+    return max(33, math.ceil(min(2 * CERTAIN * model.common_cause / max(own, 1e-9), 1e9)))
+
+
+def _convolved(chances: Floats) -> Floats:
+    """(J, Q + 1): for each row of (J, Q) chances the distribution of how many come true, by a tree of sums."""
+    from scipy import fft
+
+    rows, questions = chances.shape
+    mass = np.stack([1 - chances, chances], axis=-1)
+    if not questions:
+        return np.ones((rows, 1))
+    while mass.shape[1] > 1:
+        if mass.shape[1] % 2:
+            nothing = np.zeros((rows, 1, mass.shape[2]))
+            nothing[..., 0] = 1
+            mass = np.concatenate([mass, nothing], axis=1)
+        length = 2 * mass.shape[2] - 1
+        padded = fft.next_fast_len(length, real=True)
+        product = fft.rfft(mass[:, ::2], padded) * fft.rfft(mass[:, 1::2], padded)
+        mass = fft.irfft(product, padded)[..., :length]
+    return np.asarray(np.maximum(mass[:, 0, : questions + 1], 0.0))
 
 
 def thresholds(rule: ThresholdRule, scores: Floats, questions: int) -> Floats:
@@ -249,14 +493,40 @@ def _factor(goal: Goal, repetitions: int) -> float:
     return false_alarm_factor(repetitions, repetitions - 1, goal.retries, goal.alpha)
 
 
-def _shift(model: Model, drop: float) -> float:
-    """How far the latent mean falls for the expected accuracy to fall by `drop`."""
+def _lowered(model: Model, drop: float) -> tuple[Floats, float, float]:
+    """`Model.latent`, its mean lowered until the expected accuracy is less by `drop`."""
+    latent, cause, own = model.latent
+    if not drop:
+        return latent, cause, own
+    return latent + _centre(latent, math.hypot(own, cause), model.accuracy - drop), cause, own
+
+
+def _centre(latent: Floats, scale: float, accuracy: float) -> float:
+    """What to add to the latent means (Q,) for the answers, of noise `scale`, to be right that often."""
     from scipy import optimize, special
 
-    latent, cause, own = model.latent
-    scale, wanted = math.hypot(own, cause), model.accuracy - drop
-    shift: float = optimize.brentq(lambda s: float(special.ndtr((latent - s) / scale).mean()) - wanted, -40.0, 40.0)
-    return shift
+    def gap(shift: float) -> float:
+        return float(special.ndtr((latent + shift) / scale).mean()) - accuracy
+
+    reach = float(np.abs(latent).max()) + 40 * scale
+    return float(optimize.brentq(gap, -reach, reach, maxiter=1000))
+
+
+def _correlation(height: float, disagreement: float) -> float:
+    """Of two normals, each positive with probability Phi(height), that differ in sign that often.
+
+    They do with probability 4 T(height, sqrt((1 - r) / (1 + r))), T Owen's function (Owen, Ann. Math. Statist.
+    27, 1956).
+    """
+    from scipy import optimize, special
+
+    def gap(ratio: float) -> float:
+        return float(4 * special.owens_t(height, ratio)) - disagreement
+
+    if gap(1.0) <= 0:
+        return 0.0
+    ratio = float(optimize.brentq(gap, 0.0, 1.0, xtol=1e-15, maxiter=1000))
+    return (1 - ratio**2) / (1 + ratio**2)
 
 
 def _parts(total: int, size: int) -> Iterator[slice]:
@@ -270,3 +540,61 @@ def wilson(hits: int, trials: int) -> tuple[float, float]:
 
     interval = stats.binomtest(hits, trials).proportion_ci(0.95, method="wilson")
     return float(interval.low), float(interval.high)
+
+
+def doubtful(worked_out: float, simulated: float, sweeps: int) -> bool:
+    """Whether so many sweeps would give the simulated share by chance less than once in 370 times.
+
+    That is three standard errors of the simulation; the test is the exact binomial.
+    """
+    from scipy import stats
+
+    return bool(stats.binomtest(round(simulated * sweeps), sweeps, worked_out).pvalue < CHANCE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Whether the goal is reached, by the figures that count.
+
+    A worked-out figure counts as long as the simulation does not contradict it: the simulation takes scores
+    neither as normal nor as continuous, but is itself off by its sampling error.
+    """
+
+    power: float
+    """That counts."""
+    false_alarm: float
+    """That counts."""
+    power_reached: bool
+    """At least the goal's."""
+    false_alarm_kept: bool
+    """At most the goal's alpha."""
+    disagree: tuple[str, ...]
+    """Of `power` and `false_alarm` those that the simulation contradicts: there the simulated one counts."""
+    close: tuple[str, ...]
+    """Those that count as simulated, with the goal inside their interval: another simulation may tell otherwise."""
+
+    @property
+    def reached(self) -> bool:
+        """The whole goal."""
+        return self.power_reached and self.false_alarm_kept
+
+
+def judge(goal: Goal, expected: Expected | None, found: Rehearsal) -> Verdict:
+    """Hold what was worked out (None for rules other than `false_alarm`) and simulated against the goal."""
+    counts, disagree, close = {}, [], []
+    for name, wanted in (("power", goal.power), ("false_alarm", goal.alpha)):
+        worked_out, simulated = getattr(expected, name, None), getattr(found, name)
+        if worked_out is not None and not doubtful(worked_out, simulated, found.sweeps):
+            counts[name] = worked_out
+            continue
+        counts[name] = simulated
+        low, high = getattr(found, f"{name}_interval")
+        disagree += [name] if worked_out is not None else []
+        close += [name] if low <= wanted <= high else []
+    return Verdict(
+        **counts,
+        power_reached=counts["power"] >= goal.power,
+        false_alarm_kept=counts["false_alarm"] <= goal.alpha,
+        disagree=tuple(disagree),
+        close=tuple(close),
+    )
