@@ -397,8 +397,8 @@ def _scored(model: Model, runs: int, rng: np.random.Generator, drop: float) -> F
     Runs are independent of each other, so that their scores may be drawn from the one distribution that all
     have. Where that takes too long (a common cause that moves many questions far more than their own noise
     does), a score given the cause is normal about its expectation and rounded to whole answers: a sum of
-    independent answers of variance v is so within 0.56 / sqrt(v) (Berry and Esseen; Shevtsova, Informatics
-    and its Applications 7, 2013), and the cause, wider than that by far, blurs what is left.
+    independent answers of variance v is so within 0.56 / sqrt(v) (Berry and Esseen; Shevtsova, Doklady
+    Mathematics 82, 2010), and the cause, wider than that by far, blurs what is left.
     """
     from scipy import special
 
