@@ -7,16 +7,8 @@ from textwrap import wrap
 from typing import Any
 
 from sweep.blocks import Block, Grid, Heading, as_markdown
-from sweep.report import (
-    HEADINGS,
-    at_the_sweeps,
-    audit_lines,
-    every_rule,
-    evidence_rows,
-    pictures,
-    threshold_lines,
-    warnings,
-)
+from sweep.report import HEADINGS, audit_lines, evidence_rows, pictures, warnings
+from sweep.report_threshold import at_the_sweeps, every_rule, threshold_lines
 from sweep.wording import floored
 
 Summary = Mapping[str, Any]

@@ -8,7 +8,8 @@ from textwrap import fill
 from typing import TYPE_CHECKING
 
 from sweep.blocks import Grid, Heading, Picture, Row
-from sweep.report import HEADINGS, SIMULATED, Summary, audit_lines, blocks, evidence_rows, threshold_lines
+from sweep.report import HEADINGS, SIMULATED, Summary, audit_lines, blocks, evidence_rows
+from sweep.report_threshold import threshold_lines
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
