@@ -18,22 +18,8 @@ from scipy import stats
 
 from sweep.commands.power import command
 from sweep.errors import BadInput
-from sweep.power import (
-    Expected,
-    Goal,
-    Model,
-    Rehearsal,
-    doubtful,
-    expect,
-    judge,
-    least_drop,
-    needed,
-    reached,
-    rehearse,
-    simulate,
-    thresholds,
-    wilson,
-)
+from sweep.power import Expected, Goal, Model, expect, least_drop, needed, reached
+from sweep.rehearsal import Rehearsal, doubtful, judge, rehearse, simulate, thresholds, wilson
 from sweep.rules import FalseAlarmRule, MarginRule, MinObservedRule, ThresholdRule, ToleranceRule
 from sweep.scores import Scores
 from sweep.threshold import derive

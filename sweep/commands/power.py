@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from sweep.power import Expected, Goal, Model, Rehearsal, Verdict
+    from sweep.power import Expected, Goal, Model
+    from sweep.rehearsal import Rehearsal, Verdict
     from sweep.rules import ThresholdRule
 
 REHEARSED = 2000
@@ -60,7 +61,8 @@ def command(**options: Any) -> None:
       sweep power --accuracy 0.378 --flip 0.18 --questions 200 --alpha 0.01 --drop 0.08
       sweep power configs/gemma4.yaml --accuracy 0.378 --flip 0.18 --drop 0.08 --retries 3
     """
-    from sweep.power import Goal, Model, check_rehearsable
+    from sweep.power import Goal, Model
+    from sweep.rehearsal import check_rehearsable
 
     asked = _asked(options)
     model = Model(
@@ -151,7 +153,8 @@ def _judged(model: Model, goal: Goal, repetitions: int, rule: ThresholdRule) -> 
     """A number of repetitions under a rule, worked out (for `false_alarm`) and simulated."""
     import numpy as np
 
-    from sweep.power import expect, judge, least_drop, rehearse
+    from sweep.power import expect, least_drop
+    from sweep.rehearsal import judge, rehearse
 
     expected = expect(model, goal, repetitions) if rule.rule == "false_alarm" else None
     rehearsal = rehearse(model, rule, repetitions, goal.drop, np.random.default_rng(SEED), REHEARSED)

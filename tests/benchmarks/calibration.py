@@ -3,7 +3,7 @@
     python tests/benchmarks/calibration.py            2,000 sweeps a cell, a few seconds
     python tests/benchmarks/calibration.py --quick    200 sweeps a cell
 
-Each sweep draws every answer of N repetitions from `sweep.power`'s generative model and derives a threshold
+Each sweep draws every answer of N repetitions from `sweep.rehearsal`'s generative model and derives a threshold
 by each rule. The truth is not simulated: given what moves a run, its score is a sum of independent answers
 with known probabilities, whose distribution is worked out exactly; the common cause is integrated over.
 """
@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from sweep.power import Model, simulate, thresholds
+from sweep.power import Model
+from sweep.rehearsal import simulate, thresholds
 from sweep.rules import FalseAlarmRule, MarginRule, MinObservedRule, StopRule, ThresholdRule, ToleranceRule
 from sweep.stopping import bound_width, looks
 
