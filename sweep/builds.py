@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from sweep.earlier import arguments_elsewhere, refuse_other_protocol, versions_elsewhere
 from sweep.errors import BadInput
+from sweep.plan import Plan
 from sweep.samples import VariantSamples
 from sweep.store import Run, open_run
 from sweep.variants import BUILD, Variant
@@ -27,21 +28,44 @@ class Build:
 def other_builds(run: Run) -> tuple[Build, ...]:
     """The variants of the runs that `perturb.build` names, as far as this run has them, in the order named.
 
-    Raises BadInput for a folder that is no run, another protocol, other engine arguments, the run itself, and for a
-    run that shares no variant with a complete repetition.
+    Raises BadInput as `named` does, for the run itself, and for a run that shares no variant with a complete
+    repetition.
     """
-    asked = run.plan.config.perturb
-    return tuple(build for folder in (asked.build if asked else ()) for build in _of(run, open_run(folder)))
+    others = named(run.plan, run.provenance()["protocol"]["hash"])
+    return tuple(build for other in others for build in _of(run, other))
+
+
+def named(plan: Plan, protocol: str) -> list[Run]:
+    """The runs that `perturb.build` names.
+
+    Raises BadInput for a folder that is no run, one of another protocol hash, and one of other engine arguments.
+    """
+    runs = [_opened(folder) for folder in (plan.config.perturb.build if plan.config.perturb else ())]
+    for other in runs:
+        refuse_other_protocol(other, protocol, _where(other))
+        changed = arguments_elsewhere(plan, other)
+        if changed:
+            raise BadInput(
+                f"{_where(other)}: other engine arguments, so not only another build: {'; '.join(changed)}"
+            )
+    return runs
+
+
+def _opened(folder: str) -> Run:
+    try:
+        return open_run(folder)
+    except BadInput as fault:
+        raise BadInput(f"perturb.build: {fault.message}") from None
+
+
+def _where(other: Run) -> str:
+    return f"perturb.build: {other.folder}"
 
 
 def _of(run: Run, other: Run) -> Iterator[Build]:
-    where = f"perturb.build: {other.folder}"
+    where = _where(other)
     if other.folder.resolve() == run.folder.resolve():
         raise BadInput(f"{where}: the run itself; name one that another build measured")
-    refuse_other_protocol(other, run.provenance()["protocol"]["hash"], where)
-    changed = arguments_elsewhere(run, other)
-    if changed:
-        raise BadInput(f"{where}: other engine arguments, so not only another build: {'; '.join(changed)}")
     tables = other.variant_samples()
     shared = [v for v in run.plan.variants if v.name in tables and len(tables[v.name].repetitions)]
     if not shared:

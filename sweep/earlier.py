@@ -7,6 +7,7 @@ from typing import Any
 
 from sweep.contract import engine_of, gpu_name, versions
 from sweep.errors import BadInput
+from sweep.plan import Plan
 from sweep.store import Run, open_run
 
 
@@ -42,7 +43,7 @@ def described(run: Run, against: Run) -> dict[str, Any]:
     return {
         "sweep_id": against.plan.sweep_id,
         "folder": str(against.folder.resolve()),
-        "differs": [*versions_elsewhere(run, against), *arguments_elsewhere(run, against)],
+        "differs": [*versions_elsewhere(run, against), *arguments_elsewhere(run.plan, against)],
     }
 
 
@@ -68,12 +69,12 @@ def versions_elsewhere(run: Run, against: Run) -> list[str]:
     return [f"{what} {was}, now {became}" for what, was, became in found]
 
 
-def arguments_elsewhere(run: Run, against: Run) -> list[str]:
+def arguments_elsewhere(plan: Plan, against: Run) -> list[str]:
     """Engine arguments that are others there, of the variants that both have, a line each."""
-    shared = [v.name for v in run.plan.variants if v.name in {other.name for other in against.plan.variants}]
+    shared = [v.name for v in plan.variants if v.name in {other.name for other in against.plan.variants}]
     lines = []
     for name in shared:
-        found = _changes(_flat(engine_of(against.plan, name)), _flat(engine_of(run.plan, name)))
+        found = _changes(_flat(engine_of(against.plan, name)), _flat(engine_of(plan, name)))
         lines += [f"{name}: {what} {was}, now {became}" for what, was, became in found]
     return lines
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from sweep import dataset, store
+from sweep import builds, dataset, store
 from sweep.check import check_arguments, check_installed
 from sweep.errors import BadInput, EngineStartFailed
 from sweep.plan import Unit, make_plan
@@ -81,6 +81,7 @@ def launch(file: str, overrides: Sequence[str], options: Options, console: Conso
     against = store.open_run(options.against) if options.against else None
     if against is not None:
         refuse_other_protocol(against, questionnaire.hash)
+    builds.named(plan, questionnaire.hash)
     run = store.create_run(options.runs, plan, dump(plan.config))
     _pin_data(run, questionnaire)
     measured, notes = run.done()

@@ -68,5 +68,5 @@ def test_a_build_with_other_arguments_or_questions_is_refused(tmp_path: Path) ->
     asked = finished(tmp_path / "c", {"baseline": 12, "mtp": 12}, "protocol.shots=3")
     with pytest.raises(BadInput, match=r"perturb.build: .*: its protocol hash is"):
         with_builds(tmp_path / "d", 10, asked)
-    with pytest.raises(BadInput, match="not a run folder"):
+    with pytest.raises(BadInput, match=r"perturb.build: .*not a run folder"):
         finished(tmp_path / "e", {"baseline": 1, "mtp": 1}, f"perturb={{build: [{tmp_path / 'none'}]}}")
