@@ -6,6 +6,7 @@ with SIGQUIT to it, which by default ends it without a word.
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
 import os
 import re
@@ -38,6 +39,13 @@ def tail(path: str | Path, lines: int = TAIL) -> tuple[str, ...]:
     return tuple([line for line in text.splitlines() if line.strip()][-lines:])
 
 
+def _dispose(number: int, handler: int | None) -> int:
+    """Set a signal's disposition, None for the default one; returns the one before. signal(2), in any thread."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.signal.argtypes, libc.signal.restype = (ctypes.c_int, ctypes.c_void_p), ctypes.c_void_p
+    return libc.signal(number, handler) or 0
+
+
 def last_error(lines: Iterable[str]) -> str | None:
     """The last line that ends a Python traceback, if there is one."""
     errors = [line for line in lines if _ERROR.match(line)]
@@ -54,6 +62,7 @@ class EngineLog:
         self._file: IO[bytes] = os.fdopen(handle, "ab", buffering=0)
         self._nowhere = open(os.devnull, "wb")  # noqa: SIM115  # for as long as the handler is set
         self._saved: tuple[int, int] | None = None
+        self._disposition: int | None = None
         self._offset = 0
 
     def redirect(self) -> None:
@@ -81,16 +90,23 @@ class EngineLog:
         faulthandler.register(signal.SIGQUIT, file=self._nowhere, all_threads=False, chain=False)
 
     def die_by_sigquit(self) -> None:
-        """SIGQUIT dumps every thread's stack into the file and ends the process."""
+        """SIGQUIT dumps every thread's stack into the file and ends the process.
+
+        Also where it was ignored, as a shell lets what it starts in the background do: an engine whose workers died
+        would wait for them for ever.
+        """
         self.ignore_sigquit()
+        self._disposition = _dispose(signal.SIGQUIT, None)
         # A core of a process with a GPU mapped takes gigabytes and says less than the stacks.
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
         faulthandler.register(signal.SIGQUIT, file=self._file, all_threads=True, chain=True)
 
-    @staticmethod
-    def ignore_sigquit() -> None:
+    def ignore_sigquit(self) -> None:
         """Leave SIGQUIT to whoever had it before."""
         faulthandler.unregister(signal.SIGQUIT)
+        if self._disposition is not None:
+            _dispose(signal.SIGQUIT, self._disposition)
+            self._disposition = None
 
     def mark(self, text: str) -> None:
         """Write a line of our own, whatever sys.stdout is."""
