@@ -12,7 +12,7 @@ import psutil
 from sglang_tiny import make_batch, make_spec
 
 from cluster.connection import PoolSpec
-from cluster.events import Completed, Event, Failed, Loaded, Starting
+from cluster.events import Back, Completed, Event, Failed, Loaded, Starting
 from cluster.pool import RayPool
 
 pytestmark = pytest.mark.sglang
@@ -57,6 +57,8 @@ def test_an_engine_whose_scheduler_is_killed_is_replaced_and_runs_again(pool: Ra
     # SGLang says which worker it lost, and the host's stacks are dumped where it was.
     assert any("Current thread" in line for line in died.log)
 
+    back, _ = until_done(pool)
+    assert back == Back(engine=engine)
     pool.load(engine, make_spec())
     again, _ = until_done(pool)
     assert isinstance(again, Loaded)
