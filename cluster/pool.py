@@ -104,8 +104,7 @@ class RayPool:
         import ray
 
         absent = {engine for engine, _ in self._reviving.values()}
-        idle = {} if self._tasks else {name: a for name, a in self._actors.items() if name not in absent}
-        stops = [actor.stop.remote() for actor in idle.values()]
+        stops = [a.stop.remote() for name, a in self._actors.items() if name not in absent and not self._tasks]
         if stops:
             ray.wait(stops, num_returns=len(stops), timeout=STOP_SECONDS)
         for actor in self._actors.values():

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep import paired
-from sweep.compare import Comparison, compare, disagreement, own_disagreement
+from sweep.compare import Comparison, adjusted, compare, disagreement, own_disagreement
 from sweep.findings import ALPHA, Finding, VerdictWord, unknown
 from sweep.samples import VariantSamples
 
@@ -93,9 +93,8 @@ def lossless(pairs: Sequence[tuple[VariantSamples, VariantSamples, bool]]) -> li
     """
     measured = [p for p in pairs if len(p[0].repetitions) and len(p[1].repetitions)]
     compared = [compare(baseline, variant, ALPHA, len(measured)) for variant, baseline, _ in measured]
-    p_values = paired.holm([c.p_value for c in compared])
-    held = [replace(c, p_adjusted=p) for c, p in zip(compared, p_values, strict=True)]
-    found = [_judged(_Pair(v, b, exact, c)) for (v, b, exact), c in zip(measured, held, strict=True)]
+    pairings = zip(measured, adjusted(compared), strict=True)
+    found = [_judged(_Pair(v, b, exact, c)) for (v, b, exact), c in pairings]
     found += [
         unknown(LOSSLESS, v.variant, f"no complete repetition of it or of {b.variant} to compare")
         for v, b, _ in pairs

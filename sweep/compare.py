@@ -207,14 +207,12 @@ def _detectable(
     Where the run scores must differ too, each of the two tests gets half of what may go wrong: however they depend
     on one another, both find the loss with POWER.
     """
-    if paired.runs_differ(runs_a, runs_b) is None:
-        return paired.detectable_difference(difference, questions, alpha, POWER)
     each = 1 - (1 - POWER) / 2
-    both = (
-        paired.detectable_difference(difference, questions, alpha, each),
-        paired.detectable_between_runs(runs_a, runs_b, alpha, each),
-    )
-    return max((loss for loss in both if loss is not None), default=None)
+    between = paired.detectable_between_runs(runs_a, runs_b, alpha, each)
+    if between is None:
+        return paired.detectable_difference(difference, questions, alpha, POWER)
+    over_questions = paired.detectable_difference(difference, questions, alpha, each)
+    return between if over_questions is None else max(between, over_questions)
 
 
 def _side(samples: VariantSamples) -> Side:

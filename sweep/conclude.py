@@ -100,14 +100,14 @@ def _levels(
     run: Run, samples: Tables, conditions: Sequence[Condition], builds: Sequence[Build]
 ) -> dict[str, dict[str, Any]]:
     """Every perturbed variant by name, this run's own first."""
-    lost = {(unit.variant, unit.repetition) for unit in run.void()}
+    lost = run.void_repetitions()
     own = {
         v.name: level(
             v,
             samples[v.perturbs],
             table,
             planned=run.plan.repetitions(v),
-            void=sum(variant == v.name for variant, _ in lost),
+            void=lost[v.name],
         )
         for v, table in conditions
         if v.perturbs

@@ -7,7 +7,7 @@ applied. The JSON Schema ships beside this module; a contract of another schema 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from importlib import resources
@@ -181,15 +181,18 @@ def schema() -> dict[str, Any]:
 
 def gpu_name(provenance: Json) -> str | None:
     """The name of the GPUs that a run used, joined where there are several kinds; None without."""
-    names = {gpu["name"] for place in provenance["places"].values() for gpu in place["device"].get("gpus", ())}
+    return _gpu_names(provenance["places"].values())
+
+
+def _gpu_names(places: Iterable[Json]) -> str | None:
+    names = {gpu["name"] for place in places for gpu in place["device"].get("gpus", ())}
     return ", ".join(sorted(names)) or None
 
 
 def environment(place: Json) -> dict[str, str]:
     """What may move the scores of one of the provenance's places: its versions, driver and GPUs."""
-    device = place["device"]
-    gpus = ", ".join(sorted({gpu["name"] for gpu in device.get("gpus", ())}))
-    return dict(place["versions"]) | {"GPU": gpus or "none", "driver": device.get("driver", "none")}
+    driver = place["device"].get("driver", "none")
+    return dict(place["versions"]) | {"GPU": _gpu_names([place]) or "none", "driver": driver}
 
 
 def versions(provenance: Json) -> dict[str, str]:

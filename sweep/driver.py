@@ -51,6 +51,11 @@ class EngineState:
         """At a unit."""
         return self.unit is not None
 
+    @property
+    def idle(self) -> bool:
+        """Can be given one."""
+        return not self.busy and not self.down
+
 
 @dataclass(kw_only=True)
 class Progress:
@@ -155,23 +160,22 @@ class Driver:
         for name in self.progress.engines:
             if not self._waiting:
                 break
-            self._give(name, self._costs())
+            if self.progress.engines[name].idle:
+                self._give(name, self._costs())
         if self._waiting and not any(state.busy for state in self.progress.engines.values()):
             # Left idle because help was not worth a start, or because a unit failed here: but nobody else works.
             for name in self.progress.engines:
-                self._give(name, replace(self._costs(), start=0.0))
+                if self.progress.engines[name].idle:
+                    self._give(name, replace(self._costs(), start=0.0))
         self.progress.seconds_left = self._seconds_left()
 
     def _give(self, engine: str, costs: Costs) -> None:
-        state = self.progress.engines[engine]
-        if state.busy or state.down:
-            return
         loaded = {name: other.variant for name, other in self.progress.engines.items() if not other.down}
         unit = next_unit(engine, loaded, self._waiting, costs, self._avoid())
         if unit is None:
             return
         self._waiting.remove(unit)
-        if state.variant == unit.engine_variant:
+        if self.progress.engines[engine].variant == unit.engine_variant:
             self._set(engine, unit=unit)
             self._start_unit(engine, unit)
         else:

@@ -293,7 +293,7 @@ def _versions(contract: Mapping[str, str], measured: Mapping[str, str]) -> Check
 
 def _notes(contract: Contract, measured: Measured) -> Iterator[str]:
     if measured.repetitions == 1 and measured.questions is not None:
-        yield from _of_rounding(contract, measured.score, measured.questions)
+        yield from _of_rounding(measured.score, measured.questions)
     retries = contract.threshold["retries"]
     if retries > 1 and measured.repetitions == 1:
         yield f"one of {retries} attempts: what the contract states holds if a build fails when all {retries} do"
@@ -310,7 +310,7 @@ def _notes(contract: Contract, measured: Measured) -> Iterator[str]:
         )
 
 
-def _of_rounding(contract: Contract, score: float, questions: int) -> Iterator[str]:
+def _of_rounding(score: float, questions: int) -> Iterator[str]:
     counts = possible(score, questions)
     if not counts:
         yield f"{score:g} is no multiple of 1/{questions}; are the questions right?"

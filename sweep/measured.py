@@ -56,7 +56,7 @@ def measure(run: Run) -> dict[str, Measured]:
     no variant has one.
     """
     provenance = run.provenance()
-    lost = {(unit.variant, unit.repetition) for unit in run.void()}
+    lost = run.void_repetitions()
     told = {name: describe(table) for name, table in run.variant_samples().items() if len(table.repetitions)}
     measured = {
         name: Measured(
@@ -65,7 +65,7 @@ def measure(run: Run) -> dict[str, Measured]:
             variant=name,
             accept_length=own.accept_length,
             repetitions=own.n,
-            void=sum(variant == name for variant, _ in lost),
+            void=lost[name],
             protocol_hash=provenance["protocol"]["hash"],
             dataset_sha256=provenance["dataset"]["sha256"],
             gpu=gpu_name(provenance),

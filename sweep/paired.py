@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sweep.stats import sample_std
+
 Shares = npt.NDArray[np.float64]
 """(Q,): each question's share of right answers over the repetitions."""
 
@@ -129,9 +131,10 @@ def runs_differ(a: Shares, b: Shares) -> float | None:
     """
     from scipy.stats import ttest_ind_from_stats
 
-    if min(len(a), len(b)) < 2 or (np.ptp(a) == 0 and np.ptp(b) == 0):
+    stds = _run_stds(a, b)
+    if stds is None:
         return None
-    stated = [(float(s.mean()), 0.0 if np.ptp(s) == 0 else float(s.std(ddof=1)), len(s)) for s in (a, b)]
+    stated = [(float(s.mean()), std, len(s)) for s, std in zip((a, b), stds, strict=True)]
     return float(ttest_ind_from_stats(*stated[0], *stated[1], equal_var=False).pvalue)
 
 
@@ -143,12 +146,19 @@ def detectable_between_runs(a: Shares, b: Shares, alpha: float, power: float) ->
     """
     from scipy.stats import t
 
-    if min(len(a), len(b)) < 2 or (np.ptp(a) == 0 and np.ptp(b) == 0):
+    stds = _run_stds(a, b)
+    if stds is None:
         return None
-    parts = [(0.0 if np.ptp(s) == 0 else float(s.var(ddof=1))) / len(s) for s in (a, b)]
+    parts = [std**2 / len(s) for s, std in zip((a, b), stds, strict=True)]
     total = sum(parts)
     dof = total**2 / sum(part**2 / (len(s) - 1) for part, s in zip(parts, (a, b), strict=True))
     return float(t.isf(alpha / 2, dof) + t.ppf(power, dof)) * math.sqrt(total)
+
+
+def _run_stds(a: Shares, b: Shares) -> tuple[float, float] | None:
+    """Both sides' standard deviations; None with fewer than two runs on one, and where neither side varies."""
+    one, other = sample_std(a), sample_std(b)
+    return None if one is None or other is None or not (one or other) else (one, other)
 
 
 def detectable_difference(observed: Difference, questions: int, alpha: float, power: float) -> float | None:

@@ -6,14 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sweep.blocks import Block, Grid, Row
-from sweep.wording import DIGITS, cut, floored, number, share, unseen
+from sweep.wording import ALL_WRONG, DIGITS, cut, floored, number, share, unseen
 
 Summary = Mapping[str, Any]
 
 ALARM = ("false alarm, 1 attempt", "false alarm, k attempts")
 CAUGHT = ("drop caught 80 / 95 %, 1 attempt", "drop caught 80 / 95 %, k attempts")
 RULES = ("rule", "variant", "threshold", *ALARM, *CAUGHT)
-WRONG = "every score is 0: the engine, the prompt or the answer extraction does not work"
 
 
 def threshold_lines(summary: Summary) -> list[str]:
@@ -52,7 +51,7 @@ def _reason(summary: Summary, variant: str, own: Mapping[str, Any]) -> str | Non
     """Why a rule gave a variant no threshold; None where it did. `own` has its `reason`."""
     if own["reason"] is None:
         return None
-    return WRONG if summary["variants"][variant]["accuracy"]["max"] == 0 else str(own["reason"])
+    return ALL_WRONG if summary["variants"][variant]["accuracy"]["max"] == 0 else str(own["reason"])
 
 
 def stopped_line(name: str, variant: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -119,6 +120,10 @@ class Run:
             for unit in self.plan.units
             if not self.unit_file(unit).exists() and any(f["void"] for f in self.failures(unit)[-1:])
         )
+
+    def void_repetitions(self) -> Counter[str]:
+        """Variant to repetitions with a unit that was given up."""
+        return Counter(variant for variant, _ in {(unit.variant, unit.repetition) for unit in self.void()})
 
     def variant_samples(self) -> dict[str, VariantSamples]:
         """Each variant's complete repetitions, in the plan's order of variants."""

@@ -26,6 +26,7 @@ def share(value: float) -> str:
 
 DIGITS = 4
 """Of a threshold."""
+ALL_WRONG = "every score is 0: the engine, the prompt or the answer extraction does not work"
 
 
 def number(value: float | None, digits: int) -> str:

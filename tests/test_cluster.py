@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from ray.cluster_utils import Cluster
 
-from tests.test_end_to_end import finish, launch, module_sweep, until
+from tests.processes import until
+from tests.test_end_to_end import finish, launch, module_sweep
 
 __all__ = ["module_sweep"]
 

@@ -8,13 +8,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import SWEEP
+from tests.processes import until
 
 Write = Callable[[str], Path]
 COMMAND = [sys.executable, "-m", "sweep.cli", "launch"]
@@ -44,13 +44,6 @@ def finish(process: subprocess.Popen[str], code: int = 0) -> Any:
 def unscheduled(summary: Any) -> Any:
     """The summary without what depends on which engine measured what: a chance that is drawn anew each time."""
     return {**summary, "audits": [f for f in summary["audits"] if f["audit"] != "common cause: engine"]}
-
-
-def until(process: subprocess.Popen[str], happened: Callable[[], bool]) -> None:
-    """Wait until it `happened`, or the sweep ended."""
-    while not happened() and process.poll() is None:
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=0.02)
 
 
 @pytest.fixture(scope="module")

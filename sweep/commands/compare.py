@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -136,10 +136,12 @@ def _title(c: Comparison) -> str:
 
 
 def _lines(c: Comparison) -> list[str]:
+    from sweep.wording import number
+
     lines = [
         f"{_title(c)}: {c.questions} questions, {c.a.repetitions} and {c.b.repetitions} repetitions; {c.test}; "
-        f"accept length {_number(c.a.accept_length)} and {_number(c.b.accept_length)}; "
-        f"tokens/s a request {_number(c.a.tokens_per_second)} and {_number(c.b.tokens_per_second)}."
+        f"accept length {number(c.a.accept_length, 2)} and {number(c.b.accept_length, 2)}; "
+        f"tokens/s a request {number(c.a.tokens_per_second, 2)} and {number(c.b.tokens_per_second, 2)}."
     ]
     if c.verdict == "no difference shown" and c.detectable is not None:
         lines.append(
@@ -155,7 +157,3 @@ def _lines(c: Comparison) -> list[str]:
         if names
     ]
     return lines
-
-
-def _number(value: Any) -> str:
-    return "-" if value is None else f"{value:.2f}"

@@ -91,7 +91,7 @@ def _tolerance_bound(statistics: ScoreStatistics) -> float | None:
 def _warnings(scores: Scores, statistics: ScoreStatistics) -> Iterator[str]:
     """What the numbers above cannot say, or what in the input asks for a second look."""
     from sweep.scores import off_grid
-    from sweep.wording import unseen
+    from sweep.wording import ALL_WRONG, unseen
 
     odd = off_grid(scores)
     if odd:
@@ -100,7 +100,7 @@ def _warnings(scores: Scores, statistics: ScoreStatistics) -> Iterator[str]:
             f"1/{scores.questions}; is --questions right?"
         )
     if statistics.max == 0:
-        yield "every score is 0: the engine, the prompt or the answer extraction does not work"
+        yield ALL_WRONG
     elif not statistics.std:
         yield unseen(statistics.n)
     over = statistics.overdispersion
@@ -117,6 +117,8 @@ def _print(scores: Scores, statistics: ScoreStatistics, rules: dict[str, Thresho
     from rich.console import Console
     from rich.table import Table
 
+    from sweep.wording import number
+
     console = Console()
     for line in _lines(scores, statistics):
         console.print(line, markup=False, highlight=False)
@@ -130,12 +132,12 @@ def _print(scores: Scores, statistics: ScoreStatistics, rules: dict[str, Thresho
         for own in threshold.variants.values():
             table.add_row(
                 name,
-                _number(own.value, 4),
+                number(own.value, 4),
                 _share(own.false_alarm),
                 *(_share(bound) for bound in own.false_alarm_interval or (None, None)),
                 *((_share(own.false_alarm_single),) if several else ()),
-                _number(own.mde80, 3),
-                _number(own.mde95, 3),
+                number(own.mde80, 3),
+                number(own.mde95, 3),
             )
     console.print(table)
     for line in _reasons(statistics, rules):
@@ -177,10 +179,6 @@ def _reasons(statistics: ScoreStatistics, rules: dict[str, Threshold]) -> Iterat
             if own.reason is not None and own.reason != unseen(own.n):
                 silent.setdefault(own.reason, []).append(name)
     yield from (f"No threshold by {', '.join(names)}: {reason}." for reason, names in silent.items())
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def _share(value: float | None) -> str:

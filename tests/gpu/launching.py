@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,14 +18,6 @@ def start(config: str, changes: Sequence[str], runs: Path) -> subprocess.Popen[b
     options = [word for change in changes for word in ("--set", change)]
     command = [sys.executable, "-m", "sweep.cli", "launch", str(CONFIGS / config), *options, "--runs", str(runs)]
     return subprocess.Popen(command)
-
-
-def until(process: subprocess.Popen[bytes], happened: Callable[[], bool]) -> None:
-    """Wait until it `happened`; fails when the sweep ends before."""
-    while not happened():
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=0.2)
-        assert process.poll() is None, "the sweep ended too early"
 
 
 def schedulers(process: subprocess.Popen[bytes]) -> list[psutil.Process]:

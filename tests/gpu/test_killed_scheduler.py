@@ -13,7 +13,8 @@ pytest.importorskip("sglang")
 import psutil
 
 from cluster import sglang_host
-from tests.gpu.launching import schedulers, start, until
+from tests.gpu.launching import schedulers, start
+from tests.processes import until
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(900)]
 if not sglang_host.gpus():
