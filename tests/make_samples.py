@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from sweep.samples import VariantSamples
+from sweep.stats.samples import VariantSamples
 
 
 def samples_of(

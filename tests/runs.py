@@ -6,12 +6,13 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from sweep import dataset, store
-from sweep.conclude import conclude
-from sweep.plan import make_plan
-from sweep.provenance import gather
-from sweep.store import Run
-from sweep.sweepfile import dump, load
+from sweep.plan.sweepfile import dump, load
+from sweep.plan.units import make_plan
+from sweep.report.conclude import conclude
+from sweep.run import folder as store
+from sweep.run.folder import Run
+from sweep.run.provenance import gather
+from sweep.tasks import dataset
 from tests.conftest import write_jsonl
 from tests.fake_pool import facts, right
 

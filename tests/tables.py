@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sweep.samples import VariantSamples
+from sweep.stats.samples import VariantSamples
 
 TOKENS = 100
 """Tokens in every output."""

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from sweep.compare import Comparison
-    from sweep.store import Run
+    from sweep.run.folder import Run
+    from sweep.stats.compare import Comparison
 
 SHOWN = 10
 """Flipped questions listed on the terminal; JSON has all."""
@@ -39,7 +39,7 @@ def command(
       sweep compare runs/gemma4-1a2b3c4d:baseline-det runs/gemma4-1a2b3c4d:topk1-det
       sweep compare runs/before runs/after --variant topk1 --json
     """
-    from sweep.gate import BELOW
+    from sweep.gate.judge import BELOW
 
     (run_a, name_a), (run_b, name_b) = _side(a), _side(b)
     comparisons = _compared((run_a, name_a or name_b), (run_b, name_b or name_a), alpha, chosen)
@@ -56,7 +56,7 @@ def command(
 
 def _side(text: str) -> tuple[Run, str | None]:
     """RUN or RUN:VARIANT. A folder whose own name holds a colon is taken as it is."""
-    from sweep.store import open_run
+    from sweep.run.folder import open_run
 
     folder, colon, variant = text.rpartition(":")
     if colon and not Path(text).is_dir():
@@ -67,8 +67,8 @@ def _side(text: str) -> tuple[Run, str | None]:
 def _compared(
     a: tuple[Run, str | None], b: tuple[Run, str | None], alpha: float, chosen: Sequence[str]
 ) -> Sequence[Comparison]:
-    from sweep.compare import compare, compare_runs, find
     from sweep.errors import BadInput
+    from sweep.stats.compare import compare, compare_runs, find
 
     (run_a, name_a), (run_b, name_b) = a, b
     if chosen and name_a:
@@ -136,7 +136,7 @@ def _title(c: Comparison) -> str:
 
 
 def _lines(c: Comparison) -> list[str]:
-    from sweep.wording import number
+    from sweep.report.wording import number
 
     lines = [
         f"{_title(c)}: {c.questions} questions, {c.a.repetitions} and {c.b.repetitions} repetitions; {c.test}; "

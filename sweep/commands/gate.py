@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from sweep.contract import Contract
-    from sweep.gate import Measured, Verdict
+    from sweep.gate.contract import Contract
+    from sweep.gate.judge import Measured, Verdict
 
 
 @click.command(name="gate")
@@ -40,8 +40,8 @@ def command(contract: str, run: str | None, variant: str | None, as_json: bool, 
     """
     from datetime import UTC, datetime
 
-    from sweep.contract import load
-    from sweep.gate import NOT_APPLICABLE, judge
+    from sweep.gate.contract import load
+    from sweep.gate.judge import NOT_APPLICABLE, judge
 
     terms = load(contract)
     measured, missing = _of_run(run, terms, variant, given) if run else (_of_score(variant, given), ())
@@ -58,14 +58,14 @@ def command(contract: str, run: str | None, variant: str | None, as_json: bool, 
 
 def _worst(codes: set[int]) -> int:
     """A score that is below outranks a contract that cannot judge another one."""
-    from sweep.gate import BELOW
+    from sweep.gate.judge import BELOW
 
     return BELOW if BELOW in codes else max(codes)
 
 
 def _of_score(variant: str | None, given: dict[str, object]) -> list[Measured]:
     from sweep.errors import BadInput
-    from sweep.gate import Measured
+    from sweep.gate.judge import Measured
 
     if given["score"] is None:
         raise BadInput("nothing to judge: give --run RUN, or --score X with --questions N")
@@ -79,8 +79,8 @@ def _of_run(
 ) -> tuple[list[Measured], Sequence[str]]:
     """The run's variants that the contract has, and the contract's that the run has not measured."""
     from sweep.errors import BadInput
-    from sweep.gate import measure
-    from sweep.store import open_run
+    from sweep.gate.judge import measure
+    from sweep.run.folder import open_run
 
     extra = [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]
     if extra:

@@ -48,8 +48,8 @@ def command(
     """
     from rich.console import Console
 
-    from sweep.launch import Options, launch
-    from sweep.terminal import closing
+    from sweep.report.terminal import closing
+    from sweep.run.launch import Options, launch
 
     console = Console(file=sys.stderr if as_json else sys.stdout)
     options = Options(runs=runs, address=address, wait=wait, track=not no_track, against=against)

@@ -48,7 +48,7 @@ def _row(folder: Path) -> dict[str, Any]:
 
 
 def _told(folder: Path) -> dict[str, Any]:
-    from sweep.store import open_run
+    from sweep.run.folder import open_run
 
     run = open_run(folder)
     summary = run.summary() if (folder / "summary.json").exists() else {}
@@ -69,7 +69,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from sweep.wording import cut
+    from sweep.report.wording import cut
 
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("run", "backend", "measured", "void", "threshold", "failed audits"):

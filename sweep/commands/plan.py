@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from sweep.plan import Plan
+    from sweep.plan.units import Plan
 
 
 @click.command(name="plan")
@@ -27,9 +27,9 @@ def command(file: str, overrides: tuple[str, ...], as_json: bool, argv: bool) ->
       sweep plan configs/gemma4.yaml --set repetitions=5 --json
       sweep plan configs/gemma4.yaml --argv
     """
-    from sweep.check import check_arguments
-    from sweep.plan import make_plan
-    from sweep.sweepfile import load
+    from sweep.plan.check import check_arguments
+    from sweep.plan.sweepfile import load
+    from sweep.plan.units import make_plan
 
     plan = make_plan(load(file, overrides))
     check_arguments(plan, file)
@@ -42,7 +42,7 @@ def command(file: str, overrides: tuple[str, ...], as_json: bool, argv: bool) ->
 
 
 def _described(plan: Plan) -> dict[str, Any]:
-    from sweep.variants import varying
+    from sweep.plan.variants import varying
 
     engine = plan.config.engine
     count = engine.engines

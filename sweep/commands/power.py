@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from sweep.power import Expected, Goal, Model
-    from sweep.rehearsal import Rehearsal, Verdict
-    from sweep.rules import ThresholdRule
+    from sweep.gate.power import Expected, Goal, Model
+    from sweep.gate.rehearsal import Rehearsal, Verdict
+    from sweep.gate.rules import ThresholdRule
 
 REHEARSED = 2000
 """Sweeps to simulate."""
@@ -61,8 +61,8 @@ def command(**options: Any) -> None:
       sweep power --accuracy 0.378 --flip 0.18 --questions 200 --alpha 0.01 --drop 0.08
       sweep power configs/gemma4.yaml --accuracy 0.378 --flip 0.18 --drop 0.08 --retries 3
     """
-    from sweep.power import Goal, Model
-    from sweep.rehearsal import check_rehearsable
+    from sweep.gate.power import Goal, Model
+    from sweep.gate.rehearsal import check_rehearsable
 
     asked = _asked(options)
     model = Model(
@@ -83,11 +83,11 @@ def command(**options: Any) -> None:
 def _asked(options: dict[str, Any]) -> _Asked:
     """Raises BadInput when neither FILE nor the options say how many questions."""
     from sweep.errors import BadInput
-    from sweep.rules import FalseAlarmRule
+    from sweep.gate.rules import FalseAlarmRule
 
     config = None
     if options["file"] is not None:
-        from sweep.sweepfile import load
+        from sweep.plan.sweepfile import load
 
         config = load(options["file"])
     questions = _first(options["questions"], config.protocol.questions if config else None)
@@ -112,8 +112,8 @@ def _first(option: Any, otherwise: Any) -> Any:
 
 def _answer(model: Model, goal: Goal, asked: _Asked) -> dict[str, Any]:
     """What the command says, undefined numbers as None."""
-    from sweep.power import least_drop, needed
-    from sweep.rules import FalseAlarmRule
+    from sweep.gate.power import least_drop, needed
+    from sweep.gate.rules import FalseAlarmRule
 
     wanted = needed(model, goal)
     rule = FalseAlarmRule(rule="false_alarm", alpha=goal.alpha, retries=goal.retries)
@@ -131,8 +131,8 @@ def _answer(model: Model, goal: Goal, asked: _Asked) -> dict[str, Any]:
 
 def _why_none(model: Model, goal: Goal) -> str:
     """Why no number of repetitions is enough, and what to do."""
-    from sweep.power import MOST, expect, least_drop
-    from sweep.wording import share
+    from sweep.gate.power import MOST, expect, least_drop
+    from sweep.report.wording import share
 
     limit = least_drop(model, goal, None)
     if limit is None or limit >= goal.drop:
@@ -153,8 +153,8 @@ def _judged(model: Model, goal: Goal, repetitions: int, rule: ThresholdRule) -> 
     """A number of repetitions under a rule, worked out (for `false_alarm`) and simulated."""
     import numpy as np
 
-    from sweep.power import expect, least_drop
-    from sweep.rehearsal import judge, rehearse
+    from sweep.gate.power import expect, least_drop
+    from sweep.gate.rehearsal import judge, rehearse
 
     expected = expect(model, goal, repetitions) if rule.rule == "false_alarm" else None
     rehearsal = rehearse(model, rule, repetitions, goal.drop, np.random.default_rng(SEED), REHEARSED)
@@ -176,7 +176,7 @@ def _judged(model: Model, goal: Goal, repetitions: int, rule: ThresholdRule) -> 
 
 def _verdict(goal: Goal, verdict: Verdict) -> str:
     """Reached or not, and what is missing."""
-    from sweep.wording import share
+    from sweep.report.wording import share
 
     missing = []
     if not verdict.power_reached:
@@ -188,7 +188,7 @@ def _verdict(goal: Goal, verdict: Verdict) -> str:
 
 def _remarks(goal: Goal, expected: Expected | None, found: Rehearsal, verdict: Verdict) -> Iterator[str]:
     """What a reader of the figures must know, in sentences."""
-    from sweep.wording import share
+    from sweep.report.wording import share
 
     if expected and expected.capped:
         yield (
@@ -219,7 +219,7 @@ def _remarks(goal: Goal, expected: Expected | None, found: Rehearsal, verdict: V
 def _print(answer: dict[str, Any]) -> None:
     from rich.console import Console
 
-    from sweep.wording import share
+    from sweep.report.wording import share
 
     console = Console()
     model, goal, count = answer["model"], answer["goal"], answer["repetitions_needed"]
@@ -242,7 +242,7 @@ def _print(answer: dict[str, Any]) -> None:
 
 def _judgement(title: str, judged: dict[str, Any], goal: dict[str, Any]) -> list[str]:
     """A heading, a table of the two figures, and the remarks."""
-    from sweep.wording import share
+    from sweep.report.wording import share
 
     found, planned = judged["simulated"], judged["power"] is not None
     lines = [

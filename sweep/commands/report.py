@@ -34,12 +34,12 @@ def command(run: str, form: str, against: str | None, as_json: bool) -> None:
     """
     from rich.console import Console
 
-    from sweep.conclude import conclude
     from sweep.errors import BadInput
-    from sweep.pull_request import body
-    from sweep.report import markdown
-    from sweep.store import open_run
-    from sweep.terminal import show
+    from sweep.report.conclude import conclude
+    from sweep.report.pull_request import body
+    from sweep.report.sections import markdown
+    from sweep.report.terminal import show
+    from sweep.run.folder import open_run
 
     if as_json and form == "pr":
         raise BadInput("--format pr is Markdown and --json is the summary; give one of the two")

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from sweep.scores import Scores
-    from sweep.stats import ScoreStatistics
-    from sweep.threshold import Threshold
+    from sweep.gate.threshold import Threshold
+    from sweep.stats.describe import ScoreStatistics
+    from sweep.stats.scores import Scores
 
 
 @click.command(name="stats")
@@ -39,9 +39,9 @@ def command(scores: str, questions: int | None, retries: int, as_json: bool) -> 
       sweep stats ci-log.csv --questions 200 --retries 3
       echo '[0.385, 0.37, 0.36, 0.395]' | sweep stats - --questions 200 --json
     """
-    from sweep.scores import read
-    from sweep.stats import describe_scores
-    from sweep.threshold import derive_all
+    from sweep.gate.threshold import derive_all
+    from sweep.stats.describe import describe_scores
+    from sweep.stats.scores import read
 
     variants = read(scores, questions)
     described = [describe_scores(v.values, v.questions) for v in variants]
@@ -79,8 +79,8 @@ def _as_json(statistics: ScoreStatistics, rules: dict[str, Threshold]) -> dict[s
 
 def _tolerance_bound(statistics: ScoreStatistics) -> float | None:
     """mean - k s at the `tolerance` rule's defaults, be it negative or not; None without spread."""
-    from sweep.rules import ToleranceRule
-    from sweep.threshold import tolerance_factor
+    from sweep.gate.rules import ToleranceRule
+    from sweep.gate.threshold import tolerance_factor
 
     rule = ToleranceRule(rule="tolerance")
     if not statistics.std or statistics.mean is None:
@@ -90,8 +90,8 @@ def _tolerance_bound(statistics: ScoreStatistics) -> float | None:
 
 def _warnings(scores: Scores, statistics: ScoreStatistics) -> Iterator[str]:
     """What the numbers above cannot say, or what in the input asks for a second look."""
-    from sweep.scores import off_grid
-    from sweep.wording import ALL_WRONG, unseen
+    from sweep.report.wording import ALL_WRONG, unseen
+    from sweep.stats.scores import off_grid
 
     odd = off_grid(scores)
     if odd:
@@ -117,7 +117,7 @@ def _print(scores: Scores, statistics: ScoreStatistics, rules: dict[str, Thresho
     from rich.console import Console
     from rich.table import Table
 
-    from sweep.wording import number
+    from sweep.report.wording import number
 
     console = Console()
     for line in _lines(scores, statistics):
@@ -169,7 +169,7 @@ def _legend(retries: int) -> str:
 
 def _reasons(statistics: ScoreStatistics, rules: dict[str, Threshold]) -> Iterator[str]:
     """Why rules gave no threshold, a line a reason; but for what `_warnings` says."""
-    from sweep.wording import unseen
+    from sweep.report.wording import unseen
 
     if statistics.max == 0:
         return
@@ -182,6 +182,6 @@ def _reasons(statistics: ScoreStatistics, rules: dict[str, Threshold]) -> Iterat
 
 
 def _share(value: float | None) -> str:
-    from sweep.wording import share
+    from sweep.report.wording import share
 
     return "-" if value is None else share(value)

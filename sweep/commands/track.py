@@ -16,11 +16,11 @@ def command(run: str) -> None:
     """
     from rich.console import Console
 
-    from sweep.conclude import conclude
     from sweep.errors import BadInput
-    from sweep.store import open_run
-    from sweep.terminal import tracking_lines
-    from sweep.tracking import sync
+    from sweep.report.conclude import conclude
+    from sweep.report.export.mlflow import sync
+    from sweep.report.terminal import tracking_lines
+    from sweep.run.folder import open_run
 
     opened = open_run(run)
     if opened.plan.config.tracking.uri is None:

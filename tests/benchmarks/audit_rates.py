@@ -22,8 +22,8 @@ from scipy import special
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from sweep.audit import common_cause
-from sweep.audit_outputs import lossless
-from sweep.samples import VariantSamples
+from sweep.audit.outputs import lossless
+from sweep.stats.samples import VariantSamples
 from tests.tables import table
 
 QUESTIONS = 200

@@ -3,9 +3,9 @@
     python tests/benchmarks/calibration.py            2,000 sweeps a cell, a few seconds
     python tests/benchmarks/calibration.py --quick    200 sweeps a cell
 
-Each sweep draws every answer of N repetitions from `sweep.rehearsal`'s generative model and derives a threshold
-by each rule. The truth is not simulated: given what moves a run, its score is a sum of independent answers
-with known probabilities, whose distribution is worked out exactly; the common cause is integrated over.
+Each sweep draws every answer of N repetitions from the generative model of `sweep.gate.rehearsal` and derives a
+threshold by each rule. The truth is not simulated: given what moves a run, its score is a sum of independent
+answers with known probabilities, whose distribution is worked out exactly; the common cause is integrated over.
 """
 
 from __future__ import annotations
@@ -18,10 +18,17 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from sweep.power import Model
-from sweep.rehearsal import simulate, thresholds
-from sweep.rules import FalseAlarmRule, MarginRule, MinObservedRule, StopRule, ThresholdRule, ToleranceRule
-from sweep.stopping import bound_width, looks
+from sweep.gate.power import Model
+from sweep.gate.rehearsal import simulate, thresholds
+from sweep.gate.rules import (
+    FalseAlarmRule,
+    MarginRule,
+    MinObservedRule,
+    StopRule,
+    ThresholdRule,
+    ToleranceRule,
+)
+from sweep.run.stopping import bound_width, looks
 
 Floats = npt.NDArray[np.float64]
 
@@ -162,7 +169,7 @@ def _ends(scores: Floats, rule: StopRule) -> npt.NDArray[np.int64]:
 
 
 def _shared(rule: ToleranceRule | FalseAlarmRule, among: int) -> ThresholdRule:
-    """The rule with one look's share of its error, as `sweep.threshold` gives it."""
+    """The rule with one look's share of its error, as `sweep.gate.threshold` gives it."""
     if isinstance(rule, ToleranceRule):
         return rule.model_copy(update={"confidence": 1 - (1 - rule.confidence) / among})
     return rule.model_copy(update={"alpha": rule.alpha / among})

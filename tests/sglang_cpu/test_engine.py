@@ -17,7 +17,7 @@ from cluster.errors import RequestFailed
 from cluster.models import resolve
 from cluster.sglang_engine import SGLangEngine
 from cluster.spec import Completion, EngineFacts, EngineSpec
-from sweep.protocol import extract_answer
+from sweep.tasks.gsm8k import extract_answer
 
 pytestmark = pytest.mark.sglang
 

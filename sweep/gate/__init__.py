@@ -1,0 +1,1 @@
+"""What may pass: threshold rules, contracts, and the verdict on a score."""

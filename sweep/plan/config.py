@@ -1,0 +1,199 @@
+"""The sweep file's models: what may be written, and what it means. Reading one is `sweep.plan.sweepfile`'s."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, JsonValue, field_validator
+
+from sweep.gate.rules import Count, MarginRule, StopRule, Strict, ThresholdRule
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
+"""Names become folder and file names."""
+
+Arguments = dict[str, JsonValue]
+Seconds = Annotated[float, Field(gt=0)]
+Text = Annotated[str, Field(min_length=1, strict=True)]
+
+
+def _named(value: str) -> str:
+    if not NAME.fullmatch(value):
+        raise ValueError("must begin with a letter or digit and hold only letters, digits and . _ = + -")
+    return value
+
+
+class Expected(Strict):
+    """What to expect before anything was measured; only estimates and the schedule read it."""
+
+    start: Annotated[float, Field(ge=0)] = 90.0
+    """Seconds to start an engine."""
+    repetition: Seconds = 40.0
+    """Seconds for one repetition of the protocol on one engine."""
+
+
+class EngineConfig(Strict):
+    """The engines: what each is and how many."""
+
+    backend: Literal["transformers", "simulated", "sglang"]
+    model: Text
+    """A hub id, a folder, or `embedded:tiny-gemma4`."""
+    draft_model: Text | None = None
+    """The MTP draft of the variants that say `draft: true`."""
+    gpus: Annotated[float, Field(ge=0)] = 0.0
+    """GPUs an engine owns; a fraction lets engines share one."""
+    engines: Count | Literal["auto"] = "auto"
+    """How many engines; `auto` takes what the cluster has room for."""
+    arguments: Arguments = {}
+    """Arguments common to every variant, by the backend's own names."""
+    environment: dict[str, str] = {}
+    """Environment of the engine's process, set before the backend is imported."""
+    start_deadline: Seconds = 900.0
+    """Seconds an engine may take to start."""
+    request_deadline: Seconds = 600.0
+    """Seconds a request may take."""
+    expected: Expected = Expected()
+
+    @field_validator("gpus")
+    @classmethod
+    def _whole_above_one(cls, value: float) -> float:
+        if value > 1 and value != int(value):
+            raise ValueError("must be a whole number, or a fraction below 1 that shares one GPU")
+        return value
+
+
+class VariantConfig(Strict):
+    """One engine configuration, over the common one."""
+
+    draft: bool = False
+    """Decode speculatively with `engine.draft_model`."""
+    deterministic: bool | None = None
+    """The variant claims identical outputs over repetitions; absent: what its arguments say."""
+    baseline: Text | None = None
+    """The variant whose outputs this one must reproduce; absent: the one that differs only in the draft."""
+    arguments: Arguments = {}
+    """Over `engine.arguments`."""
+    environment: dict[str, str] = {}
+    """Over `engine.environment`."""
+
+
+class PerturbConfig(Strict):
+    """Conditions under which every variant is measured again: for the variance that identical repetitions hide.
+
+    Every key but `repetitions` is a factor with its levels; the sweep's own setting is a level of each. All but
+    `build` are measured by this sweep.
+    """
+
+    repetitions: Count = 3
+    """Of each variant at each level."""
+    concurrency: tuple[Count, ...] = ()
+    """Requests in flight at once."""
+    shards: tuple[Count, ...] = ()
+    """Parts that a repetition is split in."""
+    question_order: tuple[Literal["shuffled", "fixed"], ...] = ()
+    """As `protocol.question_order`."""
+    engine: tuple[Text, ...] = ()
+    """Names of engines, `engine-1` and on: each level is measured by that one alone."""
+    arguments: dict[str, tuple[JsonValue, ...]] = {}
+    """Engine argument to its levels."""
+    build: tuple[Text, ...] = ()
+    """Folders of runs that measured the same protocol and engine arguments with another build of the engine."""
+
+
+class DatasetConfig(Strict):
+    """Where the records come from, and what pins them."""
+
+    path: Text
+    """`embedded:tiny-gemma4`, a local .jsonl/.json/.parquet file, or a hub id such as `openai/gsm8k`."""
+    config: Text | None = None
+    """The hub data set's configuration, such as `main`."""
+    revision: Text | None = None
+    """The hub commit that pins the records."""
+    train_path: Text | None = None
+    """The local file that holds the train split, for `shots_from: train`."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """Of the canonical test records; the sweep refuses to run on others."""
+
+
+class ProtocolConfig(Strict):
+    """What is asked and how it is scored. Everything here is in the protocol's hash."""
+
+    dataset: DatasetConfig
+    shots: Annotated[int, Field(ge=0, strict=True)] = 5
+    """Worked examples before each question."""
+    shots_from: Literal["test", "train"] = "test"
+    """`test`: its first records, and the questions follow them (SGLang). `train`: its first (vLLM)."""
+    questions: Count | Literal["all"] = 200
+    """How many, from the head of what the shots leave."""
+    prompt: Literal["completion"] = "completion"
+    """SGLang's completion-style GSM8K prompt."""
+    stop: tuple[Text, ...] = ("Question", "Assistant:", "<|separator|>")
+    """An output ends before the first of these."""
+    max_tokens: Count = 512
+    """Most tokens in an output."""
+    temperature: Annotated[float, Field(ge=0)] = 0.0
+    """0 is greedy."""
+    concurrency: Count = 128
+    """Requests in flight at once."""
+    question_order: Literal["shuffled", "fixed"] = "shuffled"
+    """`shuffled`: by the repetition's seed, so that each is batched in another way."""
+
+
+class TrackingConfig(Strict):
+    """Where MLflow keeps the results."""
+
+    uri: Text | None = "sqlite:///mlflow.db"
+    """An MLflow tracking URI; null turns tracking off."""
+    experiment: Text | None = None
+    """The experiment; absent: the sweep's name."""
+
+
+class AuditConfig(Strict):
+    """What the contract asks of the audits."""
+
+    accept_failures: Text | None = None
+    """A reason to derive a contract although audits failed; it is written into the contract."""
+
+
+class SweepConfig(Strict):
+    """A sweep file, validated."""
+
+    name: Text
+    engine: EngineConfig
+    variants: dict[str, VariantConfig] = {}
+    """Name to variant."""
+    grid: dict[str, dict[str, VariantConfig] | list[JsonValue]] = {}
+    """Axis to named levels, or to a list of values of the argument named by the axis; every combination
+    is a variant, named by its levels."""
+    protocol: ProtocolConfig
+    repetitions: Count
+    """Per variant."""
+    seed: Annotated[int, Field(ge=0, strict=True)] = 0
+    """Repetition r has seed + r - 1."""
+    shards: Count = 1
+    """Parts a repetition is split in, so that engines can share one."""
+    threshold: ThresholdRule = MarginRule()
+    stop: StopRule | None = None
+    perturb: PerturbConfig | None = None
+    audits: AuditConfig = AuditConfig()
+    tracking: TrackingConfig = TrackingConfig()
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, value: str) -> str:
+        return _named(value)
+
+    @field_validator("grid", mode="before")
+    @classmethod
+    def _levels(cls, value: Any) -> Any:
+        for axis, levels in value.items() if isinstance(value, dict) else ():
+            if not levels:
+                raise ValueError(f"axis {axis} has no levels")
+        return value
+
+    @field_validator("variants")
+    @classmethod
+    def _variant_names(cls, value: dict[str, VariantConfig]) -> dict[str, VariantConfig]:
+        for name in value:
+            _named(name)
+        return value

@@ -1,0 +1,329 @@
+"""Reading a sweep file: YAML with positions, overrides, and every fault at once as file:line."""
+
+from __future__ import annotations
+
+import difflib
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from sweep.errors import BadInput
+from sweep.plan.config import SweepConfig
+from sweep.plan.variants import Fault, fault_list
+
+KeyPath = tuple[str | int, ...]
+LOCAL = (".jsonl", ".json", ".parquet")
+LOCAL_PATHS: tuple[KeyPath, ...] = (("protocol", "dataset", "path"), ("protocol", "dataset", "train_path"))
+"""Keys whose value, when it names a local file, is relative to the sweep file."""
+LOCAL_MODELS: tuple[KeyPath, ...] = (("engine", "model"), ("engine", "draft_model"))
+"""Keys whose value is a folder when it begins with `.` or `/`, relative to the sweep file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Source:
+    """Where each key of the document was written."""
+
+    file: Path
+    """The sweep file."""
+    lines: Mapping[KeyPath, int]
+    """Key path to line, from 1."""
+    overrides: Mapping[KeyPath, str]
+    """Key path to the `--set` that wrote it."""
+
+    def place(self, path: KeyPath) -> str:
+        """`file:line` of the key, or of the nearest key around it; the `--set` when that wrote it."""
+        for keys, text in self.overrides.items():
+            if keys[: len(path)] == path:
+                return f"--set {text}"
+        for length in range(len(path), -1, -1):
+            head = path[:length]
+            if head in self.overrides:
+                return f"--set {self.overrides[head]}"
+            if head in self.lines:
+                return f"{self.file}:{self.lines[head]}"
+        return f"{self.file}:1"
+
+
+def load(file: str | Path, overrides: Sequence[str] = ()) -> SweepConfig:
+    """Read and validate a sweep file with `key.path=value` overrides over it.
+
+    Relative paths in the file are taken from the file's folder, those of overrides from the working folder.
+    Raises BadInput with every fault, a line each.
+    """
+    path = Path(file)
+    document, lines = _read(path)
+    document = _absolute(document, path.parent.resolve())
+    changes = [_parse(text) for text in overrides]
+    for keys, value, text in changes:
+        _assign(document, keys, value, text)
+    document = _absolute(document, Path.cwd())
+    source = _Source(file=path, lines=lines, overrides={keys: text for keys, _, text in changes})
+    return _validated(document, source)
+
+
+def argument_line(file: str | Path, variant: str, key: str) -> int:
+    """The line of a sweep file that gives a variant this engine argument; 1 where none does."""
+    _, lines = _read(Path(file))
+    written = {path: line for path, line in lines.items() if path[-1] == key}
+    # A grid's variant is called by its levels, `topk1-det`; what all variants share is under `engine`.
+    own = [line for path, line in written.items() if any(f"-{part}-" in f"-{variant}-" for part in path)]
+    shared = [line for path, line in written.items() if path[0] == "engine"]
+    return (own or shared or [1])[0]
+
+
+def dump(config: SweepConfig) -> str:
+    """The resolved sweep file as YAML, every default written out."""
+    out = io.StringIO()
+    yaml = YAML()
+    yaml.width = 110
+    yaml.dump(config.model_dump(mode="json"), out)
+    return out.getvalue()
+
+
+def _validated(document: Any, source: _Source) -> SweepConfig:
+    try:
+        config = SweepConfig.model_validate(document)
+    except ValidationError as error:
+        faults = [_fault(detail, source) for detail in error.errors() if not _of_other_kind(detail)]
+        raise _bad(source.file, faults) from None
+    found = [*fault_list(config), *_stop_faults(config)]
+    faults = [f"{source.place(path)}: {'.'.join(path)}: {text}" for path, text in found]
+    if faults:
+        raise _bad(source.file, faults)
+    return config
+
+
+def _stop_faults(config: SweepConfig) -> list[Fault]:
+    rule = config.stop
+    if rule is None:
+        return []
+    if rule.identical is None and rule.width is None:
+        return [(("stop",), "says nothing to stop on; write identical or width, or leave stop out")]
+    if rule.identical is not None and config.protocol.question_order == "fixed":
+        return [
+            (
+                ("stop", "identical"),
+                "with protocol.question_order: fixed every repetition is batched alike, so identical ones prove "
+                "nothing; shuffle the questions, or leave it out",
+            )
+        ]
+    return []
+
+
+def _of_other_kind(detail: ErrorDetails) -> bool:
+    """A grid axis may be a mapping or a list: a fault of the kind that was not written is no fault."""
+    wrote = detail["input"]
+    kinds = {"list_type": dict, "dict_type": list}
+    return detail["loc"][0] == "grid" and isinstance(wrote, kinds.get(detail["type"], ()))
+
+
+def _bad(file: Path, faults: Iterable[str]) -> BadInput:
+    distinct = list(dict.fromkeys(faults))
+    count = "1 fault" if len(distinct) == 1 else f"{len(distinct)} faults"
+    return BadInput("\n".join([f"{file}: {count}, nothing was started", *distinct]))
+
+
+def _read(file: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise BadInput(f"{file}: no such sweep file; {_nearby(file)}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{file}: cannot be read: {error}; a sweep file is YAML in UTF-8") from None
+    try:
+        node = YAML().load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        problem = " ".join(str(error.problem or error.context).split())
+        raise BadInput(f"{file}:{line}: not valid YAML: {problem}; correct the line or the one above") from None
+    except YAMLError as error:
+        raise BadInput(f"{file}:1: not valid YAML: {error}") from None
+    if not isinstance(node, CommentedMap):
+        kind = "empty" if node is None else f"a {type(node).__name__}"
+        raise BadInput(f"{file}:1: a sweep file is a mapping with name, engine, variants...; this one is {kind}")
+    lines: dict[KeyPath, int] = {}
+    return _plain(node, (), lines), lines
+
+
+def _plain(node: Any, path: KeyPath, lines: dict[KeyPath, int]) -> Any:
+    """The node as builtins, noting the line of every key on the way."""
+    if isinstance(node, CommentedMap):
+        for key in node:
+            lines[*path, str(key)] = node.lc.key(key)[0] + 1
+        return {str(key): _plain(value, (*path, str(key)), lines) for key, value in node.items()}
+    if isinstance(node, CommentedSeq):
+        for index in range(len(node)):
+            lines[*path, index] = node.lc.item(index)[0] + 1
+        return [_plain(value, (*path, index), lines) for index, value in enumerate(node)]
+    for builtin in (bool, int, float, str):
+        if isinstance(node, builtin):
+            return builtin(node)
+    return node
+
+
+def _nearby(file: Path) -> str:
+    folder = file.parent
+    known = sorted(str(other) for other in folder.glob("*.y*ml")) if folder.is_dir() else []
+    near = difflib.get_close_matches(str(file), known, n=1, cutoff=0.5)
+    return f"did you mean {near[0]}?" if near else f"{folder} holds {', '.join(known) or 'no YAML files'}"
+
+
+def _parse(text: str) -> tuple[KeyPath, Any, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not all(key.split(".")):
+        raise BadInput(f"--set {text}: wants key.path=value, for example repetitions=5")
+    try:
+        parsed = YAML(typ="safe").load(value)
+    except YAMLError as error:
+        raise BadInput(f"--set {text}: the value is not valid YAML: {error}") from None
+    return tuple(key.split(".")), parsed, text
+
+
+def _assign(document: dict[str, Any], keys: KeyPath, value: Any, text: str) -> None:
+    place: Any = document
+    for key in keys[:-1]:
+        if place.get(key) is None:
+            place[key] = {}
+        place = place[key]
+        if not isinstance(place, dict):
+            raise BadInput(f"--set {text}: {key} holds {place!r}, which has no keys below it")
+    place[keys[-1]] = value
+
+
+def _absolute(document: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The document with its local files and folders as absolute paths."""
+    for keys in (*LOCAL_PATHS, *LOCAL_MODELS):
+        place: Any = document
+        for key in keys[:-1]:
+            place = place.get(key) if isinstance(place, dict) else None
+        value = place.get(keys[-1]) if isinstance(place, dict) else None
+        if isinstance(value, str) and isinstance(place, dict):
+            local = value.endswith(LOCAL) if keys in LOCAL_PATHS else value.startswith(("./", "../"))
+            if local:
+                place[keys[-1]] = str(folder / value)
+    perturb = document.get("perturb")
+    if isinstance(perturb, dict) and isinstance(perturb.get("build"), list):
+        perturb["build"] = [str(folder / run) if isinstance(run, str) else run for run in perturb["build"]]
+    return document
+
+
+def _fault(detail: ErrorDetails, source: _Source) -> str:
+    path = _written(detail["loc"], detail["type"])
+    name = ".".join(map(str, path)) or "the file"
+    if detail["type"] == "missing":
+        return f"{source.place(path)}: {name}: missing; add it"
+    if detail["type"] == "extra_forbidden":
+        return f"{source.place(path)}: {name}: unknown key; {_nearest(path)}"
+    value = json.dumps(detail["input"], default=str)
+    shown = value if len(value) <= 60 else value[:57] + "..."
+    rule = detail["msg"].removeprefix("Value error, ")
+    rule = rule[0].lower() + rule[1:]
+    return f"{source.place(path)}: {name}: {rule}, got {shown}; {_remedy(path, detail)}"
+
+
+def _written(loc: tuple[str | int, ...], kind: str) -> KeyPath:
+    """pydantic's location as the path the user wrote: without union tags and key markers."""
+    path: list[str | int] = []
+    model: Any = SweepConfig
+    for part in loc:
+        if part == "[key]":
+            continue
+        field = model.model_fields.get(part) if _is_model(model) else None
+        if field is not None:
+            path.append(part)
+            model = field.annotation
+        elif _is_model(model) and kind == "extra_forbidden":
+            path.append(part)
+        elif get_args(model) and not _is_model(model):
+            path, model = _through(path, model, part)
+        else:
+            path.append(part)
+    return tuple(path)
+
+
+def _is_model(model: Any) -> bool:
+    return isinstance(model, type) and issubclass(model, BaseModel)
+
+
+def _through(path: list[str | int], annotation: Any, part: str | int) -> tuple[list[str | int], Any]:
+    """One step of a location inside a generic or a union: into a mapping's value, or past a union's tag."""
+    origin = getattr(annotation, "__origin__", None)
+    arguments = get_args(annotation)
+    if origin is dict:
+        return [*path, part], arguments[1]
+    if origin in (list, tuple):
+        return [*path, part], arguments[0]
+    for member in arguments:
+        if _is_model(member) and part in (member.__name__, _tag(member)):
+            return path, member
+        if _is_model(member) and part in member.model_fields:
+            return [*path, part], member.model_fields[part].annotation
+        if getattr(member, "__origin__", None) is dict and str(part).startswith("dict["):
+            return path, member
+    return path, annotation
+
+
+def _tag(member: Any) -> Any:
+    field = member.model_fields.get("rule")
+    return get_args(field.annotation)[0] if field else None
+
+
+def _nearest(path: KeyPath) -> str:
+    known = list(_fields_at(path[:-1]))
+    near = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.5)
+    return f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
+
+
+def _fields_at(path: KeyPath) -> Iterable[str]:
+    """The field names of the model at a written path."""
+    models: list[Any] = [SweepConfig]
+    for part in path:
+        below: list[Any] = []
+        for model in models:
+            if _is_model(model):
+                field = model.model_fields.get(str(part))
+                below += _members(field.annotation) if field else []
+            elif getattr(model, "__origin__", None) is dict:
+                below += _members(get_args(model)[1])
+        models = below
+    names = (name for model in models if _is_model(model) for name in model.model_fields)
+    return dict.fromkeys(names)
+
+
+def _members(annotation: Any) -> list[Any]:
+    """The models and mappings an annotation may hold."""
+    if _is_model(annotation) or getattr(annotation, "__origin__", None) is dict:
+        return [annotation]
+    return [inner for part in get_args(annotation) for inner in _members(part)]
+
+
+def _remedy(path: KeyPath, detail: ErrorDetails) -> str:
+    if path == ("engine", "backend"):
+        return _closest(str(detail["input"]), ("transformers", "simulated", "sglang"))
+    if detail["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        return _closest(
+            str(detail["input"].get("rule", "")), ("margin", "tolerance", "false_alarm", "min_observed")
+        )
+    context = detail.get("ctx", {})
+    if "expected" in context:
+        return f"write {context['expected']}"
+    bounds = [f"{word} {context[key]}" for key, word in _BOUNDS.items() if key in context]
+    return f"write a value {' and '.join(bounds)}" if bounds else "correct the value"
+
+
+_BOUNDS = {"ge": "of at least", "gt": "above", "le": "of at most", "lt": "below"}
+
+
+def _closest(given: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(given, known, n=1, cutoff=0.5)
+    return (f"did you mean {near[0]}? " if near else "") + f"known: {', '.join(known)}"

@@ -1,0 +1,163 @@
+"""From a sweep file to units: what will run, under which ids. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from cluster.spec import EngineSpec
+from sweep.plan.config import SweepConfig
+from sweep.plan.variants import Variant, perturbed, variants
+
+RESULT_FREE: Any = {
+    "tracking": True,
+    "engine": {"engines": True, "start_deadline": True, "request_deadline": True, "expected": True},
+    "perturb": {"build": True},
+}
+"""What changes how a sweep runs but not what it measures, and so not the sweep's id."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """What an engine runs in one call: a shard of a repetition of a variant."""
+
+    variant: str
+    """The variant's name."""
+    repetition: int
+    """From 1."""
+    shard: int
+    """From 1."""
+    shards: int
+    """How many the repetition has."""
+    seed: int
+    """The repetition's: orders the questions, and samples above temperature 0."""
+    concurrency: int | None = None
+    """Requests in flight at once, where it is not the protocol's."""
+    question_order: str | None = None
+    """As the protocol's, where it is another."""
+    engine: str | None = None
+    """The only engine that may run it, where not any will do."""
+    loads: str | None = None
+    """The variant that an engine must have loaded, where it is not `variant`."""
+
+    @property
+    def engine_variant(self) -> str:
+        """The variant that an engine must have loaded."""
+        return self.loads or self.variant
+
+    @property
+    def id(self) -> str:
+        """Stable, and fit for a file name: `topk1-det-r07`, or `topk1-det-r07-s2of4` when sharded."""
+        shard = f"-s{self.shard}of{self.shards}" if self.shards > 1 else ""
+        return f"{self.variant}-r{self.repetition:02d}{shard}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Everything a sweep will run."""
+
+    sweep_id: str
+    """Name and a hash of what determines the results."""
+    config: SweepConfig
+    """The sweep file, resolved."""
+    variants: tuple[Variant, ...]
+    """In the order written."""
+    perturbed: tuple[Variant, ...]
+    """The same under other conditions: measured, and reported beside them."""
+    units: tuple[Unit, ...]
+    """By variant, then repetition, then shard; the perturbed variants' last."""
+
+    @property
+    def measured(self) -> tuple[Variant, ...]:
+        """All that an engine is started with."""
+        return (*self.variants, *self.perturbed)
+
+    def repetitions(self, variant: Variant) -> int:
+        """How many are planned of it."""
+        asked = self.config.perturb
+        return asked.repetitions if variant.perturbs and asked else self.config.repetitions
+
+    def spec(self, variant: str) -> EngineSpec:
+        """How to start an engine with this variant. Raises KeyError for an unknown name."""
+        chosen = {v.name: v for v in self.measured}[variant]
+        engine = self.config.engine
+        return EngineSpec(
+            label=chosen.name,
+            backend=engine.backend,
+            model=engine.model,
+            draft_model=engine.draft_model if chosen.draft else None,
+            gpus=engine.gpus,
+            arguments=chosen.arguments,
+            environment=chosen.environment,
+            claims_deterministic=chosen.deterministic,
+            start_deadline=engine.start_deadline,
+            request_deadline=engine.request_deadline,
+        )
+
+    def estimate(self, engines: int) -> float:
+        """Seconds the sweep should take on that many engines, by the file's expectations.
+
+        Work spread evenly; each engine starts at least one variant, and together all of them.
+        """
+        expected = self.config.engine.expected
+        work = sum(expected.repetition / unit.shards for unit in self.units)
+        starts = max(len({unit.engine_variant for unit in self.units}), engines) * expected.start
+        return (work + starts) / engines
+
+
+def make_plan(config: SweepConfig) -> Plan:
+    """The plan of a validated sweep file."""
+    drawn = Plan(
+        sweep_id=f"{config.name}-{content_hash(config)[:8]}",
+        config=config,
+        variants=variants(config),
+        perturbed=perturbed(config),
+        units=(),
+    )
+    return replace(drawn, units=tuple(unit for v in drawn.measured for unit in _units(drawn, v)))
+
+
+def _units(plan: Plan, variant: Variant) -> Iterator[Unit]:
+    def level(factor: str) -> Any:
+        return variant.level if variant.factor == factor else None
+
+    shards = level("shards") or plan.config.shards
+    for repetition in range(1, plan.repetitions(variant) + 1):
+        for shard in range(1, shards + 1):
+            yield Unit(
+                variant=variant.name,
+                repetition=repetition,
+                shard=shard,
+                shards=shards,
+                seed=plan.config.seed + repetition - 1,
+                concurrency=level("concurrency"),
+                question_order=level("question_order"),
+                engine=level("engine"),
+                loads=variant.loads if variant.loads != variant.name else None,
+            )
+
+
+def content_hash(config: SweepConfig) -> str:
+    """SHA-256 over what the sweep file says about its results."""
+    return digest(result_settings(config))
+
+
+def result_settings(config: SweepConfig) -> dict[str, Any]:
+    """What the sweep file says about its results, as JSON values.
+
+    Factors without levels are left out: a sweep keeps its id, and its run folder, when it names a build, and when
+    this program learns of another factor.
+    """
+    settings = config.model_dump(mode="json", exclude=RESULT_FREE)
+    asked = settings.pop("perturb") or {}
+    levels = {factor: listed for factor, listed in asked.items() if listed and factor != "repetitions"}
+    return settings | ({"perturb": {**levels, "repetitions": asked["repetitions"]}} if levels else {})
+
+
+def digest(value: Any) -> str:
+    """SHA-256 over a JSON value, keys sorted."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""How a run is told: the summary, its words, its pages."""

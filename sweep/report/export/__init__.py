@@ -1,0 +1,1 @@
+"""Where a run is sent as it grows and when it ends."""

@@ -1,0 +1,253 @@
+"""MLflow: a flat run for each repetition and one for the sweep. Logging again adds nothing."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sweep.errors import SweepError
+from sweep.plan.units import Unit
+from sweep.plan.variants import varying
+from sweep.run.folder import Run
+from sweep.stats.samples import Sample
+
+SWEEP = "sweep"
+"""The `sweep.unit` tag of the sweep's own run."""
+COMPARED = 100
+"""Most runs in a compare link."""
+QUICK = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+"""An unreachable server should be found out soon."""
+
+
+class TrackingUnavailable(SweepError):
+    """MLflow could not be reached or would not take the run."""
+
+    exit_code = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tracked:
+    """Where MLflow has a run."""
+
+    uri: str
+    """The tracking URI."""
+    experiment_id: str
+    """Of the sweep's experiment."""
+    run_ids: tuple[str, ...]
+    """The repetitions' runs, then the sweep's."""
+    logged: int
+    """How many runs were new."""
+
+    @property
+    def command(self) -> str:
+        """What shows the runs."""
+        if self.uri.startswith("http"):
+            return self.uri
+        return f"mlflow ui --backend-store-uri {self.uri}"
+
+    @property
+    def compare_path(self) -> str:
+        """The page that compares the repetitions; the sweep's own run has other metrics, and stays out."""
+        base = self.uri if self.uri.startswith("http") else "http://127.0.0.1:5000"
+        runs = quote(json.dumps(list(self.run_ids[:-1][:COMPARED])))
+        experiments = quote(json.dumps([self.experiment_id]))
+        return f"{base}/#/compare-runs?runs={runs}&experiments={experiments}"
+
+
+def sync(run: Run, summary: Mapping[str, Any]) -> Tracked:
+    """Log every complete repetition and the sweep that MLflow does not have yet.
+
+    A run that was being written when the program died is deleted and written again.
+    Raises TrackingUnavailable when MLflow cannot be reached.
+    """
+    uri = run.plan.config.tracking.uri
+    assert uri is not None
+    with _quiet():
+        import mlflow
+        from mlflow.exceptions import MlflowException
+        from requests.exceptions import RequestException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            return _Log(run, summary, mlflow.MlflowClient(uri), uri).sync()
+        except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
+            first = str(error).strip().splitlines()[0]
+            raise TrackingUnavailable(
+                f"MLflow at {uri} did not take the run: {first}\n"
+                f"Nothing is lost: `sweep track {run.folder}` logs it when MLflow is back"
+            ) from None
+
+
+class _Log:
+    """One synchronisation."""
+
+    def __init__(self, run: Run, summary: Mapping[str, Any], client: Any, uri: str) -> None:
+        self._run, self._summary, self._client, self._uri = run, summary, client, uri
+        self._provenance = run.provenance()
+        self._varying = varying(run.plan.measured)
+
+    def sync(self) -> Tracked:
+        experiment = self._experiment()
+        there = self._there(experiment)
+        ids, logged = [], 0
+        for variant, repetition, units in self._repetitions():
+            key = f"{variant}-r{repetition:02d}"
+            if key not in there:
+                there[key] = self._log_repetition(experiment, key, units)
+                logged += 1
+            ids.append(there[key])
+        logged += SWEEP not in there
+        ids.append(self._log_sweep(experiment, there.get(SWEEP)))
+        return Tracked(uri=self._uri, experiment_id=experiment, run_ids=tuple(ids), logged=logged)
+
+    def _experiment(self) -> str:
+        name = self._run.plan.config.tracking.experiment or self._run.plan.config.name
+        found = self._client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        return str(self._client.create_experiment(name, artifact_location=_artifacts(self._uri)))
+
+    def _there(self, experiment: str) -> dict[str, str]:
+        """`sweep.unit` to run id of what is logged whole; what is not is deleted."""
+        found: dict[str, str] = {}
+        token = None
+        query = f"tags.`sweep.id` = '{self._run.plan.sweep_id}'"
+        while True:
+            page = self._client.search_runs([experiment], query, page_token=token, max_results=1000)
+            for run in page:
+                if run.info.status == "FINISHED":
+                    found[run.data.tags["sweep.unit"]] = run.info.run_id
+                else:
+                    self._client.delete_run(run.info.run_id)
+            token = page.token
+            if not token:
+                return found
+
+    def _repetitions(self) -> Iterator[tuple[str, int, list[Unit]]]:
+        """Variant, repetition and units of each complete repetition."""
+        grouped: dict[tuple[str, int], list[Unit]] = {}
+        for unit in self._run.plan.units:
+            grouped.setdefault((unit.variant, unit.repetition), []).append(unit)
+        for (variant, repetition), units in grouped.items():
+            if all(self._run.unit_file(unit).exists() for unit in units):
+                yield variant, repetition, units
+
+    def _log_repetition(self, experiment: str, key: str, units: list[Unit]) -> str:
+        from mlflow.entities import Param
+
+        samples = [sample for unit in units for sample in self._run.load(unit)]
+        run_id = self._begin(experiment, key, f"{units[0].variant} r{units[0].repetition:02d}", units[0])
+        parameters = {"variant": units[0].variant, **self._varying[units[0].variant]}
+        self._client.log_batch(
+            run_id,
+            metrics=_metrics(repetition_metrics(samples)),
+            # MLflow plots a missing parameter as "unknown"; an argument that is not given is known.
+            params=[Param(name, "not set" if v is None else str(v)) for name, v in parameters.items()],
+        )
+        self._log_dataset(run_id)
+        for unit in units:
+            self._client.log_artifact(run_id, str(self._run.unit_file(unit)), "samples")
+        self._client.set_terminated(run_id)
+        return run_id
+
+    def _log_sweep(self, experiment: str, run_id: str | None) -> str:
+        """The sweep's own run; written over when it is there, since a sweep grows."""
+        if run_id is None:
+            run_id = self._begin(experiment, SWEEP, self._run.plan.sweep_id, None)
+            self._log_dataset(run_id)
+        report = (self._run.folder / "report.md").read_text(encoding="utf-8")
+        self._client.set_tag(run_id, "mlflow.note.content", report)
+        values = {
+            f"{name}/accuracy_{key}": variant["accuracy"][key]
+            for name, variant in self._summary["variants"].items()
+            for key in ("mean", "std", "min", "max")
+        }
+        values["threshold"] = self._summary["threshold"]["value"]
+        self._client.log_batch(run_id, metrics=_metrics(values))
+        for name in ("sweep.yaml", "provenance.json", "summary.json", "report.md"):
+            self._client.log_artifact(run_id, str(self._run.folder / name))
+        figures = self._run.folder / "figures"
+        if figures.is_dir():
+            self._client.log_artifacts(run_id, str(figures), "figures")
+        self._client.set_terminated(run_id)
+        return run_id
+
+    def _begin(self, experiment: str, key: str, name: str, unit: Unit | None) -> str:
+        engine = self._provenance["engines"].get(unit.engine_variant if unit else None, {})
+        tags = {
+            "sweep.id": self._run.plan.sweep_id,
+            "sweep.unit": key,
+            "kind": "repetition" if unit else "sweep",
+            "backend": self._summary["backend"],
+            "real_model": str(self._summary["real_model"]).lower(),
+            "protocol.hash": self._provenance["protocol"]["hash"],
+            "dataset.sha256": self._provenance["dataset"]["sha256"],
+            **{f"version.{package}": version for package, version in engine.get("versions", {}).items()},
+        }
+        if unit is not None:
+            tags |= {"variant": unit.variant, "repetition": str(unit.repetition), "seed": str(unit.seed)}
+        return str(self._client.create_run(experiment, run_name=name, tags=tags).info.run_id)
+
+    def _log_dataset(self, run_id: str) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        facts = self._provenance["dataset"]
+        source = json.dumps({"uri": facts["path"], "revision": facts["revision"]})
+        dataset = Dataset(
+            name=Path(facts["path"]).name, digest=facts["sha256"][:12], source_type="sweep", source=source
+        )
+        context = [InputTag("mlflow.data.context", "eval")]
+        self._client.log_inputs(run_id, datasets=[DatasetInput(dataset, context)])
+
+
+def repetition_metrics(samples: list[Sample]) -> dict[str, float | None]:
+    """A repetition's metrics; None where nothing was measured."""
+    count = len(samples)
+    tokens = sum(s.completion_tokens for s in samples)
+    steps = [s.verify_steps for s in samples if s.verify_steps is not None]
+    return {
+        "accuracy": sum(s.correct for s in samples) / count,
+        "invalid_rate": sum(s.invalid for s in samples) / count,
+        "truncated_rate": sum(s.finish_reason == "length" for s in samples) / count,
+        "accept_length": tokens / sum(steps) if steps and sum(steps) else None,
+        "completion_tokens": float(tokens),
+        "request_seconds_mean": sum(s.seconds for s in samples) / count,
+    }
+
+
+def _metrics(values: Mapping[str, float | None]) -> list[Any]:
+    import time
+
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    return [Metric(name, value, now, 0) for name, value in values.items() if value is not None]
+
+
+def _artifacts(uri: str) -> str | None:
+    """Beside a SQLite store's file; a server knows its own place."""
+    if not uri.startswith("sqlite:///"):
+        return None
+    return (Path(uri.removeprefix("sqlite:///")).resolve().parent / "mlartifacts").as_uri()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without MLflow's and alembic's chatter, and with short patience for servers."""
+    before = {name: os.environ.get(name) for name in QUICK}
+    os.environ.update({name: value for name, value in QUICK.items() if before[name] is None})
+    for name in ("alembic", "mlflow", "mlflow.store.db.utils"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)

@@ -1,0 +1,190 @@
+"""Figures of a run: repetitions by variant, unstable questions, false alarm against power. Readable in grey."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from textwrap import fill
+from typing import Any
+
+import numpy as np
+
+from sweep.gate.threshold import PowerCurve, Threshold, power_curve
+from sweep.report.wording import cut
+from sweep.stats.samples import VariantSamples
+from sweep.stats.scores import Scores
+
+SHOWN = 60
+"""Most questions in the heat map, the least stable first."""
+DROPS = (0.02, 0.05)
+"""Drops of the mean whose detection is drawn, in accuracy."""
+LONGEST = 24
+"""Characters of a variant's name beside an axis."""
+STYLES = ("-", "--", ":", (0, (5, 1)), (0, (1, 1)))
+SHARES = (0.001, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99)
+"""Ticks of a probability, from what is asked of a false alarm to what is asked of power."""
+
+
+def write_all(
+    samples: Mapping[str, VariantSamples], scores: Sequence[Scores], threshold: Threshold, folder: Path
+) -> list[Path]:
+    """Draw every figure that there is something for, as PNG; returns the files. Takes older ones away.
+
+    `scores`: what the threshold was derived from, perturbed ones included.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    folder.mkdir(exist_ok=True)
+    measured = {name: table for name, table in samples.items() if table.correct.size}
+    drawn = {
+        "repetitions": repetitions(measured, threshold.value),
+        "unstable": unstable(measured),
+        "power": power(scores, threshold),
+    }
+    files = []
+    for name, figure in drawn.items():
+        file = folder / f"{name}.png"
+        if figure is None:
+            file.unlink(missing_ok=True)
+            continue
+        figure.savefig(file, dpi=150)
+        plt.close(figure)
+        files.append(file)
+    return files
+
+
+def repetitions(samples: Mapping[str, VariantSamples], threshold: float | None) -> Any:
+    """Box and points of each variant's repetitions; None without any."""
+    import matplotlib.pyplot as plt
+
+    if not samples:
+        return None
+    figure, axes = plt.subplots(figsize=(8, 1.5 + 0.5 * len(samples)), layout="constrained")
+    scores = [table.scores for table in samples.values()]
+    axes.boxplot(scores, orientation="horizontal", showfliers=False, medianprops={"color": "black"})
+    for row, values in enumerate(scores, 1):
+        # Points of equal scores would hide one another: spread them across the row.
+        offsets = np.linspace(-0.15, 0.15, len(values)) if len(values) > 1 else np.zeros(1)
+        axes.scatter(values, row + offsets, marker="o", facecolors="none", edgecolors="black", s=18, zorder=3)
+    if threshold is not None:
+        axes.axvline(threshold, color="black", linestyle="--", label=f"threshold {cut(threshold)}")
+        axes.legend(loc="best")
+    axes.set_yticks(range(1, len(samples) + 1), shortened(list(samples)))
+    axes.invert_yaxis()
+    axes.set_xlabel("accuracy of a repetition")
+    return figure
+
+
+def unstable(samples: Mapping[str, VariantSamples]) -> Any:
+    """Questions by variants, the share of repetitions right; None when no question is ever unstable."""
+    import matplotlib.pyplot as plt
+
+    if not samples:
+        return None
+    shares = np.array([table.correct.mean(axis=0) for table in samples.values()]).T
+    doubt = (shares * (1 - shares)).sum(axis=1) + shares.var(axis=1)
+    chosen = [row for row in np.argsort(-doubt, kind="stable") if doubt[row] > 0][:SHOWN]
+    if not chosen:
+        return None
+    ids, names = next(iter(samples.values())).question_ids, shortened(list(samples))
+    # What slanted names need is added to the height, not taken from the map: 0.06 inches a character.
+    width = 3 + 0.7 * len(samples)
+    height = 1.2 + 0.06 * max(map(len, names)) + 0.16 * len(chosen)
+    figure, axes = plt.subplots(figsize=(width, height), layout="constrained")
+    image = axes.imshow(shares[chosen], cmap="gray", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+    axes.set_yticks(range(len(chosen)), [ids[row] for row in chosen], fontsize=6)
+    axes.set_xticks(range(len(samples)), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
+    title = _told(len(chosen), int((doubt > 0).sum()), len(doubt))
+    figure.suptitle(fill(title, int(width * 13)), fontsize=9)
+    figure.colorbar(image, label="share of repetitions right")
+    return figure
+
+
+def _told(shown: int, unlike: int, asked: int) -> str:
+    """The heat map's title, from the questions that it shows, that are not always the same, that were asked."""
+    which = f"The {shown} least stable of {unlike}" if shown < unlike else f"All {unlike}"
+    return f"{which} questions that are not answered alike throughout; {asked} were asked"
+
+
+def shortened(names: Sequence[str]) -> list[str]:
+    """The names for an axis. Of long ones the middle is left out, or what else leaves no two alike."""
+    half = LONGEST // 2
+    for start, end in ((half - 1, half), (LONGEST - 1, 0), (0, LONGEST - 1)):
+        short = [name if len(name) <= LONGEST else f"{name[:start]}…{name[len(name) - end :]}" for name in names]
+        if len(set(short)) == len(set(names)):
+            return short
+    return list(names)
+
+
+def power(scores: Sequence[Scores], threshold: Threshold) -> Any:
+    """False alarm and power along the threshold of each variant with noise, for the rule's own attempts.
+
+    `scores`: the variants' and those of their perturbations. None without noise.
+    """
+    import matplotlib.pyplot as plt
+
+    known = _curves(scores, threshold)
+    if not known:
+        return None
+    columns = 1 if len(known) < 3 else 2
+    rows = -(-len(known) // columns)
+    size = (7 if columns == 1 else 11, 1.2 + 2.6 * rows)
+    figure, grid = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
+    for (name, curve), axes in zip(known.items(), grid.flat, strict=False):
+        _draw(axes, name, curve, threshold)
+    for axes in grid.flat[len(known) :]:
+        axes.set_visible(False)
+    # A line that lies outside one panel may be in another: every label once, of wherever it is drawn.
+    drawn = [axes.get_legend_handles_labels() for axes in grid.flat]
+    labels = {text: line for lines, texts in drawn for line, text in zip(lines, texts, strict=True)}
+    figure.legend(labels.values(), labels.keys(), loc="outside upper center", ncols=3, fontsize=9)
+    attempts = f"all {threshold.retries} attempts" if threshold.retries > 1 else "the gate"
+    figure.supylabel(f"probability of failing {attempts}", fontsize=10)
+    figure.supxlabel("threshold, accuracy", fontsize=10)
+    return figure
+
+
+def _curves(scores: Sequence[Scores], threshold: Threshold) -> dict[str, PowerCurve]:
+    """The curve of every variant with noise, by name; its own threshold lies on it."""
+    found = {}
+    for base in (s for s in scores if s.factor is None and s.values):
+        curve = power_curve(
+            base,
+            DROPS,
+            threshold.retries,
+            perturbed=[s for s in scores if s.factor is not None and s.variant == base.variant],
+            down_to=threshold.variants[base.variant].value,
+        )
+        if curve is not None:
+            found[base.variant] = curve
+    return found
+
+
+def _draw(axes: Any, name: str, curve: PowerCurve, threshold: Threshold) -> None:
+    """One variant's panel: the curves, its own threshold and the sweep's."""
+    axes.set_yscale("logit")  # 1 % must be read as well as 80 and 95 %
+    axes.set_ylim(SHARES[0] / 2, 1 - SHARES[0] * 2)
+    axes.set_yticks(SHARES, [f"{share * 100:g} %" for share in SHARES], fontsize=8)
+    axes.set_yticks([], minor=True)
+    axes.grid(axis="y", color="0.85", linewidth=0.6)
+    lines = [("healthy build", curve.false_alarm)]
+    lines += [(f"mean lower by {drop:g}", line) for drop, line in zip(curve.drops, curve.power, strict=True)]
+    for (label, line), style in zip(lines, STYLES, strict=False):
+        axes.step(curve.thresholds, line, where="pre", color="black", linestyle=style, linewidth=1.4, label=label)
+    told = []
+    own, overall = threshold.variants[name].value, threshold.value
+    if own is not None:
+        axes.axvline(own, color="0.45", linewidth=2.5, alpha=0.6, label="the variant's own threshold")
+        told.append(f"own {cut(own)}")
+    if overall is not None and overall >= curve.thresholds[0]:
+        axes.axvline(
+            overall, color="black", linestyle="-.", linewidth=0.9, label=f"the sweep's threshold, {cut(overall)}"
+        )
+    elif overall is not None:
+        axes.annotate(f"◂ the sweep's {cut(overall)}", (0.01, 0.9), xycoords="axes fraction", fontsize=8)
+    if curve.looks > 1:
+        told.append(f"for one of {curve.looks} looks")
+    axes.set_title(": ".join([name, ", ".join(told)]) if told else name, fontsize=9)

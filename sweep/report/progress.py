@@ -1,0 +1,116 @@
+"""Watching a sweep: a live view on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from sweep.plan.units import Plan
+    from sweep.run.driver import EngineState, Progress, View
+
+
+@contextmanager
+def watch(plan: Plan, console: Console) -> Iterator[View]:
+    """A live view when the console is a terminal, else plain lines."""
+    if not console.is_terminal:
+        yield PlainView(console)
+        return
+    with Live(console=console, refresh_per_second=4, transient=True) as live:
+        yield LiveView(live, {v.name: plan.repetitions(v) for v in plan.measured})
+
+
+class PlainView:
+    """A line a finished repetition, for logs."""
+
+    def __init__(self, console: Console) -> None:
+        """Everything goes to `console`."""
+        self._console = console
+        self._told: set[tuple[str, int]] | None = None
+
+    def show(self, progress: Progress) -> None:
+        """Tells of the repetitions that are new since the last time; of none that were there at first."""
+        done = {(variant, r) for variant, scores in progress.scores.items() for r in scores}
+        for variant, repetition in sorted(done - self._told) if self._told is not None else ():
+            total = f"{sum(progress.finished.values())}/{sum(progress.units.values())} units"
+            score = progress.scores[variant][repetition]
+            self.note(f"{variant} r{repetition:02d}: {score:.3f} ({total}, {left(progress)})")
+        self._told = done
+
+    def note(self, text: str) -> None:
+        """A line."""
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+class LiveView:
+    """Engines and variants as they stand, redrawn in place."""
+
+    def __init__(self, live: Live, repetitions: Mapping[str, int]) -> None:
+        """`live` is started and ended by the caller."""
+        self._live, self._repetitions = live, repetitions
+
+    def show(self, progress: Progress) -> None:
+        """Redraws."""
+        self._live.update(drawing(progress, self._repetitions))
+
+    def note(self, text: str) -> None:
+        """A line above the drawing."""
+        self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def drawing(progress: Progress, repetitions: Mapping[str, int]) -> Group:
+    """The engines, the variants, and the time left."""
+    engines = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    for name, state in progress.engines.items():
+        engines.add_row(name, Text(doing(state), overflow="ellipsis", no_wrap=True))
+    variants = Table(box=None, padding=(0, 2, 0, 0))
+    variants.add_column("variant", overflow="ellipsis", no_wrap=True)
+    variants.add_column("units")
+    for heading in ("done", "void", "mean ± std", "runs"):
+        variants.add_column(heading, justify="right", no_wrap=True)
+    for name, planned in progress.units.items():
+        settled = progress.finished[name] + progress.void[name] + progress.saved[name]
+        scores = list(progress.scores[name].values())
+        variants.add_row(
+            name,
+            ProgressBar(total=planned, completed=settled, width=16),
+            f"{progress.finished[name]}/{planned}",
+            str(progress.void[name]),
+            running(scores),
+            f"{len(scores)}/{repetitions[name]}",
+        )
+    return Group(engines, Text(), variants, Text(left(progress)))
+
+
+def doing(state: EngineState) -> str:
+    """What an engine is at, in words."""
+    if state.down:
+        return "died; waiting for a new process"
+    if state.starting is not None:
+        return f"loading {state.variant}: {state.starting}"
+    if state.unit is not None:
+        return state.unit.id
+    return "idle" if state.variant is None else f"idle, has {state.variant}"
+
+
+def running(scores: list[float]) -> str:
+    """Mean and sample std so far; `-` where not defined."""
+    if not scores:
+        return "-"
+    return f"{fmean(scores):.3f} ± {f'{stdev(scores):.3f}' if len(scores) > 1 else '-'}"
+
+
+def left(progress: Progress) -> str:
+    """The estimate of the time left."""
+    if progress.seconds_left is None:
+        return "time left: unknown"
+    return f"about {timedelta(seconds=round(progress.seconds_left))} left"

@@ -1,0 +1,145 @@
+"""A report on a terminal: tables that fit its width, lines broken between words and never within a number."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from textwrap import fill
+from typing import TYPE_CHECKING
+
+from sweep.report.blocks import Grid, Heading, Picture, Row
+from sweep.report.sections import HEADINGS, SIMULATED, Summary, audit_lines, blocks, evidence_rows
+from sweep.report.thresholds import threshold_lines
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from sweep.report.export.mlflow import Tracked
+    from sweep.run.launch import Launched
+
+GAP = "   "
+"""Between the columns of a table."""
+TIE = "\N{NO-BREAK SPACE}"
+
+
+def show(summary: Summary, console: Console) -> None:
+    """The report on a terminal: broken between words, never within a number."""
+    for block in blocks(summary):
+        match block:
+            case Heading():
+                console.print(block.text, style="bold", markup=False, highlight=False)
+            case Grid():
+                console.print(grid(block, console.width))
+            case Picture():
+                _say(f"{block.file}: {block.caption}", console)
+            case _:
+                for line in block.splitlines():
+                    _say(line, console)
+        console.print()
+
+
+def _say(line: str, console: Console) -> None:
+    """A line of the report without Markdown's marks; in a file or a pipe it stays one."""
+    text = re.sub(r"(?<!\w)\*(\w[\w ]*)\*(?!\w)", r"\1", line.replace("**", "").replace("`", ""))
+    if console.is_terminal:
+        text = _folded(text, console.width, indent="  " if text.startswith("- ") else "")
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _folded(text: str, width: int, indent: str = "") -> str:
+    """The text in lines of at most `width` characters, a longer word alone in its own; `5 %` stays together."""
+    folded = fill(_tied(text), width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return folded.replace(TIE, " ")
+
+
+def _tied(text: str) -> str:
+    return text.replace(" %", f"{TIE}%")
+
+
+def grid(block: Grid, width: int) -> RenderableType:
+    """A table for a terminal of so many columns: cells are broken between words, and never in one.
+
+    One that does not fit and says the same in its first column again and again is a table for each; where even
+    that is too wide, a paragraph a row.
+    """
+    from rich.console import Group
+    from rich.text import Text
+
+    room = width - len(GAP) * (len(block.headings) - 1)
+    firsts = list(dict.fromkeys(row[0] for row in block.rows))
+    if sum(_longest(block.rows, str.splitlines)) > room and len(firsts) < len(block.rows):
+        parts = [Grid(block.headings[1:], [row[1:] for row in block.rows if row[0] == first]) for first in firsts]
+        titles = [Text(f"\n{block.headings[0]} {first}") for first in firsts]
+        return Group(*(x for title, part in zip(titles, parts, strict=True) for x in (title, grid(part, width))))
+    widths = _widths(block, room)
+    if widths is None:
+        return Text("\n\n".join(_paragraph(block.headings, row) for row in block.rows))
+    return _drawn(block, widths)
+
+
+def _drawn(block: Grid, widths: Sequence[int]) -> RenderableType:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for index, (heading, wide) in enumerate(zip(block.headings, widths, strict=True)):
+        drawn.add_column(Text(_folded(heading, wide)), justify="right" if index else "left", width=wide)
+    for row in block.rows:
+        drawn.add_row(*(Text(_folded(cell, wide)) for cell, wide in zip(row, widths, strict=True)))
+    return drawn
+
+
+def _widths(block: Grid, room: int) -> list[int] | None:
+    """Characters a column, `room` in all; None where not even the longest words fit.
+
+    What is left beyond these goes to the cells, and then to the headings.
+    """
+    everything = [block.headings, *block.rows]
+    widths = _longest(everything, lambda cell: cell.split(" "))
+    spare = room - sum(widths)
+    if spare < 0:
+        return None
+    for wanted in (_longest(block.rows or everything, str.splitlines), _longest(everything, str.splitlines)):
+        while spare:
+            # The column that most is missing to.
+            short = max(range(len(widths)), key=lambda column: wanted[column] - widths[column])
+            if widths[short] >= wanted[short]:
+                break
+            widths[short] += 1
+            spare -= 1
+    return widths
+
+
+def _longest(rows: Sequence[Row], parts: Callable[[str], list[str]]) -> list[int]:
+    """The longest part of any cell, in characters, a column."""
+    return [max(len(part) for cell in column for part in parts(_tied(cell))) for column in zip(*rows, strict=True)]
+
+
+def _paragraph(headings: Row, row: Row) -> str:
+    """A row of a table that is too wide: `heading: cell` a line."""
+    return "\n  ".join([row[0], *(f"{name}: {cell}" for name, cell in zip(headings[1:], row[1:], strict=True))])
+
+
+def closing(launched: Launched, console: Console) -> None:
+    """What the terminal shows when a launch ends."""
+    summary = launched.summary
+    console.print(grid(Grid(HEADINGS, evidence_rows(summary)), console.width))
+    console.print()
+    told = [] if summary["real_model"] else [SIMULATED]
+    for line in [*told, *threshold_lines(summary), *audit_lines(summary)]:
+        _say(line.removeprefix("- "), console)
+    places = [f"run folder     {launched.run.folder}"]
+    if launched.dashboard:
+        places.append(f"Ray dashboard  {launched.dashboard} (while the cluster runs)")
+    if launched.interrupted:
+        places.append("Interrupted: what is measured is kept; launch the same file again for the rest.")
+    if launched.tracked is not None:
+        places += tracking_lines(launched.tracked)
+    for line in places:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def tracking_lines(tracked: Tracked) -> list[str]:
+    """How to look at the run in MLflow; the compare link, which names every repetition, alone on the last line."""
+    return [f"MLflow         {tracked.command}", "compare the repetitions there:", tracked.compare_path]

@@ -1,0 +1,1 @@
+"""A sweep while it happens, and the folder that keeps it."""

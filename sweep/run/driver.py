@@ -1,0 +1,359 @@
+"""Runs a plan's units on a pool of engines: hands out work, tries again, keeps what is measured.
+
+The driver alone writes the run folder. It knows engines only as `cluster.events.Pool`, and whoever watches
+only as `View`; both have in-process stand-ins in the tests.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from statistics import fmean
+from typing import Any, Protocol
+
+from cluster.errors import EngineStartFailed
+from cluster.events import Back, Completed, Event, Failed, Gone, Loaded, Pool, Starting
+from sweep.plan.units import Unit
+from sweep.run.folder import ATTEMPTS, Run
+from sweep.run.schedule import Costs, next_unit
+from sweep.run.stopping import StopWatch
+from sweep.stats.samples import Sample
+from sweep.tasks.gsm8k import Questionnaire
+
+POLL_SECONDS = 0.5
+"""How long to block for events; also how soon an interrupt is seen."""
+GRACE_SECONDS = 30.0
+"""Over the requests' own deadlines, for a batch."""
+LIVES = 3
+"""Deaths in a row, without finishing anything, after which an engine is not used any more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineState:
+    """What an engine is at."""
+
+    variant: str | None = None
+    """Loaded, or being loaded."""
+    unit: Unit | None = None
+    """Being run, or waiting for its variant to load."""
+    starting: str | None = None
+    """The phase of a start; None when loaded."""
+    deaths: int = 0
+    """In a row, without finishing anything."""
+    down: bool = False
+    """Its process died, and the new one is not up yet."""
+
+    @property
+    def busy(self) -> bool:
+        """At a unit."""
+        return self.unit is not None
+
+    @property
+    def idle(self) -> bool:
+        """Can be given one."""
+        return not self.busy and not self.down
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """How a sweep stands; the driver keeps it and views read it."""
+
+    engines: dict[str, EngineState]
+    """Name to what it is at; retired engines are gone."""
+    units: dict[str, int]
+    """Variant to planned units."""
+    finished: Counter[str] = field(default_factory=Counter)
+    """Variant to measured units."""
+    void: Counter[str] = field(default_factory=Counter)
+    """Variant to void units."""
+    saved: Counter[str] = field(default_factory=Counter)
+    """Variant to units that early stopping made needless."""
+    scores: dict[str, dict[int, float]] = field(default_factory=dict)
+    """Variant to repetition to accuracy, of complete repetitions."""
+    seconds_left: float | None = None
+    """An estimate; None before there is one."""
+
+
+class View(Protocol):
+    """Somebody watching a sweep."""
+
+    def show(self, progress: Progress) -> None:
+        """Things moved on."""
+
+    def note(self, text: str) -> None:
+        """Something worth a line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How driving ended."""
+
+    interrupted: bool
+    """Stopped by the user; what was finished is kept."""
+    void: tuple[Unit, ...]
+    """Units without a measurement after their attempts."""
+    saved: Mapping[str, int]
+    """Variant to units that early stopping made needless."""
+    start_failure: EngineStartFailed | None
+    """The last failed start, when there was one."""
+
+
+class Driver:
+    """One launch of a sweep: from the units that are missing to none."""
+
+    def __init__(self, run: Run, questionnaire: Questionnaire, pool: Pool, view: View, watch: StopWatch) -> None:
+        """Nothing starts before `drive`."""
+        self._run, self._questionnaire, self._pool, self._view = run, questionnaire, pool, view
+        self._watch = watch
+        self._waiting: list[Unit] = []
+        self._tries: Counter[str] = Counter()
+        self._failed_on: dict[str, frozenset[str]] = {}
+        self._failed_starts: dict[str, Counter[str]] = {v.name: Counter() for v in run.plan.measured}
+        self._void: list[Unit] = []
+        self._known: set[str] = set()
+        self._places: dict[str, str] = {}
+        self._start_failure: EngineStartFailed | None = None
+        self._start_seconds: list[float] = []
+        self._unit_seconds: dict[str, list[float]] = {v.name: [] for v in run.plan.measured}
+        self.progress = Progress(
+            engines={name: EngineState() for name in pool.engines},
+            units=dict(Counter(unit.variant for unit in run.plan.units)),
+            scores={v.name: {} for v in run.plan.measured},
+        )
+
+    def drive(self, measured: Mapping[str, Unit], stopped: Callable[[], bool]) -> Outcome:
+        """Run every unit that is not in `measured` until none is left or `stopped()` says so.
+
+        Raises EngineStartFailed when no engine is left to use, and any SweepError with exit code 2 that an
+        engine raises, since trying again cannot help it.
+        """
+        for unit in measured.values():
+            self._keep(unit, self._run.load(unit))
+        self._waiting = [unit for unit in self._run.plan.units if unit.id not in measured]
+        self._skip_needless()
+        self._strand()
+        interrupted = False
+        while not interrupted:
+            self._assign()
+            self._view.show(self.progress)
+            if not self._expecting():
+                break
+            for event in self._pool.wait(POLL_SECONDS):
+                self._handle(event)
+            interrupted = stopped()
+        return Outcome(
+            interrupted=interrupted,
+            void=tuple(self._void),
+            saved=dict(self.progress.saved),
+            start_failure=self._start_failure,
+        )
+
+    def _expecting(self) -> bool:
+        """Whether anything is still to happen: somebody works, or is to come back to what waits."""
+        states = self.progress.engines.values()
+        return any(s.busy for s in states) or (bool(self._waiting) and any(s.down for s in states))
+
+    def _assign(self) -> None:
+        for name in self.progress.engines:
+            if not self._waiting:
+                break
+            if self.progress.engines[name].idle:
+                self._give(name, self._costs())
+        if self._waiting and not any(state.busy for state in self.progress.engines.values()):
+            # Left idle because help was not worth a start, or because a unit failed here: but nobody else works.
+            for name in self.progress.engines:
+                if self.progress.engines[name].idle:
+                    self._give(name, replace(self._costs(), start=0.0))
+        self.progress.seconds_left = self._seconds_left()
+
+    def _give(self, engine: str, costs: Costs) -> None:
+        loaded = {name: other.variant for name, other in self.progress.engines.items() if not other.down}
+        unit = next_unit(engine, loaded, self._waiting, costs, self._avoid())
+        if unit is None:
+            return
+        self._waiting.remove(unit)
+        if self.progress.engines[engine].variant == unit.engine_variant:
+            self._set(engine, unit=unit)
+            self._start_unit(engine, unit)
+        else:
+            self._set(engine, unit=unit, variant=unit.engine_variant, starting="starting")
+            self._pool.load(engine, self._run.plan.spec(unit.engine_variant))
+
+    def _avoid(self) -> dict[str, frozenset[str]]:
+        """Unit to the engines that it, or a start of its variant, has failed on."""
+        return {
+            unit.id: self._failed_on.get(unit.id, frozenset()) | self._failed_starts[unit.engine_variant].keys()
+            for unit in self._waiting
+        }
+
+    def _start_unit(self, engine: str, unit: Unit) -> None:
+        batch = self._questionnaire.batch(unit, self._tries[unit.id] + 1)
+        waves = math.ceil(len(batch.requests) / batch.concurrency)
+        deadline = waves * self._run.plan.config.engine.request_deadline + GRACE_SECONDS
+        self._pool.run(engine, unit.id, batch, deadline)
+
+    def _handle(self, event: Event) -> None:
+        state = self.progress.engines.get(event.engine)
+        if state is None:
+            return  # given up before its new process came
+        match event:
+            case Starting():
+                self._set(event.engine, starting=event.phase)
+            case Loaded():
+                assert state.variant is not None
+                assert state.unit is not None
+                self._known.add(state.variant)
+                self._failed_starts[state.variant].pop(event.engine, None)
+                self._places[event.engine] = place = f"{event.engine}@{event.facts.device['host']}"
+                self._run.record_engine(state.variant, place, event.facts)
+                self._start_seconds.append(event.seconds)
+                self._set(event.engine, starting=None)
+                self._start_unit(event.engine, state.unit)
+            case Completed():
+                self._complete(event, state)
+            case Failed():
+                self._fail(event, state)
+            case Back():
+                self._set(event.engine, down=False)
+            case Gone():
+                self._retire(event.engine, event.error.message)
+
+    def _complete(self, event: Completed, state: EngineState) -> None:
+        unit = state.unit
+        assert unit is not None
+        samples = self._questionnaire.score(unit, self._places[event.engine], event.completions)
+        self._run.save(unit, samples)
+        self._unit_seconds[unit.variant].append(event.seconds)
+        self._set(event.engine, unit=None, deaths=0)
+        self._keep(unit, samples)
+        self._skip_needless()
+
+    def _fail(self, event: Failed, state: EngineState) -> None:
+        unit = state.unit
+        assert unit is not None
+        if event.error.exit_code == 2:
+            raise event.error
+        self._set(
+            event.engine,
+            unit=None,
+            starting=None,
+            variant=None if event.died or event.work is None else state.variant,
+            deaths=state.deaths + 1 if event.died else state.deaths,
+            down=event.died,
+        )
+        self._note_failure(unit, event)
+        if event.work is None:
+            self._failed_start(unit, event)
+        else:
+            self._try_again(unit, event)
+        if self.progress.engines[event.engine].deaths >= LIVES:
+            text = f"{event.engine} died {LIVES} times in a row and is not used any more"
+            self._retire(event.engine, f"{text}: {event.error.message}")
+
+    def _failed_start(self, unit: Unit, event: Failed) -> None:
+        self._waiting.insert(0, unit)
+        variant = unit.engine_variant
+        self._failed_starts[variant][event.engine] += 1
+        if isinstance(event.error, EngineStartFailed):
+            self._start_failure = EngineStartFailed(event.error.message, event.log)
+        for lost in [u for u in self._waiting if u.engine_variant == variant and self._hopeless(u)]:
+            self._waiting.remove(lost)
+            self._give_up(lost, f"{variant} failed to start {ATTEMPTS} times: {event.error.message}")
+
+    def _hopeless(self, unit: Unit) -> bool:
+        """Whether no engine can be expected to start the unit's variant."""
+        failed = self._failed_starts[unit.engine_variant]
+        engines = self.progress.engines
+        if all(failed[engine] >= ATTEMPTS for engine in ([unit.engine] if unit.engine else engines)):
+            return True
+        # Of a variant that never started, failures on two engines will do; one alone may be what is broken.
+        return (
+            unit.engine_variant not in self._known
+            and failed.total() >= ATTEMPTS
+            and len(failed) >= min(2, len(engines))
+        )
+
+    def _try_again(self, unit: Unit, event: Failed) -> None:
+        self._tries[unit.id] += 1
+        self._failed_on[unit.id] = self._failed_on.get(unit.id, frozenset()) | {event.engine}
+        if self._tries[unit.id] < ATTEMPTS:
+            self._waiting.insert(0, unit)
+        else:
+            self._give_up(unit, f"failed {ATTEMPTS} times")
+
+    def _give_up(self, unit: Unit, reason: str) -> None:
+        self._run.note_failure(unit, {"void": True, "reason": reason})
+        self._void.append(unit)
+        self.progress.void[unit.variant] += 1
+        self._view.note(f"{unit.id} is void: {reason}")
+
+    def _retire(self, engine: str, why: str) -> None:
+        del self.progress.engines[engine]
+        self._view.note(why)
+        self._strand()
+        if not self.progress.engines:
+            failure = self._start_failure
+            raise EngineStartFailed(f"no engine is left: {why}", failure.log_tail if failure else ())
+
+    def _strand(self) -> None:
+        """Give up the units that only an engine may run which is not there."""
+        for unit in [u for u in self._waiting if u.engine and u.engine not in self.progress.engines]:
+            self._waiting.remove(unit)
+            self._give_up(unit, f"only {unit.engine} may run it, which is not among the engines")
+
+    def _note_failure(self, unit: Unit, event: Failed) -> None:
+        attempt = self._tries[unit.id] + 1
+        stage = "start" if event.work is None else "unit"
+        evidence: dict[str, Any] = {
+            "void": False,
+            "stage": stage,
+            "attempt": attempt,
+            "engine": event.engine,
+            "died": event.died,
+            "error": event.error.message,
+            "log": list(event.log),
+            "time": time.time(),
+        }
+        self._run.note_failure(unit, evidence)
+        first = event.error.message.splitlines()[0]
+        self._view.note(f"{unit.id}, {stage}, attempt {attempt}: {first}")
+
+    def _keep(self, unit: Unit, samples: list[Sample]) -> None:
+        self.progress.finished[unit.variant] += 1
+        self._watch.add(unit, samples)
+        score = self._watch.score(unit.variant, unit.repetition)
+        if score is not None:
+            self.progress.scores[unit.variant][unit.repetition] = score
+
+    def _skip_needless(self) -> None:
+        for variant in {unit.variant for unit in self._waiting}:
+            reason = self._watch.enough(variant)
+            if reason is None:
+                continue
+            needless = [unit for unit in self._waiting if unit.variant == variant]
+            self._waiting = [unit for unit in self._waiting if unit.variant != variant]
+            self.progress.saved[variant] += len(needless)
+            self._view.note(f"{variant}: {reason}; {len(needless)} units saved")
+
+    def _costs(self) -> Costs:
+        """What was measured, where something was, else what the sweep file expects."""
+        config = self._run.plan.config
+        expected = config.engine.expected
+        shards = {unit.variant: unit.shards for unit in self._run.plan.units}
+        unit = {v: fmean(s) if s else expected.repetition / shards[v] for v, s in self._unit_seconds.items()}
+        return Costs(start=fmean(self._start_seconds) if self._start_seconds else expected.start, unit=unit)
+
+    def _seconds_left(self) -> float | None:
+        if not self.progress.engines:
+            return None
+        costs = self._costs()
+        running = [state.unit for state in self.progress.engines.values() if state.unit is not None]
+        work = sum(costs.unit[unit.variant] for unit in (*self._waiting, *running))
+        starting = sum(costs.start for state in self.progress.engines.values() if state.starting)
+        return (work + starting) / len(self.progress.engines)
+
+    def _set(self, engine: str, **changes: Any) -> None:
+        self.progress.engines[engine] = replace(self.progress.engines[engine], **changes)

@@ -1,0 +1,93 @@
+"""The earlier run that a run is held against for drift: which one, and what else is another in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sweep.errors import BadInput
+from sweep.gate.contract import engine_of, gpu_name, versions
+from sweep.plan.units import Plan
+from sweep.run.folder import Run, open_run
+
+
+def refuse_other_protocol(against: Run, protocol: str, where: str | None = None) -> None:
+    """Raises BadInput when an earlier run asked something else; `where` it was named, `--against` unless given."""
+    theirs = against.provenance()["protocol"]["hash"]
+    if theirs != protocol:
+        raise BadInput(
+            f"{where or f'--against {against.folder}'}: its protocol hash is {theirs[:12]}, this run's is "
+            f"{protocol[:12]}; scores of other questions, shots or settings do not compare. Name a run of the same "
+            "protocol"
+        )
+
+
+def earlier(run: Run, named: Run | None) -> Run | None:
+    """The run to hold `run` against: the one named, else the one of its last report; None for neither.
+
+    A failed drift audit keeps a contract from being made; it shall not come about by leaving the run out the next
+    time. Raises BadInput when the run is held against itself, against another protocol, or when the folder of the
+    last report's is gone.
+    """
+    against = named or _remembered(run)
+    if against is None:
+        return None
+    if against.folder.resolve() == run.folder.resolve():
+        raise BadInput(f"--against {against.folder}: the run itself; name an earlier one")
+    refuse_other_protocol(against, run.provenance()["protocol"]["hash"])
+    return against
+
+
+def described(run: Run, against: Run) -> dict[str, Any]:
+    """Which run it is, and how it differs from this one: for the summary."""
+    return {
+        "sweep_id": against.plan.sweep_id,
+        "folder": str(against.folder.resolve()),
+        "differs": [*versions_elsewhere(run, against), *arguments_elsewhere(run.plan, against)],
+    }
+
+
+def _remembered(run: Run) -> Run | None:
+    if not (run.folder / "summary.json").exists():
+        return None
+    before = run.summary().get("against")
+    if before is None:
+        return None
+    try:
+        return open_run(before["folder"])
+    except BadInput as gone:
+        raise BadInput(
+            f"{run.folder}: was held against {before['sweep_id']} for drift, and that run cannot be read any more "
+            f"({gone.message.splitlines()[0]}). Name it, or another one, with --against"
+        ) from None
+
+
+def versions_elsewhere(run: Run, against: Run) -> list[str]:
+    """Versions and GPUs that are others there, a line each."""
+    then, now = against.provenance(), run.provenance()
+    found = _changes({"GPU": gpu_name(then), **versions(then)}, {"GPU": gpu_name(now), **versions(now)})
+    return [f"{what} {was}, now {became}" for what, was, became in found]
+
+
+def arguments_elsewhere(plan: Plan, against: Run) -> list[str]:
+    """Engine arguments that are others there, of the variants that both have, a line each."""
+    shared = [v.name for v in plan.variants if v.name in {other.name for other in against.plan.variants}]
+    lines = []
+    for name in shared:
+        found = _changes(_flat(engine_of(against.plan, name)), _flat(engine_of(plan, name)))
+        lines += [f"{name}: {what} {was}, now {became}" for what, was, became in found]
+    return lines
+
+
+def _flat(engine: Mapping[str, Any]) -> dict[str, Any]:
+    named = {key: value for key, value in engine.items() if key not in ("arguments", "environment")}
+    return named | dict(engine["arguments"]) | dict(engine["environment"])
+
+
+def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """(key, before, after) where the two differ; `absent` where one has no such key."""
+    return [
+        (key, then.get(key, "absent"), now.get(key, "absent"))
+        for key in dict.fromkeys((*then, *now))
+        if then.get(key) != now.get(key)
+    ]

@@ -1,0 +1,267 @@
+"""Run folders: `runs/<sweep id>/`. A unit's samples are one Parquet file; a file that is there is done."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from cluster.spec import EngineFacts
+from sweep.errors import BadInput
+from sweep.plan.config import SweepConfig
+from sweep.plan.units import Plan, Unit, make_plan, result_settings
+from sweep.plan.variants import Variant
+from sweep.stats.samples import Sample, VariantSamples, tabulate
+
+ATTEMPTS = 3
+"""Attempts before a unit is void."""
+REMEDIES = {
+    "summary.json": (
+        "remove it, and `sweep report` writes it again; if the run was held against an earlier one for drift, name "
+        "that with --against"
+    ),
+    "provenance.json": (
+        "nothing can write it again: take it from a copy (MLflow keeps one with the sweep's own run), or measure "
+        "the sweep anew with another --runs"
+    ),
+}
+"""What to do about a file of the run folder that cannot be read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One sweep's folder."""
+
+    folder: Path
+    """`runs/<sweep id>`."""
+    plan: Plan
+    """What the folder's sweep.yaml says."""
+
+    @property
+    def samples_folder(self) -> Path:
+        """Where the units' Parquet files are."""
+        return self.folder / "samples"
+
+    def unit_file(self, unit: Unit) -> Path:
+        """The unit's samples, there or not."""
+        return self.samples_folder / f"{unit.id}.parquet"
+
+    def save(self, unit: Unit, samples: Sequence[Sample]) -> None:
+        """Write the unit's samples aside and rename them into place."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        columns = {f.name: [getattr(s, f.name) for s in samples] for f in fields(Sample)}
+        target = self.unit_file(unit)
+        aside = target.with_suffix(".tmp")
+        pq.write_table(pa.table(columns, schema=_schema()), aside, compression="zstd")
+        _sync(aside)
+        aside.replace(target)
+
+    def load(self, unit: Unit) -> list[Sample]:
+        """The unit's samples. Raises BadInput when the file is missing, torn or another unit's."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        file = self.unit_file(unit)
+        try:
+            rows = pq.read_table(file, schema=_schema()).to_pylist()
+        except (OSError, pa.ArrowException, KeyError) as error:
+            raise BadInput(f"{file}: cannot be read: {str(error).splitlines()[0]}") from None
+        wrong = [row for row in rows if (row["variant"], row["repetition"]) != (unit.variant, unit.repetition)]
+        if wrong or not rows:
+            raise BadInput(f"{file}: does not hold the samples of {unit.id}")
+        return [
+            Sample(**{**row, "token_ids": None if row["token_ids"] is None else tuple(row["token_ids"])})
+            for row in rows
+        ]
+
+    def done(self) -> tuple[dict[str, Unit], list[str]]:
+        """The units that are measured, by id; and a line for each file that had to be put aside.
+
+        A file that cannot be read is renamed to `.corrupt`, so that its unit runs again.
+        """
+        measured: dict[str, Unit] = {}
+        notes: list[str] = []
+        for unit in self.plan.units:
+            if not self.unit_file(unit).exists():
+                continue
+            try:
+                self.load(unit)
+            except BadInput as error:
+                self.unit_file(unit).replace(self.unit_file(unit).with_suffix(".corrupt"))
+                notes.append(f"{error}; kept as .corrupt, and the unit runs again")
+            else:
+                measured[unit.id] = unit
+        return measured, notes
+
+    def note_failure(self, unit: Unit, failure: Mapping[str, Any]) -> None:
+        """Keep the evidence of a failed attempt in `failures/<unit>.jsonl`."""
+        folder = self.folder / "failures"
+        folder.mkdir(exist_ok=True)
+        with (folder / f"{unit.id}.jsonl").open("a", encoding="utf-8") as out:
+            out.write(json.dumps(failure, ensure_ascii=False) + "\n")
+
+    def failures(self, unit: Unit) -> list[dict[str, Any]]:
+        """The evidence kept of a unit's failed attempts, oldest first."""
+        file = self.folder / "failures" / f"{unit.id}.jsonl"
+        if not file.exists():
+            return []
+        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+    def void(self) -> tuple[Unit, ...]:
+        """The units that were given up and not measured since."""
+        return tuple(
+            unit
+            for unit in self.plan.units
+            if not self.unit_file(unit).exists() and any(f["void"] for f in self.failures(unit)[-1:])
+        )
+
+    def void_repetitions(self) -> Counter[str]:
+        """Variant to repetitions with a unit that was given up."""
+        return Counter(variant for variant, _ in {(unit.variant, unit.repetition) for unit in self.void()})
+
+    def variant_samples(self) -> dict[str, VariantSamples]:
+        """Each variant's complete repetitions, in the plan's order of variants."""
+        return self._tables(self.plan.variants)
+
+    def perturbed_samples(self) -> dict[str, VariantSamples]:
+        """Each perturbed variant's, likewise."""
+        return self._tables(self.plan.perturbed)
+
+    def _tables(self, variants: Iterable[Variant]) -> dict[str, VariantSamples]:
+        question_ids = self.provenance()["protocol"]["question_ids"]
+        tables = {}
+        for variant in variants:
+            units = [u for u in self.plan.units if u.variant == variant.name and self.unit_file(u).exists()]
+            samples = [sample for unit in units for sample in self.load(unit)]
+            tables[variant.name] = tabulate(variant.name, samples, question_ids)
+        return tables
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write a JSON file of the folder, aside and renamed."""
+        self.write_text(name, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a text file of the folder, aside and renamed."""
+        aside = self.folder / f"{name}.tmp"
+        aside.write_text(text, encoding="utf-8")
+        aside.replace(self.folder / name)
+
+    def provenance(self) -> dict[str, Any]:
+        """Where the numbers come from. Raises BadInput when the file is missing or broken."""
+        found = self._json("provenance.json")
+        if "places" not in found:
+            raise BadInput(
+                f"{self.folder / 'provenance.json'}: written before engines' places were kept; "
+                "measure the sweep anew with another --runs"
+            )
+        return found
+
+    def record_engine(self, variant: str, place: str, facts: EngineFacts) -> None:
+        """Add to the provenance what an engine says of itself with a variant loaded, and the place it runs at."""
+        provenance = self.provenance()
+        provenance["engines"][variant] = asdict(facts)
+        provenance["places"][place] = {"versions": dict(facts.versions), "device": dict(facts.device)}
+        self.write_json("provenance.json", provenance)
+
+    def summary(self) -> dict[str, Any]:
+        """The numbers. Raises BadInput when the sweep has not come to a summary."""
+        return self._json("summary.json")
+
+    def _json(self, name: str) -> dict[str, Any]:
+        file = self.folder / name
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise BadInput(f"{file}: missing; `sweep launch` the sweep file again to finish the run") from None
+        except ValueError as error:
+            raise BadInput(f"{file}: not valid JSON: {error}; {REMEDIES[name]}") from None
+        if not isinstance(found, dict):
+            raise BadInput(f"{file}: not a JSON object; {REMEDIES[name]}")
+        return found
+
+
+def create_run(runs: Path, plan: Plan, resolved: str) -> Run:
+    """The sweep's folder, made or taken up again. `resolved` is its sweep file, every default written.
+
+    Raises BadInput when it cannot be written or holds another sweep.
+    """
+    run = Run(folder=runs / plan.sweep_id, plan=plan)
+    existing = run.folder / "sweep.yaml"
+    if existing.exists():
+        _refuse_another(existing, plan)
+    elif run.folder.exists() and any(run.folder.iterdir()):
+        raise BadInput(f"{run.folder}: holds files but no sweep.yaml, so not this sweep; give another --runs")
+    try:
+        run.samples_folder.mkdir(parents=True, exist_ok=True)
+        run.write_text("sweep.yaml", resolved)
+    except OSError as error:
+        raise BadInput(
+            f"{run.folder}: the run folder cannot be written: {error.strerror}; give another --runs"
+        ) from None
+    return run
+
+
+def open_run(folder: str | Path) -> Run:
+    """A run folder that is there. Raises BadInput when it is none."""
+    from sweep.plan.sweepfile import load
+
+    path = Path(folder)
+    if not (path / "sweep.yaml").is_file():
+        raise BadInput(f"{path}: not a run folder, it has no sweep.yaml; `sweep list` shows the runs")
+    return Run(folder=path, plan=make_plan(load(path / "sweep.yaml")))
+
+
+def _refuse_another(file: Path, plan: Plan) -> None:
+    from sweep.plan.sweepfile import load
+
+    there = load(file)
+    differing = _differences(there, plan.config)
+    if differing:
+        raise BadInput(
+            f"{file.parent}: the run folder holds another sweep; it differs in {', '.join(differing)}. "
+            "Give another --runs, or move the folder away"
+        )
+
+
+def _differences(a: SweepConfig, b: SweepConfig) -> list[str]:
+    one, other = result_settings(a), result_settings(b)
+    return [key for key in dict.fromkeys((*one, *other)) if one.get(key) != other.get(key)]
+
+
+def _schema() -> Any:
+    import pyarrow as pa
+
+    text, number, real, flag = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+    types = {
+        "variant": text,
+        "repetition": number,
+        "seed": number,
+        "question_id": text,
+        "engine": text,
+        "text": text,
+        "fingerprint": text,
+        "token_ids": pa.list_(pa.int32()),
+        "extracted": real,
+        "gold": real,
+        "correct": flag,
+        "invalid": flag,
+        "finish_reason": text,
+        "prompt_tokens": number,
+        "completion_tokens": number,
+        "verify_steps": number,
+        "cached_tokens": number,
+        "starts_with_bos": flag,
+        "seconds": real,
+    }
+    return pa.schema([(field.name, types[field.name]) for field in fields(Sample)])
+
+
+def _sync(file: Path) -> None:
+    with file.open("rb") as handle:
+        os.fsync(handle.fileno())

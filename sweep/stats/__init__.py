@@ -1,0 +1,1 @@
+"""Numbers from samples and scores, and nothing else. Pure."""

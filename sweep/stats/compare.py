@@ -1,0 +1,245 @@
+"""Two variants, or two runs variant by variant, on the same questions. Pure.
+
+What decides depends on what varies. Where every question has one outcome in all repetitions of both sides,
+the flips are all there is: exact McNemar. Where answers are noisy, B must differ in two ways at once: over
+the questions (t-test of the paired differences, which a few lucky questions cannot pass) and over the runs
+(Welch's t-test of the run scores, which whole runs that move together cannot pass). Requiring both keeps the
+level of each.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from sweep.errors import BadInput
+from sweep.stats import paired
+from sweep.stats.samples import VariantSamples
+
+POWER = 0.8
+"""Probability with which `Comparison.detectable` would be found."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """One side of a comparison."""
+
+    variant: str
+    """The variant's name."""
+    repetitions: int
+    """Complete repetitions, at least 1."""
+    accuracy: float
+    """Mean over the repetitions, 0..1."""
+    accept_length: float | None
+    """Completion tokens over verification steps; None without speculation."""
+    tokens_per_second: float | None
+    """Output tokens over the requests' summed latencies: one stream's speed at the protocol's concurrency."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """B against A on the same questions."""
+
+    a: Side
+    """What B is held against."""
+    b: Side
+    """What is judged."""
+    questions: int
+    """Questions that both answered."""
+    lost: tuple[str, ...]
+    """Questions right in A and wrong in B, by majority of the repetitions, in A's order."""
+    gained: tuple[str, ...]
+    """Questions wrong in A and right in B, likewise."""
+    tied: int
+    """Questions without a majority on a side."""
+    p_mcnemar: float
+    """Exact two-sided McNemar test of the flips."""
+    difference: paired.Difference
+    """B's accuracy less A's, paired, with a 1 - alpha interval."""
+    p_runs: float | None
+    """Welch's t-test between the run scores; None where neither side's runs vary or one has a single run."""
+    test: str
+    """What the p-value below is: `exact McNemar`, `paired t`, or `paired t and Welch's t over runs`."""
+    p_value: float
+    """Two-sided; what decides, before the correction for several comparisons."""
+    p_adjusted: float
+    """After Holm's correction over the comparisons made together; equal to `p_value` for one alone."""
+    alpha: float
+    """The level, over all the comparisons made together."""
+    among: int
+    """How many those are."""
+    detectable: float | None
+    """The smallest true loss, in accuracy, that this comparison would find with 80 % probability or more, even were
+    it the only one of them with a loss."""
+
+    @property
+    def strict_alpha(self) -> float:
+        """The level that the correction leaves this comparison in the worst case: alpha over `among`."""
+        return self.alpha / self.among
+
+    @property
+    def verdict(self) -> Literal["worse", "better", "no difference shown"]:
+        """Of B, at `alpha`."""
+        if self.p_adjusted >= self.alpha:
+            return "no difference shown"
+        return "worse" if self.difference.mean < 0 else "better"
+
+
+def compare(a: VariantSamples, b: VariantSamples, alpha: float = 0.05, among: int = 1) -> Comparison:
+    """B against A; `among` comparisons are made together, whose p-values the caller adjusts.
+
+    Raises BadInput when the questions differ, when a side has no complete repetition, or for an alpha
+    outside 0..1.
+    """
+    if not 0 < alpha < 1:
+        raise BadInput(f"alpha is a probability between 0 and 1, got {alpha:g}; 0.05 is usual")
+    one, other = a.correct, b.correct[:, _columns(a, b)]
+    share_a, share_b = paired.shares(one), paired.shares(other)
+    flips = paired.flips(share_a, share_b)
+    difference = paired.difference(share_a, share_b, confidence=1 - alpha)
+    p_runs = paired.runs_differ(a.scores, b.scores)
+    unanimous = bool(np.isin(share_a, (0, 1)).all() and np.isin(share_b, (0, 1)).all())
+    test, p_value = _decide(unanimous, flips, difference, p_runs)
+    return Comparison(
+        a=_side(a),
+        b=_side(b),
+        questions=len(share_a),
+        lost=tuple(a.question_ids[column] for column in flips.lost),
+        gained=tuple(a.question_ids[column] for column in flips.gained),
+        tied=flips.tied,
+        p_mcnemar=flips.p_value,
+        difference=difference,
+        p_runs=p_runs,
+        test=test,
+        p_value=p_value,
+        p_adjusted=p_value,
+        alpha=alpha,
+        among=among,
+        detectable=paired.detectable_loss(len(share_a), alpha / among, POWER)
+        if unanimous
+        else _detectable(a.scores, b.scores, difference, len(share_a), alpha / among),
+    )
+
+
+def compare_runs(
+    a: Mapping[str, VariantSamples],
+    b: Mapping[str, VariantSamples],
+    alpha: float = 0.05,
+    chosen: Sequence[str] = (),
+) -> tuple[Comparison, ...]:
+    """Every variant that both runs have (or the `chosen` ones), p-values adjusted by Holm.
+
+    Holm holds the chance of calling any unchanged variant different under alpha, which a gate that fails on
+    any of them needs. Raises BadInput as `compare` does, for an unknown variant, and for none in common.
+    """
+    for name in chosen:
+        find(a, name, "A")
+        find(b, name, "B")
+    names = list(dict.fromkeys(chosen)) or [name for name in a if name in b]
+    if not names:
+        raise BadInput(
+            f"no variant in common: A has {', '.join(a)}; B has {', '.join(b)}. "
+            "Name one on each side as RUN:VARIANT"
+        )
+    return adjusted([compare(a[name], b[name], alpha, len(names)) for name in names])
+
+
+def adjusted(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
+    """The comparisons with Holm's adjusted p-values over all of them."""
+    p_values = paired.holm([c.p_value for c in comparisons])
+    return tuple(replace(c, p_adjusted=p) for c, p in zip(comparisons, p_values, strict=True))
+
+
+def find(tables: Mapping[str, VariantSamples], name: str, where: str) -> VariantSamples:
+    """The variant's samples. Raises BadInput for an unknown variant, with the nearest known one."""
+    if name in tables:
+        return tables[name]
+    near = difflib.get_close_matches(name, tables, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(tables) or 'no variants'}"
+    raise BadInput(f"{where}: no variant {name}; {hint}")
+
+
+def _columns(a: VariantSamples, b: VariantSamples) -> list[int]:
+    """B's columns in A's order."""
+    for table in (a, b):
+        if not table.repetitions or not table.question_ids:
+            raise BadInput(
+                f"{table.variant}: no complete repetition to compare; its units are void or missing. "
+                "`sweep launch` the sweep file again to measure them"
+            )
+    place = {question: index for index, question in enumerate(b.question_ids)}
+    only_a = [q for q in a.question_ids if q not in place]
+    only_b = sorted(set(place) - set(a.question_ids), key=place.__getitem__)
+    if only_a or only_b:
+        raise BadInput(
+            f"{a.variant} and {b.variant} answered different questions ({len(a.question_ids)} and "
+            f"{len(place)}): only in A {_named(only_a)}; only in B {_named(only_b)}. "
+            "A paired comparison needs the same ones"
+        )
+    return [place[q] for q in a.question_ids]
+
+
+def _named(questions: Sequence[str]) -> str:
+    more = f" and {len(questions) - 3} more" if len(questions) > 3 else ""
+    return ", ".join(questions[:3]) + more if questions else "none"
+
+
+def _decide(
+    unanimous: bool, flips: paired.Flips, difference: paired.Difference, p_runs: float | None
+) -> tuple[str, float]:
+    if unanimous or difference.p_value is None:
+        return "exact McNemar", flips.p_value
+    if p_runs is None:
+        return "paired t", difference.p_value
+    return "paired t and Welch's t over runs", max(difference.p_value, p_runs)
+
+
+def _detectable(
+    runs_a: paired.Shares, runs_b: paired.Shares, difference: paired.Difference, questions: int, alpha: float
+) -> float | None:
+    """Of noisy answers, at the spreads observed.
+
+    Where the run scores must differ too, each of the two tests gets half of what may go wrong: however they depend
+    on one another, both find the loss with POWER.
+    """
+    each = 1 - (1 - POWER) / 2
+    between = paired.detectable_between_runs(runs_a, runs_b, alpha, each)
+    if between is None:
+        return paired.detectable_difference(difference, questions, alpha, POWER)
+    over_questions = paired.detectable_difference(difference, questions, alpha, each)
+    return between if over_questions is None else max(between, over_questions)
+
+
+def _side(samples: VariantSamples) -> Side:
+    from sweep.stats.describe import describe
+
+    seconds = float(samples.seconds.sum())
+    return Side(
+        variant=samples.variant,
+        repetitions=len(samples.repetitions),
+        accuracy=float(samples.correct.mean()),
+        accept_length=describe(samples).accept_length,
+        tokens_per_second=float(samples.completion_tokens.sum()) / seconds if seconds > 0 else None,
+    )
+
+
+def disagreement(one: npt.NDArray[np.object_], other: npt.NDArray[np.object_]) -> npt.NDArray[np.float64]:
+    """(R, Q) and (S, Q) outputs to (Q,): the share of the R x S pairs of repetitions that differ."""
+    number: dict[str, int] = {}
+    codes = [
+        np.asarray([[number.setdefault(text, len(number)) for text in row] for row in table])
+        for table in (one, other)
+    ]
+    differs: npt.NDArray[np.float64] = (codes[0][:, None] != codes[1][None, :]).mean(axis=(0, 1))
+    return differs
+
+
+def own_disagreement(outputs: npt.NDArray[np.object_]) -> npt.NDArray[np.float64] | None:
+    """(R, Q) outputs to (Q,): the share of pairs of two different repetitions that differ; None for R < 2."""
+    runs = len(outputs)
+    return disagreement(outputs, outputs) * runs / (runs - 1) if runs > 1 else None

@@ -1,0 +1,319 @@
+"""What a variant's repetitions say, in numbers. Pure. A number that is not defined is None, never 0 or NaN.
+
+Two spreads answer two questions. The run-to-run `std` (ddof=1) is what makes a gate flaky: the same
+questions, asked again. `sem_questions` says how well these questions stand for all such questions: it does
+not shrink with more repetitions, and no gate on the same questions feels it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean as exact_mean
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sweep.errors import BadInput
+from sweep.stats.samples import VariantSamples
+from sweep.stats.scores import fault_of
+
+Table = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overdispersion:
+    """Do the run scores vary more than noise that is independent between questions can make them?
+
+    A tiny p-value says that whole runs move together: a common cause in the engine, not in the kernels'
+    rounding.
+    """
+
+    chi2: float
+    """(N-1) s^2 over the variance that independent noise gives a run score."""
+    dof: int
+    """N - 1."""
+    p_value: float
+    """Probability of a chi2 this large or larger without a common cause."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """A quantity measured once a repetition."""
+
+    mean: float
+    """Over the repetitions."""
+    std: float | None
+    """Sample standard deviation (ddof=1); None for one repetition."""
+    min: float
+    """Least."""
+    max: float
+    """Greatest."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreStatistics:
+    """What the run scores alone say."""
+
+    n: int
+    """Repetitions."""
+    questions: int | None
+    """Questions in a repetition; None where unknown."""
+    mean: float | None
+    """Mean accuracy, 0..1; None without repetitions, like all below that need one."""
+    std: float | None
+    """Run-to-run sample standard deviation (ddof=1), in accuracy; None for fewer than 2 repetitions."""
+    min: float | None
+    """Least score."""
+    max: float | None
+    """Greatest score."""
+    per_repetition: tuple[float, ...]
+    """The scores, in the order of the repetitions."""
+    flip_rate_scores: float | None
+    """2 n s^2: the share of questions that flip between two runs if `std` were independent noise alone; None
+    where no independent noise makes such a `std` (see `overdispersion`)."""
+    overdispersion: Overdispersion | None
+    """Against p (1-p) / n, the most that independent noise can do at this mean; None for fewer than 2
+    repetitions and for a mean of 0 or 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VariantStatistics(ScoreStatistics):
+    """What a variant's samples say."""
+
+    variant: str
+    """The variant's name."""
+    sem_questions: float | None
+    """Question-sampling standard error of the mean, over the questions' mean scores; None below 2 of them."""
+    sem_clustered: float | None
+    """The same where questions share a template; None without clusters, or with fewer than 2."""
+    clusters: int | None
+    """Templates; None where none were given."""
+    run_variance_share: float | None
+    """Run-to-run share of a score's variance, 0..1; None where neither part is defined and positive."""
+    question_variance_share: float | None
+    """Question-sampling share: 1 less the other."""
+    flip_rate: float | None
+    """Expected share of questions that flip between two runs, unbiased; None for fewer than 2 repetitions."""
+    unanimous_right: int
+    """Questions right in every repetition."""
+    unanimous_wrong: int
+    """Questions wrong in every repetition."""
+    unstable_questions: tuple[str, ...]
+    """Ids of the questions right in some repetitions and wrong in others, in data set order."""
+    identical_outputs: float | None
+    """TARr@N: share of questions whose outputs are identical in all N repetitions; None for fewer than 2."""
+    identical_answers: float | None
+    """TARa@N: the same for the extracted answers; no answer equals no answer."""
+    invalid_rate: float | None
+    """Share of outputs without a number."""
+    truncated_rate: float | None
+    """Share of outputs that ended at max tokens."""
+    accept_length: float | None
+    """Completion tokens over verification steps, of all repetitions together; None without speculation."""
+    accept_lengths: Spread | None
+    """The same for each repetition on its own."""
+    common_cause: Overdispersion | None
+    """The sharper test, against the noise that the questions themselves show: Cochran's Q. None for fewer
+    than 2 repetitions, and where no question is unstable."""
+
+
+def describe_scores(scores: Sequence[float], questions: int | None = None) -> ScoreStatistics:
+    """The numbers of a plain list of scores.
+
+    `scores`: accuracies, 0..1. Raises BadInput for one that is not finite or outside 0..1.
+    """
+    return ScoreStatistics(**_score_fields(scores, questions))
+
+
+def describe(samples: VariantSamples, clusters: Sequence[str] | None = None) -> VariantStatistics:
+    """The numbers of a variant's complete repetitions; without any, None wherever there is nothing to say.
+
+    `clusters`: the Q questions' template names, in the order of the columns (see `templates`). Raises
+    BadInput when there are not as many as questions.
+    """
+    correct = samples.correct
+    repetitions, questions = correct.shape
+    if clusters is not None and len(clusters) != questions:
+        raise BadInput(
+            f"{samples.variant}: {len(clusters)} clusters for {questions} questions; give every question one"
+        )
+    several = repetitions >= 2
+    share = correct.mean(axis=0) if repetitions else np.zeros(0)
+    unstable = np.flatnonzero((share > 0) & (share < 1))
+    run_share = _run_variance_share(samples)
+    return VariantStatistics(
+        variant=samples.variant,
+        **_score_fields([float(s) for s in samples.scores] if questions else [], questions),
+        sem_questions=standard_error(share),
+        sem_clustered=None if clusters is None else clustered_error(share, clusters),
+        clusters=None if clusters is None else len(set(clusters)),
+        run_variance_share=run_share,
+        question_variance_share=None if run_share is None else 1 - run_share,
+        flip_rate=flip_rate(correct),
+        unanimous_right=int((share == 1).sum()),
+        unanimous_wrong=int((share == 0).sum()),
+        unstable_questions=tuple(samples.question_ids[place] for place in unstable),
+        identical_outputs=_identical(samples.fingerprint) if several else None,
+        identical_answers=_identical(samples.answer) if several else None,
+        invalid_rate=float(samples.invalid.mean()) if correct.size else None,
+        truncated_rate=float(samples.truncated.mean()) if correct.size else None,
+        accept_length=_accept_length(samples.completion_tokens, samples.verify_steps),
+        accept_lengths=_accept_lengths(samples),
+        common_cause=_common_cause(correct),
+    )
+
+
+def standard_error(scores: Floats) -> float | None:
+    """sqrt(sum (s - mean)^2 / (n (n-1))) over the n questions' mean scores; None below 2 questions.
+
+    Miller, "Adding Error Bars to Evals" (arXiv 2411.00640).
+    """
+    n = len(scores)
+    if n < 2:
+        return None
+    return float(np.sqrt(((scores - scores.mean()) ** 2).sum() / (n * (n - 1))))
+
+
+def clustered_error(scores: Floats, clusters: Sequence[str]) -> float | None:
+    """Standard error of the mean when the n questions come in G clusters; None below 2 clusters.
+
+    sqrt(G / (G-1) * sum over clusters of (sum of s - mean)^2) / n: the clustered form of Miller (arXiv
+    2411.00640), with the factor for few clusters of Cameron and Miller, "A Practitioner's Guide to
+    Cluster-Robust Inference" (2015), over the whole sum. So clusters of one give exactly `standard_error`,
+    and a second copy of every question changes nothing.
+    """
+    names, place = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
+    count = len(names)
+    if count < 2 or len(scores) == 0:
+        return None
+    sums = np.bincount(place, weights=scores - scores.mean(), minlength=count)
+    return float(np.sqrt(count / (count - 1) * (sums**2).sum()) / len(scores))
+
+
+NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+NAME = re.compile(r"\b[A-Z][a-z]+(?:'s)?\b(?: [A-Z][a-z]+(?:'s)?\b)*")
+
+
+def templates(questions: Sequence[str]) -> tuple[str, ...]:
+    """Each question's template: its text with numbers and capitalised words put aside.
+
+    Two questions that differ in those alone have the same template and are no independent evidence.
+    """
+    return tuple(NAME.sub("@", NUMBER.sub("#", " ".join(text.split()))) for text in questions)
+
+
+def noise_variance(correct: Table) -> float | None:
+    """Variance of a run score from noise that is independent between questions: sum p (1-p) / n^2, unbiased.
+
+    `correct`: (K, n). The factor K/(K-1) undoes the bias of p (1-p) at estimated p. None below 2 repetitions.
+    """
+    rate = flip_rate(correct)
+    return None if rate is None else rate / (2 * correct.shape[1])
+
+
+def flip_rate(correct: Table) -> float | None:
+    """Expected share of questions that flip between two runs: 2 mean p (1-p) K/(K-1), unbiased.
+
+    `correct`: (K, n). It is the mean disagreement over all pairs of runs. None below 2 repetitions.
+    """
+    repetitions, questions = correct.shape
+    if repetitions < 2 or questions == 0:
+        return None
+    share = correct.mean(axis=0)
+    return float(2 * (share * (1 - share)).mean() * repetitions / (repetitions - 1))
+
+
+def overdispersion(std: float, n: int, variance: float) -> Overdispersion | None:
+    """(n-1) std^2 / variance against chi-square with n - 1 degrees of freedom; None where variance is 0."""
+    from scipy import stats
+
+    if n < 2 or variance <= 0:
+        return None
+    chi2 = (n - 1) * std**2 / variance
+    return Overdispersion(chi2=chi2, dof=n - 1, p_value=float(stats.chi2.sf(chi2, n - 1)))
+
+
+def _score_fields(scores: Sequence[float], questions: int | None) -> dict[str, Any]:
+    for number, score in enumerate(scores, start=1):
+        fault = fault_of(score)
+        if fault:
+            raise BadInput(f"score {number}: {fault}")
+    n = len(scores)
+    # Sorted, and averaged exactly: the order of the repetitions changes not even the last digit.
+    ordered = np.sort(np.asarray(scores, dtype=np.float64))
+    mean = exact_mean(ordered.tolist()) if n else None
+    std = sample_std(ordered)
+    least_noise = None if mean is None or questions is None else mean * (1 - mean) / questions
+    flips = None if std is None or questions is None else 2 * questions * std**2
+    possible = mean is not None and flips is not None and flips <= 2 * mean * (1 - mean)
+    return {
+        "n": n,
+        "questions": questions,
+        "mean": mean,
+        "std": std,
+        "min": float(ordered[0]) if n else None,
+        "max": float(ordered[-1]) if n else None,
+        "per_repetition": tuple(float(score) for score in scores),
+        "flip_rate_scores": flips if possible else None,
+        "overdispersion": None if std is None or least_noise is None else overdispersion(std, n, least_noise),
+    }
+
+
+def sample_std(values: Floats) -> float | None:
+    """Sample standard deviation (ddof=1); exactly 0 for equal values, None for fewer than 2."""
+    if len(values) < 2:
+        return None
+    return 0.0 if np.ptp(values) == 0 else float(values.std(ddof=1))
+
+
+def _run_variance_share(samples: VariantSamples) -> float | None:
+    """s^2 / (s^2 + question-sampling variance), the latter less the run noise in the questions' means."""
+    correct = samples.correct
+    repetitions, questions = correct.shape
+    std = sample_std(np.sort(samples.scores))
+    noise = noise_variance(correct)
+    if std is None or noise is None or questions < 2:
+        return None
+    share = correct.mean(axis=0)
+    between = max(0.0, float(share.var(ddof=1)) / questions - noise / repetitions)
+    total = std**2 + between
+    return std**2 / total if total > 0 else None
+
+
+def _identical(table: npt.NDArray[np.object_]) -> float | None:
+    """Share of columns with one value all the way down; None without columns."""
+    return float((table == table[0]).all(axis=0).mean()) if table.shape[1] else None
+
+
+def _accept_length(tokens: npt.NDArray[np.int64], steps: Floats) -> float | None:
+    """Sum of completion tokens / sum of verification steps over the requests that verified."""
+    speculated = ~np.isnan(steps)
+    total = float(steps[speculated].sum())
+    return float(tokens[speculated].sum()) / total if total > 0 else None
+
+
+def _accept_lengths(samples: VariantSamples) -> Spread | None:
+    rows = zip(samples.completion_tokens, samples.verify_steps, strict=True)
+    measured = [length for tokens, steps in rows if (length := _accept_length(tokens, steps)) is not None]
+    if not measured:
+        return None
+    ordered = np.sort(np.asarray(measured))
+    return Spread(
+        mean=exact_mean(ordered.tolist()),
+        std=sample_std(ordered),
+        min=float(ordered[0]),
+        max=float(ordered[-1]),
+    )
+
+
+def _common_cause(correct: Table) -> Overdispersion | None:
+    """Cochran's Q (Biometrika 37, 1950): (N-1) s^2 over the unbiased sum p (1-p) / n^2 is exactly it."""
+    noise = noise_variance(correct)
+    if noise is None:
+        return None
+    std = sample_std(np.sort(correct.mean(axis=1)))
+    return None if std is None else overdispersion(std, len(correct), noise)

@@ -1,0 +1,221 @@
+"""Scores: a variant's run scores, from samples or from a list that somebody already has; checked first."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from sweep.errors import BadInput
+from sweep.stats.samples import VariantSamples
+
+COLUMNS = ("score", "variant", "questions")
+"""What a CSV may have; `score` it must have."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """One variant's accuracies over its repetitions; or, with a `factor`, at one level of a perturbation."""
+
+    variant: str
+    """The variant's name. A perturbed one carries the name of the variant it perturbs."""
+    values: tuple[float, ...]
+    """Accuracy of each repetition, 0..1."""
+    questions: int | None = None
+    """Questions in a repetition; None where unknown, and then scores count as continuous."""
+    noise_variance: float | None = None
+    """Variance of a run score from independent per-question noise, in accuracy squared; None without
+    per-question data."""
+    factor: str | None = None
+    """What was changed against the variant (question order, concurrency, shards, engine, build): these
+    scores are one level of it. None for the variant itself."""
+    looks: int = 1
+    """How often it was, or would have been, looked at whether these scores are enough (see `sweep.run.stopping`).
+    Stopping on a small spread makes the spread look smaller than it is: each look may spend its share only of
+    the error that a rule allows."""
+
+    def __post_init__(self) -> None:
+        """Raises BadInput for a score that is no share, and for questions below 1."""
+        for number, value in enumerate(self.values, start=1):
+            fault = fault_of(value)
+            if fault:
+                raise BadInput(f"{self.variant}, score {number}: {fault}")
+        if self.questions is not None and self.questions < 1:
+            raise BadInput(f"{self.variant}: questions must be at least 1, got {self.questions}")
+        if self.looks < 1:
+            raise BadInput(f"{self.variant}: looks must be at least 1, got {self.looks}")
+
+
+def fault_of(score: float) -> str | None:
+    """What is wrong with a score and what to do; None for a finite number in 0..1."""
+    if not math.isfinite(score):
+        return f"{score} is not a number between 0 and 1; leave out the runs that gave no score"
+    if 1 < score <= 100:
+        return f"{score:g} looks like percent: divide by 100"
+    if not 0 <= score <= 1:
+        return f"{score:g} is outside 0..1; a score is the share of right answers"
+    return None
+
+
+def from_samples(samples: VariantSamples, factor: str | None = None) -> Scores:
+    """The scores of a variant's complete repetitions, with the noise its per-question data show."""
+    from sweep.stats.describe import noise_variance
+
+    return Scores(
+        variant=samples.variant,
+        values=tuple(float(score) for score in samples.scores),
+        questions=len(samples.question_ids),
+        noise_variance=noise_variance(samples.correct),
+        factor=factor,
+    )
+
+
+def off_grid(scores: Scores) -> list[float]:
+    """The scores that are no multiple of 1/questions, within what rounding to their own digits explains."""
+    if scores.questions is None:
+        return []
+    return [value for value in scores.values if not possible(value, scores.questions)]
+
+
+def possible(score: float, questions: int) -> range:
+    """How many of the questions may have been right: all counts that round to the score at its own digits."""
+    exponent = Decimal(repr(score)).as_tuple().exponent
+    assert isinstance(exponent, int)  # a finite number has one
+    rounding = 0.5 * 10.0**exponent + 1e-12
+    return range(math.ceil((score - rounding) * questions), math.floor((score + rounding) * questions) + 1)
+
+
+def read(source: str, questions: int | None = None) -> list[Scores]:
+    """The scores in a file, or on stdin for `-`: a JSON list, or CSV with columns score[,variant,questions].
+
+    Raises BadInput with file:line for what cannot be read, for scores that are no shares, and for question
+    counts that contradict each other or are nowhere given.
+    """
+    name = "stdin" if source == "-" else source
+    text = _text(source)
+    if not text.strip():
+        raise BadInput(f"{name}: empty; give a JSON list of scores, or a CSV with a `score` column")
+    rows = list(_json_rows(text, name) if text.lstrip()[0] in "[{" else _csv_rows(text, name))
+    if not rows:
+        raise BadInput(f"{name}: no scores in it")
+    return _grouped(rows, questions, name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    """One score as it was written."""
+
+    place: str
+    score: float
+    variant: str
+    questions: int | None
+
+
+def _text(source: str) -> str:
+    if source == "-":
+        return sys.stdin.read()
+    try:
+        return Path(source).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise BadInput(f"{source}: not text in UTF-8; give a JSON list or a CSV") from None
+    except OSError as error:
+        raise BadInput(f"{source}: cannot be read: {error.strerror}") from None
+
+
+def _json_rows(text: str, name: str) -> Iterator[_Row]:
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise BadInput(f"{name}:{error.lineno}: broken JSON: {error.msg} (column {error.colno})") from None
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"{name}: not a list of scores: {error}") from None
+    if not isinstance(document, list):
+        raise BadInput(f"{name}: a JSON object; give a list of scores such as [0.385, 0.37]")
+    for number, value in enumerate(document, start=1):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise BadInput(f"{name}: score {number} is {json.dumps(value)}, not a number")
+        place = f"{name}: score {number}"
+        if isinstance(value, int) and abs(value) > 100:
+            raise BadInput(f"{place}: outside 0..1; a score is the share of right answers")
+        yield _checked(_Row(place=place, score=float(value), variant="scores", questions=None))
+
+
+def _csv_rows(text: str, name: str) -> Iterator[_Row]:
+    reader = csv.DictReader(io.StringIO(text), strict=True, skipinitialspace=True)
+    try:
+        columns = [column.strip() for column in reader.fieldnames or ()]
+        if "score" not in columns or set(columns) - set(COLUMNS):
+            raise BadInput(
+                f"{name}:1: the columns are {', '.join(columns)}; a first line must name them: "
+                "score, and if wanted variant and questions"
+            )
+        if len(set(columns)) < len(columns):
+            raise BadInput(f"{name}:1: the columns are {', '.join(columns)}; name each once")
+        reader.fieldnames = columns
+        for cells in reader:
+            yield _csv_row(cells, f"{name}:{reader.line_num}")
+    except csv.Error as error:
+        raise BadInput(f"{name}:{reader.reader.line_num}: broken CSV: {error}") from None
+
+
+def _csv_row(cells: dict[str | Any, Any], place: str) -> _Row:
+    if None in cells or None in cells.values():
+        raise BadInput(f"{place}: not as many cells as the first line has columns")
+    count = cells.get("questions")
+    return _checked(
+        _Row(
+            place=place,
+            score=_number(cells["score"], float, f"{place}: score"),
+            variant=cells.get("variant", "scores").strip() or "scores",
+            questions=_number(count, int, f"{place}: questions") if count else None,
+        )
+    )
+
+
+def _number(text: str, kind: type[Any], place: str) -> Any:
+    try:
+        return kind(text)
+    except ValueError:
+        raise BadInput(f"{place}: `{text}` is not a{' whole' if kind is int else ''} number") from None
+
+
+def _checked(row: _Row) -> _Row:
+    fault = fault_of(row.score)
+    if fault:
+        raise BadInput(f"{row.place}: {fault}")
+    return row
+
+
+def _grouped(rows: Sequence[_Row], questions: int | None, name: str) -> list[Scores]:
+    """One `Scores` a variant, in the order of appearance; all with the same number of questions."""
+    count = _question_count(rows, questions, name)
+    variants = dict.fromkeys(row.variant for row in rows)
+    return [
+        Scores(variant=v, values=tuple(row.score for row in rows if row.variant == v), questions=count)
+        for v in variants
+    ]
+
+
+def _question_count(rows: Iterable[_Row], questions: int | None, name: str) -> int:
+    known = questions
+    for row in rows:
+        if row.questions is None:
+            continue
+        if known is not None and row.questions != known:
+            raise BadInput(
+                f"{row.place}: {row.questions} questions, against {known} before it or in --questions; "
+                "scores over other questions have another mean and noise: give each count a file of its own"
+            )
+        known = row.questions
+    if known is None:
+        raise BadInput(f"{name}: how many questions is a score over? Give --questions N or a `questions` column")
+    if known < 1:
+        raise BadInput(f"{name}: questions must be at least 1, got {known}")
+    return known

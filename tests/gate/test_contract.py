@@ -1,0 +1,169 @@
+"""Threshold contracts: what goes in, what keeps one from being made, and what is refused on reading."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from sweep.errors import BadInput
+from sweep.gate import contract
+from sweep.run.folder import Run
+from tests.runs import finished
+
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+PART = {"baseline": 4, "mtp": 5}
+"""Of 40: accuracies 0.9 and 0.875."""
+
+
+def built(run: Run) -> contract.Contract:
+    """The run's contract."""
+    return contract.build(run.plan, run.summary(), run.provenance(), NOW)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return finished(tmp_path_factory.mktemp("run") / "made", PART)
+
+
+def write(folder: Path, document: Any) -> Path:
+    """The document as a file."""
+    file = folder / "thresholds.json"
+    file.write_text(document if isinstance(document, str) else json.dumps(document))
+    return file
+
+
+def test_the_schema_is_a_valid_draft_2020_12_schema() -> None:
+    schema = contract.schema()
+    Draft202012Validator.check_schema(schema)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+
+
+def test_a_contract_holds_the_thresholds_and_their_conditions(run: Run) -> None:
+    document = built(run).to_json()
+    Draft202012Validator(contract.schema()).validate(document)
+    # Margin rule: 0.9 - 0.05 and 0.875 - 0.05; the sweep's is the least.
+    assert document["variants"]["baseline"]["value"] == pytest.approx(0.85)
+    assert document["variants"]["mtp"]["value"] == pytest.approx(0.825)
+    assert document["threshold"]["value"] == pytest.approx(0.825)
+    assert document["threshold"]["rule"] == {"rule": "margin", "margin": 0.05, "retries": 1, "accept_length": 1.5}
+    mtp = document["variants"]["mtp"]
+    assert (mtp["repetitions"], mtp["questions"], mtp["ddof"], mtp["accept_length"]) == (3, 40, 1, 1.5)
+    assert document["variants"]["baseline"]["accept_length"] is None
+    assert mtp["alpha"] is None  # three identical repetitions show no noise
+    assert document["gpu"] == {"name": "NVIDIA H200", "count": 2}
+    assert document["versions"]["fake"] == "1"
+    assert document["dataset"]["sha256"] == run.provenance()["dataset"]["sha256"]
+    assert {a["audit"] for a in document["audits"]} >= {"lossless speculation", "common cause", "protocol: shots"}
+    assert document["override"] is None
+
+
+def test_a_contract_expires_after_90_days(run: Run) -> None:
+    document = built(run).to_json()
+    assert (document["created"], document["expires"]) == ("2026-01-31T12:00:00Z", "2026-05-01T12:00:00Z")
+
+
+def test_a_contract_comes_back_as_it_was_written(run: Run, tmp_path: Path) -> None:
+    made = built(run)
+    assert contract.load(write(tmp_path, made.to_json())) == made
+
+
+def test_failed_audits_keep_a_contract_from_being_made(tmp_path: Path) -> None:
+    lossy = finished(tmp_path / "lossy", {"baseline": 4, "mtp": 16})
+    with pytest.raises(BadInput, match=r"1 audit failed: lossless speculation of mtp.*audits.accept_failures"):
+        built(lossy)
+
+
+def test_a_reason_lets_failed_audits_pass_and_goes_into_the_contract(tmp_path: Path) -> None:
+    reason = "audits.accept_failures=known, fixed in the next release"
+    lossy = finished(tmp_path / "lossy", {"baseline": 4, "mtp": 16}, reason)
+    document = built(lossy).to_json()
+    assert document["override"] == {
+        "reason": "known, fixed in the next release",
+        "failed": ["lossless speculation of mtp"],
+    }
+    Draft202012Validator(contract.schema()).validate(document)
+
+
+def test_a_reason_without_failures_is_not_an_override(tmp_path: Path) -> None:
+    assert built(finished(tmp_path / "a", PART, "audits.accept_failures=just in case")).override is None
+
+
+def test_a_rule_without_a_threshold_makes_no_contract(tmp_path: Path) -> None:
+    one = finished(tmp_path / "one", PART, "threshold={rule: tolerance}", "repetitions=1")
+    with pytest.raises(BadInput, match="tolerance gave no threshold: baseline: one repetition shows no run-to-run"):
+        built(one)
+
+
+def test_one_repetition_makes_no_contract_whatever_the_rule(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no contract: one repetition of baseline, mtp shows no run-to-run spread"):
+        built(finished(tmp_path / "one", PART, "threshold={rule: min_observed}", "repetitions=1"))
+
+
+def test_a_contract_whose_threshold_is_not_its_variants_least_is_refused(run: Run, tmp_path: Path) -> None:
+    document = built(run).to_json()
+    document["threshold"]["value"] = 0.9
+    (tmp_path / "thresholds.json").write_text(json.dumps(document))
+    with pytest.raises(BadInput, match=r"\$.threshold.value: 0.9 is not the least of the variants' values"):
+        contract.load(tmp_path / "thresholds.json")
+
+
+def test_a_summary_is_not_taken_for_a_contract(run: Run) -> None:
+    with pytest.raises(BadInput, match=r"a run's summary, not its contract; that is the thresholds.json beside it"):
+        contract.load(run.folder / "summary.json")
+
+
+def test_a_contract_of_a_newer_schema_is_not_guessed_at(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"thresholds.json: written by a newer sweep \(schema 2, this one reads 1\)"):
+        contract.load(write(tmp_path, {"schema": 2, "anything": "else"}))
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "told"),
+    [
+        (("variants", "mtp", "value"), 38.5, r"\$.variants.mtp.value: 38.5 is greater than the maximum of 1"),
+        (("variants", "mtp", "ddof"), 0, r"\$.variants.mtp.ddof: 1 was expected"),
+        (("protocol", "hash"), None, r"\$.protocol.hash: None is not of type 'string'"),
+        (("extra",), 1, r"\$: Additional properties are not allowed \('extra' was unexpected\)"),
+        (("schema",), "1", r"\$.schema: 1 was expected"),
+        (("expires",), "next spring", r"\$.expires: 'next spring' is not an ISO 8601 time"),
+        (("created",), "2026-01-31T12:00:00", r"\$.created: .* has no time zone"),
+        (("variants",), {}, r"\$.variants: \{\} (should be non-empty|does not have enough properties)"),
+    ],
+)
+def test_a_fault_is_named_by_file_and_json_path(
+    run: Run, tmp_path: Path, keys: tuple[str, ...], value: Any, told: str
+) -> None:
+    document = built(run).to_json()
+    place = document
+    for key in keys[:-1]:
+        place = place[key]
+    place[keys[-1]] = value
+    with pytest.raises(BadInput, match=f"thresholds.json: {told}"):
+        contract.load(write(tmp_path, document))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("{", "not valid JSON"), ('{"schema": NaN}', "NaN is not JSON"), ("[]", r"\$: \[\] is not of type 'object'")],
+)
+def test_what_is_no_contract_is_refused(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(BadInput, match=told):
+        contract.load(write(tmp_path, text))
+
+
+def test_a_missing_contract_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"nowhere.json: the contract cannot be read: No such file"):
+        contract.load(tmp_path / "nowhere.json")
+
+
+def test_void_repetitions_are_counted_beside_those_measured(run: Run) -> None:
+    summary = run.summary()
+    summary["variants"]["mtp"]["repetitions"]["void"] = 2
+    made = contract.build(run.plan, summary, run.provenance(), NOW, timedelta(days=1))
+    assert made.variants["mtp"].void == 2
+    assert made.expires == NOW + timedelta(days=1)

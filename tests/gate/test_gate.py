@@ -1,0 +1,351 @@
+"""The gate: pass, below, does not apply; what is refused; `sweep gate`; and the helper for engines' tests."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import unittest
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from click.testing import CliRunner, Result
+
+from sweep.commands.gate import command
+from sweep.errors import BadInput
+from sweep.gate import contract as contracts
+from sweep.gate.judge import ContractDoesNotApply, Measured, assert_gate, judge, measure
+from sweep.run.folder import Run
+from tests.runs import finished
+
+NOW = datetime(2026, 1, 31, tzinfo=UTC)
+PART = {"baseline": 4, "mtp": 5}
+"""Of 40: 0.9 and 0.875, so thresholds of 0.85 and 0.825 by a margin of 0.05; accept length 2.0, floor 1.5."""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return finished(tmp_path_factory.mktemp("run") / "made", PART)
+
+
+@pytest.fixture(scope="module")
+def contract(run: Run) -> contracts.Contract:
+    return contracts.build(run.plan, run.summary(), run.provenance(), NOW)
+
+
+@pytest.fixture
+def file(contract: contracts.Contract, tmp_path: Path) -> Path:
+    """The contract as a file that holds today."""
+    lasting = replace(contract, expires=datetime.now(UTC) + timedelta(days=1))
+    path = tmp_path / "thresholds.json"
+    path.write_text(json.dumps(lasting.to_json()))
+    return path
+
+
+def scored(score: float, variant: str | None = "mtp", questions: int | None = 40, **more: Any) -> Measured:
+    """A score from elsewhere."""
+    return Measured(score=score, variant=variant, questions=questions, **{"accept_length": 2.0, **more})
+
+
+@pytest.mark.parametrize(
+    ("score", "variant", "code"),
+    [
+        (33 / 40, "mtp", 0),
+        (32 / 40, "mtp", 5),
+        (33 / 40, "baseline", 5),
+        (34 / 40, "baseline", 0),
+        (33 / 40, None, 0),
+    ],
+)
+def test_a_score_at_the_variants_threshold_passes_and_one_below_it_fails(
+    contract: contracts.Contract, score: float, variant: str | None, code: int
+) -> None:
+    assert judge(contract, scored(score, variant), NOW).exit_code == code
+
+
+def test_an_accept_length_below_its_floor_fails(contract: contracts.Contract) -> None:
+    assert judge(contract, scored(0.9, accept_length=1.5), NOW).exit_code == 0
+    verdict = judge(contract, scored(0.9, accept_length=1.49), NOW)
+    assert verdict.exit_code == 5
+    assert verdict.faults == ("accept length 1.490 is below 1.500",)
+
+
+def test_what_is_not_given_is_not_checked_and_said_so(contract: contracts.Contract) -> None:
+    lines = "\n".join(judge(contract, scored(0.9, accept_length=None), NOW).lines())
+    for what in ("protocol hash", "data set SHA-256", "GPU", "engine arguments", "versions", "accept length of at"):
+        assert what in lines.split("not checked: ")[1]
+
+
+@pytest.mark.parametrize(
+    ("measured", "told"),
+    [
+        (scored(0.9, questions=200), "questions: contract 40, measured 200"),
+        (scored(0.9, protocol_hash="abc"), "protocol hash: contract"),
+        (scored(0.9, dataset_sha256="abc"), "data set SHA-256: contract"),
+        (scored(0.9, gpu="NVIDIA H100 80GB HBM3"), "GPU: contract h200, measured h100 80gb hbm3"),
+        (scored(0.9, gpu_count=1), "GPUs an engine: contract 2, measured 1"),
+    ],
+)
+def test_every_mismatch_keeps_the_contract_from_applying_and_is_named(
+    contract: contracts.Contract, measured: Measured, told: str
+) -> None:
+    verdict = judge(contract, measured, NOW)
+    assert verdict.exit_code == 6
+    assert told in "\n".join(verdict.lines())
+
+
+def test_an_expired_contract_does_not_apply(contract: contracts.Contract) -> None:
+    assert judge(contract, scored(0.9), contract.expires - timedelta(seconds=1)).exit_code == 0
+    verdict = judge(contract, scored(0.9), contract.expires)
+    assert verdict.exit_code == 6
+    assert "expired: on 2026-05-01" in "\n".join(verdict.lines())
+
+
+def test_a_low_score_under_other_conditions_is_not_called_below(contract: contracts.Contract) -> None:
+    assert judge(contract, scored(0.1, questions=200), NOW).exit_code == 6
+
+
+def test_a_run_of_the_same_sweep_matches_in_everything(contract: contracts.Contract, run: Run) -> None:
+    verdict = judge(contract, measure(run)["mtp"], NOW)
+    assert verdict.exit_code == 0
+    assert {check.state for check in verdict.checks} == {"match"}
+    assert "the score is the mean of 3 repetitions" in "\n".join(verdict.lines())
+
+
+def test_each_engine_argument_that_differs_is_named(contract: contracts.Contract, tmp_path: Path) -> None:
+    other = finished(tmp_path / "other", PART, "engine.arguments={noise: 0.5}", "engine.environment={A: '1'}")
+    verdict = judge(contract, measure(other)["mtp"], NOW)
+    assert [(c.what, c.detail) for c in verdict.mismatches] == [
+        ("engine arguments noise", "contract absent, measured 0.5"),
+        ("engine environment A", "contract absent, measured 1"),
+    ]
+
+
+def test_other_versions_are_told_but_the_contract_applies(contract: contracts.Contract, run: Run) -> None:
+    newer = replace(measure(run)["mtp"], versions={**contract.versions, "fake": "2"})
+    verdict = judge(contract, newer, NOW)
+    assert verdict.exit_code == 0
+    assert "versions: fake 1, now 2" in "\n".join(verdict.lines())
+
+
+def test_a_run_on_a_cpu_is_not_judged_by_a_contract_of_a_gpu(contract: contracts.Contract, run: Run) -> None:
+    verdict = judge(contract, replace(measure(run)["mtp"], gpu=None), NOW)
+    assert [c.what for c in verdict.mismatches] == ["GPU"]
+
+
+@pytest.mark.parametrize(
+    ("measured", "told"),
+    [
+        (scored(38.5), "38.5 looks like percent"),
+        (scored(float("nan")), "nan is not a number between 0 and 1"),
+        (scored(-0.1), "outside 0..1"),
+        (scored(0.9, questions=0), "questions must be at least 1, got 0"),
+        (scored(0.9, accept_length=0.5), "accept length is tokens per verification step"),
+        (scored(0.9, variant="mpt"), "no variant mpt; did you mean mtp"),
+    ],
+)
+def test_what_is_no_measurement_is_refused(contract: contracts.Contract, measured: Measured, told: str) -> None:
+    with pytest.raises(BadInput, match=told):
+        judge(contract, measured, NOW)
+
+
+def test_a_score_that_these_questions_cannot_give_is_noted(contract: contracts.Contract) -> None:
+    assert "no multiple of 1/40" in "\n".join(judge(contract, scored(0.8765), NOW).lines())
+    assert "no multiple" not in "\n".join(judge(contract, scored(0.875), NOW).lines())
+
+
+def test_a_contract_made_in_spite_of_failed_audits_says_so_at_every_gate(contract: contracts.Contract) -> None:
+    forced = replace(contract, override={"reason": "fixed soon", "failed": ["lossless speculation of mtp"]})
+    lines = "\n".join(judge(forced, scored(0.9), NOW).lines())
+    assert "although audits failed (lossless speculation of mtp): fixed soon" in lines
+
+
+def test_void_repetitions_are_told(contract: contracts.Contract, run: Run) -> None:
+    lines = "\n".join(judge(contract, replace(measure(run)["mtp"], void=2), NOW).lines())
+    assert "2 repetitions are void and left out" in lines
+
+
+def test_the_helper_raises_an_assertion_for_a_low_score(file: Path) -> None:
+    assert assert_gate(file, variant="mtp", score=33 / 40, questions=40).exit_code == 0
+    with pytest.raises(AssertionError, match=r"mtp: FAIL: score 0.8000 is below the threshold 0.8250") as caught:
+        assert_gate(file, variant="mtp", score=32 / 40, questions=40)
+    assert str(file) in str(caught.value)
+
+
+def test_the_helper_raises_another_error_when_the_contract_does_not_apply(file: Path) -> None:
+    with pytest.raises(ContractDoesNotApply, match="questions: contract 40, measured 200") as caught:
+        assert_gate(file, variant="mtp", score=0.1, questions=200)
+    assert not isinstance(caught.value, AssertionError)
+
+
+def test_the_helper_takes_the_time_as_an_argument(file: Path) -> None:
+    with pytest.raises(ContractDoesNotApply, match="expired"):
+        assert_gate(file, variant="mtp", score=0.9, questions=40, now=datetime(2100, 1, 1, tzinfo=UTC))
+
+
+class _Served(unittest.TestCase):
+    """Stands for SGLang's CustomTestCase."""
+
+
+def _documented(score: float, contract: Path) -> unittest.TestResult:
+    """Runs the test file of docs/gate.md against a server that is not there but scores this."""
+    page = (Path(__file__).parents[2] / "docs" / "gate.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    info = SimpleNamespace(json=lambda: {"internal_states": [{"avg_spec_accept_length": 2.9}]})
+    stubs: dict[str, dict[str, Any]] = {
+        "requests": {"get": lambda url: info},
+        "sglang.srt.utils": {"kill_process_tree": lambda pid: None},
+        "sglang.test.ci.ci_register": {"register_cuda_ci": lambda **facts: None},
+        "sglang.test.run_eval": {"run_eval": lambda args: {"score": score}},
+        "sglang.test.test_utils": {
+            "CustomTestCase": _Served,
+            "DEFAULT_TIMEOUT_FOR_SERVER_LAUNCH": 600,
+            "DEFAULT_URL_FOR_TEST": "http://127.0.0.1:1",
+            "popen_launch_server": lambda *args, **options: SimpleNamespace(pid=0),
+        },
+    }
+    modules = {name: ModuleType(name) for name in stubs}
+    for name, members in stubs.items():
+        vars(modules[name]).update(members)
+    names = {"__name__": "documented", "__file__": str(contract.with_name("test_gemma4_mtp.py"))}
+    with patch.dict(sys.modules, modules):
+        exec(compile(code, "docs/gate.md", "exec"), names)
+    result = unittest.TestResult()
+    unittest.defaultTestLoader.loadTestsFromTestCase(names["TestGemma4MTPTopk1"]).run(result)  # type: ignore[arg-type]
+    return result
+
+
+def test_the_documented_test_file_passes_fails_and_errors_as_it_says(
+    contract: contracts.Contract, tmp_path: Path
+) -> None:
+    file = tmp_path / "gemma4_mtp.thresholds.json"
+    own = replace(contract.variants["mtp"], questions=200)
+    lasting = replace(
+        contract,
+        expires=datetime.now(UTC) + timedelta(days=1),
+        gpu={"name": "NVIDIA H100 80GB HBM3", "count": 2},
+        variants={"topk1-det": own},
+    )
+    file.write_text(json.dumps(lasting.to_json()))
+    assert _documented(0.825, file).wasSuccessful()
+    below = _documented(0.82, file)
+    assert (len(below.failures), len(below.errors)) == (1, 0)
+    file.write_text(json.dumps(replace(lasting, expires=NOW).to_json()))
+    expired = _documented(0.825, file)
+    assert (len(expired.failures), len(expired.errors)) == (0, 1)
+
+
+def gate(*arguments: object) -> Result:
+    """`sweep gate` with these arguments, in this process."""
+    return CliRunner().invoke(command, [str(a) for a in arguments])
+
+
+def test_the_command_ends_in_0_5_and_6(file: Path) -> None:
+    score = ("--variant", "mtp", "--questions", 40, "--score")
+    assert gate(file, *score, 0.875).exit_code == 0
+    below = gate(file, *score, 0.8)
+    assert below.exit_code == 5
+    assert "FAIL: score 0.8000 is below the threshold 0.8250" in below.output
+    other = gate(file, *score, 0.8, "--gpu", "H100")
+    assert other.exit_code == 6
+    assert "GPU: contract h200, measured h100" in other.output
+
+
+def test_the_command_judges_every_variant_of_a_run(file: Path, run: Run) -> None:
+    result = gate(file, "--run", run.folder)
+    assert result.exit_code == 0
+    assert "baseline: pass" in result.output
+    assert "mtp: pass" in result.output
+
+
+def test_one_variant_below_its_threshold_fails_the_run(file: Path, tmp_path: Path) -> None:
+    worse = finished(tmp_path / "worse", {"baseline": 4, "mtp": 9})
+    assert gate(file, "--run", worse.folder).exit_code == 5
+    assert gate(file, "--run", worse.folder, "--variant", "baseline").exit_code == 0
+
+
+def test_a_variant_that_the_run_did_not_measure_is_not_passed_over(file: Path, tmp_path: Path) -> None:
+    partly = finished(tmp_path / "partly", PART)
+    for samples in partly.samples_folder.glob("mtp-*"):
+        samples.unlink()
+    result = gate(file, "--run", partly.folder, "--json")
+    assert result.exit_code == 6
+    assert json.loads(result.stdout)["not_measured"] == ["mtp"]
+
+
+def test_a_run_is_judged_by_its_samples_and_not_by_its_last_report(file: Path, tmp_path: Path) -> None:
+    torn = finished(tmp_path / "torn", PART)
+    (torn.folder / "summary.json").write_text("{}")
+    assert gate(file, "--run", torn.folder).exit_code == 0
+    samples = torn.samples_folder / "mtp-r01.parquet"
+    samples.write_bytes(samples.read_bytes()[:100])
+    result = gate(file, "--run", torn.folder)
+    assert isinstance(result.exception, BadInput)
+    assert "mtp-r01.parquet: cannot be read" in str(result.exception)
+
+
+def test_a_rounded_score_is_judged_by_the_questions_it_stands_for(file: Path) -> None:
+    # The threshold is 33 of 40, 0.825; a log that rounds to two digits says 0.82, and only 33 of 40 round to that.
+    assert gate(file, "--variant", "mtp", "--questions", 40, "--score", 0.82).exit_code == 0
+    below = gate(file, "--variant", "mtp", "--questions", 40, "--score", 0.8)
+    assert below.exit_code == 5
+    assert "(32 of 40 right, 33 needed)" in below.output
+
+
+def test_a_rounded_score_that_may_stand_for_several_counts_says_so(contract: contracts.Contract) -> None:
+    # 0.35 of 1314 questions: 453.33 to 466.47 round to it.
+    [note] = [n for n in judge(contract, Measured(score=0.35, questions=1314), NOW).notes if "rounded" in n]
+    assert "454 to 466 of 1314 right; taken for 460" in note
+
+
+def test_an_accept_length_without_a_variant_is_held_against_the_least_floor(contract: contracts.Contract) -> None:
+    low = judge(contract, Measured(score=0.9, questions=40, accept_length=1.2), NOW)
+    assert low.faults == ("accept length 1.200 is below 1.500",)
+    assert judge(contract, Measured(score=0.9, questions=40), NOW).accept_floor is None
+
+
+def test_one_of_several_attempts_says_that_it_is(tmp_path: Path) -> None:
+    run = finished(tmp_path / "tries", PART, "threshold={rule: margin, margin: 0.05, retries: 3}")
+    result = gate(run.folder / "thresholds.json", "--variant", "mtp", "--score", 0.7, "--questions", 40)
+    assert result.exit_code == 5
+    assert "one of 3 attempts" in result.output
+
+
+def test_a_run_without_a_complete_repetition_is_refused(file: Path, tmp_path: Path) -> None:
+    void = finished(tmp_path / "void", PART)
+    for samples in void.samples_folder.iterdir():
+        samples.unlink()
+    from sweep.report.conclude import conclude
+
+    conclude(void)
+    result = gate(file, "--run", void.folder)
+    assert isinstance(result.exception, BadInput)
+    assert "no variant has a complete repetition" in str(result.exception)
+
+
+def test_json_is_all_there_is_on_stdout(file: Path) -> None:
+    found = json.loads(gate(file, "--variant", "mtp", "--score", 0.8, "--questions", 40, "--json").stdout)
+    assert found["exit_code"] == 5
+    [verdict] = found["verdicts"]
+    assert (verdict["threshold"], verdict["score"]) == (pytest.approx(0.825), 0.8)
+    assert "GPU" in verdict["unchecked"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ((), "nothing to judge"),
+        (("--score", "0.8"), "over how many questions?"),
+        (("--run", "runs/x", "--score", "0.8"), "--score and --run exclude each other"),
+        (("--score", "38.5", "--questions", "200"), "looks like percent"),
+    ],
+)
+def test_the_command_refuses_what_it_cannot_judge(file: Path, arguments: tuple[str, ...], told: str) -> None:
+    result = gate(file, *arguments)
+    assert isinstance(result.exception, BadInput)
+    assert told in str(result.exception)

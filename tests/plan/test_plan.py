@@ -1,0 +1,66 @@
+"""Plans: stable ids, seeds, and a sweep id that follows from what determines the results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from sweep.plan.sweepfile import load
+from sweep.plan.units import RESULT_FREE, content_hash, digest, make_plan
+from tests.conftest import SWEEP
+
+Write = Callable[[str], Path]
+
+
+def test_units_are_variants_by_repetitions_by_shards_with_stable_ids(write_sweep: Write) -> None:
+    plan = make_plan(load(write_sweep(SWEEP), ["shards=2", "repetitions=1", "seed=5"]))
+    assert [unit.id for unit in plan.units] == [
+        "baseline-r01-s1of2",
+        "baseline-r01-s2of2",
+        "mtp-r01-s1of2",
+        "mtp-r01-s2of2",
+    ]
+    assert {unit.seed for unit in plan.units} == {5}
+
+
+def test_each_repetition_has_its_own_seed_and_variants_share_it(write_sweep: Write) -> None:
+    plan = make_plan(load(write_sweep(SWEEP), ["repetitions=3", "seed=10"]))
+    seeds = {(unit.variant, unit.repetition): unit.seed for unit in plan.units}
+    assert [seeds["mtp", r] for r in (1, 2, 3)] == [10, 11, 12]
+    assert [seeds["baseline", r] for r in (1, 2, 3)] == [10, 11, 12]
+
+
+def test_the_sweep_id_changes_with_what_is_measured_and_with_nothing_else(write_sweep: Write) -> None:
+    file = write_sweep(SWEEP)
+    plain = make_plan(load(file)).sweep_id
+    assert plain.startswith("small-")
+    assert make_plan(load(file, ["engine.engines=8", "tracking.uri=sqlite:///x.db"])).sweep_id == plain
+    assert make_plan(load(file, ["repetitions=3"])).sweep_id != plain
+    assert make_plan(load(file, ["variants.mtp.arguments.noise=0.5"])).sweep_id != plain
+
+
+def test_a_sweep_that_perturbs_nothing_keeps_the_id_from_before_one_could(write_sweep: Write) -> None:
+    config = load(write_sweep(SWEEP))
+    before = config.model_dump(mode="json", exclude=RESULT_FREE)
+    del before["perturb"]
+    assert content_hash(config) == digest(before)
+    assert content_hash(load(write_sweep(SWEEP), ["perturb={shards: [2]}"])) != digest(before)
+
+
+def test_the_common_arguments_lie_under_the_variant_s_own(write_sweep: Write) -> None:
+    plan = make_plan(
+        load(file := write_sweep(SWEEP), ["engine.arguments={a: 1, b: 2}", "variants.mtp.arguments.b=3"])
+    )
+    assert file.exists()
+    assert plan.spec("mtp").arguments == {"a": 1, "b": 3}
+    assert plan.spec("mtp").draft_model == "none"
+    assert plan.spec("baseline").arguments == {"a": 1, "b": 2}
+    assert plan.spec("baseline").draft_model is None
+
+
+def test_the_estimate_is_work_over_engines_plus_each_engine_s_starts(write_sweep: Write) -> None:
+    plan = make_plan(load(write_sweep(SWEEP), ["engine.expected={start: 60, repetition: 30}", "repetitions=10"]))
+    # 2 variants x 10 repetitions x 30 s = 600 s of work; 2 starts of 60 s are shared by 2 engines.
+    assert plan.estimate(2) == (600 + 2 * 60) / 2
+    # Eight engines each start once: 8 x 60 s of starts.
+    assert plan.estimate(8) == (600 + 8 * 60) / 8

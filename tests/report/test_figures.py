@@ -1,0 +1,175 @@
+"""Figures: what is drawn is what was measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+mpl.use("Agg")
+
+from sweep.gate.rules import FalseAlarmRule, MarginRule
+from sweep.gate.threshold import derive
+from sweep.report.figures import power, repetitions, shortened, unstable, write_all
+from sweep.stats.noise import Noise, false_alarm
+from sweep.stats.samples import Sample, VariantSamples, tabulate
+from sweep.stats.scores import Scores
+
+
+def samples(name: str, table: list[list[bool]]) -> VariantSamples:
+    ids = [f"test-{n}" for n in range(len(table[0]))]
+    rows = [
+        Sample(
+            variant=name,
+            repetition=r,
+            seed=r,
+            question_id=ids[q],
+            engine="e",
+            text=str(right),
+            fingerprint=str(right),
+            token_ids=None,
+            extracted=1.0,
+            gold=1.0,
+            correct=right,
+            invalid=False,
+            finish_reason="stop",
+            prompt_tokens=1,
+            completion_tokens=1,
+            verify_steps=None,
+            cached_tokens=0,
+            starts_with_bos=True,
+            seconds=1.0,
+        )
+        for r, run in enumerate(table, 1)
+        for q, right in enumerate(run)
+    ]
+    return tabulate(name, rows, ids)
+
+
+NOISY = samples("noisy", [[True, True, False, True], [True, False, False, True], [True, True, False, False]])
+STILL = samples("still", [[True, True, False, True]] * 3)
+
+
+def test_every_repetition_is_a_point_and_the_threshold_a_line() -> None:
+    axes = repetitions({"noisy": NOISY, "still": STILL}, 0.5).axes[0]
+    points = sorted(float(x) for cloud in axes.collections for x, _ in cloud.get_offsets())
+    assert points == sorted([0.75, 0.5, 0.5, 0.75, 0.75, 0.75])
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["noisy", "still"]
+    assert axes.get_legend().get_texts()[0].get_text() == "threshold 0.500"
+
+
+def test_the_heat_map_shows_unstable_questions_only() -> None:
+    axes = unstable({"noisy": NOISY, "still": STILL}).axes[0]
+    assert sorted(label.get_text() for label in axes.get_yticklabels()) == ["test-1", "test-3"]
+    assert np.allclose(axes.images[0].get_array(), [[2 / 3, 1], [2 / 3, 1]])
+
+
+def many(names: list[str], questions: int) -> dict[str, VariantSamples]:
+    """Every question right in one of two repetitions, so never stable."""
+    return {name: samples(name, [[True] * questions, [False] * questions]) for name in names}
+
+
+@pytest.mark.parametrize(
+    ("questions", "title"),
+    [
+        (60, "All 60 questions that are not answered alike throughout; 60 were asked"),
+        (70, "The 60 least stable of 70 questions that are not answered alike throughout; 70 were asked"),
+    ],
+)
+def test_the_heat_map_says_how_many_of_how_many_questions_it_shows(questions: int, title: str) -> None:
+    assert " ".join(unstable(many(["a"], questions)).get_suptitle().split()) == title
+
+
+@pytest.mark.parametrize("questions", [2, 60])
+def test_long_names_leave_the_heat_map_its_room(questions: int) -> None:
+    def height(names: list[str]) -> float:
+        figure = unstable(many(names, questions))
+        figure.canvas.draw()
+        return float(figure.axes[0].get_window_extent().height)
+
+    long = [f"speculation-with-topk{n}-and-an-overlapped-scheduler-on-triton" for n in (1, 3)]
+    assert height(long) > 0.9 * height(["a", "b"])
+
+
+def test_names_are_shortened_so_that_no_two_are_alike() -> None:
+    assert shortened(["short", "x" * 24]) == ["short", "x" * 24]
+    assert shortened(["baseline-on-triton-attention-v2"]) == ["baseline-on…attention-v2"]
+    # Alike but for the middle; but for the beginning as well.
+    names = ["a" * 20 + "1" + "a" * 20, "a" * 20 + "2" + "a" * 20]
+    assert shortened(names) == ["a" * 20 + "1aa…", "a" * 20 + "2aa…"]
+    assert len(set(shortened(["a" * 30 + "1" + "b" * 30, "a" * 30 + "2" + "b" * 30]))) == 2
+
+
+def test_there_is_no_heat_map_and_no_curve_where_nothing_varies(tmp_path: Path) -> None:
+    still = [Scores(variant="still", values=(0.75,) * 3, questions=4)]
+    threshold = derive(MarginRule(), still)
+    assert unstable({"still": STILL}) is None
+    assert power(still, threshold) is None
+    (tmp_path / "power.png").write_bytes(b"of an earlier report")
+    assert [file.name for file in write_all({"still": STILL}, still, threshold, tmp_path)] == ["repetitions.png"]
+    assert [file.name for file in tmp_path.iterdir()] == ["repetitions.png"]
+
+
+QUIET = Scores(variant="quiet", values=(0.60, 0.605, 0.61), questions=200)  # mean .605, std .005
+LOUD = Scores(variant="loud", values=(0.40, 0.45, 0.50), questions=200)  # mean .45, std .05
+
+
+def test_the_curves_are_of_the_rules_own_attempts_and_no_worse_build_fails_less_often() -> None:
+    figure = power([LOUD], derive(MarginRule(retries=3), [LOUD]))
+    assert figure.get_supylabel() == "probability of failing all 3 attempts"
+    axes = figure.axes[0]
+    healthy, small, large = (line for line in axes.lines if len(line.get_xdata()) > 2)
+    assert [line.get_label() for line in (small, large)] == ["mean lower by 0.02", "mean lower by 0.05"]
+    noise = Noise(mean=0.45, std=0.05, weight=3, dof=2, questions=200, source="repetitions")
+    at = list(healthy.get_xdata()).index(0.42)
+    assert healthy.get_ydata()[at] == pytest.approx(false_alarm(0.42, noise, 3))
+    assert (np.diff(healthy.get_ydata()) >= 0).all()
+    assert (healthy.get_ydata() <= small.get_ydata()).all()
+    assert (small.get_ydata() < large.get_ydata()).all()
+
+
+def test_one_percent_is_a_tick_that_says_so() -> None:
+    axes = power([LOUD], derive(MarginRule(), [LOUD])).axes[0]
+    ticks = dict(zip(axes.get_yticks(), (text.get_text() for text in axes.get_yticklabels()), strict=True))
+    assert (ticks[0.01], ticks[0.8], ticks[0.95]) == ("1 %", "80 %", "95 %")
+    low, high = axes.get_ylim()
+    assert low < 0.01 < 0.95 < high
+    # And apart from 0.1 % and 5 % by a tenth of the height, as on a linear axis it is not.
+    shown = axes.transAxes.inverted().transform(axes.transData.transform([(0.4, p) for p in (0.001, 0.01, 0.05)]))
+    assert (np.diff(shown[:, 1]) > 0.1).all()
+
+
+def test_each_variants_own_threshold_is_marked_and_the_sweeps_where_it_is_in_sight() -> None:
+    variants = [QUIET, LOUD]
+    quiet, loud = power(variants, derive(MarginRule(margin=0.03), variants)).axes
+    upright = {
+        axes: [line.get_xdata()[0] for line in axes.lines if len(line.get_xdata()) == 2] for axes in (quiet, loud)
+    }
+    assert upright[loud] == pytest.approx([0.42, 0.42])
+    # The sweep's .42 lies far under what is drawn of the quiet one.
+    assert upright[quiet] == pytest.approx([0.575])
+    assert [text.get_text() for text in quiet.texts] == ["◂ the sweep's 0.420"]
+    assert quiet.get_title() == "quiet: own 0.575"
+
+
+def test_a_threshold_far_under_the_mean_is_on_the_curve() -> None:
+    # Three runs: false_alarm of alpha .0005 lies 36 std under the mean, by Student's t with 2 degrees of freedom.
+    threshold = derive(FalseAlarmRule(rule="false_alarm", alpha=0.0005), [QUIET])
+    assert threshold.value is not None
+    (axes,) = power([QUIET], threshold).axes
+    assert axes.lines[0].get_xdata()[0] <= threshold.value < 0.605 - 30 * 0.005
+
+
+def test_noise_that_perturbations_show_has_a_curve_too() -> None:
+    still = Scores(variant="still", values=(0.47,) * 3, questions=200)
+    level = Scores(variant="still", values=(0.45,) * 3, questions=200, factor="concurrency")
+    (axes,) = power([still, level], derive(MarginRule(), [still, level])).axes
+    assert axes.get_title() == "still: own 0.440"
+
+
+def test_a_watched_variants_curve_says_that_it_is_for_one_look() -> None:
+    watched = Scores(variant="watched", values=(0.40, 0.45, 0.50), questions=200, looks=3)
+    (axes,) = power([watched], derive(MarginRule(), [watched])).axes
+    assert axes.get_title() == "watched: own 0.420, for one of 3 looks"

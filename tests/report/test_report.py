@@ -1,0 +1,273 @@
+"""What a report says of a run, as a maintainer reads it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from sweep.errors import BadInput
+from sweep.report.conclude import conclude
+from sweep.report.export.mlflow import Tracked
+from sweep.report.sections import markdown
+from sweep.report.terminal import closing, show
+from sweep.run.folder import Run
+from sweep.run.launch import Launched
+from sweep.stats.noise import Noise, false_alarm
+from tests.runs import finished
+
+SCORES = {1: 6, 2: 8, 3: 10}
+"""Repetition to questions wrong, of 40: scores .85, .80, .75, of mean .80 and std .05."""
+MIN = "threshold={rule: min_observed}"
+
+
+def wrong(variant: str, repetition: int) -> list[str]:
+    return [f"test-{n}" for n in range(2, 2 + SCORES[repetition])]
+
+
+def test_the_table_of_rules_has_the_sweeps_own_rule_as_it_is_and_thresholds_for_its_retries(tmp_path: Path) -> None:
+    summary = conclude(finished(tmp_path, wrong))  # margin .05, one attempt
+    margin = summary["rules"]["margin"]["variants"]["baseline"]
+    assert margin["value"] == pytest.approx(0.75)
+    noise = Noise(mean=0.8, std=0.05, weight=3, dof=2, questions=40, source="repetitions")
+    assert margin["false_alarm_single"] == pytest.approx(false_alarm(0.75, noise, 1))
+    # The threshold stays the one for a single attempt; what a second one would do to it stands beside it.
+    assert margin["false_alarm"] == pytest.approx(false_alarm(0.75, noise, 2))
+    alarm = summary["rules"]["false_alarm"]["variants"]["baseline"]
+    assert alarm["false_alarm_single"] <= 0.01 < 10 * alarm["false_alarm_single"]
+    assert "`margin` as the sweep file has it" in markdown(summary)
+
+
+def test_what_holds_for_several_variants_is_said_once(tmp_path: Path) -> None:
+    text = markdown(conclude(finished(tmp_path, {"baseline": 4, "mtp": 4})))
+    assert text.count("3 identical repetitions are no estimate of a variance") == 1
+    assert "\nbaseline, mtp: 3 identical repetitions" in text
+
+
+def test_a_threshold_that_audits_speak_against_is_marked_where_it_stands(tmp_path: Path) -> None:
+    text = markdown(conclude(finished(tmp_path, {"baseline": 4, "mtp": 16})))
+    # 24 of 40 right, less .05.
+    assert "**0.550** by rule `margin`, but without a contract: no gate should use it." in text
+    assert "No contract: 1 audit failed: lossless speculation of mtp" in text
+
+
+def test_a_rule_without_a_threshold_says_why_in_the_summary(tmp_path: Path) -> None:
+    summary = conclude(finished(tmp_path, {"baseline": 4, "mtp": 4}))
+    tolerance = summary["rules"]["tolerance"]
+    assert tolerance["value"] is None
+    assert "3 identical repetitions are no estimate of a variance" in tolerance["reason"]
+
+
+def cells(text: str, first: str, after: str = "") -> list[str]:
+    """The cells of the first table row that begins with `first`, after the text `after`."""
+    row = next(line for line in text[text.index(after) :].splitlines() if line.startswith(f"| {first} |"))
+    return [cell.strip() for cell in row.strip("| ").split(" | ")]
+
+
+def test_the_sweeps_threshold_is_stated_for_every_variant_and_for_the_attempts_of_its_ci(tmp_path: Path) -> None:
+    def mixed(variant: str, repetition: int) -> list[str]:
+        return wrong(variant, repetition) if variant == "baseline" else wrong(variant, 2)[:2]
+
+    rule = "threshold={rule: margin, margin: 0.05, retries: 3}"
+    text = markdown(conclude(finished(tmp_path, mixed, rule, "audits.accept_failures=known")))
+    # Means .80, of std .05, and .95; the least less .05 is .75, of which mtp is .20 away.
+    at = "What the sweep's threshold of 0.750"
+    assert "tries it up to 3 times" in text
+    noise = Noise(mean=0.8, std=0.05, weight=3, dof=2, questions=40, source="repetitions")
+    one, three = (f"{100 * false_alarm(0.75, noise, attempts):.3g} % (" for attempts in (1, 3))
+    found = cells(text, "baseline", at)
+    assert found[1] == "0.050"
+    assert found[2].startswith(one)
+    assert found[3].startswith(three[:3])
+    # mean - threshold + z s, z = .8416 and 1.6449; for three attempts of .8^(1/3) and .95^(1/3), 1.4610 and 2.1216.
+    assert found[4:] == ["0.092 / 0.132", "0.123 / 0.156"]
+    # Three identical repetitions: the next differs with at most 1 - .05^(1/3) = 63.2 %, and retries change nothing.
+    assert cells(text, "mtp", at)[1:] == ["0.200", "0 % to 63.2 %", "0 % to 63.2 %", "-", "-"]
+    assert "mtp could lose 0.200 of its accuracy unnoticed" in text
+    assert "Hold it against its own, 0.900" in text
+
+
+def test_the_report_tells_spreads_questions_and_accept_lengths_apart(tmp_path: Path) -> None:
+    text = markdown(conclude(finished(tmp_path, wrong)))
+    # 6, 8 and 10 of 40 wrong: 30 always right, 6 always wrong, two right twice and two right once of three times.
+    assert cells(text, "baseline", "| variant | always right |")[1:4] == ["30", "6", "4"]
+    # Around the mean .8 these have squares of 1.2, 3.84, 2 x .0178 and 2 x .2178, in all 5.511, and
+    # sqrt(5.511 / (40 x 39)) is .0594; all questions are one template, which has no SE. Pairs of runs differ in 2,
+    # 2 and 4 of 40 questions: 8 / 120 = 6.7 %. And 2 n s^2 = 2 x 40 x .05^2 = 20 %. Runs' share of the variance:
+    # .0025 / (.0025 + 5.511 / 39 / 40 - .0667 / 80 / 3) = 43.4 %.
+    assert cells(text, "baseline", "| variant | std |")[1:] == [
+        "0.0500",
+        "0.0594",
+        "-",
+        "43.4 %",
+        "6.7 %",
+        "20.0 %",
+    ]
+
+
+def test_the_report_tells_the_accept_lengths_of_the_repetitions_and_of_all_of_them(tmp_path: Path) -> None:
+    run = finished(tmp_path, wrong)
+    # Tokens by verification steps: 8, 12 and 10 by 4 in the three repetitions. Mean 2.5, std 0.5.
+    for unit in (unit for unit in run.plan.units if unit.variant == "mtp"):
+        tokens = {1: 8, 2: 12, 3: 10}[unit.repetition]
+        run.save(unit, [replace(sample, completion_tokens=tokens) for sample in run.load(unit)])
+    text = markdown(conclude(run))
+    assert "| mtp | 2.500 ± 0.500 (2.000–3.000) | 2.500 |" in text
+    assert "| baseline |" not in text[text.index("Accept length, completion tokens") :].split("##")[0]
+
+
+def test_the_reason_for_a_missing_threshold_is_the_one_that_there_was(tmp_path: Path) -> None:
+    def few_right(variant: str, repetition: int) -> list[str]:
+        return [f"test-{n}" for n in range(2, 36 + repetition)]
+
+    summary = conclude(finished(tmp_path, few_right, MIN))
+    text = markdown(summary)
+    # 5, 4 and 3 of 40 right: mean .1, std .025; the tolerance bound of three runs lies 10.553 std under the mean.
+    assert (
+        "- No threshold by `tolerance` for baseline, mtp: the bound is -0.164, and a threshold of 0 or less" in text
+    )
+    assert "no noise was seen" not in text
+
+
+def test_why_there_is_no_threshold_is_said_once(tmp_path: Path) -> None:
+    text = markdown(conclude(finished(tmp_path, {"baseline": 4, "mtp": 4}, "threshold={rule: tolerance}")))
+    assert "No threshold, and so no contract: baseline, mtp: 3 identical repetitions are no estimate" in text
+    assert text.count("3 identical repetitions are no estimate of a variance") == 1
+    assert "- No threshold by `tolerance`, `false_alarm` for baseline, mtp: no noise in the repetitions" in text
+
+
+def test_variants_without_a_threshold_for_reasons_of_their_own_are_listed(tmp_path: Path) -> None:
+    def some(variant: str, repetition: int) -> list[str]:
+        return [f"test-{n}" for n in range(2, 36 + (repetition if variant == "mtp" else 0))]
+
+    text = markdown(conclude(finished(tmp_path, some, "threshold={rule: tolerance}", "audits.accept_failures=so")))
+    # Right are 6 of 40 each time, and 5, 4 and 3.
+    assert "No threshold, and so no contract:\n\n- baseline: 3 identical repetitions" in text
+    assert "\n\n- mtp: the bound is -" in text
+
+
+def test_a_sweep_that_answers_nothing_right_is_told_so_and_not_of_bounds(tmp_path: Path) -> None:
+    text = markdown(conclude(finished(tmp_path, {"baseline": 40, "mtp": 40})))
+    assert "baseline, mtp: every score is 0: the engine, the prompt or the answer extraction does not work." in text
+    assert "the bound is" not in text
+
+
+def test_the_threshold_is_never_shown_above_itself(tmp_path: Path) -> None:
+    text = markdown(conclude(finished(tmp_path, {"baseline": 18, "mtp": 18}, "protocol.questions=36", MIN)))
+    assert "**0.500** by rule `min_observed`" in text
+    other = markdown(conclude(finished(tmp_path / "b", {"baseline": 13, "mtp": 13}, "protocol.questions=36", MIN)))
+    # 23 of 36 is .63888...: .639 and .6389 would fail it.
+    assert "**0.6388** by rule `min_observed`" in other
+    assert "| min_observed | baseline | 0.6388 |" in other
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_on_a_terminal_nothing_is_wider_than_it_and_no_number_is_torn(tmp_path: Path, width: int) -> None:
+    summary = conclude(finished(tmp_path, wrong))
+    out = io.StringIO()
+    show(summary, Console(file=out, width=width, force_terminal=True, color_system=None))
+    lines = out.getvalue().splitlines()
+    # A word that is longer, as the path of the data may be, has a line of its own.
+    assert all(len(line) <= width or " " not in line.strip() for line in lines)
+    shown = re.findall(r"[\d.]+(?: %)?", " ".join(" ".join(lines).split()))
+    for row in (line for line in markdown(summary).splitlines() if line.startswith("| ") and "---" not in line):
+        for value in re.findall(r"\d[\d.]*\d(?: %)?", row):
+            assert value in shown
+    assert "**" not in out.getvalue()
+    assert "| " not in out.getvalue()
+
+
+def test_a_table_too_wide_for_its_longest_words_is_told_a_row_at_a_time(tmp_path: Path) -> None:
+    name = "a-name-that-leaves-no-room-for-anything-else-beside-it-on-the-line"
+    run = finished(tmp_path, lambda variant, repetition: (), f"variants={{{name}: {{}}}}")
+    out = io.StringIO()
+    show(conclude(run), Console(file=out, width=80, force_terminal=True, color_system=None))
+    assert f"{name}\n  N: 3/3\n  accuracy, mean ± std (min–max): 1.000 ± 0.000 (1.000–1.000)\n" in out.getvalue()
+
+
+def sweep(*arguments: object, **more: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "sweep.cli", *map(str, arguments)]
+    return subprocess.run(command, text=True, timeout=120, **more)
+
+
+def test_the_report_is_markdown_in_a_pipe_and_a_drawing_on_a_terminal(tmp_path: Path) -> None:
+    run = finished(tmp_path, wrong)
+    piped = sweep("report", run.folder, capture_output=True)
+    assert piped.stdout == (run.folder / "report.md").read_text(encoding="utf-8")
+    ours, theirs = pty.openpty()
+    sweep("report", run.folder, stdout=theirs, env={**os.environ, "COLUMNS": "80", "TERM": "xterm"})
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            part = os.read(ours, 1 << 16)
+        except OSError:  # how Linux tells that the other end is closed
+            break
+        if not part:
+            break
+        shown += part
+    os.close(ours)
+    assert "───" in shown.decode()
+    assert "| ---" not in shown.decode()
+
+
+def test_a_pull_requests_body_as_json_is_refused(tmp_path: Path) -> None:
+    done = sweep("report", tmp_path, "--format", "pr", "--json", capture_output=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "sweep: --format pr is Markdown and --json is the summary; give one of the two\n"
+
+
+def test_the_compare_link_is_the_last_line_of_a_launch_and_alone_in_it(tmp_path: Path) -> None:
+    run = finished(tmp_path, wrong)
+    ids = tuple(f"{n:032x}" for n in range(36))
+    tracked = Tracked(uri="http://mlflow:5000", experiment_id="1", run_ids=ids, logged=36)
+    told = Launched(run=run, summary=conclude(run), interrupted=False, tracked=tracked, dashboard="http://ray:8265")
+    out = io.StringIO()
+    closing(told, Console(file=out, width=80, force_terminal=True, color_system=None))
+    lines = out.getvalue().splitlines()
+    assert lines[-1] == tracked.compare_path
+    assert "http://ray:8265" in " ".join(lines[:-1])
+    assert max(map(len, lines[:-3])) <= max(80, len(f"run folder     {run.folder}"))
+
+
+def named(folder: Path, name: str) -> Run:
+    return finished(folder, {"baseline": 4, "mtp": 4}, f"name={name}")
+
+
+@pytest.mark.parametrize("broken", ["{", "[]", "5", '{"threshold": null}', '{"audits": [1]}'])
+def test_a_run_that_cannot_be_read_hides_no_other_from_the_list(tmp_path: Path, broken: str) -> None:
+    good, bad = named(tmp_path, "good"), named(tmp_path, "bad")
+    (bad.folder / "summary.json").write_text(broken)
+    done = sweep("list", "--runs", tmp_path / "runs", capture_output=True)
+    assert done.returncode == 0
+    # 36 of 40 less .05; six units, all measured.
+    assert re.search(rf"{good.plan.sweep_id} +simulated +6/6 +0 +0\.850", done.stdout)
+    assert f"{bad.plan.sweep_id}: {bad.folder}" in done.stdout
+    listed = json.loads(sweep("list", "--runs", tmp_path / "runs", "--json", capture_output=True).stdout)
+    faults = [row["fault"] for row in listed if "fault" in row]
+    assert len(faults) == 1
+    assert str(bad.folder) in faults[0]
+
+
+def test_what_to_do_about_a_broken_file_is_what_helps(tmp_path: Path) -> None:
+    run = named(tmp_path, "broken")
+    (run.folder / "summary.json").write_text("{")
+    with pytest.raises(
+        BadInput, match=r"summary\.json: not valid JSON: .*; remove it, and `sweep report` writes it"
+    ):
+        conclude(run)
+    (run.folder / "summary.json").unlink()
+    conclude(run)  # as the remedy says
+    (run.folder / "provenance.json").write_text("{")
+    with pytest.raises(BadInput, match=r"provenance\.json: .*; nothing can write it again: take it from a copy"):
+        conclude(run)

@@ -1,0 +1,277 @@
+"""The driver, on a pool in this process: tries again, gives up, resumes, and never scores a failure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cluster.errors import EngineStartFailed
+from cluster.events import Event, Failed
+from sweep.plan.sweepfile import dump, load
+from sweep.plan.units import make_plan
+from sweep.run import folder as store
+from sweep.run.driver import Driver, Outcome
+from sweep.run.folder import Run
+from sweep.run.provenance import gather
+from sweep.run.stopping import StopWatch
+from sweep.tasks import dataset
+from sweep.tasks.gsm8k import Questionnaire
+from tests.conftest import SWEEP
+from tests.fake_pool import FakePool, Notes, right
+
+Write = Callable[[str], Path]
+
+
+class Bench:
+    """A small sweep with its folder; `drive` launches it on a fake pool."""
+
+    def __init__(self, file: Path, *overrides: str) -> None:
+        self.plan = make_plan(load(file, overrides))
+        self.questionnaire: Questionnaire = dataset.load(self.plan.config.protocol)
+        self.run: Run = store.create_run(file.parent / "runs", self.plan, dump(self.plan.config))
+        self.run.write_json("provenance.json", gather(self.plan, self.questionnaire))
+        self.view = Notes()
+
+    def drive(self, pool: FakePool, stopped: Callable[[], bool] = lambda: False) -> Outcome:
+        watch = StopWatch(self.plan, len(self.questionnaire.questions))
+        self.driver = Driver(self.run, self.questionnaire, pool, self.view, watch)
+        return self.driver.drive(self.run.done()[0], stopped)
+
+
+@pytest.fixture
+def bench(write_sweep: Write) -> Bench:
+    return Bench(write_sweep(SWEEP))
+
+
+def test_every_unit_is_run_once_and_each_engine_keeps_its_variant(bench: Bench) -> None:
+    pool = FakePool()
+    outcome = bench.drive(pool)
+    assert sorted(work for _, work in pool.runs) == sorted(unit.id for unit in bench.plan.units)
+    assert sorted(label for _, label in pool.loads) == ["baseline", "mtp"]
+    assert not outcome.void
+    assert bench.driver.progress.scores == {"baseline": {1: 1.0, 2: 1.0}, "mtp": {1: 1.0, 2: 1.0}}
+
+
+def test_a_failed_unit_is_tried_again_on_another_engine_and_the_evidence_is_kept(bench: Bench) -> None:
+    pool = FakePool(fault=lambda engine, what, times: "error" if what == "mtp-r01" and times == 1 else None)
+    outcome = bench.drive(pool)
+    tried = [engine for engine, work in pool.runs if work == "mtp-r01"]
+    assert len(tried) == 2
+    assert tried[0] != tried[1]
+    assert not outcome.void
+    unit = bench.plan.units[2]
+    assert [f["error"] for f in bench.run.failures(unit)] == [f"{tried[0]} lost mtp-r01"]
+
+
+def test_a_unit_that_fails_three_times_is_void_and_never_scored(bench: Bench) -> None:
+    pool = FakePool(fault=lambda engine, what, times: "error" if what == "mtp-r02" else None)
+    outcome = bench.drive(pool)
+    assert sum(work == "mtp-r02" for _, work in pool.runs) == 3
+    assert [unit.id for unit in outcome.void] == ["mtp-r02"]
+    assert [unit.id for unit in bench.run.void()] == ["mtp-r02"]
+    assert bench.driver.progress.scores["mtp"] == {1: 1.0}
+    assert bench.run.variant_samples()["mtp"].repetitions == (1,)
+
+
+def test_a_void_unit_is_run_again_by_the_next_launch(bench: Bench) -> None:
+    bench.drive(FakePool(fault=lambda engine, what, times: "error" if what == "mtp-r02" else None))
+    pool = FakePool()
+    bench.drive(pool)
+    assert [work for _, work in pool.runs] == ["mtp-r02"]
+    assert bench.run.void() == ()
+
+
+def test_an_engine_that_dies_loads_its_variant_again(bench: Bench) -> None:
+    pool = FakePool(
+        engines=("engine-1",),
+        fault=lambda engine, what, times: "death" if what == "baseline-r02" and times == 1 else None,
+    )
+    outcome = bench.drive(pool)
+    assert [label for _, label in pool.loads].count("baseline") == 2
+    assert not outcome.void
+
+
+def test_engines_that_keep_dying_end_the_sweep_with_the_reason(bench: Bench) -> None:
+    with pytest.raises(EngineStartFailed, match=r"no engine is left: engine-\d died 3 times in a row") as caught:
+        bench.drive(FakePool(fault=lambda engine, what, times: "death"))
+    assert caught.value.exit_code == 4
+
+
+def test_a_variant_that_cannot_start_is_void_and_the_others_are_measured(bench: Bench) -> None:
+    outcome = bench.drive(FakePool(fault=lambda engine, what, times: "error" if what == "mtp" else None))
+    assert {unit.variant for unit in outcome.void} == {"mtp"}
+    assert bench.driver.progress.finished["baseline"] == 2
+    assert outcome.start_failure is not None
+    assert outcome.start_failure.log_tail == ("last line",)
+
+
+def test_an_interrupted_sweep_keeps_what_is_done_and_goes_on_from_there(bench: Bench) -> None:
+    first = FakePool()
+    outcome = bench.drive(first, stopped=lambda: len(bench.run.done()[0]) >= 2)
+    assert outcome.interrupted
+    kept = bench.run.done()[0]
+    assert len(kept) == 2
+    second = FakePool()
+    bench.drive(second)
+    assert {work for _, work in second.runs} == {unit.id for unit in bench.plan.units} - set(kept)
+
+
+def test_a_torn_parquet_file_is_run_again_and_said_so(bench: Bench) -> None:
+    bench.drive(FakePool())
+    torn = bench.run.unit_file(bench.plan.units[0])
+    torn.write_bytes(torn.read_bytes()[:100])
+    measured, notes = bench.run.done()
+    assert "baseline-r01" not in measured
+    assert "baseline-r01.parquet" in notes[0]
+    assert "the unit runs again" in notes[0]
+    pool = FakePool()
+    bench.drive(pool)
+    assert [work for _, work in pool.runs] == ["baseline-r01"]
+
+
+def test_a_unit_s_samples_read_back_as_they_were_written(bench: Bench) -> None:
+    unit = bench.plan.units[0]
+    completions = [right(request) for request in bench.questionnaire.batch(unit, 1).requests]
+    samples = bench.questionnaire.score(unit, "engine-1", completions)
+    bench.run.save(unit, samples)
+    assert bench.run.load(unit) == samples
+
+
+def test_shards_of_a_repetition_make_one_score(write_sweep: Write) -> None:
+    bench = Bench(write_sweep(SWEEP), "shards=2", "repetitions=1")
+    bench.drive(FakePool(engines=("engine-1",)))
+    tables = bench.run.variant_samples()
+    assert tables["mtp"].correct.shape == (1, 4)
+
+
+def test_a_deterministic_variant_stops_after_identical_repetitions_and_says_what_was_saved(
+    write_sweep: Write,
+) -> None:
+    bench = Bench(write_sweep(SWEEP), "repetitions=9", "stop.identical=3", "variants.mtp.deterministic=true")
+    outcome = bench.drive(FakePool(engines=("engine-1",)))
+    assert outcome.saved == {"mtp": 6}
+    assert bench.driver.progress.finished == {"baseline": 9, "mtp": 3}
+    assert any("mtp: 3 repetitions" in note and "6 units saved" in note for note in bench.view.notes)
+
+
+def test_another_batching_is_measured_by_the_variant_s_own_engines(write_sweep: Write) -> None:
+    bench = Bench(
+        write_sweep(SWEEP), "perturb={repetitions: 1, concurrency: [2], shards: [2], arguments: {noise: [0.5]}}"
+    )
+    pool = FakePool()
+    outcome = bench.drive(pool)
+    assert not outcome.void
+    assert len(bench.run.done()[0]) == len(bench.plan.units) == 2 * (2 + 1 + 2 + 1)
+    started = {variant for _, variant in pool.loads}
+    assert started == {"baseline", "mtp", "baseline+noise=0.5", "mtp+noise=0.5"}
+
+
+def test_a_variant_that_cannot_start_takes_its_other_batchings_with_it(write_sweep: Write) -> None:
+    bench = Bench(write_sweep(SWEEP), "perturb={repetitions: 1, concurrency: [2]}")
+    outcome = bench.drive(FakePool(fault=lambda engine, what, times: "error" if what == "mtp" else None))
+    assert {unit.variant for unit in outcome.void} == {"mtp", "mtp+concurrency=2"}
+    assert set(bench.run.perturbed_samples()["baseline+concurrency=2"].repetitions) == {1}
+
+
+def test_a_unit_for_one_engine_alone_is_run_there(write_sweep: Write) -> None:
+    bench = Bench(write_sweep(SWEEP), "perturb={repetitions: 1, engine: [engine-1, engine-2]}")
+    pool = FakePool()
+    assert not bench.drive(pool).void
+    where = {work: engine for engine, work in pool.runs if "+engine=" in work}
+    assert where == {
+        f"{variant}+engine={engine}-r01": engine
+        for variant in ("baseline", "mtp")
+        for engine in ("engine-1", "engine-2")
+    }
+    # Another engine is another place, not another variant to load.
+    assert {label for _, label in pool.loads} == {"baseline", "mtp"}
+
+
+def test_units_for_an_engine_that_is_not_there_are_void_and_the_others_are_measured(write_sweep: Write) -> None:
+    bench = Bench(write_sweep(SWEEP), "engine.engines=auto", "perturb={repetitions: 1, engine: [engine-9]}")
+    outcome = bench.drive(FakePool())
+    assert [unit.id for unit in outcome.void] == ["baseline+engine=engine-9-r01", "mtp+engine=engine-9-r01"]
+    assert len(bench.run.done()[0]) == 4
+    assert any("only engine-9 may run it, which is not among the engines" in note for note in bench.view.notes)
+
+
+def test_units_for_an_engine_that_died_for_good_are_void(write_sweep: Write) -> None:
+    bench = Bench(write_sweep(SWEEP), "perturb={repetitions: 1, engine: [engine-2]}")
+    pool = FakePool(fault=lambda engine, what, times: "death" if engine == "engine-2" else None)
+    outcome = bench.drive(pool)
+    assert {unit.engine for unit in outcome.void} == {"engine-2"}
+    assert len(bench.run.done()[0]) == 4
+
+
+def test_samples_and_provenance_name_the_engine_and_the_host_that_ran_it(bench: Bench) -> None:
+    bench.drive(FakePool())
+    samples = bench.run.variant_samples()
+    assert {place for table in samples.values() for place in table.place} == {"engine-1@here", "engine-2@here"}
+    places = bench.run.provenance()["places"]
+    assert set(places) == {"engine-1@here", "engine-2@here"}
+    assert places["engine-1@here"] == {"versions": {"fake": "1"}, "device": {"host": "here"}}
+
+
+def test_one_engine_that_can_start_nothing_costs_no_variant(bench: Bench) -> None:
+    pool = FakePool(fault=lambda engine, what, times: "error" if engine == "engine-2" else None)
+    outcome = bench.drive(pool)
+    assert not outcome.void
+    assert len(bench.run.done()[0]) == 4
+
+
+def test_a_variant_that_once_started_and_then_never_again_is_given_up(write_sweep: Write) -> None:
+    bench = Bench(write_sweep(SWEEP), "repetitions=4")
+
+    def fault(engine: str, what: str, times: int) -> str | None:
+        if what == "mtp":
+            return "error" if times > 1 else None
+        return "death" if what == "mtp-r01" else None
+
+    outcome = bench.drive(FakePool(engines=["engine-1"], fault=fault))
+    assert {unit.variant for unit in outcome.void} == {"mtp"}
+    assert len(bench.run.done()[0]) == 4
+
+
+def test_units_for_one_engine_are_given_up_where_only_that_one_cannot_start_them(write_sweep: Write) -> None:
+    bench = Bench(write_sweep(SWEEP), "perturb={repetitions: 1, engine: [engine-2]}")
+    pool = FakePool(fault=lambda engine, what, times: "error" if engine == "engine-2" else None)
+    outcome = bench.drive(pool)
+    assert {unit.engine for unit in outcome.void} == {"engine-2"}
+    assert len(bench.run.done()[0]) == 4
+
+
+def test_an_engine_whose_node_is_lost_is_done_without(bench: Bench) -> None:
+    pool = FakePool(fault=lambda engine, what, times: "loss" if engine == "engine-2" and "-r" in what else None)
+    outcome = bench.drive(pool)
+    assert not outcome.void
+    assert len(bench.run.done()[0]) == 4
+    assert sum(engine == "engine-2" for engine, _ in pool.runs) == 1
+    assert "engine-2 could not be replaced" in bench.view.notes
+
+
+def test_when_the_last_engine_is_lost_the_sweep_ends_and_says_so(bench: Bench) -> None:
+    pool = FakePool(engines=["engine-1"], fault=lambda engine, what, times: "loss" if what == "mtp-r02" else None)
+    with pytest.raises(EngineStartFailed, match="no engine is left: engine-1 could not be replaced"):
+        bench.drive(pool)
+
+
+def test_a_dead_engine_gets_nothing_until_its_new_process_is_up(bench: Bench) -> None:
+    class Slow(FakePool):
+        def _fail(self, failed: Failed, fault: str) -> None:
+            super()._fail(failed, fault)
+            self.dead_until = self._pending.pop()
+
+        def wait(self, timeout: float) -> list[Event]:
+            if not self._pending:
+                # All that could be done without it is done: now it comes back.
+                return [self.dead_until]
+            return super().wait(timeout)
+
+    pool = Slow(
+        engines=["engine-1"], fault=lambda e, what, times: "death" if (what, times) == ("mtp-r01", 1) else None
+    )
+    outcome = bench.drive(pool)
+    assert not outcome.void
+    assert len(bench.run.done()[0]) == 4

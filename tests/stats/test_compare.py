@@ -1,0 +1,200 @@
+"""Comparing variants and runs: what decides, what is refused, and `sweep compare`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from scipy.stats import binom
+
+from sweep.commands.compare import command
+from sweep.errors import BadInput
+from sweep.stats.compare import compare, compare_runs
+from tests.runs import finished
+from tests.tables import changed, first, table
+
+
+def test_deterministic_variants_are_decided_by_their_flips_alone() -> None:
+    a, b = table("a", first(94, runs=20), accept_length=None), table("b", first(84, runs=3), accept_length=5.0)
+    found = compare(a, b)
+    assert (len(found.lost), len(found.gained)) == (10, 0)
+    assert found.lost[0] == "test-89"  # the 85th of questions that begin at 5
+    assert found.test == "exact McNemar"
+    assert found.p_value == pytest.approx(2 / 2**10)
+    assert found.verdict == "worse"
+    assert compare(b, a).verdict == "better"
+
+
+def test_accept_length_and_speed_stand_beside_the_scores() -> None:
+    found = compare(table("a", first(94)), table("b", first(94), accept_length=5.0))
+    assert found.a.accept_length is None
+    assert found.b.accept_length == pytest.approx(5.0)
+    assert found.a.tokens_per_second == pytest.approx(50)  # 100 tokens in 2 seconds
+    still = changed(table("a", first(94)), seconds=np.zeros((1, 200)))
+    assert compare(still, still).a.tokens_per_second is None
+
+
+def noise(seed: int, runs: int, shift: float = 0.0, together: float = 0.0) -> np.ndarray:
+    """Runs of 200 questions with a chance each; `together` moves whole runs by a common cause."""
+    rng = np.random.default_rng(seed)
+    chance = np.random.default_rng(1).random(200) + shift
+    moved = chance + rng.normal(0, together, (runs, 1)) if together else np.tile(chance, (runs, 1))
+    return np.asarray(rng.random((runs, 200)) < moved)
+
+
+def test_noisy_variants_must_differ_over_questions_and_over_runs() -> None:
+    found = compare(table("a", noise(2, 20)), table("b", noise(3, 20, shift=-0.1)))
+    assert found.test == "paired t and Welch's t over runs"
+    assert found.p_runs is not None
+    assert found.difference.p_value is not None
+    assert found.p_value == max(found.p_runs, found.difference.p_value)
+    assert found.verdict == "worse"
+    assert found.difference.mean == pytest.approx(-0.1, abs=0.02)
+
+
+def test_runs_that_move_together_are_no_difference_between_variants() -> None:
+    # Three runs each, std 0.15 by a common cause: over the questions alone most pairs would count as different.
+    pairs = [
+        (table("a", noise(s, 3, together=0.15)), table("b", noise(s + 100, 3, together=0.15))) for s in range(60)
+    ]
+    found = [compare(a, b) for a, b in pairs]
+    over_questions = [c.difference.p_value is not None and c.difference.p_value < 0.05 for c in found]
+    assert sum(over_questions) > 30
+    assert sum(c.verdict != "no difference shown" for c in found) <= 6  # 60 x 0.05, and two standard errors
+
+
+def test_what_the_comparison_could_have_found_is_stated() -> None:
+    found = compare(table("a", first(94)), table("b", first(92)))
+    assert found.verdict == "no difference shown"
+    assert found.detectable == pytest.approx(0.0394, abs=5e-4)  # 6 of 200 or more with 80 % probability
+
+
+def test_among_several_comparisons_only_a_larger_loss_is_sure_to_be_found() -> None:
+    names = ["w", "x", "y", "z"]
+    tables = {name: table(name, first(94)) for name in names}
+    found = compare_runs(tables, {name: table(name, first(92)) for name in names})
+    # Of four, Holm may ask for p < .0125: 8 lost of 200 (2 / 2^8 = .0078), where 7 (.0156) would not do.
+    for comparison in found:
+        assert comparison.detectable is not None
+        assert binom.sf(7, 200, comparison.detectable) == pytest.approx(0.8)
+
+
+def test_a_loss_that_is_said_to_be_found_is_found_where_whole_runs_move_too() -> None:
+    losses, found = [], 0
+    for seed in range(40):
+        a = noise(seed, 6, together=0.04)
+        losses.append(compare(table("a", a), table("b", noise(seed + 100, 6, together=0.04))).detectable)
+    loss = float(np.median([x for x in losses if x is not None]))
+    for seed in range(200):
+        a, b = noise(seed, 6, together=0.04), noise(seed + 500, 6, shift=-loss, together=0.04)
+        found += compare(table("a", a), table("b", b)).verdict == "worse"
+    # Stated: at least 80 %; two standard errors of 200 draws are 5.7 %.
+    assert found / 200 > 0.8 - 0.057
+    # And it is no empty promise: half of it would not be found as surely.
+    half = [
+        compare(table("a", noise(s, 6, together=0.04)), table("b", noise(s + 500, 6, -loss / 2, 0.04))).verdict
+        for s in range(100)
+    ]
+    assert half.count("worse") < 60
+
+
+def test_unequal_questions_are_refused_by_name() -> None:
+    with pytest.raises(BadInput, match=r"200 and 198\): only in A test-203, test-204; only in B none"):
+        compare(table("a", first(94)), table("b", first(94, questions=198)))
+
+
+def test_questions_in_another_order_are_paired_by_name() -> None:
+    a = table("a", first(94))
+    turned = changed(a, question_ids=a.question_ids[::-1], correct=a.correct[:, ::-1])
+    assert compare(a, turned).lost == ()
+
+
+def test_a_variant_whose_repetitions_are_all_void_is_refused() -> None:
+    with pytest.raises(BadInput, match="b: no complete repetition"):
+        compare(table("a", first(94)), table("b", np.zeros((0, 200))))
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0, 5.0])
+def test_an_alpha_that_is_no_level_is_refused(alpha: float) -> None:
+    with pytest.raises(BadInput, match="alpha is a probability"):
+        compare(table("a", first(94)), table("b", first(94)), alpha)
+
+
+def test_several_comparisons_share_the_level_by_holm() -> None:
+    names = ["x", "y", "z"]
+    before = {name: table(name, first(94)) for name in names}
+    after = {name: table(name, first(94 - lost)) for name, lost in zip(names, (6, 0, 0), strict=True)}
+    x, _, _ = compare_runs(before, after)
+    assert [x.p_value, x.p_adjusted] == pytest.approx([2 / 2**6, 6 / 2**6])
+    assert x.verdict == "no difference shown"
+    [alone] = compare_runs(before, after, chosen=["x"])
+    assert alone.verdict == "worse"
+
+
+def test_runs_without_a_variant_in_common_are_refused() -> None:
+    with pytest.raises(BadInput, match="no variant in common: A has x; B has y"):
+        compare_runs({"x": table("x", first(94))}, {"y": table("y", first(94))})
+
+
+def test_an_unknown_variant_names_the_nearest() -> None:
+    tables = {"topk1-det": table("topk1-det", first(94))}
+    with pytest.raises(BadInput, match="no variant topk1det; did you mean topk1-det"):
+        compare_runs(tables, tables, chosen=["topk1det"])
+
+
+def run(*arguments: object) -> Result:
+    """`sweep compare` with these arguments, in this process."""
+    return CliRunner().invoke(command, [str(a) for a in arguments])
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two runs of 40 questions; in the second, mtp loses 12 of them."""
+    folder = tmp_path_factory.mktemp("runs")
+    before = finished(folder / "before", {"baseline": 4, "mtp": 4})
+    after = finished(folder / "after", {"baseline": 4, "mtp": 16})
+    return before.folder, after.folder
+
+
+def test_the_command_gates_with_exit_code_5(runs: tuple[Path, Path]) -> None:
+    before, after = runs
+    assert run(before, after).exit_code == 0
+    result = run(before, after, "--gate")
+    assert result.exit_code == 5
+    assert "-0 +0" in result.output
+    assert "-12 +0" in result.output
+    assert run(after, before, "--gate").exit_code == 0
+    assert run(before, after, "--gate", "--variant", "baseline").exit_code == 0
+    assert run(before, after, "--gate", "--alpha", "0.0001").exit_code == 0
+
+
+def test_two_variants_of_one_run_are_compared(runs: tuple[Path, Path]) -> None:
+    _, after = runs
+    result = run(f"{after}:baseline", f"{after}:mtp", "--json")
+    [found] = json.loads(result.stdout)["comparisons"]
+    assert (found["a"]["variant"], found["b"]["variant"], found["verdict"]) == ("baseline", "mtp", "worse")
+    assert found["b"]["accept_length"] == pytest.approx(2.0)  # 8 tokens in 4 steps
+    assert len(found["lost"]) == 12
+
+
+def test_a_variant_named_on_one_side_holds_for_both(runs: tuple[Path, Path]) -> None:
+    before, after = runs
+    result = run(before, f"{after}:mtp", "--json")
+    [found] = json.loads(result.stdout)["comparisons"]
+    assert (found["a"]["variant"], found["b"]["variant"]) == ("mtp", "mtp")
+
+
+def test_a_run_compared_with_itself_is_refused(runs: tuple[Path, Path]) -> None:
+    result = run(runs[0], runs[0])
+    assert isinstance(result.exception, BadInput)
+    assert "RUN:VARIANT" in str(result.exception)
+
+
+def test_another_protocol_is_named_beside_the_result(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    other = finished(tmp_path / "other", {"baseline": 4, "mtp": 4}, "protocol.max_tokens=32")
+    result = run(runs[0], other.folder, "--json")
+    assert "max_tokens 64 and 32" in result.stderr
+    assert json.loads(result.stdout)["comparisons"]
