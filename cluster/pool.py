@@ -167,7 +167,7 @@ class RayPool:
             return _failed(task, _cause(task, error), died=False)
         seconds = time.monotonic() - task.begun
         if task.work is None:
-            self._logs[task.engine] = result.device.get("log")
+            self._logs[task.engine] = result.device.log
             return Loaded(engine=task.engine, facts=result, seconds=seconds)
         return Completed(engine=task.engine, work=task.work, completions=result, seconds=seconds)
 

@@ -19,6 +19,7 @@ import time
 import zlib
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from importlib import metadata
 from typing import Any, TypeVar
 
@@ -150,12 +151,11 @@ class _Running:
         """See `SGLangEngine.describe`."""
         info = self._thread.submit(self._engine.get_server_info).result()
         fields = set(field_names(type(self._engine.server_args))) - SECRETS
-        memory = _plain((info.get("internal_states") or [{}])[0].get("memory_usage"))
         return EngineFacts(
             backend="sglang",
             real_model=True,
             versions=_versions(),
-            device={**host.device_facts(), "log": str(self._log.path), "memory_usage_gb": memory},
+            device=replace(host.device(), log=str(self._log.path)),
             fingerprint_of="token_ids" if "output_ids" in self._first else "text",
             start_seconds=self._progress.seconds(),
             arguments={key: _plain(value) for key, value in info.items() if key in fields},

@@ -22,6 +22,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from cluster.spec import Device, Gpu
+
 CACHES = {
     "TRITON_CACHE_DIR": "triton",
     "TORCHINDUCTOR_CACHE_DIR": "inductor",
@@ -127,8 +129,8 @@ def close_sockets(keep: weakref.WeakSet[Any]) -> None:
         one.close(linger=0)
 
 
-def gpus() -> list[dict[str, Any]]:
-    """The GPUs visible to this process: name, uuid, total and free memory in MiB. Empty without NVML.
+def gpus() -> list[Gpu]:
+    """The GPUs visible to this process. Empty without NVML.
 
     Asks the driver, not torch: torch would open a context here and hold GPU memory for the process's life.
     """
@@ -156,14 +158,14 @@ def _visible(nvml: Any, visible: str | None) -> list[Any]:
     ]
 
 
-def _gpu(nvml: Any, handle: Any) -> dict[str, Any]:
+def _gpu(nvml: Any, handle: Any) -> Gpu:
     memory = nvml.nvmlDeviceGetMemoryInfo(handle)
-    return {
-        "name": _text(nvml.nvmlDeviceGetName(handle)),
-        "uuid": _text(nvml.nvmlDeviceGetUUID(handle)),
-        "memory_mib": memory.total >> 20,
-        "free_mib": memory.free >> 20,
-    }
+    return Gpu(
+        name=_text(nvml.nvmlDeviceGetName(handle)),
+        uuid=_text(nvml.nvmlDeviceGetUUID(handle)),
+        memory_mib=memory.total >> 20,
+        free_mib=memory.free >> 20,
+    )
 
 
 def _text(value: str | bytes) -> str:
@@ -172,7 +174,7 @@ def _text(value: str | bytes) -> str:
 
 def free_memory() -> dict[str, int]:
     """Free MiB of each visible GPU, by uuid."""
-    return {gpu["uuid"]: gpu["free_mib"] for gpu in gpus()}
+    return {gpu.uuid: gpu.free_mib for gpu in gpus() if gpu.uuid is not None and gpu.free_mib is not None}
 
 
 def wait_for_memory(before: Mapping[str, int], slack_mib: int, deadline: float) -> dict[str, int]:
@@ -187,14 +189,17 @@ def wait_for_memory(before: Mapping[str, int], slack_mib: int, deadline: float) 
         time.sleep(0.2)
 
 
-def device_facts() -> dict[str, Any]:
-    """Host, GPUs and driver for the provenance."""
-    found = gpus()
-    facts: dict[str, Any] = {"host": socket.gethostname(), "gpus": found}
-    if found:
-        import pynvml
+def device() -> Device:
+    """Host, GPUs and driver of this process."""
+    visible = tuple(gpus())
+    return Device(host=socket.gethostname(), gpus=visible, driver=_driver() if visible else None)
 
-        pynvml.nvmlInit()
-        facts["driver"] = _text(pynvml.nvmlSystemGetDriverVersion())
+
+def _driver() -> str:
+    import pynvml
+
+    pynvml.nvmlInit()
+    try:
+        return _text(pynvml.nvmlSystemGetDriverVersion())
+    finally:
         pynvml.nvmlShutdown()
-    return facts

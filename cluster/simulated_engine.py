@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cluster.arguments import Problem, faults, refuse
 from cluster.errors import EngineStartFailed, RequestFailed
-from cluster.spec import Batch, Completion, EngineFacts, EngineSpec, Report, Request
+from cluster.spec import Batch, Completion, Device, EngineFacts, EngineSpec, Report, Request
 
 VERSION = "1"
 NORMAL = NormalDist()
@@ -112,7 +112,7 @@ class SimulatedEngine:
             backend="simulated",
             real_model=False,
             versions={"simulated": VERSION},
-            device={"host": platform.node(), "gpus": []},
+            device=Device(host=platform.node()),
             fingerprint_of="text",
             start_seconds={"ready": arguments.start_seconds},
             arguments={**arguments.model_dump(), "label": spec.label},

@@ -92,6 +92,36 @@ class Completion:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Gpu:
+    """One GPU, as the driver names it."""
+
+    name: str
+    """Such as `NVIDIA H200`."""
+    uuid: str | None = None
+    """The driver's."""
+    memory_mib: int | None = None
+    """All of it."""
+    free_mib: int | None = None
+    """What was free when it was looked at."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Device:
+    """Where an engine runs. None for what is not known."""
+
+    host: str
+    """The node's name."""
+    gpus: tuple[Gpu, ...] = ()
+    """The GPUs that the engine owns; empty without any."""
+    driver: str | None = None
+    """The GPU driver's version."""
+    cpu: str | None = None
+    """The processor, of an engine that runs on one."""
+    log: str | None = None
+    """The engine's log file on that node."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class EngineFacts:
     """What a started engine says of itself; goes into the provenance."""
 
@@ -101,8 +131,8 @@ class EngineFacts:
     """False for the simulated engine: its numbers say nothing about a model."""
     versions: Mapping[str, str]
     """Package name to version: what produced the numbers (engine, torch, transformers...)."""
-    device: Mapping[str, Any]
-    """Host name, GPU names, memory, driver: as far as known."""
+    device: Device
+    """Where it runs."""
     fingerprint_of: str
     """`token_ids` or `text`: what the fingerprints are taken over."""
     start_seconds: Mapping[str, float]

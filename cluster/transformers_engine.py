@@ -15,7 +15,7 @@ from cluster.arguments import Problem, faults, refuse
 from cluster.environment import restored_environment
 from cluster.errors import EngineStartFailed
 from cluster.models import resolve
-from cluster.spec import Batch, Completion, EngineFacts, EngineSpec, Report, Request
+from cluster.spec import Batch, Completion, Device, EngineFacts, EngineSpec, Report, Request
 
 
 class Arguments(BaseModel):
@@ -194,7 +194,7 @@ class TransformersEngine:
             backend="transformers",
             real_model=True,
             versions={"torch": torch.__version__, "transformers": transformers.__version__},
-            device={"host": platform.node(), "gpus": [], "cpu": platform.processor() or platform.machine()},
+            device=Device(host=platform.node(), cpu=platform.processor() or platform.machine()),
             fingerprint_of="token_ids",
             start_seconds=dict(self._phases),
             arguments={**self._arguments.model_dump(), "model": spec.model, "draft_model": spec.draft_model},

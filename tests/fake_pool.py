@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from cluster.errors import ClusterUnavailable, EngineStartFailed, RequestFailed
 from cluster.events import Back, Completed, Event, Failed, Gone, Loaded
-from cluster.spec import Batch, Completion, EngineFacts, EngineSpec, Request
+from cluster.spec import Batch, Completion, Device, EngineFacts, EngineSpec, Request
 
 Fault = Callable[[str, str, int], str | None]
 """(engine, variant or unit, how many times it was asked) to None, `error`, `death`, or `loss` of the node too."""
@@ -86,7 +86,7 @@ def facts(spec: EngineSpec) -> EngineFacts:
         backend=spec.backend,
         real_model=False,
         versions={"fake": "1"},
-        device={"host": "here"},
+        device=Device(host="here"),
         fingerprint_of="text",
         start_seconds={"load": 1.0},
         arguments=dict(spec.arguments),

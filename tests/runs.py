@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from cluster.spec import Device, Gpu
 from sweep.plan.sweepfile import dump, load
 from sweep.plan.units import make_plan
 from sweep.report.conclude import conclude
@@ -48,11 +49,11 @@ def finished(
     plan = make_plan(load(folder / "sweep.yaml", overrides))
     questionnaire = dataset.load(plan.config.protocol)
     run = store.create_run(folder / "runs", plan, dump(plan.config))
-    run.write_json("provenance.json", gather(plan, questionnaire))
+    run.write_provenance(gather(plan, questionnaire))
     for variant in plan.variants:
         told = facts(plan.spec(variant.name))
         run.record_engine(
-            variant.name, "engine-1@here", replace(told, device={"host": "here", "gpus": [{"name": gpu}] * 2})
+            variant.name, "engine-1@here", replace(told, device=Device(host="here", gpus=(Gpu(name=gpu),) * 2))
         )
     for unit in plan.units:
         bad = (

@@ -86,7 +86,7 @@ def _compared(
 
 def _notes(a: Run, b: Run) -> list[str]:
     """What else differs between the runs, beside what is compared."""
-    if a.provenance()["protocol"]["hash"] == b.provenance()["protocol"]["hash"]:
+    if a.provenance().protocol.hash == b.provenance().protocol.hash:
         return []
     one, other = (run.plan.config.protocol.model_dump(mode="json", exclude={"dataset"}) for run in (a, b))
     differing = [f"{key} {one[key]} and {other[key]}" for key in one if one[key] != other[key]]

@@ -10,7 +10,8 @@ import click
 
 if TYPE_CHECKING:
     from sweep.gate.contract import Contract
-    from sweep.gate.judge import Measured, Verdict
+    from sweep.gate.judge import Verdict
+    from sweep.gate.measured import Measured
 
 
 @click.command(name="gate")
@@ -65,7 +66,7 @@ def _worst(codes: set[int]) -> int:
 
 def _of_score(variant: str | None, given: dict[str, object]) -> list[Measured]:
     from sweep.errors import BadInput
-    from sweep.gate.judge import Measured
+    from sweep.gate.measured import Measured
 
     if given["score"] is None:
         raise BadInput("nothing to judge: give --run RUN, or --score X with --questions N")
@@ -79,8 +80,8 @@ def _of_run(
 ) -> tuple[list[Measured], Sequence[str]]:
     """The run's variants that the contract has, and the contract's that the run has not measured."""
     from sweep.errors import BadInput
-    from sweep.gate.judge import measure
     from sweep.run.folder import open_run
+    from sweep.run.measure import measure
 
     extra = [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]
     if extra:

@@ -1,23 +1,21 @@
 """The threshold contract, `thresholds.json`: what a CI gate reads. Reading one is the only effect here.
 
-It holds each variant's threshold with what it promises, and everything that must match before it may be
-applied. The JSON Schema ships beside this module; a contract of another schema version is not guessed at.
+It holds each variant's threshold with what it promises, and everything that must match before it may be applied.
+A contract of another schema version is not guessed at.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, ConfigDict, Field, JsonValue, ValidationError, field_serializer, model_validator
 
 from sweep.errors import BadInput
-
-if TYPE_CHECKING:
-    from sweep.plan.units import Plan
+from sweep.gate.identity import EngineIdentity
+from sweep.gate.rules import Count, Strict
 
 CONTRACT = "thresholds.json"
 SCHEMA = 1
@@ -26,120 +24,156 @@ SHOWN = 10
 LIFETIME = timedelta(days=90)
 """Engines, drivers and kernels move on: a threshold older than a quarter is measured anew."""
 
-Json = Mapping[str, Any]
+Share = Annotated[float, Field(ge=0, le=1)]
+Text = Annotated[str, Field(min_length=1)]
 
 
-@dataclass(frozen=True, kw_only=True)
-class VariantContract:
+class _Terms(Strict):
+    model_config = ConfigDict(strict=True, allow_inf_nan=False, validate_by_name=True, validate_by_alias=True)
+
+
+class ProtocolTerms(_Terms):
+    """The protocol that a score must come from."""
+
+    hash: Text
+    """Of everything that decides a score."""
+    questions: Count
+    """Questions in a repetition."""
+
+
+class DatasetTerms(_Terms):
+    """The records that must have been asked."""
+
+    sha256: Text
+    """Of the canonical records."""
+
+
+class GpuTerms(_Terms):
+    """The GPUs that must have been used."""
+
+    name: str | None
+    """Null on a machine without GPUs."""
+    count: Annotated[float, Field(ge=0)]
+    """GPUs that an engine owns."""
+
+
+class ThresholdTerms(_Terms):
+    """The sweep's threshold."""
+
+    value: Share
+    """The least of the variants' values."""
+    rule: dict[str, JsonValue]
+    """The rule's name under `rule`, and its parameters."""
+    retries: Count
+    """Attempts that CI gives a build; it passes if one does."""
+    statements: tuple[str, ...]
+    """What the threshold implies, in sentences."""
+
+
+class AuditVerdict(_Terms):
+    """One audit's outcome."""
+
+    audit: str
+    """Its name."""
+    variant: str | None
+    """The variant that it is about; null for the sweep."""
+    verdict: Literal["pass", "warn", "fail", "unknown"]
+    """`unknown` where the data could not tell."""
+
+
+class Override(_Terms):
+    """Why there is a contract although audits failed."""
+
+    reason: Text
+    """As the sweep file gives it."""
+    failed: Annotated[tuple[str, ...], Field(min_length=1)]
+    """The audits that failed."""
+
+
+class VariantContract(_Terms):
     """One variant's threshold, and what it rests on."""
 
-    value: float
-    """A score at or above it passes, 0..1."""
-    alpha: float | None
-    """Probability that a healthy build fails all its attempts; None where no noise was seen."""
-    alpha_interval: Sequence[float] | None
+    value: Share
+    """A score at or above it passes."""
+    alpha: Share | None
+    """Probability that a healthy build fails all its attempts; null where no noise was seen."""
+    alpha_interval: tuple[Share, Share] | None
     """Its lower and upper 95 % bounds."""
-    mde80: float | None
+    mde80: Share | None
     """Smallest drop of the mean caught with 80 % power, in accuracy."""
-    mde95: float | None
-    """The same with 95 %."""
-    mean: float
+    mde95: Share | None
+    """Smallest drop of the mean caught with 95 % power, in accuracy."""
+    mean: Share
     """Observed mean score."""
-    std: float | None
-    """Observed run-to-run standard deviation."""
-    ddof: int
-    """Of `std`: 1."""
-    repetitions: int
+    std: Share | None
+    """Observed run-to-run standard deviation, by `ddof`."""
+    ddof: Literal[1] = 1
+    """Delta degrees of freedom of `std`."""
+    repetitions: Count
     """Complete repetitions behind the threshold."""
-    void: int
+    void: Annotated[int, Field(ge=0)]
     """Repetitions left out because they could not be measured."""
-    questions: int
+    questions: Count
     """Questions in a repetition."""
-    accept_length: float | None
-    """Floor of the mean accept length; None for no such gate."""
-    engine: Json
-    """backend, model, draft_model, arguments and environment, as the sweep file resolved them."""
+    accept_length: Annotated[float, Field(ge=1)] | None
+    """Floor of the mean accept length; null for none."""
+    engine: EngineIdentity
+    """Model, draft, and every engine argument and environment variable."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Contract:
-    """A sweep's thresholds and the conditions they hold under."""
+class Contract(_Terms):
+    """What a CI gate reads: thresholds, and everything that must match before they may be applied."""
 
-    sweep_id: str
-    """The sweep that they come from."""
-    created: datetime
-    """With a time zone."""
-    expires: datetime
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    """The form of this file."""
+    sweep_id: Text
+    """The sweep that the thresholds come from."""
+    created: AwareDatetime
+    """When the contract was made."""
+    expires: AwareDatetime
     """From then on the contract does not apply."""
     commit: str | None
     """Of the sweep program."""
-    protocol: Json
-    """`hash` and `questions`."""
-    dataset: Json
-    """`sha256` of the canonical records."""
-    gpu: Json
-    """`name` (None without GPUs) and `count`, the GPUs an engine owns."""
-    versions: Mapping[str, str]
+    protocol: ProtocolTerms
+    """What must have been asked."""
+    dataset: DatasetTerms
+    """The records that must have been asked."""
+    gpu: GpuTerms
+    """Where it must have been measured."""
+    versions: dict[str, str]
     """Package to version."""
-    threshold: Json
-    """The sweep's `value` (the least of the variants'), the `rule` with its parameters, `retries`, and what
-    the threshold implies in `statements`."""
-    audits: Sequence[Json]
-    """`audit`, `variant` and `verdict` of each finding."""
-    override: Json | None
-    """`reason` and `failed` audits, when the contract was asked for in spite of them."""
-    variants: Mapping[str, VariantContract]
+    threshold: ThresholdTerms
+    """The sweep's threshold."""
+    audits: tuple[AuditVerdict, ...]
+    """Each audit's outcome."""
+    override: Override | None
+    """Why there is a contract although audits failed; null without failures."""
+    variants: Annotated[dict[str, VariantContract], Field(min_length=1)]
     """By variant."""
 
+    @field_serializer("created", "expires")
+    def _time(self, time: datetime) -> str:
+        return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+    @model_validator(mode="after")
+    def _least(self) -> Contract:
+        least = min(variant.value for variant in self.variants.values())
+        if self.threshold.value != least:
+            raise ValueError(f"threshold.value {self.threshold.value} is not the least of the variants', {least}")
+        return self
+
     def to_json(self) -> dict[str, Any]:
-        """As JSON values, valid by the schema."""
-        return {"schema": SCHEMA} | asdict(self) | {"created": _iso(self.created), "expires": _iso(self.expires)}
+        """As JSON values, valid by `schema`."""
+        return self.model_dump(mode="json", by_alias=True)
 
 
-def build(
-    plan: Plan, summary: Json, provenance: Json, created: datetime, lifetime: timedelta = LIFETIME
-) -> Contract:
-    """The contract of a finished run, from its summary.json and provenance.json.
-
-    Raises BadInput, naming them, when audits failed and the sweep file gives no reason to go on
-    (`audits.accept_failures`), and when the rule gave no threshold.
-    """
-    failed = [_named(f) for f in summary["audits"] if f["verdict"] == "fail"]
-    reason = plan.config.audits.accept_failures
-    if failed and not reason:
-        many = "1 audit" if len(failed) == 1 else f"{len(failed)} audits"
-        raise BadInput(
-            f"no contract: {many} failed: {', '.join(failed)}. Mend what they found, or give the reason for a "
-            "threshold all the same under audits.accept_failures; it goes into the contract"
-        )
-    threshold = summary["threshold"]
-    if threshold["value"] is None:
-        raise BadInput(f"no contract: the rule {threshold['rule']} gave no threshold: {threshold['reason']}")
-    once = [name for name, own in threshold["variants"].items() if own["n"] == 1]
-    if once:
-        raise BadInput(
-            f"no contract: one repetition of {', '.join(once)} shows no run-to-run spread, so nothing is known of "
-            "how often a healthy build would fail; measure at least 2, better 20"
-        )
-    return Contract(
-        sweep_id=summary["sweep_id"],
-        created=created,
-        expires=created + lifetime,
-        commit=provenance["git_commit"],
-        protocol={"hash": provenance["protocol"]["hash"], "questions": summary["protocol"]["questions"]},
-        dataset={"sha256": provenance["dataset"]["sha256"]},
-        gpu={"name": gpu_name(provenance), "count": plan.config.engine.gpus},
-        versions=versions(provenance),
-        threshold={
-            "value": threshold["value"],
-            "rule": plan.config.threshold.model_dump(mode="json"),
-            "retries": threshold["retries"],
-            "statements": list(threshold["statements"]),
-        },
-        audits=[{key: f[key] for key in ("audit", "variant", "verdict")} for f in summary["audits"]],
-        override={"reason": reason, "failed": failed} if failed else None,
-        variants={name: _variant(plan, summary, name) for name in threshold["variants"]},
-    )
+def schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of contracts."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:accuracy-sweep:contract:{SCHEMA}",
+        **Contract.model_json_schema(by_alias=True, mode="validation"),
+    }
 
 
 def load(path: str | Path) -> Contract:
@@ -153,124 +187,40 @@ def load(path: str | Path) -> Contract:
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{path}: the contract cannot be read: {getattr(error, 'strerror', error)}") from None
     try:
-        document = json.loads(text, parse_constant=_refuse)
+        document = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise BadInput(f"{path}: not valid JSON: {error}; a contract is a sweep's thresholds.json") from None
-    if isinstance(document, dict) and {"real_model", "complete"} <= document.keys():
+    _refuse_other_documents(path, document)
+    try:
+        return Contract.model_validate_json(text, by_alias=True, by_name=False)
+    except ValidationError as error:
+        raise BadInput(_listed(path, error)) from None
+
+
+def _refuse_other_documents(path: str | Path, document: Any) -> None:
+    """Raises BadInput for a run's summary and for a contract of a newer schema."""
+    if not isinstance(document, dict):
+        return
+    if {"real_model", "complete"} <= document.keys():
         raise BadInput(f"{path}: a run's summary, not its contract; that is the {CONTRACT} beside it")
-    version = document.get("schema") if isinstance(document, dict) else None
+    version = document.get("schema")
     if isinstance(version, int) and version > SCHEMA:
         raise BadInput(
             f"{path}: written by a newer sweep (schema {version}, this one reads {SCHEMA}); update accuracy-sweep"
         )
-    faults = [f"{path}: {place}: {problem}" for place, problem in _faults(document)]
-    if faults:
-        shown = [*faults[:SHOWN], *([f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else [])]
-        raise BadInput("\n".join([f"{path}: not a valid contract, {len(faults)} at fault", *shown]))
-    fields = {key: value for key, value in document.items() if key != "schema"}
-    fields |= {key: datetime.fromisoformat(document[key]) for key in ("created", "expires")}
-    fields["variants"] = {name: VariantContract(**v) for name, v in document["variants"].items()}
-    return Contract(**fields)
 
 
-def schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of contracts."""
-    text = resources.files("sweep.gate").joinpath("contract.schema.json").read_text(encoding="utf-8")
-    return dict(json.loads(text))
+def _listed(path: str | Path, error: ValidationError) -> str:
+    """Every fault with its JSON path, up to SHOWN of them."""
+    faults = [f"{path}: {_json_path(fault['loc'])}: {_problem(fault)}" for fault in error.errors()]
+    shown = [*faults[:SHOWN], *([f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else [])]
+    return "\n".join([f"{path}: not a valid contract, {len(faults)} at fault", *shown])
 
 
-def gpu_name(provenance: Json) -> str | None:
-    """The name of the GPUs that a run used, joined where there are several kinds; None without."""
-    return _gpu_names(provenance["places"].values())
+def _json_path(place: tuple[int | str, ...]) -> str:
+    return "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
 
 
-def _gpu_names(places: Iterable[Json]) -> str | None:
-    names = {gpu["name"] for place in places for gpu in place["device"].get("gpus", ())}
-    return ", ".join(sorted(names)) or None
-
-
-def environment(place: Json) -> dict[str, str]:
-    """What may move the scores of one of the provenance's places: its versions, driver and GPUs."""
-    driver = place["device"].get("driver", "none")
-    return dict(place["versions"]) | {"GPU": _gpu_names([place]) or "none", "driver": driver}
-
-
-def versions(provenance: Json) -> dict[str, str]:
-    """Package to version: what the driver noted, and over it what the engines said of themselves."""
-    told: dict[str, set[str]] = {}
-    for place in provenance["places"].values():
-        for package, version in place["versions"].items():
-            told.setdefault(package, set()).add(version)
-    return dict(provenance["versions"]) | {package: ", ".join(sorted(found)) for package, found in told.items()}
-
-
-def engine_of(plan: Plan, variant: str) -> dict[str, Any]:
-    """What decides a variant's outputs, as the sweep file resolved it; KeyError for an unknown name."""
-    spec = plan.spec(variant)
-    return {
-        "backend": spec.backend,
-        "model": spec.model,
-        "draft_model": spec.draft_model,
-        "arguments": dict(spec.arguments),
-        "environment": dict(spec.environment),
-    }
-
-
-def _variant(plan: Plan, summary: Json, name: str) -> VariantContract:
-    own, measured = summary["threshold"]["variants"][name], summary["variants"][name]
-    interval = own["false_alarm_interval"]
-    return VariantContract(
-        value=own["value"],
-        alpha=own["false_alarm"],
-        alpha_interval=None if interval is None else list(interval),
-        mde80=own["mde80"],
-        mde95=own["mde95"],
-        mean=own["mean"],
-        std=measured["accuracy"]["std"],
-        ddof=1,
-        repetitions=own["n"],
-        void=measured["repetitions"]["void"],
-        questions=measured["questions"],
-        accept_length=plan.config.threshold.accept_length if measured["draft"] else None,
-        engine=engine_of(plan, name),
-    )
-
-
-def _named(finding: Json) -> str:
-    return f"{finding['audit']} of {finding['variant']}" if finding["variant"] else str(finding["audit"])
-
-
-def _faults(document: Any) -> list[tuple[str, str]]:
-    """(JSON path, what is wrong), in the document's order."""
-    from jsonschema import Draft202012Validator
-
-    errors = sorted(Draft202012Validator(schema()).iter_errors(document), key=lambda e: list(map(str, e.path)))
-    faults = [(error.json_path, error.message) for error in errors]
-    if not faults:
-        faults = [(f"$.{key}", fault) for key in ("created", "expires") if (fault := _time_fault(document[key]))]
-    return faults or _value_faults(document)
-
-
-def _value_faults(document: Json) -> list[tuple[str, str]]:
-    """The sweep's threshold is the least of its variants'."""
-    least = min((v["value"] for v in document["variants"].values()), default=None)
-    value = document["threshold"]["value"]
-    if least is None or value == least:
-        return []
-    return [("$.threshold.value", f"{value} is not the least of the variants' values, {least}")]
-
-
-def _time_fault(text: str) -> str | None:
-    try:
-        zone = datetime.fromisoformat(text).tzinfo
-    except ValueError:
-        return f"{text!r} is not an ISO 8601 time such as 2026-01-31T12:00:00Z"
-    return f"{text!r} has no time zone; write Z for UTC" if zone is None else None
-
-
-def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is not JSON")
-
-
-def _iso(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+def _problem(fault: Any) -> str:
+    message: str = fault["msg"].removeprefix("Value error, ")
+    return message if isinstance(fault["input"], dict) else f"{message}, got {json.dumps(fault['input'])}"

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sweep.errors import BadInput, SweepError
-from sweep.gate.contract import Contract, Json, load
-from sweep.run.measure import Measured, measure
+from sweep.gate.contract import Contract, load
+from sweep.gate.identity import EngineIdentity, changes
+from sweep.gate.measured import Measured
 from sweep.stats.scores import fault_of, possible
-
-__all__ = ["ContractDoesNotApply", "Measured", "Verdict", "assert_gate", "judge", "measure"]
 
 PASS, BELOW, NOT_APPLICABLE = 0, 5, 6
 SLACK = 1e-9
@@ -143,14 +142,14 @@ def judge(contract: Contract, measured: Measured, now: datetime) -> Verdict:
             raise BadInput(_unknown(measured.variant, contract))
         own = contract.variants[measured.variant]
     floor = own.accept_length if own else _least_floor(contract, measured)
-    questions = own.questions if own else contract.protocol["questions"]
+    questions = own.questions if own else contract.protocol.questions
     checks = [
         _expiry(contract, now),
         _check("questions", questions, measured.questions),
-        _check("protocol hash", contract.protocol["hash"], measured.protocol_hash),
-        _check("data set SHA-256", contract.dataset["sha256"], measured.dataset_sha256),
-        _gpu(contract.gpu["name"], measured),
-        _check("GPUs an engine", contract.gpu["count"], measured.gpu_count),
+        _check("protocol hash", contract.protocol.hash, measured.protocol_hash),
+        _check("data set SHA-256", contract.dataset.sha256, measured.dataset_sha256),
+        _gpu(contract.gpu.name, measured),
+        _check("GPUs an engine", contract.gpu.count, measured.gpu_count),
         *(_engine(own.engine, measured.engine) if own else ()),
         _versions(contract.versions, measured.versions),
     ]
@@ -159,7 +158,7 @@ def judge(contract: Contract, measured: Measured, now: datetime) -> Verdict:
     return Verdict(
         variant=measured.variant,
         score=measured.score,
-        threshold=own.value if own else contract.threshold["value"],
+        threshold=own.value if own else contract.threshold.value,
         accept_length=measured.accept_length,
         accept_floor=floor,
         checks=tuple(checks),
@@ -258,55 +257,43 @@ def _gpu(contract: str | None, measured: Measured) -> Check:
     return _check("GPU", plain or "none", given)
 
 
-def _engine(contract: Json, measured: Json | None) -> Iterator[Check]:
-    """A check an argument that differs; one for all of them otherwise."""
+def _engine(contract: EngineIdentity, measured: EngineIdentity | None) -> Iterator[Check]:
+    """One check for each argument that differs; one for all of them otherwise."""
     if measured is None:
         yield Check(what="engine arguments", state="unchecked", detail="")
         return
-    ours, theirs = _flat(contract), _flat(measured)
-    differing = [key for key in ours | theirs if ours.get(key) != theirs.get(key)]
-    for key in differing:
-        detail = f"contract {ours.get(key, 'absent')}, measured {theirs.get(key, 'absent')}"
-        yield Check(what=f"engine {key}", state="mismatch", detail=detail)
+    differing = contract.differences(measured)
+    for change in differing:
+        detail = f"contract {change.before}, measured {change.after}"
+        yield Check(what=f"engine {change.what}", state="mismatch", detail=detail)
     if not differing:
         yield Check(what="engine arguments", state="match", detail="")
-
-
-def _flat(engine: Json) -> dict[str, Any]:
-    named = {key: engine[key] for key in ("backend", "model", "draft_model")}
-    return named | {
-        f"{kind} {key}": value for kind in ("arguments", "environment") for key, value in engine[kind].items()
-    }
 
 
 def _versions(contract: Mapping[str, str], measured: Mapping[str, str]) -> Check:
     """Other versions are what a gate is there to judge: worth knowing, no reason not to apply."""
     if not measured:
         return Check(what="versions", state="unchecked", detail="")
-    differing = [
-        f"{package} {contract.get(package, 'absent')}, now {measured.get(package, 'absent')}"
-        for package in sorted(contract.keys() | measured.keys())
-        if contract.get(package) != measured.get(package)
-    ]
+    differing = [f"{change.what} {change.before}, now {change.after}" for change in changes(contract, measured)]
     return Check(what="versions", state="differs" if differing else "match", detail="; ".join(differing))
 
 
 def _notes(contract: Contract, measured: Measured) -> Iterator[str]:
     if measured.repetitions == 1 and measured.questions is not None:
         yield from _of_rounding(measured.score, measured.questions)
-    retries = contract.threshold["retries"]
+    retries = contract.threshold.retries
     if retries > 1 and measured.repetitions == 1:
         yield f"one of {retries} attempts: what the contract states holds if a build fails when all {retries} do"
     if measured.repetitions > 1:
         yield f"the score is the mean of {measured.repetitions} repetitions; the threshold is for one"
     if measured.void:
         yield f"{measured.void} repetitions are void and left out"
-    if {v.engine["backend"] for v in contract.variants.values()} == {"simulated"}:
+    if {v.engine.backend for v in contract.variants.values()} == {"simulated"}:
         yield "the contract comes from the simulated engine: it says nothing about a model"
     if contract.override is not None:
         yield (
-            f"the contract was made although audits failed ({', '.join(contract.override['failed'])}): "
-            f"{contract.override['reason']}"
+            f"the contract was made although audits failed ({', '.join(contract.override.failed)}): "
+            f"{contract.override.reason}"
         )
 
 

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from sweep.audit import Beside, ProtocolFacts, run_all
 from sweep.errors import BadInput
-from sweep.gate.contract import CONTRACT, build, environment
+from sweep.gate.contract import CONTRACT
 from sweep.gate.threshold import derive
 from sweep.plan.units import Plan
 from sweep.plan.variants import Variant
+from sweep.report.contract import build
 from sweep.report.figures import write_all
 from sweep.report.sections import markdown
 from sweep.report.summary import level, rules, summarise
 from sweep.run.builds import Build, other_builds
 from sweep.run.earlier import described, earlier
 from sweep.run.folder import Run
+from sweep.run.provenance import Provenance
 from sweep.run.stopping import Stopped, StopWatch, look_count, repetition_seconds
 from sweep.stats.describe import describe, templates
 from sweep.stats.samples import VariantSamples
@@ -78,13 +80,13 @@ def conclude(run: Run, against: Run | None = None) -> dict[str, Any]:
     return summary
 
 
-def _facts(plan: Plan, provenance: Mapping[str, Any]) -> ProtocolFacts:
+def _facts(plan: Plan, provenance: Provenance) -> ProtocolFacts:
     protocol = plan.config.protocol
     return ProtocolFacts(
-        shot_ids=tuple(provenance["protocol"]["shot_ids"]) if protocol.shots_from == "test" else (),
+        shot_ids=provenance.protocol.shot_ids if protocol.shots_from == "test" else (),
         max_tokens=protocol.max_tokens,
         temperature=protocol.temperature,
-        places={name: environment(place) for name, place in provenance["places"].items()},
+        places={name: place.environment for name, place in provenance.places.items()},
     )
 
 
@@ -126,7 +128,7 @@ def _levels(
     }
 
 
-def _contract(run: Run, summary: Mapping[str, Any], provenance: Mapping[str, Any]) -> dict[str, Any]:
+def _contract(run: Run, summary: Mapping[str, Any], provenance: Provenance) -> dict[str, Any]:
     """Write thresholds.json, or say why there is none; one that no longer holds is taken away."""
     file = run.folder / CONTRACT
     try:
@@ -144,7 +146,7 @@ def _stopped(run: Run, samples: Tables) -> dict[str, Stopped]:
     """The variants that the stop rule ended, and why."""
     if run.plan.config.stop is None:
         return {}
-    watch = StopWatch(run.plan, len(run.provenance()["protocol"]["question_ids"]))
+    watch = StopWatch(run.plan, len(run.provenance().protocol.question_ids))
     for unit in run.plan.units:
         if run.unit_file(unit).exists():
             watch.add(unit, run.load(unit))

@@ -10,11 +10,12 @@ from sweep.report.blocks import Block, Grid, Heading, as_markdown
 from sweep.report.sections import HEADINGS, audit_lines, evidence_rows, pictures, warnings
 from sweep.report.thresholds import at_the_sweeps, every_rule, threshold_lines
 from sweep.report.wording import floored
+from sweep.run.provenance import Provenance, gpu_names
 
 Summary = Mapping[str, Any]
 
 
-def body(summary: Summary, provenance: Mapping[str, Any]) -> str:
+def body(summary: Summary, provenance: Provenance) -> str:
     """Evidence, method, the threshold as Python, every rule, audits and figures, in Markdown."""
     return as_markdown(_blocks(summary, provenance))
 
@@ -43,7 +44,7 @@ def threshold_code(summary: Summary) -> list[str]:
     return lines
 
 
-def _blocks(summary: Summary, provenance: Mapping[str, Any]) -> Iterator[Block]:
+def _blocks(summary: Summary, provenance: Provenance) -> Iterator[Block]:
     yield from warnings(summary)
     yield Heading("Evidence")
     yield Grid(HEADINGS, evidence_rows(summary))
@@ -64,7 +65,7 @@ def _blocks(summary: Summary, provenance: Mapping[str, Any]) -> Iterator[Block]:
         yield from pictures(summary)
 
 
-def _method(summary: Summary, provenance: Mapping[str, Any]) -> str:
+def _method(summary: Summary, provenance: Provenance) -> str:
     protocol = summary["protocol"]
     return (
         f"GSM8K, {protocol['questions']} questions after {protocol['shots']} shots from the "
@@ -72,15 +73,14 @@ def _method(summary: Summary, provenance: Mapping[str, Any]) -> str:
         f"most {protocol['max_tokens']} tokens, temperature {protocol['temperature']:g}; question order "
         f"{protocol['question_order']}; std is the sample one (ddof=1) over repetitions. "
         f"Protocol `{protocol['hash'][:12]}`, data `{summary['dataset']['sha256'][:12]}`, "
-        f"sweep `{summary['sweep_id']}`, commit `{provenance['git_commit']}`."
+        f"sweep `{summary['sweep_id']}`, commit `{provenance.git_commit}`."
     )
 
 
-def _engines(provenance: Mapping[str, Any]) -> set[str]:
+def _engines(provenance: Provenance) -> set[str]:
     """What ran, a line for each distinct environment."""
     found = set()
-    for engine in provenance["engines"].values():
-        versions = ", ".join(f"{name} {version}" for name, version in engine["versions"].items())
-        gpus = ", ".join(gpu["name"] for gpu in engine["device"].get("gpus", []))
-        found.add(f"{engine['backend']}: {versions}; {gpus or 'no GPU'}")
+    for engine in provenance.engines.values():
+        versions = ", ".join(f"{name} {version}" for name, version in engine.versions.items())
+        found.add(f"{engine.backend}: {versions}; {gpu_names(engine.device) or 'no GPU'}")
     return found

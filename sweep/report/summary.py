@@ -11,6 +11,7 @@ from sweep.gate.rules import ThresholdRule
 from sweep.gate.threshold import Threshold, derive_all, fit_all, operate
 from sweep.plan.units import Plan, Unit
 from sweep.plan.variants import Variant
+from sweep.run.provenance import Provenance
 from sweep.run.stopping import Stopped
 from sweep.stats.describe import VariantStatistics, describe, sample_std
 from sweep.stats.samples import VariantSamples
@@ -23,7 +24,7 @@ WITH_RETRIES = 2
 
 def summarise(
     plan: Plan,
-    provenance: Mapping[str, Any],
+    provenance: Provenance,
     statistics: Mapping[str, VariantStatistics],
     threshold: Threshold,
     findings: Sequence[Finding],
@@ -33,7 +34,6 @@ def summarise(
     """The summary. `void` is units given up, `stopped` variants that need no more repetitions."""
     protocol = plan.config.protocol
     variants = {v.name: _variant(plan, v, statistics[v.name], void, stopped.get(v.name)) for v in plan.variants}
-    engines = provenance["engines"].values()
     return {
         "schema": SCHEMA,
         "sweep_id": plan.sweep_id,
@@ -41,12 +41,12 @@ def summarise(
         "real_model": plan.config.engine.backend != "simulated",
         "complete": all(_complete(v) for v in variants.values()),
         "protocol": {
-            "hash": provenance["protocol"]["hash"],
+            "hash": provenance.protocol.hash,
             **protocol.model_dump(mode="json", exclude={"dataset"}),
-            "questions": len(provenance["protocol"]["question_ids"]),
+            "questions": len(provenance.protocol.question_ids),
         },
-        "dataset": provenance["dataset"],
-        "fingerprint_of": sorted({engine["fingerprint_of"] for engine in engines}),
+        "dataset": provenance.dataset.model_dump(mode="json"),
+        "fingerprint_of": sorted({engine.fingerprint_of for engine in provenance.engines.values()}),
         "shards": plan.config.shards,
         "variants": variants,
         "threshold": {**asdict(threshold), "accept_length": plan.config.threshold.accept_length},

@@ -31,7 +31,7 @@ def other_builds(run: Run) -> tuple[Build, ...]:
     Raises BadInput as `named` does, for the run itself, and for a run that shares no variant with a complete
     repetition.
     """
-    others = named(run.plan, run.provenance()["protocol"]["hash"])
+    others = named(run.plan, run.provenance().protocol.hash)
     return tuple(build for other in others for build in _of(run, other))
 
 

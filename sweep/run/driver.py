@@ -207,7 +207,7 @@ class Driver:
                 assert state.unit is not None
                 self._known.add(state.variant)
                 self._failed_starts[state.variant].pop(event.engine, None)
-                self._places[event.engine] = place = f"{event.engine}@{event.facts.device['host']}"
+                self._places[event.engine] = place = f"{event.engine}@{event.facts.device.host}"
                 self._run.record_engine(state.variant, place, event.facts)
                 self._start_seconds.append(event.seconds)
                 self._set(event.engine, starting=None)

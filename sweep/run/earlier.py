@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from sweep.errors import BadInput
-from sweep.gate.contract import engine_of, gpu_name, versions
+from sweep.gate.identity import ABSENT, changes
 from sweep.plan.units import Plan
 from sweep.run.folder import Run, open_run
+from sweep.run.provenance import identity
 
 
 def refuse_other_protocol(against: Run, protocol: str, where: str | None = None) -> None:
     """Raises BadInput when an earlier run asked something else; `where` it was named, `--against` unless given."""
-    theirs = against.provenance()["protocol"]["hash"]
+    theirs = against.provenance().protocol.hash
     if theirs != protocol:
         raise BadInput(
             f"{where or f'--against {against.folder}'}: its protocol hash is {theirs[:12]}, this run's is "
@@ -34,7 +34,7 @@ def earlier(run: Run, named: Run | None) -> Run | None:
         return None
     if against.folder.resolve() == run.folder.resolve():
         raise BadInput(f"--against {against.folder}: the run itself; name an earlier one")
-    refuse_other_protocol(against, run.provenance()["protocol"]["hash"])
+    refuse_other_protocol(against, run.provenance().protocol.hash)
     return against
 
 
@@ -65,29 +65,15 @@ def _remembered(run: Run) -> Run | None:
 def versions_elsewhere(run: Run, against: Run) -> list[str]:
     """Versions and GPUs that are others there, a line each."""
     then, now = against.provenance(), run.provenance()
-    found = _changes({"GPU": gpu_name(then), **versions(then)}, {"GPU": gpu_name(now), **versions(now)})
-    return [f"{what} {was}, now {became}" for what, was, became in found]
+    before, after = ({"GPU": side.gpu or ABSENT, **side.all_versions} for side in (then, now))
+    return [f"{change.what} {change.before}, now {change.after}" for change in changes(before, after)]
 
 
 def arguments_elsewhere(plan: Plan, against: Run) -> list[str]:
     """Engine arguments that are others there, of the variants that both have, a line each."""
     shared = [v.name for v in plan.variants if v.name in {other.name for other in against.plan.variants}]
-    lines = []
-    for name in shared:
-        found = _changes(_flat(engine_of(against.plan, name)), _flat(engine_of(plan, name)))
-        lines += [f"{name}: {what} {was}, now {became}" for what, was, became in found]
-    return lines
-
-
-def _flat(engine: Mapping[str, Any]) -> dict[str, Any]:
-    named = {key: value for key, value in engine.items() if key not in ("arguments", "environment")}
-    return named | dict(engine["arguments"]) | dict(engine["environment"])
-
-
-def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    """(key, before, after) where the two differ; `absent` where one has no such key."""
     return [
-        (key, then.get(key, "absent"), now.get(key, "absent"))
-        for key in dict.fromkeys((*then, *now))
-        if then.get(key) != now.get(key)
+        f"{name}: {change.what} {change.before}, now {change.after}"
+        for name in shared
+        for change in identity(against.plan, name).differences(identity(plan, name))
     ]

@@ -6,25 +6,29 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from cluster.spec import EngineFacts
 from sweep.errors import BadInput
 from sweep.plan.config import SweepConfig
 from sweep.plan.units import Plan, Unit, make_plan, result_settings
 from sweep.plan.variants import Variant
+from sweep.run.provenance import Place, Provenance
 from sweep.stats.samples import Sample, VariantSamples, tabulate
 
 ATTEMPTS = 3
 """Attempts before a unit is void."""
+PROVENANCE = "provenance.json"
 REMEDIES = {
     "summary.json": (
         "remove it, and `sweep report` writes it again; if the run was held against an earlier one for drift, name "
         "that with --against"
     ),
-    "provenance.json": (
+    PROVENANCE: (
         "nothing can write it again: take it from a copy (MLflow keeps one with the sweep's own run), or measure "
         "the sweep anew with another --runs"
     ),
@@ -134,7 +138,7 @@ class Run:
         return self._tables(self.plan.perturbed)
 
     def _tables(self, variants: Iterable[Variant]) -> dict[str, VariantSamples]:
-        question_ids = self.provenance()["protocol"]["question_ids"]
+        question_ids = self.provenance().protocol.question_ids
         tables = {}
         for variant in variants:
             units = [u for u in self.plan.units if u.variant == variant.name and self.unit_file(u).exists()]
@@ -152,22 +156,28 @@ class Run:
         aside.write_text(text, encoding="utf-8")
         aside.replace(self.folder / name)
 
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self) -> Provenance:
         """Where the numbers come from. Raises BadInput when the file is missing or broken."""
-        found = self._json("provenance.json")
-        if "places" not in found:
+        document = self._json(PROVENANCE)
+        try:
+            return Provenance.model_validate(document)
+        except ValidationError as error:
+            place = ".".join(map(str, error.errors()[0]["loc"]))
             raise BadInput(
-                f"{self.folder / 'provenance.json'}: written before engines' places were kept; "
-                "measure the sweep anew with another --runs"
-            )
-        return found
+                f"{self.folder / PROVENANCE}: not the provenance of a run: {place}: {error.errors()[0]['msg']}; "
+                f"{REMEDIES[PROVENANCE]}"
+            ) from None
+
+    def write_provenance(self, provenance: Provenance) -> None:
+        """Write provenance.json."""
+        self.write_json(PROVENANCE, provenance.model_dump(mode="json"))
 
     def record_engine(self, variant: str, place: str, facts: EngineFacts) -> None:
         """Add to the provenance what an engine says of itself with a variant loaded, and the place it runs at."""
-        provenance = self.provenance()
-        provenance["engines"][variant] = asdict(facts)
-        provenance["places"][place] = {"versions": dict(facts.versions), "device": dict(facts.device)}
-        self.write_json("provenance.json", provenance)
+        before = self.provenance()
+        there = Place(versions=dict(facts.versions), device=facts.device)
+        update = {"engines": before.engines | {variant: facts}, "places": before.places | {place: there}}
+        self.write_provenance(before.model_copy(update=update))
 
     def summary(self) -> dict[str, Any]:
         """The numbers. Raises BadInput when the sweep has not come to a summary."""

@@ -110,15 +110,17 @@ def _pin_data(run: Run, questionnaire: Questionnaire) -> None:
     """Write the provenance of a new run; refuse to go on with one that was asked other questions."""
     if (run.folder / "provenance.json").exists():
         before = run.provenance()
-        for key, now in (("dataset", questionnaire.dataset_sha256), ("protocol", questionnaire.hash)):
-            then = before[key]["sha256" if key == "dataset" else "hash"]
+        for key, then, now in (
+            ("dataset", before.dataset.sha256, questionnaire.dataset_sha256),
+            ("protocol", before.protocol.hash, questionnaire.hash),
+        ):
             if then != now:
                 raise BadInput(
                     f"{run.folder}: measured with another {key} ({then[:12]}, now {now[:12]}); "
                     "the data set has changed under the sweep. Give another --runs, or restore the data"
                 )
     else:
-        run.write_json("provenance.json", gather(run.plan, questionnaire))
+        run.write_provenance(gather(run.plan, questionnaire))
 
 
 def _drive(

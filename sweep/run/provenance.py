@@ -6,39 +6,145 @@ import platform
 import subprocess
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
+from cluster.spec import Device, EngineFacts
 from sweep import __version__
+from sweep.gate.identity import EngineIdentity
+from sweep.gate.rules import Strict
 from sweep.plan.units import Plan, content_hash
 from sweep.tasks.gsm8k import Questionnaire
 
 PACKAGES = ("ray", "mlflow", "datasets", "numpy", "torch", "transformers", "sglang", "scipy")
 
 
-def gather(plan: Plan, questionnaire: Questionnaire) -> dict[str, Any]:
+class Host(Strict):
+    """The driver's machine."""
+
+    name: str
+    """Its network name."""
+    system: str
+    """Operating system and kernel."""
+    machine: str
+    """Processor architecture."""
+
+
+class AskedProtocol(Strict):
+    """What was asked, by ids."""
+
+    hash: str
+    """Of everything that decides a score."""
+    shot_ids: tuple[str, ...]
+    """Records before every question."""
+    question_ids: tuple[str, ...]
+    """In data set order."""
+
+
+class DatasetFacts(Strict):
+    """The records that were asked."""
+
+    path: str
+    """As the sweep file names them."""
+    revision: str | None
+    """The hub commit, where it pins one."""
+    sha256: str
+    """Of the canonical test records."""
+
+
+class Place(Strict):
+    """An engine and host that measured something."""
+
+    versions: dict[str, str]
+    """Package to version."""
+    device: Device
+    """Host, GPUs and driver."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What may move the scores measured here: package to version, `GPU` and `driver`."""
+        device = self.device
+        return self.versions | {"GPU": gpu_names(device) or "none", "driver": device.driver or "none"}
+
+
+class Provenance(Strict):
+    """provenance.json."""
+
+    sweep_id: str
+    """The sweep's."""
+    config_sha256: str
+    """Of what the sweep file says about its results."""
+    backend: str
+    """The engines'."""
+    versions: dict[str, str]
+    """Package to version, where the driver ran."""
+    host: Host
+    """The driver's machine."""
+    git_commit: str | None
+    """Of this program's checkout; null outside of one."""
+    seeds: tuple[int, ...]
+    """Repetition to seed."""
+    protocol: AskedProtocol
+    """What was asked."""
+    dataset: DatasetFacts
+    """The records that were asked."""
+    engines: dict[str, EngineFacts] = {}
+    """Variant to what its engine last said of itself."""
+    places: dict[str, Place] = {}
+    """`engine-1@host` to what ran there."""
+
+    @property
+    def gpu(self) -> str | None:
+        """The name of the GPUs that were used, joined where there are several kinds; None without."""
+        return gpu_names(*(place.device for place in self.places.values()))
+
+    @property
+    def all_versions(self) -> dict[str, str]:
+        """Package to version: what the driver noted, and over it what the engines said of themselves."""
+        by_package: dict[str, set[str]] = {}
+        for place in self.places.values():
+            for package, version in place.versions.items():
+                by_package.setdefault(package, set()).add(version)
+        return self.versions | {package: ", ".join(sorted(seen)) for package, seen in by_package.items()}
+
+
+def gpu_names(*devices: Device) -> str | None:
+    """The names of all the devices' GPUs, each once, joined; None without any."""
+    return ", ".join(sorted({gpu.name for device in devices for gpu in device.gpus})) or None
+
+
+def identity(plan: Plan, variant: str) -> EngineIdentity:
+    """What decides a variant's outputs, as the sweep file resolved it. Raises KeyError for an unknown name."""
+    spec = plan.spec(variant)
+    return EngineIdentity(
+        backend=spec.backend,
+        model=spec.model,
+        draft_model=spec.draft_model,
+        arguments=dict(spec.arguments),
+        environment=dict(spec.environment),
+    )
+
+
+def gather(plan: Plan, questionnaire: Questionnaire) -> Provenance:
     """The provenance of a run, but for what its engines will say of themselves."""
     config = plan.config
-    return {
-        "sweep_id": plan.sweep_id,
-        "config_sha256": content_hash(config),
-        "backend": config.engine.backend,
-        "versions": {"sweep": __version__, "python": platform.python_version(), **_versions()},
-        "host": {"name": platform.node(), "system": platform.platform(), "machine": platform.machine()},
-        "git_commit": _git_commit(),
-        "seeds": [config.seed + r for r in range(config.repetitions)],
-        "protocol": {
-            "hash": questionnaire.hash,
-            "shot_ids": [record.id for record in questionnaire.shots],
-            "question_ids": list(questionnaire.question_ids),
-        },
-        "dataset": {
-            "path": config.protocol.dataset.path,
-            "revision": config.protocol.dataset.revision,
-            "sha256": questionnaire.dataset_sha256,
-        },
-        "engines": {},
-        "places": {},
-    }
+    return Provenance(
+        sweep_id=plan.sweep_id,
+        config_sha256=content_hash(config),
+        backend=config.engine.backend,
+        versions={"sweep": __version__, "python": platform.python_version(), **_versions()},
+        host=Host(name=platform.node(), system=platform.platform(), machine=platform.machine()),
+        git_commit=_git_commit(),
+        seeds=tuple(config.seed + r for r in range(config.repetitions)),
+        protocol=AskedProtocol(
+            hash=questionnaire.hash,
+            shot_ids=tuple(record.id for record in questionnaire.shots),
+            question_ids=questionnaire.question_ids,
+        ),
+        dataset=DatasetFacts(
+            path=config.protocol.dataset.path,
+            revision=config.protocol.dataset.revision,
+            sha256=questionnaire.dataset_sha256,
+        ),
+    )
 
 
 def _versions() -> dict[str, str]:

@@ -30,9 +30,6 @@ class Scores:
     """Accuracy of each repetition, 0..1."""
     questions: int | None = None
     """Questions in a repetition; None where unknown, and then scores count as continuous."""
-    noise_variance: float | None = None
-    """Variance of a run score from independent per-question noise, in accuracy squared; None without
-    per-question data."""
     factor: str | None = None
     """What was changed against the variant (question order, concurrency, shards, engine, build): these
     scores are one level of it. None for the variant itself."""
@@ -65,14 +62,11 @@ def fault_of(score: float) -> str | None:
 
 
 def from_samples(samples: VariantSamples, factor: str | None = None) -> Scores:
-    """The scores of a variant's complete repetitions, with the noise its per-question data show."""
-    from sweep.stats.describe import noise_variance
-
+    """The scores of a variant's complete repetitions."""
     return Scores(
         variant=samples.variant,
         values=tuple(float(score) for score in samples.scores),
         questions=len(samples.question_ids),
-        noise_variance=noise_variance(samples.correct),
         factor=factor,
     )
 

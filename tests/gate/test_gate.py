@@ -18,9 +18,11 @@ from click.testing import CliRunner, Result
 
 from sweep.commands.gate import command
 from sweep.errors import BadInput
+from sweep.gate import ContractDoesNotApply, Measured, assert_gate, judge
 from sweep.gate import contract as contracts
-from sweep.gate.judge import ContractDoesNotApply, Measured, assert_gate, judge, measure
+from sweep.report.contract import build
 from sweep.run.folder import Run
+from sweep.run.measure import measure
 from tests.runs import finished
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
@@ -35,13 +37,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(scope="module")
 def contract(run: Run) -> contracts.Contract:
-    return contracts.build(run.plan, run.summary(), run.provenance(), NOW)
+    return build(run.plan, run.summary(), run.provenance(), NOW)
 
 
 @pytest.fixture
 def file(contract: contracts.Contract, tmp_path: Path) -> Path:
     """The contract as a file that holds today."""
-    lasting = replace(contract, expires=datetime.now(UTC) + timedelta(days=1))
+    lasting = contract.model_copy(update={"expires": datetime.now(UTC) + timedelta(days=1)})
     path = tmp_path / "thresholds.json"
     path.write_text(json.dumps(lasting.to_json()))
     return path
@@ -121,8 +123,8 @@ def test_each_engine_argument_that_differs_is_named(contract: contracts.Contract
     other = finished(tmp_path / "other", PART, "engine.arguments={noise: 0.5}", "engine.environment={A: '1'}")
     verdict = judge(contract, measure(other)["mtp"], NOW)
     assert [(c.what, c.detail) for c in verdict.mismatches] == [
-        ("engine arguments noise", "contract absent, measured 0.5"),
-        ("engine environment A", "contract absent, measured 1"),
+        ("engine arguments.noise", "contract absent, measured 0.5"),
+        ("engine environment.A", "contract absent, measured 1"),
     ]
 
 
@@ -160,7 +162,8 @@ def test_a_score_that_these_questions_cannot_give_is_noted(contract: contracts.C
 
 
 def test_a_contract_made_in_spite_of_failed_audits_says_so_at_every_gate(contract: contracts.Contract) -> None:
-    forced = replace(contract, override={"reason": "fixed soon", "failed": ["lossless speculation of mtp"]})
+    override = contracts.Override(reason="fixed soon", failed=("lossless speculation of mtp",))
+    forced = contract.model_copy(update={"override": override})
     lines = "\n".join(judge(forced, scored(0.9), NOW).lines())
     assert "although audits failed (lossless speculation of mtp): fixed soon" in lines
 
@@ -224,18 +227,19 @@ def test_the_documented_test_file_passes_fails_and_errors_as_it_says(
     contract: contracts.Contract, tmp_path: Path
 ) -> None:
     file = tmp_path / "gemma4_mtp.thresholds.json"
-    own = replace(contract.variants["mtp"], questions=200)
-    lasting = replace(
-        contract,
-        expires=datetime.now(UTC) + timedelta(days=1),
-        gpu={"name": "NVIDIA H100 80GB HBM3", "count": 2},
-        variants={"topk1-det": own},
+    own = contract.variants["mtp"].model_copy(update={"questions": 200})
+    lasting = contract.model_copy(
+        update={
+            "expires": datetime.now(UTC) + timedelta(days=1),
+            "gpu": contracts.GpuTerms(name="NVIDIA H100 80GB HBM3", count=2),
+            "variants": {"topk1-det": own},
+        }
     )
     file.write_text(json.dumps(lasting.to_json()))
     assert _documented(0.825, file).wasSuccessful()
     below = _documented(0.82, file)
     assert (len(below.failures), len(below.errors)) == (1, 0)
-    file.write_text(json.dumps(replace(lasting, expires=NOW).to_json()))
+    file.write_text(json.dumps(lasting.model_copy(update={"expires": NOW}).to_json()))
     expired = _documented(0.825, file)
     assert (len(expired.failures), len(expired.errors)) == (0, 1)
 

@@ -309,12 +309,9 @@ def test_a_perturbation_of_nothing_is_refused() -> None:
         derive(MarginRule(), [scores(NOISY), scores([0.4], "mtp", factor="build")])
 
 
-def test_scores_from_samples_carry_the_noise_of_their_questions() -> None:
-    found = from_samples(samples_of([[1, 0, 1, 0], [1, 1, 1, 0]]), factor="build")
-    # p (1-p) = .25 for one of four questions; x 2 / 16.
-    assert found == Scores(
-        variant="baseline", values=(0.5, 0.75), questions=4, noise_variance=0.03125, factor="build"
-    )
+def test_scores_from_samples_are_each_repetitions_share_of_right_answers() -> None:
+    taken = from_samples(samples_of([[1, 0, 1, 0], [1, 1, 1, 0]]), factor="build")
+    assert taken == Scores(variant="baseline", values=(0.5, 0.75), questions=4, factor="build")
 
 
 def test_statements_tell_false_alarms_drops_and_the_assumption_behind_retries() -> None:

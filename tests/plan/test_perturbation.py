@@ -170,7 +170,7 @@ def test_what_else_differs_from_the_earlier_run_is_told_with_the_drift(tmp_path:
     after = finished(tmp_path / "after", {"baseline": 4, "mtp": 4}, "engine.arguments={noise: 0.3}")
     text = markdown(conclude(after, before))
     assert "GPU NVIDIA H100, now NVIDIA H200" in text
-    assert "mtp: noise 0.2, now 0.3" in text
+    assert "mtp: arguments.noise 0.2, now 0.3" in text
 
 
 def test_a_run_is_not_held_against_itself(tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def simulated(folder: Path, *overrides: str) -> Run:
     plan = planned(folder, *overrides)
     questionnaire = dataset.load(plan.config.protocol)
     run = create_run(folder / "runs", plan, dump(plan.config))
-    run.write_json("provenance.json", gather(plan, questionnaire))
+    run.write_provenance(gather(plan, questionnaire))
     engine = SimulatedEngine()
     for unit in plan.units:
         engine.start(plan.spec(unit.engine_variant), lambda phase, lines: None)

@@ -9,12 +9,13 @@ import pytest
 
 from cluster.errors import EngineStartFailed
 from cluster.events import Event, Failed
+from cluster.spec import Device
 from sweep.plan.sweepfile import dump, load
 from sweep.plan.units import make_plan
 from sweep.run import folder as store
 from sweep.run.driver import Driver, Outcome
 from sweep.run.folder import Run
-from sweep.run.provenance import gather
+from sweep.run.provenance import Place, gather
 from sweep.run.stopping import StopWatch
 from sweep.tasks import dataset
 from sweep.tasks.gsm8k import Questionnaire
@@ -31,7 +32,7 @@ class Bench:
         self.plan = make_plan(load(file, overrides))
         self.questionnaire: Questionnaire = dataset.load(self.plan.config.protocol)
         self.run: Run = store.create_run(file.parent / "runs", self.plan, dump(self.plan.config))
-        self.run.write_json("provenance.json", gather(self.plan, self.questionnaire))
+        self.run.write_provenance(gather(self.plan, self.questionnaire))
         self.view = Notes()
 
     def drive(self, pool: FakePool, stopped: Callable[[], bool] = lambda: False) -> Outcome:
@@ -209,9 +210,9 @@ def test_samples_and_provenance_name_the_engine_and_the_host_that_ran_it(bench: 
     bench.drive(FakePool())
     samples = bench.run.variant_samples()
     assert {place for table in samples.values() for place in table.place} == {"engine-1@here", "engine-2@here"}
-    places = bench.run.provenance()["places"]
+    places = bench.run.provenance().places
     assert set(places) == {"engine-1@here", "engine-2@here"}
-    assert places["engine-1@here"] == {"versions": {"fake": "1"}, "device": {"host": "here"}}
+    assert places["engine-1@here"] == Place(versions={"fake": "1"}, device=Device(host="here"))
 
 
 def test_one_engine_that_can_start_nothing_costs_no_variant(bench: Bench) -> None:

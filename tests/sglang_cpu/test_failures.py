@@ -72,7 +72,7 @@ if __name__ == "__main__":
     workers = psutil.Process().children(recursive=True)
     scheduler = next(w for w in workers if "scheduler" in " ".join(w.cmdline()))
     print(*(w.pid for w in workers), flush=True)
-    print(engine.describe().device["log"], flush=True)
+    print(engine.describe().device.log, flush=True)
     threading.Timer(0.5, scheduler.kill).start()
     engine.generate(make_batch(64))
     print("survived", flush=True)

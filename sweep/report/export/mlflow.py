@@ -180,16 +180,16 @@ class _Log:
         return run_id
 
     def _begin(self, experiment: str, key: str, name: str, unit: Unit | None) -> str:
-        engine = self._provenance["engines"].get(unit.engine_variant if unit else None, {})
+        engine = self._provenance.engines.get(unit.engine_variant) if unit else None
         tags = {
             "sweep.id": self._run.plan.sweep_id,
             "sweep.unit": key,
             "kind": "repetition" if unit else "sweep",
             "backend": self._summary["backend"],
             "real_model": str(self._summary["real_model"]).lower(),
-            "protocol.hash": self._provenance["protocol"]["hash"],
-            "dataset.sha256": self._provenance["dataset"]["sha256"],
-            **{f"version.{package}": version for package, version in engine.get("versions", {}).items()},
+            "protocol.hash": self._provenance.protocol.hash,
+            "dataset.sha256": self._provenance.dataset.sha256,
+            **{f"version.{package}": version for package, version in (engine.versions if engine else {}).items()},
         }
         if unit is not None:
             tags |= {"variant": unit.variant, "repetition": str(unit.repetition), "seed": str(unit.seed)}
@@ -198,11 +198,9 @@ class _Log:
     def _log_dataset(self, run_id: str) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
-        facts = self._provenance["dataset"]
-        source = json.dumps({"uri": facts["path"], "revision": facts["revision"]})
-        dataset = Dataset(
-            name=Path(facts["path"]).name, digest=facts["sha256"][:12], source_type="sweep", source=source
-        )
+        facts = self._provenance.dataset
+        source = json.dumps({"uri": facts.path, "revision": facts.revision})
+        dataset = Dataset(name=Path(facts.path).name, digest=facts.sha256[:12], source_type="sweep", source=source)
         context = [InputTag("mlflow.data.context", "eval")]
         self._client.log_inputs(run_id, datasets=[DatasetInput(dataset, context)])
 
