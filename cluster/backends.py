@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from cluster.arguments import Problem
+from cluster.engines.arguments import Problem
 from cluster.errors import SweepError
 from cluster.spec import Engine, EngineSpec
 
@@ -39,25 +39,25 @@ class Backend:
 
 BACKENDS: Mapping[str, Backend] = {
     "transformers": Backend(
-        module="cluster.transformers_engine",
+        module="cluster.engines.transformers",
         engine="TransformersEngine",
-        arguments="cluster.transformers_engine",
+        arguments="cluster.engines.transformers",
         packages=("torch", "transformers"),
         extra="cpu",
         needs_gpus=False,
     ),
     "simulated": Backend(
-        module="cluster.simulated_engine",
+        module="cluster.engines.simulated",
         engine="SimulatedEngine",
-        arguments="cluster.simulated_engine",
+        arguments="cluster.engines.simulated",
         packages=(),
         extra=None,
         needs_gpus=False,
     ),
     "sglang": Backend(
-        module="cluster.sglang_engine",
+        module="cluster.engines.sglang.engine",
         engine="SGLangEngine",
-        arguments="cluster.sglang_arguments",
+        arguments="cluster.engines.sglang.arguments",
         packages=("sglang",),
         extra="sglang",
         needs_gpus=True,

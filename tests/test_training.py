@@ -9,12 +9,12 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from cluster.engines.transformers import TransformersEngine
 from cluster.models import embedded_dataset, resolve
 from cluster.models.training import assistant, corpus, problems, provenance, schedule, tokenizer
 from cluster.models.training.__main__ import main
 from cluster.models.training.run import SMOKE, make
 from cluster.spec import Batch, EngineSpec, Request
-from cluster.transformers_engine import TransformersEngine
 
 SHIPPED = embedded_dataset("embedded:tiny-gemma4").parent
 

@@ -119,7 +119,7 @@ def _title(variant: Any) -> str:
 
 
 def _print_argv(plan: Plan) -> None:
-    from cluster.sglang_arguments import to_argv
+    from cluster.engines.sglang.arguments import to_argv
     from sweep.errors import BadInput
 
     if plan.config.engine.backend != "sglang":

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from cluster.sglang_arguments import check_spec, command_line, engine_arguments, to_argv, unknown_names
-from cluster.sglang_host import CACHES, engine_environment
-from cluster.sglang_log import Progress, last_error
+from cluster.engines.sglang.arguments import check_spec, command_line, engine_arguments, to_argv, unknown_names
+from cluster.engines.sglang.host import CACHES, engine_environment
+from cluster.engines.sglang.log import Progress
+from cluster.log import last_error
 from cluster.spec import EngineSpec
 
 TOPK1 = {

@@ -23,7 +23,7 @@ from statistics import NormalDist
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cluster.arguments import Problem, faults, refuse
+from cluster.engines.arguments import Problem, faults, refuse
 from cluster.errors import EngineStartFailed, RequestFailed
 from cluster.spec import Batch, Completion, Device, EngineFacts, EngineSpec, Report, Request
 

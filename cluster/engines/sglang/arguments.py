@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
-from cluster.arguments import Problem
+from cluster.engines.arguments import Problem
 from cluster.errors import EngineStartFailed
 from cluster.spec import EngineSpec
 
@@ -108,7 +108,7 @@ def check_specs(specs: Sequence[EngineSpec]) -> list[list[Problem]]:
 def _ask(entries: list[dict[str, Any]]) -> tuple[frozenset[str], list[str | None]]:
     """The installed SGLang's names, and its verdict on each entry. Raises EngineStartFailed without one."""
     process = subprocess.run(
-        [sys.executable, "-m", "cluster.sglang_validation"],
+        [sys.executable, "-m", "cluster.engines.sglang.validation"],
         input=json.dumps(entries),
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         capture_output=True,

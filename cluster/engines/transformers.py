@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cluster.arguments import Problem, faults, refuse
-from cluster.environment import restored_environment
+from cluster.engines.arguments import Problem, faults, refuse
+from cluster.engines.environment import restored_environment
 from cluster.errors import EngineStartFailed
 from cluster.models import resolve
 from cluster.spec import Batch, Completion, Device, EngineFacts, EngineSpec, Report, Request
