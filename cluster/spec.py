@@ -25,12 +25,22 @@ class EngineSpec:
     """The backend's own arguments, by its own names."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Set before the backend is imported."""
-    claims_deterministic: bool = False
-    """The variant promises identical outputs over repetitions, whatever the order of the questions."""
     start_deadline: float = 900.0
     """Seconds from the start to ready."""
     request_deadline: float = 600.0
     """Seconds that one request may take, queueing inside the engine included."""
+    answers: Mapping[str, str] | None = None
+    """Request id to a right completion, for a backend that `wants_answers`; None for every engine with a model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """One turn of a chat."""
+
+    role: str
+    """`system`, `user` or `assistant`."""
+    content: str
+    """What is said."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +49,8 @@ class Request:
 
     id: str
     """Comes back in the completion; unique within a batch."""
-    prompt: str
-    """The whole text, shots included."""
-    reference: str
-    """A right completion. Only the simulated engine reads it, since it has no model to ask."""
+    prompt: str | tuple[Message, ...]
+    """The whole text, shots included; or the turns of a chat, which the model's own template makes a text of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,8 +135,6 @@ class EngineFacts:
 
     backend: str
     """As in the spec."""
-    real_model: bool
-    """False for the simulated engine: its numbers say nothing about a model."""
     versions: Mapping[str, str]
     """Package name to version: what produced the numbers (engine, torch, transformers...)."""
     device: Device

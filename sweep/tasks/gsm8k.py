@@ -86,9 +86,7 @@ class Questionnaire:
         """What an engine is handed to run the unit."""
         head = "".join(_shot(record) for record in self.shots)
         return Batch(
-            requests=tuple(
-                Request(id=r.id, prompt=head + _question(r), reference=f" {r.answer}") for r in self.ordered(unit)
-            ),
+            requests=tuple(Request(id=r.id, prompt=head + _question(r)) for r in self.ordered(unit)),
             concurrency=unit.concurrency or self.config.concurrency,
             max_tokens=self.config.max_tokens,
             temperature=self.config.temperature,
@@ -96,6 +94,10 @@ class Questionnaire:
             seed=unit.seed,
             attempt=attempt,
         )
+
+    def answers(self) -> dict[str, str]:
+        """Question id to a right completion, for engines that have no model to ask."""
+        return {record.id: f" {record.answer}" for record in self.questions}
 
     def score(self, unit: Unit, engine: str, completions: Sequence[Completion]) -> list[Sample]:
         """The samples of a unit completed by `engine`, a place. Raises KeyError for a question not asked."""
