@@ -42,12 +42,14 @@ class FakePool:
         self.runs: list[tuple[str, str]] = []
         self.closed = False
         self._fault = fault
+        self.specs: list[EngineSpec] = []
         self._specs: dict[str, EngineSpec] = {}
         self._pending: list[Event] = []
 
     def load(self, engine: str, spec: EngineSpec) -> None:
         self.loads.append((engine, spec.label))
         self._specs[engine] = spec
+        self.specs.append(spec)
         fault = self._fault(engine, spec.label, sum(label == spec.label for _, label in self.loads))
         if fault:
             error = EngineStartFailed(f"{engine} would not start {spec.label}", ("last line",))
