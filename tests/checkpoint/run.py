@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cluster.errors import SweepError
+from cluster.errors import ExitCode, SweepError
 from tests.checkpoint import assistant, evaluate, problems, provenance, target, tokenizer
 from tests.checkpoint.corpus import Corpus, build
 from tests.checkpoint.problems import Problem
@@ -22,7 +22,7 @@ SHOTS = 5
 class CannotTrain(SweepError):
     """The output folder or the device cannot be used."""
 
-    exit_code = 2
+    exit_code = ExitCode.BAD_INPUT
 
 
 def make(recipe: Recipe, out: Path, device_name: str, say: Callable[[str], None]) -> Made:
