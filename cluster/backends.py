@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import cast
 
 from cluster.arguments import Problem
-from cluster.errors import SweepError
+from cluster.errors import ExitCode, SweepError
 from cluster.spec import Engine, EngineSpec
 
 
 class BackendMissing(SweepError):
     """A backend's packages are not installed."""
 
-    exit_code = 2
+    exit_code = ExitCode.BAD_INPUT
 
 
 @dataclass(frozen=True, kw_only=True)

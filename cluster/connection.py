@@ -58,7 +58,7 @@ def connect(spec: PoolSpec, local: bool) -> str | None:
         # `ray start` turns tokens on by itself where it finds one; a driver does not.
         token = "" if local or os.environ.get("RAY_AUTH_MODE") else "; if it wants a token, set RAY_AUTH_MODE=token"
         raise ClusterUnavailable(
-            f"{where} could not be had: {str(error).strip().splitlines()[0]}; "
+            f"{where} is unavailable: {str(error).strip().splitlines()[0]}; "
             f"`ray status` shows what runs, --address names another{token}"
         ) from None
     url = context.dashboard_url

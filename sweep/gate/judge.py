@@ -13,13 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from sweep.errors import BadInput, SweepError
+from sweep.errors import BadInput, ExitCode, SweepError
 from sweep.gate.contract import Contract, load
 from sweep.gate.identity import EngineIdentity, changes
 from sweep.gate.measured import Measured
 from sweep.stats.scores import fault_of, possible
 
-PASS, BELOW, NOT_APPLICABLE = 0, 5, 6
 SLACK = 1e-9
 """Scores are shares of whole questions; a threshold of 0.41 must not fail 82 of 200 in floating point."""
 
@@ -27,7 +26,7 @@ SLACK = 1e-9
 class ContractDoesNotApply(SweepError):
     """The contract was made under other conditions, or has expired: it can say nothing about this score."""
 
-    exit_code = NOT_APPLICABLE
+    exit_code = ExitCode.NOT_APPLICABLE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,11 +90,11 @@ class Verdict:
         return tuple(check for check in self.checks if check.state == "mismatch")
 
     @property
-    def exit_code(self) -> int:
-        """0 pass, 5 below, 6 the contract does not apply."""
+    def exit_code(self) -> ExitCode:
+        """OK, BELOW or NOT_APPLICABLE."""
         if self.mismatches:
-            return NOT_APPLICABLE
-        return BELOW if self.faults else PASS
+            return ExitCode.NOT_APPLICABLE
+        return ExitCode.BELOW if self.faults else ExitCode.OK
 
     def lines(self) -> Iterator[str]:
         """The verdict in words: the outcome, then every mismatch, then what was not checked."""
@@ -201,9 +200,9 @@ def assert_gate(
     )
     verdict = judge(load(contract_path), measured, now or datetime.now(UTC))
     text = "\n".join([*verdict.lines(), f"  contract: {contract_path}"])
-    if verdict.exit_code == NOT_APPLICABLE:
+    if verdict.exit_code == ExitCode.NOT_APPLICABLE:
         raise ContractDoesNotApply(text)
-    if verdict.exit_code == BELOW:
+    if verdict.exit_code == ExitCode.BELOW:
         raise AssertionError(text)
     return verdict
 

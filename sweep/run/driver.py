@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any, Protocol
 
-from cluster.errors import EngineStartFailed
+from cluster.errors import EngineStartFailed, ExitCode
 from cluster.events import Back, Completed, Event, Failed, Gone, Loaded, Pool, Starting
 from sweep.plan.units import Unit
 from sweep.run.folder import ATTEMPTS, Run
@@ -127,7 +127,7 @@ class Driver:
     def drive(self, measured: Mapping[str, Unit], stopped: Callable[[], bool]) -> Outcome:
         """Run every unit that is not in `measured` until none is left or `stopped()` says so.
 
-        Raises EngineStartFailed when no engine is left to use, and any SweepError with exit code 2 that an
+        Raises EngineStartFailed when no engine is left to use, and any SweepError ending in BAD_INPUT that an
         engine raises, since trying again cannot help it.
         """
         for unit in measured.values():
@@ -234,7 +234,7 @@ class Driver:
     def _fail(self, event: Failed, state: EngineState) -> None:
         unit = state.unit
         assert unit is not None
-        if event.error.exit_code == 2:
+        if event.error.exit_code == ExitCode.BAD_INPUT:
             raise event.error
         self._set(
             event.engine,

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from sweep.errors import BadInput, EngineStartFailed
+from sweep.errors import BadInput, EngineStartFailed, ExitCode
 from sweep.plan.check import check_arguments, check_installed
 from sweep.plan.sweepfile import dump, load
 from sweep.plan.units import Unit, make_plan
@@ -60,12 +60,12 @@ class Launched:
     """The Ray dashboard's address while the sweep ran; None when nothing had to run."""
 
     @property
-    def exit_code(self) -> int:
-        """0 complete; 3 some units void; 130 interrupted."""
+    def exit_code(self) -> ExitCode:
+        """OK, VOID or INTERRUPTED."""
         if self.interrupted:
-            return 130
+            return ExitCode.INTERRUPTED
         measured = (*self.summary["variants"].values(), *self.summary["perturbed"].values())
-        return 3 if any(v["repetitions"]["void"] for v in measured) else 0
+        return ExitCode.VOID if any(v["repetitions"]["void"] for v in measured) else ExitCode.OK
 
 
 def launch(file: str, overrides: Sequence[str], options: Options, console: Console) -> Launched:
