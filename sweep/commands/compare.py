@@ -149,7 +149,8 @@ def _lines(c: Comparison) -> list[str]:
         )
     if c.p_runs is not None and c.difference.p_value is not None:
         lines.append(
-            f"  Both must tell: over the questions p = {c.difference.p_value:.2g}, over the runs {c.p_runs:.2g}."
+            f"  A difference must show over the questions (p = {c.difference.p_value:.2g}) and also over the runs "
+            f"(p = {c.p_runs:.2g}): the larger p decides."
         )
     lines += [
         f"  {what}: {', '.join(names[:SHOWN])}{f' and {len(names) - SHOWN} more' if len(names) > SHOWN else ''}"

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sweep.audit import Beside, ProtocolFacts, run_all
+from sweep.audit import Evidence, run_all
 from sweep.errors import BadInput
 from sweep.gate.contract import CONTRACT
 from sweep.gate.threshold import derive
@@ -49,12 +49,7 @@ def conclude(run: Run, against: Run | None = None) -> dict[str, Any]:
     questions = dataset.load(plan.config.protocol).questions
     clusters = templates([record.question for record in questions])
     conditions = [(v, perturbed[v.name]) for v in plan.perturbed]
-    findings = run_all(
-        plan.variants,
-        samples,
-        _facts(plan, provenance),
-        Beside(perturbed=conditions, earlier=against.variant_samples() if against else None),
-    )
+    findings = run_all(_evidence(plan, provenance, samples, conditions, against))
     scores = _scores(plan, samples, [*conditions, *((b.variant, b.samples) for b in builds)])
     threshold = derive(plan.config.threshold, scores)
     summary = summarise(
@@ -80,9 +75,15 @@ def conclude(run: Run, against: Run | None = None) -> dict[str, Any]:
     return summary
 
 
-def _facts(plan: Plan, provenance: Provenance) -> ProtocolFacts:
+def _evidence(
+    plan: Plan, provenance: Provenance, samples: Tables, conditions: Sequence[Condition], against: Run | None
+) -> Evidence:
     protocol = plan.config.protocol
-    return ProtocolFacts(
+    return Evidence(
+        variants=plan.variants,
+        samples=samples,
+        perturbed=conditions,
+        earlier=against.variant_samples() if against else None,
         shot_ids=provenance.protocol.shot_ids if protocol.shots_from == "test" else (),
         max_tokens=protocol.max_tokens,
         temperature=protocol.temperature,

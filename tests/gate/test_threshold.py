@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from make_samples import samples_of
 from scipy import stats
 
 from sweep.errors import BadInput
@@ -15,6 +14,7 @@ from sweep.gate.rules import FalseAlarmRule, MarginRule, MinObservedRule, Thresh
 from sweep.gate.threshold import VariantThreshold, derive, derive_all, power_curve, tolerance_factor
 from sweep.stats.noise import Noise, all_fail, false_alarm_factor, false_alarm_interval, fit, on_grid
 from sweep.stats.scores import Scores, from_samples
+from tests.tables import table
 
 NOISY = (0.385, 0.37, 0.36, 0.395, 0.41, 0.335, 0.435, 0.38, 0.375, 0.39)
 SGLANG_JAX_1333 = np.repeat(
@@ -310,7 +310,7 @@ def test_a_perturbation_of_nothing_is_refused() -> None:
 
 
 def test_scores_from_samples_are_each_repetitions_share_of_right_answers() -> None:
-    taken = from_samples(samples_of([[1, 0, 1, 0], [1, 1, 1, 0]]), factor="build")
+    taken = from_samples(table("baseline", [[1, 0, 1, 0], [1, 1, 1, 0]]), factor="build")
     assert taken == Scores(variant="baseline", values=(0.5, 0.75), questions=4, factor="build")
 
 

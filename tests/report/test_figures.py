@@ -14,42 +14,12 @@ from sweep.gate.rules import FalseAlarmRule, MarginRule
 from sweep.gate.threshold import derive
 from sweep.report.figures import power, repetitions, shortened, unstable, write_all
 from sweep.stats.noise import Noise, false_alarm
-from sweep.stats.samples import Sample, VariantSamples, tabulate
+from sweep.stats.samples import VariantSamples
 from sweep.stats.scores import Scores
+from tests.tables import table
 
-
-def samples(name: str, table: list[list[bool]]) -> VariantSamples:
-    ids = [f"test-{n}" for n in range(len(table[0]))]
-    rows = [
-        Sample(
-            variant=name,
-            repetition=r,
-            seed=r,
-            question_id=ids[q],
-            engine="e",
-            text=str(right),
-            fingerprint=str(right),
-            token_ids=None,
-            extracted=1.0,
-            gold=1.0,
-            correct=right,
-            invalid=False,
-            finish_reason="stop",
-            prompt_tokens=1,
-            completion_tokens=1,
-            verify_steps=None,
-            cached_tokens=0,
-            starts_with_bos=True,
-            seconds=1.0,
-        )
-        for r, run in enumerate(table, 1)
-        for q, right in enumerate(run)
-    ]
-    return tabulate(name, rows, ids)
-
-
-NOISY = samples("noisy", [[True, True, False, True], [True, False, False, True], [True, True, False, False]])
-STILL = samples("still", [[True, True, False, True]] * 3)
+NOISY = table("noisy", [[True, True, False, True], [True, False, False, True], [True, True, False, False]])
+STILL = table("still", [[True, True, False, True]] * 3)
 
 
 def test_every_repetition_is_a_point_and_the_threshold_a_line() -> None:
@@ -62,13 +32,13 @@ def test_every_repetition_is_a_point_and_the_threshold_a_line() -> None:
 
 def test_the_heat_map_shows_unstable_questions_only() -> None:
     axes = unstable({"noisy": NOISY, "still": STILL}).axes[0]
-    assert sorted(label.get_text() for label in axes.get_yticklabels()) == ["test-1", "test-3"]
+    assert sorted(label.get_text() for label in axes.get_yticklabels()) == ["test-6", "test-8"]
     assert np.allclose(axes.images[0].get_array(), [[2 / 3, 1], [2 / 3, 1]])
 
 
 def many(names: list[str], questions: int) -> dict[str, VariantSamples]:
     """Every question right in one of two repetitions, so never stable."""
-    return {name: samples(name, [[True] * questions, [False] * questions]) for name in names}
+    return {name: table(name, [[True] * questions, [False] * questions]) for name in names}
 
 
 @pytest.mark.parametrize(

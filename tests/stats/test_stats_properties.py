@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from make_samples import samples_of
 
 from sweep.gate.rules import FalseAlarmRule, MarginRule, MinObservedRule, ThresholdRule, ToleranceRule
 from sweep.gate.threshold import derive, derive_all
 from sweep.stats.describe import clustered_error, describe, describe_scores, standard_error
 from sweep.stats.noise import false_alarm, fit
 from sweep.stats.scores import Scores
+from tests.tables import table
 
 Shares = npt.NDArray[np.float64]
 
@@ -70,7 +70,7 @@ def test_the_order_of_repetitions_changes_no_threshold(right: list[int], random:
 @settings(deadline=None)
 def test_the_order_of_repetitions_changes_nothing_of_a_variant(correct: npt.NDArray[np.bool_], seed: int) -> None:
     order = np.random.default_rng(seed).permutation(len(correct))
-    first, second = (replace(describe(samples_of(table)), per_repetition=()) for table in (correct, correct[order]))
+    first, second = (replace(describe(table("v", rows)), per_repetition=()) for rows in (correct, correct[order]))
     assert first == second
 
 
