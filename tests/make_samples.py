@@ -20,8 +20,8 @@ def samples_of(
     """(R, Q) right or wrong; outputs follow from it unless given; no speculation unless steps are given."""
     right = np.asarray(correct, dtype=bool)
     shape = right.shape
-    answer = np.where(right, 18.0, 7.0).astype(object)
-    text = answer.astype(str).astype(object) if outputs is None else np.asarray(outputs, dtype=object)
+    answer = np.where(right, "18", "7").astype(object)
+    text = answer.copy() if outputs is None else np.asarray(outputs, dtype=object)
     return VariantSamples(
         variant=variant,
         repetitions=tuple(range(1, shape[0] + 1)),
