@@ -1,4 +1,4 @@
-"""Values that cross between the driver and the engines. Pure: no Ray, no engine, no GSM8K."""
+"""Values that cross between the driver and the engines. Pure: no Ray, no engine, no benchmark."""
 
 from __future__ import annotations
 
@@ -34,13 +34,23 @@ class EngineSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Message:
+    """One message of a chat."""
+
+    role: str
+    """`system`, `user` or `assistant`."""
+    content: str
+    """Its text."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Request:
     """One prompt to complete."""
 
     id: str
     """Comes back in the completion; unique within a batch."""
-    prompt: str
-    """The whole text, shots included."""
+    prompt: str | tuple[Message, ...]
+    """The whole text, shots included; or a chat, whose next message is the completion."""
     reference: str
     """A right completion. Only the simulated engine reads it, since it has no model to ask."""
 

@@ -62,7 +62,7 @@ class _Lazy(click.Group):
 def cli() -> None:
     """Trustworthy accuracy gates for LLM inference engines.
 
-    A sweep runs one GSM8K protocol many times on every engine configuration you name, on Ray, and derives
+    A sweep runs one protocol many times on every engine configuration you name, on Ray, and derives
     thresholds with known error rates; MLflow keeps the runs.
 
     \b

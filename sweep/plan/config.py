@@ -112,12 +112,14 @@ class DatasetConfig(Strict):
     train_path: Text | None = None
     """The local file that holds the train split, for `shots_from: train`."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
-    """Of the canonical test records; the sweep refuses to run on others."""
+    """Of the canonical test records: the task's columns. The sweep refuses to run on others."""
 
 
 class ProtocolConfig(Strict):
     """What is asked and how it is scored. Everything here is in the protocol's hash."""
 
+    task: Text = "gsm8k"
+    """The benchmark, by its name in `sweep.tasks.TASKS`: makes the prompts and scores the outputs."""
     dataset: DatasetConfig
     shots: Annotated[int, Field(ge=0, strict=True)] = 5
     """Worked examples before each question."""
@@ -125,10 +127,8 @@ class ProtocolConfig(Strict):
     """`test`: its first records, and the questions follow them (SGLang). `train`: its first (vLLM)."""
     questions: Count | Literal["all"] = 200
     """How many, from the head of what the shots leave."""
-    prompt: Literal["completion"] = "completion"
-    """SGLang's completion-style GSM8K prompt."""
-    stop: tuple[Text, ...] = ("Question", "Assistant:", "<|separator|>")
-    """An output ends before the first of these."""
+    stop: tuple[Text, ...] | None = None
+    """An output ends before the first of these; absent: the task's own."""
     max_tokens: Count = 512
     """Most tokens in an output."""
     temperature: Annotated[float, Field(ge=0)] = 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -21,6 +21,7 @@ from sweep.plan.config import SweepConfig
 from sweep.plan.variants import Fault, fault_list
 
 KeyPath = tuple[str | int, ...]
+Check = Callable[[SweepConfig], list[Fault]]
 LOCAL = (".jsonl", ".json", ".parquet")
 LOCAL_PATHS: tuple[KeyPath, ...] = (("protocol", "dataset", "path"), ("protocol", "dataset", "train_path"))
 """Keys whose value, when it names a local file, is relative to the sweep file."""
@@ -53,10 +54,11 @@ class _Source:
         return f"{self.file}:1"
 
 
-def load(file: str | Path, overrides: Sequence[str] = ()) -> SweepConfig:
+def load(file: str | Path, overrides: Sequence[str] = (), further: Check | None = None) -> SweepConfig:
     """Read and validate a sweep file with `key.path=value` overrides over it.
 
     Relative paths in the file are taken from the file's folder, those of overrides from the working folder.
+    `further` finds faults that are not this package's to know, such as those of the task and its data.
     Raises BadInput with every fault, a line each.
     """
     path = Path(file)
@@ -67,7 +69,12 @@ def load(file: str | Path, overrides: Sequence[str] = ()) -> SweepConfig:
         _assign(document, keys, value, text)
     document = _absolute(document, Path.cwd())
     source = _Source(file=path, lines=lines, overrides={keys: text for keys, _, text in changes})
-    return _validated(document, source)
+    return _validated(document, source, further)
+
+
+def written(file: Path) -> frozenset[KeyPath]:
+    """Every key that a sweep file writes. Raises BadInput when it is not YAML."""
+    return frozenset(_read(file)[1])
 
 
 def argument_line(file: str | Path, variant: str, key: str) -> int:
@@ -89,13 +96,13 @@ def dump(config: SweepConfig) -> str:
     return out.getvalue()
 
 
-def _validated(document: Any, source: _Source) -> SweepConfig:
+def _validated(document: Any, source: _Source, further: Check | None) -> SweepConfig:
     try:
         config = SweepConfig.model_validate(document)
     except ValidationError as error:
         faults = [_fault(detail, source) for detail in error.errors() if not _of_other_kind(detail)]
         raise _bad(source.file, faults) from None
-    found = [*fault_list(config), *_stop_faults(config)]
+    found = [*fault_list(config), *_stop_faults(config), *(further(config) if further else ())]
     faults = [f"{source.place(path)}: {'.'.join(path)}: {text}" for path, text in found]
     if faults:
         raise _bad(source.file, faults)

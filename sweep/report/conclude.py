@@ -22,7 +22,7 @@ from sweep.run.earlier import described, earlier
 from sweep.run.folder import Run
 from sweep.run.provenance import Provenance
 from sweep.run.stopping import Stopped, StopWatch, look_count, repetition_seconds
-from sweep.stats.describe import describe, templates
+from sweep.stats.describe import describe
 from sweep.stats.samples import VariantSamples
 from sweep.stats.scores import Scores, from_samples
 from sweep.tasks import dataset
@@ -46,8 +46,7 @@ def conclude(run: Run, against: Run | None = None) -> dict[str, Any]:
     plan, provenance = run.plan, run.provenance()
     samples, perturbed = run.variant_samples(), run.perturbed_samples()
     against, builds = earlier(run, against), other_builds(run)
-    questions = dataset.load(plan.config.protocol).questions
-    clusters = templates([record.question for record in questions])
+    clusters = dataset.load(plan.config.protocol).clusters
     conditions = [(v, perturbed[v.name]) for v in plan.perturbed]
     findings = run_all(_evidence(plan, provenance, samples, conditions, against))
     scores = _scores(plan, samples, [*conditions, *((b.variant, b.samples) for b in builds)])

@@ -21,7 +21,7 @@ from sweep.run.folder import ATTEMPTS, Run
 from sweep.run.schedule import Costs, next_unit
 from sweep.run.stopping import StopWatch
 from sweep.stats.samples import Sample
-from sweep.tasks.gsm8k import Questionnaire
+from sweep.tasks.questionnaire import Questionnaire
 
 POLL_SECONDS = 0.5
 """How long to block for events; also how soon an interrupt is seen."""

@@ -19,7 +19,7 @@ from sweep.run import folder as store
 from sweep.run.folder import Run
 from sweep.run.provenance import gather
 from sweep.tasks import dataset
-from sweep.tasks.gsm8k import Questionnaire
+from sweep.tasks.questionnaire import Questionnaire
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -76,7 +76,7 @@ def launch(file: str, overrides: Sequence[str], options: Options, console: Conso
     from sweep.report.conclude import conclude, track
     from sweep.run.earlier import refuse_other_protocol
 
-    plan = make_plan(load(file, overrides))
+    plan = make_plan(load(file, overrides, dataset.faults))
     check_installed(plan.config.engine.backend)
     check_arguments(plan, file)
     questionnaire = dataset.load(plan.config.protocol)
@@ -117,7 +117,8 @@ def _pin_data(run: Run, questionnaire: Questionnaire) -> None:
             if then != now:
                 raise BadInput(
                     f"{run.folder}: measured with another {key} ({then[:12]}, now {now[:12]}); "
-                    "the data set has changed under the sweep. Give another --runs, or restore the data"
+                    "the data set, or how the task asks and scores it, has changed under the sweep. Give another "
+                    "--runs, or restore the data"
                 )
     else:
         run.write_provenance(gather(run.plan, questionnaire))

@@ -7,7 +7,6 @@ not shrink with more repetitions, and no gate on the same questions feels it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean as exact_mean
@@ -88,7 +87,7 @@ class VariantStatistics(ScoreStatistics):
     sem_questions: float | None
     """Question-sampling standard error of the mean, over the questions' mean scores; None below 2 of them."""
     sem_clustered: float | None
-    """The same where questions share a template; None without clusters, or with fewer than 2."""
+    """The same where questions come in clusters; None without clusters, or with fewer than 2."""
     run_variance_share: float | None
     """Run-to-run share of a score's variance, 0..1; None where neither part is defined and positive."""
     flip_rate: float | None
@@ -104,7 +103,7 @@ class VariantStatistics(ScoreStatistics):
     identical_answers: float | None
     """TARa@N: the same for the extracted answers; no answer equals no answer."""
     invalid_rate: float | None
-    """Share of outputs without a number."""
+    """Share of outputs without an answer."""
     truncated_rate: float | None
     """Share of outputs that ended at max tokens."""
     accept_length: float | None
@@ -148,7 +147,7 @@ def describe_scores(scores: Sequence[float], questions: int | None = None) -> Sc
 def describe(samples: VariantSamples, clusters: Sequence[str] | None = None) -> VariantStatistics:
     """The numbers of a variant's complete repetitions; without any, None wherever there is nothing to say.
 
-    `clusters`: the Q questions' template names, in the order of the columns (see `templates`). Raises
+    `clusters`: the Q questions' cluster names, in the order of the columns. Raises
     BadInput when there are not as many as questions.
     """
     correct = samples.correct
@@ -204,18 +203,6 @@ def clustered_error(scores: Floats, clusters: Sequence[str]) -> float | None:
         return None
     sums = np.bincount(place, weights=scores - scores.mean(), minlength=count)
     return float(np.sqrt(count / (count - 1) * (sums**2).sum()) / len(scores))
-
-
-NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-NAME = re.compile(r"\b[A-Z][a-z]+(?:'s)?\b(?: [A-Z][a-z]+(?:'s)?\b)*")
-
-
-def templates(questions: Sequence[str]) -> tuple[str, ...]:
-    """Each question's template: its text with numbers and capitalised words put aside.
-
-    Two questions that differ in those alone have the same template and are no independent evidence.
-    """
-    return tuple(NAME.sub("@", NUMBER.sub("#", " ".join(text.split()))) for text in questions)
 
 
 def noise_variance(correct: Table) -> float | None:

@@ -17,7 +17,6 @@ from sweep.stats.describe import (
     describe_scores,
     noise_variance,
     standard_error,
-    templates,
 )
 from tests.tables import changed, table
 
@@ -82,17 +81,6 @@ def test_clusters_of_one_question_change_nothing() -> None:
 
 def test_one_cluster_has_no_error() -> None:
     assert clustered_error(np.array([1.0, 0]), ["a", "a"]) is None
-
-
-def test_questions_that_differ_in_names_and_numbers_share_a_template() -> None:
-    first, second, other = templates(
-        [
-            "Janet has 16 eggs and eats 3. How many does she sell?",
-            "Mary Ann has 1,250 eggs and eats 7.  How many does she sell?",
-            "A robe takes 2 bolts. How many in total?",
-        ]
-    )
-    assert first == second != other
 
 
 def test_clusters_for_another_number_of_questions_are_refused() -> None:
