@@ -1,16 +1,22 @@
-"""The backends: which class runs each, what it needs, and what can be checked before it starts."""
+"""The seam for engines: what a backend says of itself, and the registry of those that there are.
+
+A backend is a module that exports a `Backend` called `BACKEND`, and one line in `BACKENDS`. The module is imported
+when the backend is used, so it must import its packages inside the functions that need them.
+"""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any
 
-from cluster.arguments import Problem
 from cluster.errors import ExitCode, SweepError
 from cluster.spec import Engine, EngineSpec
+
+Problem = tuple[str, str]
+"""An argument's name, and what is wrong with it and what to do."""
 
 
 class BackendMissing(SweepError):
@@ -21,69 +27,81 @@ class BackendMissing(SweepError):
 
 @dataclass(frozen=True, kw_only=True)
 class Backend:
-    """One way to run a model."""
+    """One way to run a model. All of it but `make_engine` answers without the backend's packages."""
 
-    module: str
-    """The engine's module."""
-    engine: str
-    """The engine's class in it."""
-    arguments: str
-    """The module whose `check_specs` knows its arguments; imports nothing heavy."""
-    packages: tuple[str, ...]
+    make_engine: Callable[[], Engine]
+    """A new engine with nothing loaded."""
+    check_specs: Callable[[Sequence[EngineSpec]], list[list[Problem]]]
+    """What is wrong with each spec's arguments, as far as that shows before a start."""
+    packages: tuple[str, ...] = ()
     """What must be installed."""
-    extra: str | None
+    extra: str | None = None
     """This package's extra that installs them."""
-    needs_gpus: bool
-    """False: the GPUs a sweep file gives its engines may be logical."""
+    needs_gpus: bool = True
+    """False: the GPUs that a sweep file gives its engines may be logical."""
+    real_model: bool = True
+    """False: what it measures says nothing about a model."""
+    wants_answers: bool = False
+    """True for an engine that has no model to ask: its specs carry the answers."""
+    deterministic: Callable[[Mapping[str, Any]], bool] = lambda arguments: False
+    """Whether these arguments claim identical outputs, whatever the order of the questions."""
+    speculative: Callable[[str], bool] = lambda name: False
+    """Whether the argument of this name belongs to speculation: a baseline has none of them."""
+    gpus: Callable[[Mapping[str, Any]], int | None] = lambda arguments: None
+    """How many GPUs these arguments need; None where they do not say."""
+    command_line: Callable[[EngineSpec], str | None] = lambda spec: None
+    """The shell command that serves the same; None where there is none."""
 
 
-BACKENDS: Mapping[str, Backend] = {
-    "transformers": Backend(
-        module="cluster.transformers_engine",
-        engine="TransformersEngine",
-        arguments="cluster.transformers_engine",
-        packages=("torch", "transformers"),
-        extra="cpu",
-        needs_gpus=False,
-    ),
-    "simulated": Backend(
-        module="cluster.simulated_engine",
-        engine="SimulatedEngine",
-        arguments="cluster.simulated_engine",
-        packages=(),
-        extra=None,
-        needs_gpus=False,
-    ),
-    "sglang": Backend(
-        module="cluster.sglang_engine",
-        engine="SGLangEngine",
-        arguments="cluster.sglang_arguments",
-        packages=("sglang",),
-        extra="sglang",
-        needs_gpus=True,
-    ),
+BACKENDS: dict[str, str] = {
+    "transformers": "cluster.engines.transformers",
+    "simulated": "cluster.engines.simulated",
+    "sglang": "cluster.engines.sglang",
 }
+"""Name to module."""
 
 
-def make_engine(backend: str) -> Engine:
-    """A new engine, nothing loaded. Raises KeyError for an unknown backend, BackendMissing as below."""
-    check_installed(backend)
-    chosen = BACKENDS[backend]
-    return cast(Engine, getattr(importlib.import_module(chosen.module), chosen.engine)())
+def backend(name: str) -> Backend:
+    """The backend of this name. Raises KeyError for an unknown one."""
+    chosen = importlib.import_module(BACKENDS[name]).BACKEND
+    assert isinstance(chosen, Backend)
+    return chosen
 
 
-def check_installed(backend: str) -> None:
+def runs_model(name: str) -> bool:
+    """Whether a backend's numbers say something about a model. One that is not registered here is believed to."""
+    return name not in BACKENDS or backend(name).real_model
+
+
+def make_engine(name: str) -> Engine:
+    """A new engine with nothing loaded. Raises KeyError for an unknown backend, BackendMissing as below."""
+    check_installed(name)
+    return backend(name).make_engine()
+
+
+def check_installed(name: str) -> None:
     """Raises BackendMissing, with the command that installs it, when a package of the backend is absent."""
-    chosen = BACKENDS[backend]
+    chosen = backend(name)
     missing = [package for package in chosen.packages if importlib.util.find_spec(package) is None]
-    if missing:
-        raise BackendMissing(
-            f"engine.backend: `{backend}` needs {' and '.join(missing)}, not installed here; "
-            f"pip install 'accuracy-sweep[{chosen.extra}]' (in a checkout: pip install -e '.[{chosen.extra}]')"
-        )
+    if not missing:
+        return
+    command = f"pip install {' '.join(missing)}"
+    if chosen.extra:
+        extra = f"[{chosen.extra}]"
+        command = f"pip install 'accuracy-sweep{extra}' (in a checkout: pip install -e '.{extra}')"
+    raise BackendMissing(f"engine.backend: `{name}` needs {' and '.join(missing)}, not installed here; {command}")
 
 
-def check_specs(backend: str, specs: Sequence[EngineSpec]) -> list[list[Problem]]:
-    """What is wrong with each spec's arguments, as far as it can be told before a start."""
-    module = importlib.import_module(BACKENDS[backend].arguments)
-    return cast(list[list[Problem]], module.check_specs(specs))
+def check_specs(name: str, specs: Sequence[EngineSpec]) -> list[list[Problem]]:
+    """What is wrong with each spec's arguments, as far as that shows before a start."""
+    chosen = backend(name)
+    judged = zip(specs, chosen.check_specs(specs), strict=True)
+    return [[*_too_few_gpus(chosen, spec), *problems] for spec, problems in judged]
+
+
+def _too_few_gpus(chosen: Backend, spec: EngineSpec) -> list[Problem]:
+    needed = chosen.gpus(spec.arguments)
+    if needed is None or spec.gpus <= 0 or needed <= max(1, int(spec.gpus)):
+        return []
+    text = f"the arguments need {needed} GPUs, but an engine owns {spec.gpus:g}; raise engine.gpus, or lower them"
+    return [("gpus", text)]

@@ -12,7 +12,7 @@ from cluster.actor import EngineActor
 from cluster.connection import PoolSpec, await_actors, connect, inventory, refuse_if_too_few, room
 from cluster.errors import ClusterUnavailable, EngineStartFailed, RequestFailed, SweepError
 from cluster.events import Back, Completed, Event, Failed, Gone, Loaded, Starting
-from cluster.sglang_log import SEARCHED, TAIL, last_error, tail
+from cluster.log import SEARCHED, TAIL, last_error, tail
 from cluster.spec import Batch, EngineSpec
 
 STOP_SECONDS = 30.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 @click.argument("file", type=click.Path())
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the sweep file.")
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout, and nothing else.")
-@click.option("--argv", is_flag=True, help="The equivalent sglang.launch_server line of each variant.")
+@click.option("--argv", is_flag=True, help="The command line that serves each variant.")
 def command(file: str, overrides: tuple[str, ...], as_json: bool, argv: bool) -> None:
     """Show the variants, units, engines and estimated time of a sweep FILE.
 
@@ -120,12 +119,12 @@ def _title(variant: Any) -> str:
 
 
 def _print_argv(plan: Plan) -> None:
-    from cluster.sglang_arguments import to_argv
+    from cluster.backends import backend
     from sweep.errors import BadInput
 
-    if plan.config.engine.backend != "sglang":
-        raise BadInput(f"--argv is for backend sglang; this sweep's is {plan.config.engine.backend}")
-    for variant in plan.variants:
-        environment = "".join(f"{k}={shlex.quote(v)} " for k, v in variant.environment.items())
-        click.echo(f"# {variant.name}")
-        click.echo(environment + shlex.join(to_argv(plan.spec(variant.name))))
+    name = plan.config.engine.backend
+    lines = {v.name: backend(name).command_line(plan.spec(v.name)) for v in plan.variants}
+    if None in lines.values():
+        raise BadInput(f"--argv: backend {name} has no command line that serves the same; drop --argv")
+    for variant, line in lines.items():
+        click.echo(f"# {variant}\n{line}")

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from cluster.backends import runs_model
 from sweep.errors import BadInput, ExitCode, SweepError
 from sweep.gate.contract import Contract, load
 from sweep.gate.identity import EngineIdentity, changes
@@ -287,8 +288,8 @@ def _notes(contract: Contract, measured: Measured) -> Iterator[str]:
         yield f"the score is the mean of {measured.repetitions} repetitions; the threshold is for one"
     if measured.void:
         yield f"{measured.void} repetitions are void and left out"
-    if {v.engine.backend for v in contract.variants.values()} == {"simulated"}:
-        yield "the contract comes from the simulated engine: it says nothing about a model"
+    if not any(runs_model(v.engine.backend) for v in contract.variants.values()):
+        yield "the contract comes from an engine without a model: it says nothing about one"
     if contract.override is not None:
         yield (
             f"the contract was made although audits failed ({', '.join(contract.override.failed)}): "

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, JsonValue, field_validator
 
+from cluster.backends import BACKENDS
 from sweep.gate.rules import Count, MarginRule, StopRule, Strict, ThresholdRule
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
@@ -35,7 +36,8 @@ class Expected(Strict):
 class EngineConfig(Strict):
     """The engines: what each is and how many."""
 
-    backend: Literal["transformers", "simulated", "sglang"]
+    backend: Text
+    """One of `cluster.backends.BACKENDS`."""
     model: Text
     """A hub id, a folder, or `embedded:tiny-gemma4`."""
     draft_model: Text | None = None
@@ -53,6 +55,13 @@ class EngineConfig(Strict):
     request_deadline: Seconds = 600.0
     """Seconds a request may take."""
     expected: Expected = Expected()
+
+    @field_validator("backend")
+    @classmethod
+    def _registered(cls, value: str) -> str:
+        if value not in BACKENDS:
+            raise ValueError("must be a backend that is registered")
+        return value
 
     @field_validator("gpus")
     @classmethod

@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from cluster.backends import BACKENDS
 from sweep.errors import BadInput
 from sweep.plan.config import SweepConfig
 from sweep.plan.variants import Fault, fault_list
@@ -316,7 +317,7 @@ def _members(annotation: Any) -> list[Any]:
 
 def _remedy(path: KeyPath, detail: ErrorDetails) -> str:
     if path == ("engine", "backend"):
-        return _closest(str(detail["input"]), ("transformers", "simulated", "sglang"))
+        return _closest(str(detail["input"]), tuple(BACKENDS))
     if detail["type"] in ("union_tag_invalid", "union_tag_not_found"):
         return _closest(
             str(detail["input"].get("rule", "")), ("margin", "tolerance", "false_alarm", "min_observed")

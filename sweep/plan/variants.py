@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, Literal
 
+from cluster.backends import Backend, backend
 from sweep.plan.config import NAME, SweepConfig, VariantConfig
 
 CONDITIONS = ("concurrency", "shards", "question_order", "engine")
@@ -17,8 +18,6 @@ BUILD = "build"
 """The factor whose levels are other runs."""
 ENGINE = re.compile(r"engine-[1-9]\d*")
 """What a pool calls its engines."""
-SPECULATIVE = "speculative_"
-"""SGLang's arguments with this prefix belong to speculation; a baseline has none of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,14 +82,18 @@ def fault_list(config: SweepConfig) -> list[Fault]:
 
 def variants(config: SweepConfig) -> tuple[Variant, ...]:
     """Every variant of a sweep whose `fault_list` is empty, in the order written, the grid's last."""
+    chosen = backend(config.engine.backend)
     drawn = [(name, variant, *_merged(config, variant)) for _, name, variant in _named(config)]
-    plain = {_mode(arguments, environment): name for name, v, arguments, environment in drawn if not v.draft}
+    modes = {name: _mode(chosen, arguments, environment) for name, _, arguments, environment in drawn}
+    plain = {modes[name]: name for name, variant, _, _ in drawn if not variant.draft}
     return tuple(
         Variant(
             name=name,
             draft=variant.draft,
-            deterministic=_claims(variant, arguments),
-            baseline=variant.baseline or (plain.get(_mode(arguments, environment)) if variant.draft else None),
+            deterministic=chosen.deterministic(arguments)
+            if variant.deterministic is None
+            else variant.deterministic,
+            baseline=variant.baseline or (plain.get(modes[name]) if variant.draft else None),
             arguments=arguments,
             environment=environment,
         )
@@ -230,17 +233,7 @@ def _merged(config: SweepConfig, variant: VariantConfig) -> tuple[dict[str, Any]
     )
 
 
-def _claims(variant: VariantConfig, arguments: Mapping[str, Any]) -> bool:
-    if variant.deterministic is not None:
-        return variant.deterministic
-    return bool(arguments.get("enable_deterministic_inference") or arguments.get("deterministic"))
-
-
-def _mode(arguments: Mapping[str, Any], environment: Mapping[str, str]) -> str:
+def _mode(chosen: Backend, arguments: Mapping[str, Any], environment: Mapping[str, str]) -> str:
     """What two variants share when they differ in nothing but speculation."""
-    kept = {k: v for k, v in arguments.items() if not k.startswith(SPECULATIVE) and k not in _DRAFT_ONLY}
-    return repr((sorted(kept.items(), key=lambda item: item[0]), sorted(environment.items())))
-
-
-_DRAFT_ONLY = frozenset({"num_assistant_tokens", "accept_length"})
-"""Arguments of the other backends that only a draft reads."""
+    kept = [(name, arguments[name]) for name in sorted(arguments) if not chosen.speculative(name)]
+    return repr((kept, sorted(environment.items())))

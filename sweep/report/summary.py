@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from cluster.backends import runs_model
 from sweep.audit.finding import Finding
 from sweep.gate.rules import ThresholdRule
 from sweep.gate.threshold import Threshold, derive_all, fit_all, operate
@@ -38,7 +39,7 @@ def summarise(
         "schema": SCHEMA,
         "sweep_id": plan.sweep_id,
         "backend": plan.config.engine.backend,
-        "real_model": plan.config.engine.backend != "simulated",
+        "real_model": runs_model(plan.config.engine.backend),
         "complete": all(_complete(v) for v in variants.values()),
         "protocol": {
             "hash": provenance.protocol.hash,

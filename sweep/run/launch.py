@@ -127,7 +127,7 @@ def _pin_data(run: Run, questionnaire: Questionnaire) -> None:
 def _drive(
     run: Run, questionnaire: Questionnaire, measured: Mapping[str, Unit], options: Options, console: Console
 ) -> tuple[Outcome, str | None]:
-    from cluster.backends import BACKENDS
+    from cluster.backends import backend
     from cluster.connection import PoolSpec, token_hint
     from cluster.pool import RayPool
     from sweep.report.progress import watch
@@ -138,7 +138,7 @@ def _drive(
     spec = PoolSpec(
         engines=None if engine.engines == "auto" else engine.engines,
         gpus=engine.gpus,
-        needs_real_gpus=BACKENDS[engine.backend].needs_gpus and engine.gpus > 0,
+        needs_real_gpus=backend(engine.backend).needs_gpus and engine.gpus > 0,
         address=options.address,
         deadline=options.wait,
     )

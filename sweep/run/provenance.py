@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from collections.abc import Sequence
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
+from cluster.backends import backend
 from cluster.spec import Device, EngineFacts
 from sweep import __version__
 from sweep.gate.identity import EngineIdentity
@@ -14,7 +17,7 @@ from sweep.gate.rules import Strict
 from sweep.plan.units import Plan, content_hash
 from sweep.tasks.questionnaire import Questionnaire
 
-PACKAGES = ("ray", "mlflow", "datasets", "numpy", "torch", "transformers", "sglang", "scipy")
+PACKAGES = ("ray", "mlflow", "datasets", "numpy", "scipy")
 
 
 class Host(Strict):
@@ -130,7 +133,11 @@ def gather(plan: Plan, questionnaire: Questionnaire) -> Provenance:
         sweep_id=plan.sweep_id,
         config_sha256=content_hash(config),
         backend=config.engine.backend,
-        versions={"sweep": __version__, "python": platform.python_version(), **_versions()},
+        versions={
+            "sweep": __version__,
+            "python": platform.python_version(),
+            **_versions(backend(config.engine.backend).packages),
+        },
         host=Host(name=platform.node(), system=platform.platform(), machine=platform.machine()),
         git_commit=_git_commit(),
         seeds=tuple(config.seed + r for r in range(config.repetitions)),
@@ -147,14 +154,13 @@ def gather(plan: Plan, questionnaire: Questionnaire) -> Provenance:
     )
 
 
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+def _versions(packages: Sequence[str]) -> dict[str, str]:
+    """Of this program's own packages and these, as far as they are installed."""
+    versions = {}
+    for package in (*PACKAGES, *packages):
+        with suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    return versions
 
 
 def _git_commit() -> str | None:

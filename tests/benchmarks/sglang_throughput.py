@@ -29,10 +29,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from cluster.connection import PoolSpec
+from cluster.engines.sglang.arguments import engine_arguments, to_argv
 from cluster.events import Completed, Event, Loaded, Starting
 from cluster.models import embedded_dataset
 from cluster.pool import RayPool
-from cluster.sglang_arguments import engine_arguments, to_argv
 from cluster.spec import Batch, EngineSpec, Request
 
 PORT = 30123

@@ -10,9 +10,9 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from cluster.engines.transformers import TransformersEngine
 from cluster.models import embedded_dataset, resolve
 from cluster.spec import Batch, EngineSpec, Request
-from cluster.transformers_engine import TransformersEngine
 from tests.checkpoint import assistant, corpus, problems, provenance, schedule, tokenizer
 from tests.checkpoint.__main__ import main
 from tests.checkpoint.recipe import SMOKE, Made

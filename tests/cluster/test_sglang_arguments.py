@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cluster.sglang_arguments import check_spec, command_line, engine_arguments, to_argv, unknown_names
-from cluster.sglang_host import CACHES, engine_environment
-from cluster.sglang_log import Progress, last_error
+from cluster.backends import check_specs
+from cluster.engines.sglang.arguments import check_spec, command_line, engine_arguments, to_argv, unknown_names
+from cluster.engines.sglang.host import CACHES, engine_environment
+from cluster.engines.sglang.log import Progress
+from cluster.log import last_error
 from cluster.spec import EngineSpec
 
 TOPK1 = {
@@ -75,8 +78,15 @@ def test_what_the_engine_owns_cannot_be_given(name: str, value: object) -> None:
     assert problem({name: value})[0] == name
 
 
+@pytest.mark.skipif(find_spec("sglang") is not None, reason="the installed SGLang would judge them too")
 def test_more_parallel_ranks_than_gpus_are_refused() -> None:
-    assert "is 8, but the engine owns 2 GPUs" in problem({"tp_size": 4, "pp_size": 2})[1]
+    wide = {"tp_size": 4, "pp_size": 2}
+    (((key, text),), fitting, cpu) = check_specs(
+        "sglang", [make_spec(wide), make_spec(wide, gpus=8.0), make_spec({**wide, "device": "cpu"})]
+    )
+    assert key == "gpus"
+    assert "need 8 GPUs, but an engine owns 2" in text
+    assert fitting == cpu == []
 
 
 def test_a_memory_share_over_the_gpu_share_is_refused() -> None:

@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 import pytest
 from scipy.stats import binom, norm
 
-from cluster.simulated_engine import SimulatedEngine, check_specs
+from cluster.engines.simulated import SimulatedEngine, check_specs
 from cluster.spec import Batch, Completion, EngineSpec, Request
 from sweep.tasks.gsm8k import extract_answer
 

@@ -9,9 +9,9 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from cluster.engines.transformers import TransformersEngine, check_specs
 from cluster.models import UnknownEmbedded, embedded_dataset, resolve
 from cluster.spec import Completion, EngineSpec
-from cluster.transformers_engine import TransformersEngine, check_specs
 from sweep.plan.config import DatasetConfig, ProtocolConfig
 from sweep.plan.units import Unit
 from sweep.tasks import dataset

@@ -12,12 +12,12 @@ pytest.importorskip("sglang")
 
 import psutil
 
-from cluster import sglang_host
+from cluster.engines.sglang import host
 from tests.gpu.launching import schedulers, start
 from tests.processes import until
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(900)]
-if not sglang_host.gpus():
+if not host.gpus():
     pytest.skip("no GPU", allow_module_level=True)
 
 # A variant that claims determinism and keeps it, six times: without shots the prompts stay inside the model's

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.simulated_engine import SimulatedEngine
+from cluster.engines.simulated import SimulatedEngine
 from cluster.spec import Batch
 from sweep.errors import BadInput
 from sweep.plan.sweepfile import dump, load

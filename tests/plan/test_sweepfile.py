@@ -115,7 +115,7 @@ grid:
     det: {arguments: {enable_deterministic_inference: true}}
   size: [8, 16]
 """
-    config = load(write_sweep(SWEEP + grid))
+    config = load(write_sweep(SWEEP.replace("simulated", "sglang") + grid))
     found = {v.name: v for v in variants(config)}
     assert list(found) == [
         "baseline",

@@ -12,10 +12,10 @@ pytest.importorskip("sglang")
 
 from sglang_tiny import make_batch, make_spec
 
-from cluster import sglang_host
+from cluster.engines.sglang import host
+from cluster.engines.sglang.engine import SGLangEngine
 from cluster.errors import RequestFailed
 from cluster.models import resolve
-from cluster.sglang_engine import SGLangEngine
 from cluster.spec import Completion, EngineFacts, EngineSpec
 from sweep.tasks.gsm8k import extract_answer
 
@@ -60,12 +60,12 @@ class Session:
 def session() -> Iterator[Session]:
     """Baseline, then top-k 1, by one engine object in one process; top-k 1 stays up."""
     engine = SGLangEngine()
-    environment, before = dict(os.environ), sglang_host.children()
+    environment, before = dict(os.environ), host.children()
     try:
         baseline = run_variant(engine, make_spec(environment={"SWEEP_TEST_VARIABLE": "1"}))
         engine.stop()
         kept = dict(os.environ) == environment
-        between = sglang_host.children() - before
+        between = host.children() - before
         topk1 = run_variant(engine, make_spec(draft=True))
         yield Session(baseline=baseline, topk1=topk1, environment_kept=kept, workers_between=between, engine=engine)
     finally:

@@ -17,10 +17,10 @@ pytest.importorskip("sglang")
 import psutil
 from sglang_tiny import make_batch, make_spec
 
-from cluster import sglang_host
+from cluster.engines.sglang import host
+from cluster.engines.sglang.engine import SGLangEngine
 from cluster.errors import EngineStartFailed, RequestFailed
 from cluster.models import resolve
-from cluster.sglang_engine import SGLangEngine
 
 pytestmark = pytest.mark.sglang
 
@@ -44,27 +44,27 @@ def test_a_request_past_its_deadline_fails_and_is_taken_back() -> None:
 def test_a_model_without_weights_fails_with_the_workers_own_error(tmp_path: Path) -> None:
     shutil.copytree(resolve("embedded:tiny-gemma4"), tmp_path, dirs_exist_ok=True)
     (tmp_path / "model.safetensors").unlink()
-    before, sockets = sglang_host.children(), sglang_host.open_sockets()
+    before, sockets = host.children(), host.open_sockets()
     with pytest.raises(EngineStartFailed, match="Cannot find any model weights") as failed:
         SGLangEngine().start(make_spec(model=str(tmp_path)), quiet)
     assert any("Cannot find any model weights" in line for line in failed.value.log_tail)
-    assert sglang_host.children() <= before
+    assert host.children() <= before
     # An open one with something to send would block this process when it is collected.
-    assert sglang_host.open_sockets() <= sockets
+    assert host.open_sockets() <= sockets
 
 
 def test_a_start_past_its_deadline_is_ended() -> None:
-    before = sglang_host.children()
+    before = host.children()
     with pytest.raises(EngineStartFailed, match="not ready after 1 s"):
         SGLangEngine().start(make_spec(start_deadline=1.0), quiet)
-    assert sglang_host.children() <= before
+    assert host.children() <= before
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("sglang_")]
 
 
 KILLED = """
 import os, psutil, threading
 from sglang_tiny import make_batch, make_spec
-from cluster.sglang_engine import SGLangEngine
+from cluster.engines.sglang.engine import SGLangEngine
 
 if __name__ == "__main__":
     engine = SGLangEngine()

@@ -11,7 +11,7 @@ pytest.importorskip("sglang")
 
 from sglang_tiny import TOPK1, make_spec
 
-from cluster.sglang_arguments import check_specs, engine_arguments, to_argv
+from cluster.engines.sglang.arguments import check_specs, engine_arguments, to_argv
 from cluster.spec import EngineSpec
 
 pytestmark = pytest.mark.sglang

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from cluster.spec import Message
 from sweep.tasks.base import Record, Row, Score
 
+ROLES = ("user", "assistant")
+"""Of a worked example: what is asked, and its answer."""
 ANSWER = re.compile(r"answer is ([A-D])\b")
 
 

@@ -23,13 +23,13 @@ from dataclasses import replace
 from importlib import metadata
 from typing import Any, TypeVar
 
-from cluster import sglang_host as host
-from cluster.arguments import refuse
-from cluster.environment import restored_environment
+from cluster.engines.arguments import refuse
+from cluster.engines.environment import restored_environment
+from cluster.engines.sglang import host
+from cluster.engines.sglang.arguments import check_spec, engine_arguments, unknown_names
+from cluster.engines.sglang.log import ANSWERING, IMPORTED, EngineLog, Progress
+from cluster.engines.sglang.validation import field_names
 from cluster.errors import EngineStartFailed, RequestFailed
-from cluster.sglang_arguments import check_spec, engine_arguments, unknown_names
-from cluster.sglang_log import ANSWERING, IMPORTED, EngineLog, Progress
-from cluster.sglang_validation import field_names
 from cluster.spec import Batch, Completion, EngineFacts, EngineSpec, Report, Request
 
 T = TypeVar("T")

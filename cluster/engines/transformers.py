@@ -11,8 +11,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cluster.arguments import Problem, faults, refuse
-from cluster.environment import restored_environment
+from cluster.backends import Backend, Problem
+from cluster.engines.arguments import faults, refuse
+from cluster.engines.environment import restored_environment
 from cluster.errors import EngineStartFailed
 from cluster.models import resolve
 from cluster.spec import Batch, Completion, Device, EngineFacts, EngineSpec, Report, Request
@@ -228,3 +229,13 @@ class _Passes:
         ids = named.get("input_ids", positional[0] if positional else None)
         if ids is None or ids.shape[1] != self._prompt:
             self.verifications += 1
+
+
+BACKEND = Backend(
+    make_engine=TransformersEngine,
+    check_specs=check_specs,
+    packages=("torch", "transformers"),
+    extra="cpu",
+    needs_gpus=False,
+    speculative=lambda name: name == "num_assistant_tokens",
+)

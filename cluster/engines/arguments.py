@@ -8,11 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from cluster.backends import Problem
 from cluster.errors import EngineStartFailed
 from cluster.spec import EngineSpec
-
-Problem = tuple[str, str]
-"""An argument's name, and what is wrong with it and what to do."""
 
 
 def faults(model: type[BaseModel], arguments: Mapping[str, Any]) -> list[Problem]:

@@ -23,7 +23,8 @@ from statistics import NormalDist
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cluster.arguments import Problem, faults, refuse
+from cluster.backends import Backend, Problem
+from cluster.engines.arguments import faults, refuse
 from cluster.errors import EngineStartFailed, RequestFailed
 from cluster.spec import Batch, Completion, Device, EngineFacts, EngineSpec, Report, Request
 
@@ -183,3 +184,14 @@ def _uniform(*key: object) -> float:
     """A number in (0, 1) that follows from the key alone, on every platform."""
     digest = hashlib.sha256(repr(key).encode()).digest()
     return (int.from_bytes(digest[:8], "big") + 0.5) / 2**64
+
+
+BACKEND = Backend(
+    make_engine=SimulatedEngine,
+    check_specs=check_specs,
+    needs_gpus=False,
+    real_model=False,
+    wants_answers=True,
+    deterministic=lambda arguments: bool(arguments.get("deterministic")),
+    speculative=lambda name: name == "accept_length",
+)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import faulthandler
 import os
-import re
 import resource
 import signal
 import sys
@@ -19,24 +18,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
-from cluster.sglang_host import scratch_folder
+from cluster.engines.sglang.host import scratch_folder
+from cluster.log import SEARCHED, TAIL, last_error, tail
 
-TAIL = 40
-"""Log lines that go into an error."""
-SEARCHED = 1000
-"""Log lines that are searched for the error itself: every thread's stack may follow it."""
 IMPORTED = "sweep: sglang is imported"
 ANSWERING = "sweep: asking for a first token"
 """Marks that the engine's thread writes into the log."""
-
-
-_ERROR = re.compile(r"^(\w+\.)*\w*(Error|Exception|OutOfMemory)\w*(: .*)?$")
-
-
-def tail(path: str | Path, lines: int = TAIL) -> tuple[str, ...]:
-    """The last lines of a log that are not blank, oldest first."""
-    text = Path(path).read_text(errors="replace")
-    return tuple([line for line in text.splitlines() if line.strip()][-lines:])
 
 
 def _dispose(number: int, handler: int | None) -> int:
@@ -44,12 +31,6 @@ def _dispose(number: int, handler: int | None) -> int:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.signal.argtypes, libc.signal.restype = (ctypes.c_int, ctypes.c_void_p), ctypes.c_void_p
     return libc.signal(number, handler) or 0
-
-
-def last_error(lines: Iterable[str]) -> str | None:
-    """The last line that ends a Python traceback, if there is one."""
-    errors = [line for line in lines if _ERROR.match(line)]
-    return errors[-1] if errors else None
 
 
 class EngineLog:

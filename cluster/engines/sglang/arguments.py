@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import os
 import shlex
 import subprocess
@@ -16,7 +17,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
-from cluster.arguments import Problem
+from cluster.backends import Problem
 from cluster.errors import EngineStartFailed
 from cluster.spec import EngineSpec
 
@@ -81,9 +82,27 @@ def command_line(spec: EngineSpec) -> str:
     return " ".join([*environment, shlex.join(to_argv(spec))])
 
 
+def deterministic(arguments: Mapping[str, Any]) -> bool:
+    """Whether SGLang is asked for identical outputs. Pure."""
+    return bool(arguments.get("enable_deterministic_inference"))
+
+
+def speculative(name: str) -> bool:
+    """Whether an argument is about the draft. Pure."""
+    return name.startswith("speculative_")
+
+
+def gpus(arguments: Mapping[str, Any]) -> int | None:
+    """The ranks of a replica, a GPU each; None where the engine's GPUs decide, or it uses none. Pure."""
+    widths = [arguments.get(name) for name in ("tp_size", "pp_size")]
+    if arguments.get("device") == "cpu" or not any(widths):
+        return None
+    return math.prod(width for width in widths if isinstance(width, int) and width)
+
+
 def check_spec(spec: EngineSpec) -> list[Problem]:
     """What cannot be meant, whatever SGLang accepts: what it ignores, rewrites or dies of. Pure."""
-    return _meaning_problems(spec.arguments, draft=spec.draft_model is not None) + _gpu_problems(spec)
+    return _meaning_problems(spec.arguments, draft=spec.draft_model is not None) + _share_problems(spec)
 
 
 def unknown_names(arguments: Iterable[str], known: Collection[str]) -> list[Problem]:
@@ -108,7 +127,7 @@ def check_specs(specs: Sequence[EngineSpec]) -> list[list[Problem]]:
 def _ask(entries: list[dict[str, Any]]) -> tuple[frozenset[str], list[str | None]]:
     """The installed SGLang's names, and its verdict on each entry. Raises EngineStartFailed without one."""
     process = subprocess.run(
-        [sys.executable, "-m", "cluster.sglang_validation"],
+        [sys.executable, "-m", "cluster.engines.sglang.validation"],
         input=json.dumps(entries),
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         capture_output=True,
@@ -195,22 +214,16 @@ def _tree_problems(arguments: Mapping[str, Any]) -> list[Problem]:
     return []
 
 
-def _gpu_problems(spec: EngineSpec) -> list[Problem]:
-    if spec.gpus <= 0 or spec.arguments.get("device") == "cpu":
-        return []
-    widths = {name: spec.arguments.get(name) or 1 for name in ("tp_size", "pp_size")}
-    wanted = widths["tp_size"] * widths["pp_size"]
-    if wanted > max(1, int(spec.gpus)):
-        text = f"tp_size times pp_size is {wanted}, but the engine owns {spec.gpus:g} GPUs; raise engine.gpus"
-        return [("tp_size", text)]
+def _share_problems(spec: EngineSpec) -> list[Problem]:
     share = spec.arguments.get("mem_fraction_static")
-    if spec.gpus < 1 and isinstance(share, int | float) and share > spec.gpus:
-        text = (
-            f"{share:g} of the GPU's memory is more than this engine's {spec.gpus:g} of the GPU:"
-            f" its neighbours would find none. Write at most {GPU_SHARE * spec.gpus:g}, or leave it out"
-        )
-        return [("mem_fraction_static", text)]
-    return []
+    shared = 0 < spec.gpus < 1 and spec.arguments.get("device") != "cpu"
+    if not shared or not isinstance(share, int | float) or share <= spec.gpus:
+        return []
+    text = (
+        f"{share:g} of the GPU's memory is more than this engine's {spec.gpus:g} of the GPU:"
+        f" its neighbours would find none. Write at most {GPU_SHARE * spec.gpus:g}, or leave it out"
+    )
+    return [("mem_fraction_static", text)]
 
 
 def _nearest(name: str, known: Collection[str]) -> str:
