@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from cluster.spec import Message
 from sweep.tasks.base import Record, Row, Score
 
-ROLES = ("user", "assistant")
-"""Of a worked example: what is asked, and its answer."""
 ANSWER = re.compile(r"answer is ([A-D])\b")
 
 
@@ -25,11 +23,11 @@ class Letters:
         return Record(id=record_id, question=row["question"], gold="ABCD"[row["answer"]], row=row)
 
     def prompt(self, record: Record, shots: Sequence[Record]) -> tuple[Message, ...]:
-        turns = [(self._asked(shot), self.reference(shot)) for shot in shots]
-        worked = [
-            Message(role=role, content=text) for turn in turns for role, text in zip(ROLES, turn, strict=True)
-        ]
-        return (*worked, Message(role="user", content=self._asked(record)))
+        messages: list[Message] = []
+        for shot in shots:
+            messages.append(Message(role="user", content=self._asked(shot)))
+            messages.append(Message(role="assistant", content=self.reference(shot)))
+        return (*messages, Message(role="user", content=self._asked(record)))
 
     def score(self, record: Record, output: str) -> Score:
         letters = ANSWER.findall(output)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from sweep.tasks.questionnaire import Questionnaire, choose
 from tests.tasks.letters import Letters
 
 ENTRIES: dict[str, Task] = {**TASKS, "letters": Letters()}
-ROWS: dict[str, Row] = {
+ROWS: dict[str, dict[str, Any]] = {
     "gsm8k": {"question": "What is 2 + 2?", "answer": "2 + 2 = <<2+2=4>>4\n#### 4"},
     "letters": {"question": "What is 2 + 2?", "choices": ["3", "4"], "answer": 1},
 }
