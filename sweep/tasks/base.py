@@ -84,12 +84,17 @@ def read(task: Task, row: object, record_id: str) -> Record:
     if not isinstance(row, Mapping):
         raise ValueError(f"not a record but a {type(row).__name__}; a record of {task.name} is {wanted(task)}")
     for column, kind in task.columns.items():
-        if not isinstance(row.get(column), kind):
+        if not _is(row.get(column), kind):
             raise ValueError(
                 f"no {TYPES[kind]} in `{column}`, it has {', '.join(sorted(row)) or 'nothing'}; "
                 f"a record of {task.name} is {wanted(task)}"
             )
     return task.record({column: row[column] for column in task.columns}, record_id)
+
+
+def _is(value: object, kind: type) -> bool:
+    """JSON's types: a whole number is a number too, and true is none."""
+    return isinstance(value, int | float if kind is float else kind) and (kind is bool or not isinstance(value, bool))
 
 
 def wanted(task: Task) -> str:

@@ -109,6 +109,9 @@ def test_its_rows_are_refused_with_their_place_and_its_own_reason(file: Path) ->
     write_jsonl(file.parent / "choices.jsonl", [{**ROWS[0], "choices": "4, 5"}])
     with pytest.raises(BadInput, match=r"choices\.jsonl:1: no list in `choices`"):
         dataset.load(load(file).protocol)
+    write_jsonl(file.parent / "choices.jsonl", [{**ROWS[0], "answer": True}])
+    with pytest.raises(BadInput, match=r"choices\.jsonl:1: no whole number in `answer`"):
+        dataset.load(load(file).protocol)
 
 
 def test_a_sweep_of_it_is_another_sweep_and_its_file_says_which_task(file: Path) -> None:
