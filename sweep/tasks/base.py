@@ -94,7 +94,9 @@ def read(task: Task, row: object, record_id: str) -> Record:
 
 def _is(value: object, kind: type) -> bool:
     """JSON's types: a whole number is a number too, and true is none."""
-    return isinstance(value, int | float if kind is float else kind) and (kind is bool or not isinstance(value, bool))
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, int | float if kind is float else kind)
 
 
 def wanted(task: Task) -> str:
