@@ -29,9 +29,9 @@ def test_shots_among_the_questions_are_a_failure() -> None:
 @pytest.mark.parametrize(("cut", "verdict"), [(2, "pass"), (3, "warn"), (40, "warn"), (41, "fail")])
 def test_cut_and_invalid_outputs_are_graded_at_1_and_20_percent(cut: int, verdict: str) -> None:
     some = first(cut)
-    found = protocol(changed(table("a", first(100)), truncated=some, invalid=some))
-    assert (found["truncation"].verdict, found["invalid"].verdict) == (verdict, verdict)
-    assert found["truncation"].evidence["rate"] == pytest.approx(cut / 200)
+    graded = protocol(changed(table("a", first(100)), truncated=some, invalid=some))
+    assert (graded["truncation"].verdict, graded["invalid"].verdict) == (verdict, verdict)
+    assert graded["truncation"].evidence["rate"] == pytest.approx(cut / 200)
 
 
 def test_one_prompt_without_bos_is_a_failure() -> None:

@@ -32,9 +32,9 @@ def test_a_gain_is_a_warning() -> None:
 
 def test_drift_against_a_run_without_the_variant_or_with_other_questions_is_unknown() -> None:
     earlier = {"b": table("b", first(50, questions=100))}
-    found = list(findings(plain(table("a", first(100)), table("b", first(100)), earlier=earlier)))
-    assert [of(found, name).verdict for name in ("a", "b")] == [Verdict.UNKNOWN, Verdict.UNKNOWN]
-    assert "different questions" in of(found, "b").seen
+    drift = list(findings(plain(table("a", first(100)), table("b", first(100)), earlier=earlier)))
+    assert [of(drift, name).verdict for name in ("a", "b")] == [Verdict.UNKNOWN, Verdict.UNKNOWN]
+    assert "different questions" in of(drift, "b").seen
 
 
 def test_without_an_earlier_run_there_is_no_drift_to_judge() -> None:

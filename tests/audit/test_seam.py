@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from sweep import audit
 from sweep.audit import AUDITS, Audit, Evidence, Finding, Verdict, run_all
+from sweep.stats.samples import VariantSamples
 from tests.audit.evidence import evidence, measured, plain, variant
 from tests.runs import finished
 from tests.tables import first, table
@@ -64,7 +65,7 @@ def of_runs(runs: int) -> Evidence:
     """Every kind of variant, each with so many noisy repetitions, and everything else that audits look at."""
     rng = np.random.default_rng(0)
 
-    def drawn(name: str) -> object:
+    def drawn(name: str) -> VariantSamples:
         return table(name, rng.random((runs, 40)) < 0.5)
 
     claims = [
@@ -77,7 +78,7 @@ def of_runs(runs: int) -> Evidence:
     condition = variant("det, 4 at once", deterministic=True, perturbs="det", factor="concurrency", level=4)
     return evidence(
         claims,
-        {v.name: drawn(v.name) for v in claims},  # type: ignore[misc]
+        {v.name: drawn(v.name) for v in claims},
         perturbed=[(condition, drawn(condition.name))],
         earlier={v.name: drawn(v.name) for v in claims},
         places={"engine-1@a": {"sglang": "1"}, "engine-2@b": {"sglang": "2"}},

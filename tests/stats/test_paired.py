@@ -67,9 +67,9 @@ def test_the_detectable_loss_is_a_clopper_pearson_bound() -> None:
 
 def test_the_paired_standard_error_is_millers() -> None:
     # Differences 0, -1, 1, -1: mean -1/4, sum of squares 3 - 4/16 = 11/4, SE = sqrt(11/4 / (4 * 3)).
-    found = paired.difference(np.asarray([1.0, 1, 0, 1]), np.asarray([1.0, 0, 1, 0]))
-    assert found.mean == -0.25
-    assert found.standard_error == pytest.approx((11 / 4 / 12) ** 0.5)
+    difference = paired.difference(np.asarray([1.0, 1, 0, 1]), np.asarray([1.0, 0, 1, 0]))
+    assert difference.mean == -0.25
+    assert difference.standard_error == pytest.approx((11 / 4 / 12) ** 0.5)
 
 
 def test_the_interval_and_the_p_value_are_scipys_paired_t() -> None:
@@ -77,15 +77,15 @@ def test_the_interval_and_the_p_value_are_scipys_paired_t() -> None:
 
     rng = np.random.default_rng(0)
     a, b = rng.random(50), rng.random(50)
-    found, expected = paired.difference(a, b, confidence=0.9), ttest_rel(b, a)
+    difference, expected = paired.difference(a, b, confidence=0.9), ttest_rel(b, a)
     interval = expected.confidence_interval(0.9)
-    assert found.p_value == pytest.approx(expected.pvalue)
-    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+    assert difference.p_value == pytest.approx(expected.pvalue)
+    assert (difference.low, difference.high) == pytest.approx((interval.low, interval.high))
 
 
 def test_equal_differences_have_no_interval_rather_than_a_silly_one() -> None:
-    found = paired.difference(np.ones(5), np.ones(5))
-    assert (found.mean, found.low, found.high, found.p_value) == (0, None, None, None)
+    difference = paired.difference(np.ones(5), np.ones(5))
+    assert (difference.mean, difference.low, difference.high, difference.p_value) == (0, None, None, None)
     assert paired.difference(np.ones(1), np.zeros(1)).standard_error is None
 
 
