@@ -5,8 +5,8 @@ The generative model is the simulated engine's. Question q is right in run r whe
 
     mu + spread z_q + cause u_r + own e_qr > 0,    u, e standard normal, spread^2 + own^2 = 1,
 
-with the difficulties z_q at the quantiles of a standard normal, so that every sweep asks the same questions. What
-is drawn are the scores of whole runs, from the distribution that this gives them.
+with the difficulties z_q at the quantiles of a standard normal, so that every sweep asks the same questions. The
+scores of whole runs are drawn, from the distribution that this gives them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sweep.stats.describe import Floats
 from sweep.stats.noise import false_alarm_factor, on_grid, tolerance_factor
 
 SWEEPS = 10_000
-"""Simulated for every figure: a power near 80 % is then known to within 0.8 %."""
+"""In a rehearsal: a power near 80 % is then known to within 0.8 %."""
 BATCH = 200
 """Sweeps drawn at a time, which bounds the memory."""
 LEVELS = 65_536
@@ -34,10 +34,11 @@ NODES = 65
 """Values of the common cause that stand for its distribution, a quarter of a standard deviation apart."""
 EXACT = 50_000_000
 """Nodes times questions squared up to which a run's score has its exact distribution: 0.3 s."""
+FINE = 33
+"""Up to it every number is tried; beyond, in steps of 3 %."""
 MOST_REPETITIONS = 10_000
 MOST_QUESTIONS = 1_000_000
 MOST_RETRIES = 1_000
-"""Larger numbers than these three take minutes."""
 EXTREME = 1e-6
 """How near to 0 and 1 shares may lie: farther out, nothing measured tells how run scores are distributed."""
 
@@ -70,12 +71,11 @@ class Model:
         if not 0 <= self.flip_rate <= most * (1 + 1e-9):
             raise BadInput(
                 f"a flip rate of {self.flip_rate:g} is impossible at accuracy {self.accuracy:g} and common cause "
-                f"{self.common_cause:g}: independent noise flips at most 2 (p (1-p) - s^2) = {most:.3f} of the "
-                "questions, and at least none"
+                f"{self.common_cause:g}: it is at least 0 and at most 2 (p (1-p) - s^2) = {most:.3f}"
             )
         if not self.common_cause and self.flip_rate < EXTREME:
             raise BadInput(
-                f"an engine with a flip rate of {self.flip_rate:g} repeats itself exactly, so that no number of "
+                f"an engine with a flip rate of {self.flip_rate:g} repeats itself exactly, and no number of "
                 "repetitions sets a threshold; perturb the engine (question order, concurrency, build) instead"
             )
 
@@ -103,18 +103,15 @@ class Goal:
             _check_share(name, getattr(self, name))
         if self.power <= self.alpha:
             raise BadInput(
-                f"power {self.power:g} is not above alpha {self.alpha:g}: such a gate may fail healthy builds as "
-                "often as worse ones; lower alpha or raise the power"
+                f"power {self.power:g} is not above alpha {self.alpha:g}; lower alpha or raise the power"
             )
         _check_count("retries", self.retries, 1, MOST_RETRIES)
 
 
 def _check_share(name: str, value: float) -> None:
     if not EXTREME <= value <= 1 - EXTREME:
-        raise BadInput(
-            f"{name} must lie between {EXTREME:g} and {1 - EXTREME:.6f}, got {value:.9g}; give a share, such as "
-            "0.05, not a percentage"
-        )
+        limits = f"between {EXTREME:g} and {1 - EXTREME:g}"
+        raise BadInput(f"{name} must lie {limits}, got {value:.9g}; give a share, not a percentage")
 
 
 def _check_count(name: str, value: int, least: int, most: int) -> None:
@@ -143,13 +140,12 @@ class Rehearsal:
     power_interval: tuple[float, float]
     """Its 95 % Wilson interval."""
 
-    def keeps_alpha(self, goal: Goal) -> bool:
-        """Unless the simulation contradicts it: a rule that gives exactly alpha is above it half of the time."""
-        return self.false_alarm_interval[0] <= goal.alpha
+    def reaches(self, goal: Goal, power: float | None = None) -> bool:
+        """The goal's power, by the simulated one or a bound of it; and alpha, within three standard errors."""
+        from scipy import stats
 
-    def reaches(self, goal: Goal) -> bool:
-        """The power, and alpha."""
-        return self.power >= goal.power and self.keeps_alpha(goal)
+        alarms = stats.binomtest(round(self.false_alarm * self.sweeps), self.sweeps, goal.alpha, "greater")
+        return bool((self.power if power is None else power) >= goal.power and alarms.pvalue >= 0.00135)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,100 +153,88 @@ class Needed:
     """The fewest repetitions, or questions, that reach a goal."""
 
     count: int | None
-    """None where no number up to `most` does. Over 64 it may be 3 % too many."""
+    """None where no number does, up to the most that is tried."""
     low: int | None
     """The fewest that the simulation's error allows: the interval of their power reaches the goal's."""
     high: int | None
     """The most that it allows: the whole interval is at or above the goal's. None where no number's is."""
-    most: int
-    """The largest number that is tried."""
     rehearsal: Rehearsal
-    """Of `count`, or of `most` where no number reaches the goal."""
+    """Of `count`, or of the most that is tried where no number reaches the goal."""
 
 
-def needed(model: Model, goal: Goal, rule: ThresholdRule, seed: int, sweeps: int = SWEEPS) -> Needed:
-    """The fewest repetitions, up to 10,000, whose rehearsal reaches the goal. Raises what `rehearse` does."""
-    return _needed(lambda count: rehearse(model, goal, rule, count, seed, sweeps), goal, 2, MOST_REPETITIONS)
+def needed(model: Model, goal: Goal, rule: ThresholdRule, seed: int) -> Needed:
+    """The fewest repetitions, up to 10,000, that reach the goal. Raises BadInput as `rehearse` does."""
+    return _needed(lambda count: rehearse(model, goal, rule, count, seed), goal, 2, MOST_REPETITIONS)
 
 
-def questions_needed(
-    model: Model, goal: Goal, rule: ThresholdRule, repetitions: int, seed: int, sweeps: int = SWEEPS
-) -> Needed:
-    """The fewest questions, from the model's up to 1,000,000, that reach the goal with that many repetitions."""
+def questions_needed(model: Model, goal: Goal, rule: ThresholdRule, repetitions: int, seed: int) -> Needed:
+    """The fewest questions, from the model's up to 1,000,000, that reach the goal with so many repetitions."""
 
     def rehearsal(count: int) -> Rehearsal:
-        return rehearse(replace(model, questions=count), goal, rule, repetitions, seed, sweeps)
+        return rehearse(replace(model, questions=count), goal, rule, repetitions, seed)
 
     return _needed(rehearsal, goal, model.questions, MOST_QUESTIONS)
 
 
 def _needed(rehearsal: Callable[[int], Rehearsal], goal: Goal, least: int, most: int) -> Needed:
     known = cache(rehearsal)
+    steps = math.ceil(FINE * math.log(most / least)) + 1
+    numbers = np.unique(np.rint(np.geomspace(least, most, steps)).astype(int)).tolist()
 
-    def fewest(enough: Callable[[Rehearsal], bool]) -> int | None:
-        return _fewest(lambda count: enough(known(count)) and known(count).keeps_alpha(goal), least, most)
-
-    count = fewest(lambda found: found.power >= goal.power)
-    return Needed(
-        count=count,
-        low=None if count is None else fewest(lambda found: found.power_interval[1] >= goal.power),
-        high=None if count is None else fewest(lambda found: found.power_interval[0] >= goal.power),
-        most=most,
-        rehearsal=known(most if count is None else count),
-    )
+    count = _fewest(numbers, lambda number: known(number).reaches(goal))
+    if count is None:
+        return Needed(count=None, low=None, high=None, rehearsal=known(most))
+    low = _fewest(numbers, lambda number: known(number).reaches(goal, known(number).power_interval[1]))
+    high = _fewest(numbers, lambda number: known(number).reaches(goal, known(number).power_interval[0]))
+    return Needed(count=count, low=low, high=high, rehearsal=known(count))
 
 
-def _fewest(enough: Callable[[int], bool], least: int, most: int) -> int | None:
-    """The fewest that is enough, by doubling and bisection; it was tried itself. None where `most` is not."""
-    low, high = least - 1, least
-    while not enough(high):
-        if high == most:
-            return None
-        low, high = high, min(2 * high, most)
-    between = range(low + 1, high, max(1, low // 32))
-    index = bisect_left(between, True, key=enough)
-    return between[index] if index < len(between) else high
+def _fewest(numbers: list[int], enough: Callable[[int], bool]) -> int | None:
+    """By bisection; what is returned was tried itself. None where the last is not enough, which is tried early."""
+    first, middle, last = 0, len(numbers) // 2, len(numbers) - 1
+    if enough(numbers[middle]):
+        last = middle
+    elif enough(numbers[last]):
+        first = middle + 1
+    else:
+        return None
+    return numbers[bisect_left(numbers, True, first, last, key=enough)]
 
 
-def rehearse(
-    model: Model, goal: Goal, rule: ThresholdRule, repetitions: int, seed: int, sweeps: int = SWEEPS
-) -> Rehearsal:
-    """Simulate sweeps, derive each one's threshold by the rule, and gate a healthy and a worse build with it.
+def rehearse(model: Model, goal: Goal, rule: ThresholdRule, repetitions: int, seed: int) -> Rehearsal:
+    """Simulate 10,000 sweeps, derive a threshold from each, and gate a healthy and a worse build with it.
 
     The same seed gives the same random numbers: sweeps of more repetitions begin with the runs of those of fewer,
     and the builds are the same. Raises BadInput for a drop or a number of repetitions that cannot be.
     """
     if goal.drop >= model.accuracy:
-        raise BadInput(
-            f"a drop of {goal.drop:g} leaves nothing of an accuracy of {model.accuracy:g}; give a smaller one"
-        )
+        raise BadInput(f"drop {goal.drop:g} leaves nothing of accuracy {model.accuracy:g}; give a smaller one")
     _check_count("repetitions", repetitions, 2, MOST_REPETITIONS)
     silent = failed = caught = 0
-    for start in range(0, sweeps, BATCH):
-        size = min(BATCH, sweeps - start)
-        measured, healthy, worse = np.random.default_rng([seed, start]).spawn(3)
-        limits = thresholds(rule, simulate(model, size, repetitions, measured), model.questions)[:, None]
+    for batch in range(SWEEPS // BATCH):
+        measured, healthy, worse = np.random.default_rng([seed, batch]).spawn(3)
+        limits = thresholds(rule, simulate(model, BATCH, repetitions, measured), model.questions)[:, None]
         silent += int((limits <= 0).sum())
-        failed += int((simulate(model, size, goal.retries, healthy) < limits).all(axis=1).sum())
-        caught += int((simulate(model, size, goal.retries, worse, goal.drop) < limits).all(axis=1).sum())
+        failed += int((simulate(model, BATCH, goal.retries, healthy) < limits).all(axis=1).sum())
+        caught += int((simulate(model, BATCH, goal.retries, worse, goal.drop) < limits).all(axis=1).sum())
     return Rehearsal(
         repetitions=repetitions,
         rule=rule.rule,
-        sweeps=sweeps,
+        sweeps=SWEEPS,
         silent=silent,
-        false_alarm=failed / sweeps,
-        false_alarm_interval=_wilson(failed, sweeps),
-        power=caught / sweeps,
-        power_interval=_wilson(caught, sweeps),
+        false_alarm=failed / SWEEPS,
+        false_alarm_interval=_wilson(failed),
+        power=caught / SWEEPS,
+        power_interval=_wilson(caught),
     )
 
 
-def _wilson(hits: int, trials: int) -> tuple[float, float]:
-    """95 % interval of a proportion, not continuity-corrected (Wilson, J. Am. Stat. Assoc. 22, 1927)."""
+def _wilson(hits: int) -> tuple[float, float]:
+    """95 % interval of a share of the sweeps, not continuity-corrected (Wilson, J. Am. Stat. Assoc. 22, 1927)."""
     from scipy import stats
 
-    interval = stats.binomtest(hits, trials).proportion_ci(0.95, method="wilson")
-    return float(interval.low), float(interval.high)
+    low, high = stats.binomtest(hits, SWEEPS).proportion_ci(0.95, method="wilson")
+    return float(low), float(high)
 
 
 def simulate(model: Model, sweeps: int, repetitions: int, rng: np.random.Generator, drop: float = 0.0) -> Floats:
@@ -279,15 +263,15 @@ def _scores(model: Model, drop: float) -> Floats:
     if exact:
         chances = special.ndtr((means[:, None] + cause * nodes) / own)
         right = np.searchsorted((number_right(chances) @ weights).cumsum(), levels)
-        return np.asarray(np.minimum(right, model.questions) / model.questions)
-    centre = means.mean() + cause * nodes
-    # Two runs with the same cause share the difficulties: their correlation is spread^2 = 1 - own^2. Half of how
-    # often they disagree is the variance of an answer (`_correlation`).
-    spread = np.sqrt(2 * special.owens_t(centre, own / math.sqrt(2 - own**2)) / model.questions)
-    expected = special.ndtr(centre)
-    grid = np.linspace((expected - 6 * spread).min(), (expected + 6 * spread).max(), 2001)
-    below = special.ndtr((grid[:, None] - expected) / spread) @ weights
-    right = np.rint(np.interp(levels, below, grid) * model.questions)
+    else:
+        centre = means.mean() + cause * nodes
+        expected = special.ndtr(centre)
+        # Two runs with the same cause share the difficulties: their correlation is spread^2 = 1 - own^2. Half of
+        # how often they disagree is the variance of an answer (`_correlation`).
+        spread = np.sqrt(2 * special.owens_t(centre, own / math.sqrt(2 - own**2)) / model.questions)
+        grid = np.linspace((expected - 6 * spread).min(), (expected + 6 * spread).max(), 2001)
+        below = special.ndtr((grid[:, None] - expected) / spread) @ weights
+        right = np.rint(np.interp(levels, below, grid) * model.questions)
     return np.asarray(np.clip(right, 0, model.questions) / model.questions)
 
 
@@ -356,16 +340,13 @@ def thresholds(rule: ThresholdRule, scores: Floats, questions: int) -> Floats:
     """
     n, mean = scores.shape[1], scores.mean(axis=1)
     if isinstance(rule, MarginRule):
-        margins: Floats = np.maximum(mean - rule.margin, 0.0)
-        return margins
+        return np.maximum(mean - rule.margin, 0.0)
     if isinstance(rule, MinObservedRule):
-        least: Floats = scores.min(axis=1)
-        return least
+        return np.asarray(scores.min(axis=1))
     std = scores.std(axis=1, ddof=1)
     if isinstance(rule, FalseAlarmRule):
         factor = false_alarm_factor(n, n - 1, rule.retries, rule.alpha)
         bounds = on_grid(mean - factor * std, questions)
     else:
         bounds = mean - tolerance_factor(n, rule.coverage, rule.confidence) * std
-    bounds = np.clip(bounds, 0.0, mean)
-    return np.where(np.ptp(scores, axis=1) > 0, bounds, 0.0)
+    return np.where(np.ptp(scores, axis=1) > 0, np.clip(bounds, 0.0, mean), 0.0)

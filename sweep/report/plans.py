@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from sweep.gate.planning import FINE, MOST_QUESTIONS, MOST_REPETITIONS
 from sweep.report.wording import share
 
 if TYPE_CHECKING:
@@ -29,9 +30,9 @@ def plan_lines(
     )
     rehearsal = answer.rehearsal
     if answer.count is not None:
-        yield f"Needed with rule {rehearsal.rule}: {answer.count:,} repetitions{_error(answer)}."
+        yield f"Needed with rule {rehearsal.rule}: {_number(answer)} repetitions{_error(answer)}."
     else:
-        yield f"Needed with rule {rehearsal.rule}: no number of repetitions up to {answer.most:,} reaches the goal."
+        yield f"Needed with rule {rehearsal.rule}: no number of repetitions up to {MOST_REPETITIONS:,} is enough."
     if questions is not None:
         yield _questions(goal, rehearsal, questions)
     for judged in (rehearsal, given):
@@ -45,20 +46,28 @@ def plan_lines(
 def _questions(goal: Goal, rehearsal: Rehearsal, questions: Needed) -> str:
     """What to do where more repetitions do not help."""
     if rehearsal.silent > (1 - goal.power) * rehearsal.sweeps:
-        return "The engine repeats itself too exactly to set thresholds: perturb it (question order, concurrency, build)."
+        return (
+            "The engine repeats itself too exactly to set a threshold: perturb it (question order, concurrency, "
+            "build)."
+        )
     repetitions = questions.rehearsal.repetitions
     if questions.count is not None:
-        return f"With {repetitions:,} repetitions, {questions.count:,} questions reach it{_error(questions)}."
+        return f"With {repetitions:,} repetitions, {_number(questions)} questions are enough{_error(questions)}."
     return (
-        f"With {repetitions:,} repetitions, no number of questions up to {questions.most:,} reaches it either: "
+        f"With {repetitions:,} repetitions, no number of questions up to {MOST_QUESTIONS:,} is enough either: "
         "allow a larger drop or more false alarms, or remove noise from the engine."
     )
+
+
+def _number(answer: Needed) -> str:
+    assert answer.count is not None
+    return f"{answer.count:,}" if answer.count <= FINE else f"about {answer.count:,}"
 
 
 def _error(answer: Needed) -> str:
     """The numbers that the simulation cannot tell from the one that is needed."""
     if answer.low == answer.high:
-        return ", whatever the simulation's error"
+        return ", and no other within the simulation's error"
     upper = "or more" if answer.high is None else f"to {answer.high:,}"
     return f" ({answer.low:,} {upper} within the simulation's error)"
 

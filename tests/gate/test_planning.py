@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from scipy import special, stats
+from statsmodels.stats.proportion import proportion_confint
 
 from sweep.commands.power import command
 from sweep.errors import BadInput
@@ -54,19 +55,15 @@ def within(interval: tuple[float, float], value: float) -> bool:
     return abs(value - (low + high) / 2) < 1.55 * (high - low) / 2
 
 
-@pytest.mark.parametrize("drop", [0.0, 0.08])
-@pytest.mark.parametrize("questions", [200, 1319, 100_000], ids=["few", "gsm8k", "rounded normal"])
-@pytest.mark.parametrize("common_cause", [0.0, 0.056, 0.2])
-def test_simulated_runs_have_the_mean_and_std_of_the_model(
-    common_cause: float, questions: int, drop: float
-) -> None:
+@pytest.mark.parametrize("common_cause", [0.0, 0.2])
+@pytest.mark.parametrize("questions", [200, 100_000], ids=["exact", "rounded normal"])
+def test_simulated_runs_have_the_mean_and_std_of_the_model(questions: int, common_cause: float) -> None:
     model = Model(accuracy=0.415, flip_rate=0.1, questions=questions, common_cause=common_cause)
-    scores = simulate(model, 100_000, 1, np.random.default_rng(0), drop)
+    healthy, worse = (simulate(model, 100_000, 1, np.random.default_rng(0), drop) for drop in (0.0, 0.08))
     std = math.sqrt(0.1 / (2 * questions) + common_cause**2)
-    assert scores.mean() == pytest.approx(0.415 - drop, abs=0.02 * std + 1e-5)
-    if not drop:
-        assert scores.std() == pytest.approx(std, rel=0.02)
-    assert scores * questions == pytest.approx(np.rint(scores * questions), abs=1e-6)
+    assert (healthy.mean(), worse.mean()) == pytest.approx((0.415, 0.335), abs=0.02 * std + 1e-5)
+    assert healthy.std() == pytest.approx(std, rel=0.02)
+    assert healthy * questions == pytest.approx(np.rint(healthy * questions), abs=1e-6)
 
 
 @pytest.mark.parametrize("questions", [50, 7100], ids=["exact", "rounded normal"])
@@ -135,10 +132,9 @@ def test_sweeps_of_two_equal_scores_set_no_threshold() -> None:
 
 
 def test_the_interval_is_wilsons() -> None:
-    rehearsal = rehearse(BASELINE, GOAL, RULE, 10, seed=0, sweeps=263)
-    # The centre of Wilson's interval is (x + z^2 / 2) / (n + z^2).
-    z2 = stats.norm.ppf(0.975) ** 2
-    assert sum(rehearsal.power_interval) / 2 == pytest.approx((rehearsal.power * 263 + z2 / 2) / (263 + z2))
+    rehearsal = rehearse(BASELINE, GOAL, RULE, 10, seed=0)
+    expected = proportion_confint(round(rehearsal.power * 10_000), 10_000, method="wilson")
+    assert rehearsal.power_interval == pytest.approx(expected)
 
 
 def test_more_repetitions_give_more_power() -> None:
@@ -155,35 +151,29 @@ def test_the_same_seed_gives_the_same_answer_and_another_one_another() -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_the_repetitions_needed_reach_the_goal_and_fewer_than_their_range_do_not(seed: int) -> None:
     answer = needed(BASELINE, GOAL, RULE, seed)
-    assert answer.count is not None
-    assert answer.low is not None
-    assert answer.high is not None
-    assert answer.low <= answer.count <= answer.high
-    assert answer.rehearsal.repetitions == answer.count
-    assert answer.rehearsal.reaches(GOAL)
-    assert rehearse(BASELINE, GOAL, RULE, answer.low - 1, seed).power_interval[1] < 0.8
-    assert rehearse(BASELINE, GOAL, RULE, answer.high, seed).power_interval[0] >= 0.8
+    low, count, high = (number or 0 for number in (answer.low, answer.count, answer.high))
     # The non-central t with half a question lost passes 80 % between 14 and 15 repetitions.
-    assert answer.low <= 15
-    assert answer.high >= 14
+    assert 12 <= low <= count <= high <= 17
+    assert answer.rehearsal == rehearse(BASELINE, GOAL, RULE, count, seed)
+    assert answer.rehearsal.reaches(GOAL)
+    assert rehearse(BASELINE, GOAL, RULE, low - 1, seed).power_interval[1] < 0.8
+    assert rehearse(BASELINE, GOAL, RULE, high, seed).power_interval[0] >= 0.8
 
 
-def test_more_questions_are_looked_for_where_no_number_of_repetitions_reaches_the_goal() -> None:
+def test_more_questions_help_where_no_number_of_repetitions_does() -> None:
     goal = Goal(alpha=0.01, drop=0.05)
     # (z_.99 + z_.8) std is .066: CI's own runs hide a drop of .05.
-    assert needed(BASELINE, goal, RULE, 0, sweeps=1000).count is None
-    answer = questions_needed(BASELINE, goal, RULE, 20, 0)
-    assert answer.count is not None
-    # A non-central t of 20 repetitions has 80 % power where the std is the drop / 3.53.
+    assert needed(BASELINE, goal, RULE, 0).count is None
+    # The non-central t of 20 repetitions has a power of 80 % where the drop is 3.53 std.
     t = stats.t.ppf(0.99, 19)
     assert stats.nct.sf(t, 19, 3.53 / math.sqrt(1.05)) == pytest.approx(0.8, abs=0.01)
-    assert answer.count == pytest.approx(0.176 / 2 * (3.53 / 0.05) ** 2, rel=0.06)
+    answer = questions_needed(BASELINE, goal, RULE, 20, 0)
     assert answer.rehearsal.reaches(goal)
+    assert answer.count == pytest.approx(0.176 / 2 * (3.53 / 0.05) ** 2, rel=0.06)
 
 
 def test_no_number_of_questions_helps_against_a_common_cause() -> None:
-    model = replace(BASELINE, common_cause=0.05)
-    assert questions_needed(model, GOAL, RULE, 20, 0, sweeps=1000).count is None
+    assert questions_needed(replace(BASELINE, common_cause=0.05), GOAL, RULE, 20, 0).count is None
 
 
 @pytest.mark.parametrize(
@@ -194,10 +184,8 @@ def test_no_number_of_questions_helps_against_a_common_cause() -> None:
 def test_thresholds_of_many_sweeps_are_those_of_each(rule: ThresholdRule) -> None:
     scores = simulate(BASELINE, 8, 6, np.random.default_rng(2))
     scores[0] = 0.4
-    one_by_one = [
-        derive(rule, [Scores(variant="v", values=tuple(row.tolist()), questions=200)]).value for row in scores
-    ]
-    assert thresholds(rule, scores, 200) == pytest.approx([value or 0.0 for value in one_by_one])
+    each = [derive(rule, [Scores(variant="v", values=tuple(row), questions=200)]) for row in scores.tolist()]
+    assert thresholds(rule, scores, 200) == pytest.approx([threshold.value or 0.0 for threshold in each])
 
 
 @pytest.mark.parametrize(
@@ -215,14 +203,14 @@ def test_thresholds_of_many_sweeps_are_those_of_each(rule: ThresholdRule) -> Non
         ("--questions 0", "questions must be 2 to 1,000,000 .* got 0"),
         ("--alpha 5", "alpha .* got 5; .*percentage"),
         ("--alpha 0.8", "0.8 is not above alpha 0.8; lower"),
-        ("--drop 0.4", "0.4 leaves nothing of an accuracy of 0.378"),
+        ("--drop 0.4", "0.4 leaves nothing of accuracy 0.378"),
         ("--retries 0", "retries must be 1 to 1,000 .* got 0"),
         ("--repetitions 0", "repetitions must be 2 to 10,000 .* got 0"),
         ("--repetitions 1000000", "repetitions must be 2 to 10,000 .* got 1,000,000"),
     ],
 )
 def test_a_plan_that_cannot_be_is_refused(arguments: str, facts: str) -> None:
-    with pytest.raises(BadInput, match=facts.replace("; ", "(; |: such.*; )")) as refused:
+    with pytest.raises(BadInput, match=facts) as refused:
         tell(*WANTED, "--drop", "0.08", *arguments.split())
     assert refused.value.exit_code == 2
 
