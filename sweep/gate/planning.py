@@ -5,8 +5,7 @@ The generative model is the simulated engine's. Question q is right in run r whe
 
     mu + spread z_q + cause u_r + own e_qr > 0,    u, e standard normal, spread^2 + own^2 = 1,
 
-with the difficulties z_q at the quantiles of a standard normal, so that every sweep asks the same questions. The
-scores of whole runs are drawn, from the distribution that this gives them.
+with the difficulties z_q at the quantiles of a standard normal, so that every sweep asks the same questions.
 """
 
 from __future__ import annotations
@@ -102,16 +101,13 @@ class Goal:
         for name in ("alpha", "drop", "power"):
             _check_share(name, getattr(self, name))
         if self.power <= self.alpha:
-            raise BadInput(
-                f"power {self.power:g} is not above alpha {self.alpha:g}; lower alpha or raise the power"
-            )
+            raise BadInput(f"power {self.power:g} is not above alpha {self.alpha:g}; lower alpha or raise power")
         _check_count("retries", self.retries, 1, MOST_RETRIES)
 
 
 def _check_share(name: str, value: float) -> None:
     if not EXTREME <= value <= 1 - EXTREME:
-        limits = f"between {EXTREME:g} and {1 - EXTREME:g}"
-        raise BadInput(f"{name} must lie {limits}, got {value:.9g}; give a share, not a percentage")
+        raise BadInput(f"{name} must be {EXTREME:g} to {1 - EXTREME:g}, not a percentage, got {value:.9g}")
 
 
 def _check_count(name: str, value: int, least: int, most: int) -> None:
@@ -238,7 +234,7 @@ def _wilson(hits: int) -> tuple[float, float]:
 
 
 def simulate(model: Model, sweeps: int, repetitions: int, rng: np.random.Generator, drop: float = 0.0) -> Floats:
-    """Run scores (sweeps, repetitions) of the generative model; `drop` lowers the expected accuracy."""
+    """Run scores (sweeps, repetitions), from their distribution; `drop` lowers the expected accuracy."""
     # One repetition of all sweeps after the other: the first ones do not depend on how many follow.
     drawn = rng.integers(0, LEVELS, (repetitions, sweeps), dtype=np.uint16)
     return np.asarray(_scores(model, drop)[drawn].T)
@@ -327,9 +323,7 @@ def _correlation(height: float, disagreement: float) -> float:
     def gap(ratio: float) -> float:
         return float(4 * special.owens_t(height, ratio)) - disagreement
 
-    if gap(1.0) <= 0:
-        return 0.0
-    ratio = float(optimize.brentq(gap, 0.0, 1.0, xtol=1e-15, maxiter=1000))
+    ratio = 1.0 if gap(1.0) <= 0 else float(optimize.brentq(gap, 0.0, 1.0, xtol=1e-15, maxiter=1000))
     return (1 - ratio**2) / (1 + ratio**2)
 
 
@@ -340,7 +334,7 @@ def thresholds(rule: ThresholdRule, scores: Floats, questions: int) -> Floats:
     """
     n, mean = scores.shape[1], scores.mean(axis=1)
     if isinstance(rule, MarginRule):
-        return np.maximum(mean - rule.margin, 0.0)
+        return np.asarray(np.maximum(mean - rule.margin, 0.0))
     if isinstance(rule, MinObservedRule):
         return np.asarray(scores.min(axis=1))
     std = scores.std(axis=1, ddof=1)

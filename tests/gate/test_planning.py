@@ -50,9 +50,9 @@ def ask(*arguments: str) -> Any:
 
 
 def within(interval: tuple[float, float], value: float) -> bool:
-    """Three standard errors: the interval of 1.96 widened by half."""
+    """Within three standard errors: the interval is of 1.96."""
     low, high = interval
-    return abs(value - (low + high) / 2) < 1.55 * (high - low) / 2
+    return abs(value - (low + high) / 2) < 3 / 1.96 * (high - low) / 2
 
 
 @pytest.mark.parametrize("common_cause", [0.0, 0.2])
@@ -170,10 +170,8 @@ def test_more_questions_help_where_no_number_of_repetitions_does() -> None:
     answer = questions_needed(BASELINE, goal, RULE, 20, 0)
     assert answer.rehearsal.reaches(goal)
     assert answer.count == pytest.approx(0.176 / 2 * (3.53 / 0.05) ** 2, rel=0.06)
-
-
-def test_no_number_of_questions_helps_against_a_common_cause() -> None:
-    assert questions_needed(replace(BASELINE, common_cause=0.05), GOAL, RULE, 20, 0).count is None
+    # A common cause of .05 stays, however many questions are asked.
+    assert questions_needed(replace(BASELINE, common_cause=0.05), goal, RULE, 20, 0).count is None
 
 
 @pytest.mark.parametrize(
@@ -191,8 +189,7 @@ def test_thresholds_of_many_sweeps_are_those_of_each(rule: ThresholdRule) -> Non
 @pytest.mark.parametrize(
     ("arguments", "facts"),
     [
-        ("--accuracy 37.8", "accuracy .* got 37.8; .*percentage"),
-        ("--accuracy nan", "accuracy .* got nan"),
+        ("--accuracy 37.8", "accuracy .* not a percentage, got 37.8"),
         # 2 .378 .622 = .4702
         ("--flip 0.6", r"0.6 .* at most .* = 0.470"),
         ("--flip 0", "flip rate of 0 .*; perturb"),
@@ -201,23 +198,20 @@ def test_thresholds_of_many_sweeps_are_those_of_each(rule: ThresholdRule) -> Non
         # 2 (.2351 - .16) = .150
         ("--common-cause 0.4", r"0.176 .* common cause 0.4: .* = 0.150"),
         ("--questions 0", "questions must be 2 to 1,000,000 .* got 0"),
-        ("--alpha 5", "alpha .* got 5; .*percentage"),
+        ("--alpha 5", "alpha .* not a percentage, got 5"),
         ("--alpha 0.8", "0.8 is not above alpha 0.8; lower"),
         ("--drop 0.4", "0.4 leaves nothing of accuracy 0.378"),
         ("--retries 0", "retries must be 1 to 1,000 .* got 0"),
         ("--repetitions 0", "repetitions must be 2 to 10,000 .* got 0"),
-        ("--repetitions 1000000", "repetitions must be 2 to 10,000 .* got 1,000,000"),
+        ("--repetitions 10001", "repetitions must be 2 to 10,000 .* got 10,001"),
     ],
 )
 def test_a_plan_that_cannot_be_is_refused(arguments: str, facts: str) -> None:
     with pytest.raises(BadInput, match=facts) as refused:
         tell(*WANTED, "--drop", "0.08", *arguments.split())
     assert refused.value.exit_code == 2
-
-
-def test_the_command_asks_for_the_questions_it_cannot_know() -> None:
     with pytest.raises(BadInput, match="--questions N"):
-        tell("--accuracy", "0.4", "--flip", "0.1", "--drop", "0.05")
+        tell(*WANTED[:-2], "--drop", "0.08")
 
 
 def test_the_command_answers_with_the_number_needed_its_error_and_the_given_plan() -> None:
@@ -229,11 +223,9 @@ def test_the_command_answers_with_the_number_needed_its_error_and_the_given_plan
 
 
 def test_the_command_says_how_many_questions_would_do_where_no_repetitions_do() -> None:
-    answer = ask(*WANTED, "--drop", "0.05", "--repetitions", "20")
+    answer = ask(*WANTED, "--drop", "0.05", "--repetitions", "9")
     assert (answer["repetitions_needed"], answer["needed"]) == (None, None)
-    assert answer["questions_range"][0] <= answer["questions_needed"] <= answer["questions_range"][1]
-    said = tell(*WANTED, "--drop", "0.05", "--repetitions", "20")
-    assert f"{answer['questions_needed']:,} questions" in " ".join(said.split())
+    assert answer["questions_needed"] == questions_needed(BASELINE, Goal(alpha=0.01, drop=0.05), RULE, 9, 0).count
 
 
 def test_what_a_sweep_file_says_is_what_is_judged(write_sweep: Callable[..., Path]) -> None:
@@ -244,7 +236,7 @@ def test_what_a_sweep_file_says_is_what_is_judged(write_sweep: Callable[..., Pat
     assert (answer["given"]["repetitions"], answer["given"]["rule"]) == (7, "margin")
 
 
-@pytest.mark.parametrize("width", [60, 80, 97, 120])
+@pytest.mark.parametrize("width", [60, 120])
 def test_no_line_is_wider_than_the_terminal_or_begins_with_a_unit(width: int) -> None:
     lines = tell(*WANTED, "--drop", "0.08", "--retries", "3", "--repetitions", "2", width=width).splitlines()
     assert max(len(line) for line in lines) <= width
