@@ -21,7 +21,7 @@ from sweep.errors import BadInput
 from sweep.gate.power import Expected, Goal, Model, expect, least_drop, needed, reached
 from sweep.gate.rehearsal import Rehearsal, doubtful, judge, rehearse, simulate, thresholds, wilson
 from sweep.gate.rules import FalseAlarmRule, MarginRule, MinObservedRule, ThresholdRule, ToleranceRule
-from sweep.gate.threshold import derive
+from sweep.gate.threshold import derive, fit_all
 from sweep.stats.scores import Scores
 
 BASELINE = Model(accuracy=0.378, flip_rate=0.176, questions=200)
@@ -240,7 +240,8 @@ def test_thresholds_of_many_sweeps_are_those_of_each(rule: ThresholdRule) -> Non
     scores = simulate(BASELINE, 8, 6, np.random.default_rng(2))
     scores[0] = 0.4
     one_by_one = [
-        derive(rule, [Scores(variant="v", values=tuple(row.tolist()), questions=200)]).value for row in scores
+        derive(rule, fit_all([Scores(variant="v", values=tuple(row.tolist()), questions=200)])).value
+        for row in scores
     ]
     assert thresholds(rule, scores, 200) == pytest.approx([value or 0.0 for value in one_by_one])
 

@@ -11,7 +11,8 @@ from click.testing import CliRunner, Result
 
 from sweep.commands.stats import command
 from sweep.errors import BadInput
-from sweep.stats.scores import Scores, off_grid, read
+from sweep.stats.score_files import read
+from sweep.stats.scores import Scores, off_grid
 
 NOISY = [0.385, 0.37, 0.36, 0.395, 0.41, 0.335, 0.435, 0.38, 0.375, 0.39]
 
