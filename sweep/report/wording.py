@@ -135,19 +135,19 @@ def _statements(v: VariantThreshold) -> Iterator[str]:
         )
         yield f"Standard deviation of the score by what was perturbed: {parts}. {use}"
     if v.value is not None and v.false_alarm is not None and v.false_alarm_interval is not None:
-        yield from _alarms(v, v.value, v.false_alarm, v.false_alarm_interval)
+        yield _alarms(v, v.value, v.false_alarm, v.false_alarm_interval)
     if v.value is not None and v.noise_source is not None:
-        all_of_them = f"with all {v.retries} attempts" if v.retries > 1 else ""
-        yield _caught(v.value, v.mde80, v.mde95, all_of_them)
+        yield _caught(v.value, v.mde80, v.mde95, f"in all {v.retries} attempts " if v.retries > 1 else "")
         if v.retries > 1:
-            yield _caught(v.value, v.mde80_single, v.mde95_single, "with a single attempt")
+            yield _caught(v.value, v.mde80_single, v.mde95_single, "in a single attempt ")
 
 
 def _caught(value: float, mde80: float | None, mde95: float | None, attempts: str) -> str:
     """The drops that a gate catches; None where not even a drop to 0 is."""
-    gate = f"A gate at {cut(value)} {attempts}".rstrip()
+    gate = f"{attempts}a gate at {cut(value)}"
+    gate = gate[0].upper() + gate[1:]
     if mde80 is None:
-        return f"{gate} would miss even a drop of the accuracy to 0 more often than once in 5 times."
+        return f"{gate} catches not even a drop of the accuracy to 0 with a probability of 80 %."
     more = (
         f"and a drop of {mde95:.3f} with a probability of 95 %"
         if mde95 is not None
@@ -156,16 +156,17 @@ def _caught(value: float, mde80: float | None, mde95: float | None, attempts: st
     return f"{gate} catches a drop of {mde80:.3f} in accuracy with a probability of 80 %, {more}."
 
 
-def _alarms(v: VariantThreshold, value: float, alarm: float, interval: tuple[float, float]) -> Iterator[str]:
+def _alarms(v: VariantThreshold, value: float, alarm: float, interval: tuple[float, float]) -> str:
     """How often a healthy build fails."""
     fails = f"fails all {v.retries} attempts" if v.retries > 1 else "fails the gate"
     low, high = map(share, interval)
-    yield (
+    text = (
         f"A healthy build {fails} at {cut(value)} with a probability of {share(alarm)} "
         f"(95 % bounds: {low} and {high})."
     )
-    if v.retries > 1 and v.false_alarm_single is not None:
-        yield (
-            "This takes the attempts as independent. If one cause moves all of them together, the probability is "
-            f"up to {share(v.false_alarm_single)}, that of failing a single attempt."
-        )
+    if v.retries == 1 or v.false_alarm_single is None:
+        return text
+    return (
+        f"{text} This takes the attempts as independent. If one cause moves all of them together, the probability "
+        f"is up to {share(v.false_alarm_single)}, that of failing a single attempt."
+    )
