@@ -48,12 +48,17 @@ class _Source:
             if keys[: len(path)] == path:
                 return f"--set {text}"
         for length in range(len(path), -1, -1):
-            head = path[:length]
-            if head in self.overrides:
-                return f"--set {self.overrides[head]}"
-            if head in self.lines:
-                return f"{self.file}:{self.lines[head]}"
-        return f"{self.file}:1"
+            if path[:length] in self.overrides:
+                return f"--set {self.overrides[path[:length]]}"
+            if path[:length] in self.lines:
+                break
+        return f"{self.file}:{_nearest_line(self.lines, path)}"
+
+
+def _nearest_line(lines: Mapping[KeyPath, int], path: KeyPath) -> int:
+    """The line of the key, or of the nearest key around it; 1 where none is written."""
+    around = (path[:length] for length in range(len(path), -1, -1))
+    return next((lines[head] for head in around if head in lines), 1)
 
 
 def load(file: str | Path, overrides: Sequence[str] = ()) -> SweepConfig:
@@ -73,14 +78,10 @@ def load(file: str | Path, overrides: Sequence[str] = ()) -> SweepConfig:
     return _validated(_Source(document=document, file=path, lines=lines, overrides=written))
 
 
-def argument_line(file: str | Path, variant: str, key: str) -> int:
-    """The line of a sweep file that gives a variant this engine argument; 1 where none does."""
+def line_of(file: str | Path, path: KeyPath) -> int:
+    """The line of a sweep file where a key is written, or the nearest key around it; 1 where none is."""
     _, lines = _read(Path(file))
-    written = {path: line for path, line in lines.items() if path[-1] == key}
-    # A grid's variant is called by its levels, `topk1-det`; what all variants share is under `engine`.
-    own = [line for path, line in written.items() if any(f"-{part}-" in f"-{variant}-" for part in path)]
-    shared = [line for path, line in written.items() if path[0] == "engine"]
-    return (own or shared or [1])[0]
+    return _nearest_line(lines, path)
 
 
 def dump(config: SweepConfig) -> str:
