@@ -67,13 +67,13 @@ def _as_json(statistics: ScoreStatistics, rules: dict[str, Threshold]) -> dict[s
         "ddof": 1,
         "min": statistics.min,
         "max": statistics.max,
-        "tolerance_bound": next(own.bound for own in rules["tolerance"].variants.values()),
+        "tolerance_bound": next(judged.bound for judged in rules["tolerance"].variants.values()),
         "min_observed_false_alarm": 1 / (statistics.n + 1),
         "overdispersion": asdict(over) if over else {"chi2": None, "dof": None, "p_value": None},
         "thresholds": {
-            name: {key: getattr(own, key) for key in ("value", "false_alarm", "false_alarm_single", "mde80")}
+            name: {key: getattr(judged, key) for key in ("value", "false_alarm", "false_alarm_single", "mde80")}
             for name, threshold in rules.items()
-            for own in threshold.variants.values()
+            for judged in threshold.variants.values()
         },
     }
 
@@ -120,15 +120,15 @@ def _print(scores: Scores, statistics: ScoreStatistics, rules: dict[str, Thresho
     for heading in ("threshold", "false alarm", "least", "most", *alone, "mde80", "mde95"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, threshold in rules.items():
-        for own in threshold.variants.values():
+        for judged in threshold.variants.values():
             table.add_row(
                 name,
-                number(own.value, 4),
-                _share(own.false_alarm),
-                *(_share(bound) for bound in own.false_alarm_interval or (None, None)),
-                *((_share(own.false_alarm_single),) if several else ()),
-                number(own.mde80, 3),
-                number(own.mde95, 3),
+                number(judged.value, 4),
+                _share(judged.false_alarm),
+                *(_share(bound) for bound in judged.false_alarm_interval or (None, None)),
+                *((_share(judged.false_alarm_single),) if several else ()),
+                number(judged.mde80, 3),
+                number(judged.mde95, 3),
             )
     console.print(table)
     for line in _reasons(rules):
@@ -159,15 +159,15 @@ def _legend(retries: int) -> str:
 
 
 def _reasons(rules: dict[str, Threshold]) -> Iterator[str]:
-    """Why rules gave no threshold, a line a reason; but for what `_warnings` says."""
+    """Why rules gave no threshold: one line for each reason that `_warnings` does not give."""
     from sweep.gate.threshold import Reason
     from sweep.report.wording import reason_sentence
 
     silent: dict[str, list[str]] = {}
     for name, threshold in rules.items():
-        for own in threshold.variants.values():
-            if own.reason is Reason.BOUND_NOT_POSITIVE:
-                silent.setdefault(reason_sentence(own.reason, own.n, own.bound), []).append(name)
+        for judged in threshold.variants.values():
+            if judged.reason is Reason.BOUND_NOT_POSITIVE:
+                silent.setdefault(reason_sentence(judged.reason, judged.n, judged.bound), []).append(name)
     yield from (f"No threshold by {', '.join(names)}. {reason}" for reason, names in silent.items())
 
 

@@ -78,13 +78,13 @@ def at_the_sweeps(summary: Summary) -> Iterator[Block]:
 
 def _blunt(threshold: Mapping[str, Any]) -> Iterator[str]:
     """The variant of which the sweep's threshold lets most pass, where its own threshold would not."""
-    name, own = max(threshold["variants"].items(), key=lambda item: item[1]["mean"])
-    lost = own["mean"] - threshold["value"]
-    if own["value"] - threshold["value"] > 1e-9:
+    name, judged = max(threshold["variants"].items(), key=lambda item: item[1]["mean"])
+    lost = judged["mean"] - threshold["value"]
+    if judged["value"] - threshold["value"] > 1e-9:
         yield (
-            f"The mean of {name} is {own['mean']:.3f}, which is {lost:.3f} above the sweep's threshold: a build of "
-            f"it that loses less than that in accuracy still passes more often than not. {name} has a threshold of "
-            f"its own, {cut(own['value'])}, which catches smaller losses: `sweep gate --variant {name}`."
+            f"The mean of {name} is {judged['mean']:.3f}, which is {lost:.3f} above the sweep's threshold: a build "
+            f"of it that loses less than that in accuracy still passes more often than not. {name} has a threshold "
+            f"of its own, {cut(judged['value'])}, which catches smaller losses: `sweep gate --variant {name}`."
         )
 
 
@@ -139,7 +139,7 @@ def every_rule(summary: Summary) -> Iterator[Block]:
 
 
 def rule_rows(summary: Summary) -> list[Row]:
-    """A row a rule and variant under RULES."""
+    """One row for each rule and variant, under RULES."""
     return [
         (
             name,
@@ -154,17 +154,17 @@ def rule_rows(summary: Summary) -> list[Row]:
 
 
 def reason_lines(summary: Summary) -> list[str]:
-    """Why rules gave no threshold, a line a reason with the variants by rule; what was said above is named only."""
+    """Why rules gave no threshold: one line for each reason, with its rules and variants; short if said above."""
     silent: dict[str, dict[str, list[str]]] = {}
     for rule, outcome in summary["rules"].items():
-        for variant, own in outcome["variants"].items():
-            if own["reason"] is None:
+        for variant, judged in outcome["variants"].items():
+            if judged["reason"] is None:
                 continue
-            reason = Reason(own["reason"])
+            reason = Reason(judged["reason"])
             if _said_above(summary, rule, variant, reason):
                 text = f": {BRIEFLY[reason]}, as said above."
             else:
-                text = f". {reason_sentence(reason, own['n'], own['bound'])}"
+                text = f". {reason_sentence(reason, judged['n'], judged['bound'])}"
             silent.setdefault(text, {}).setdefault(f"`{rule}`", []).append(variant)
     return [f"No threshold by {_who(rules)}{text}" for text, rules in silent.items()]
 

@@ -108,10 +108,10 @@ def fit(base: Scores, perturbed: Sequence[Scores] = ()) -> Noise | None:
     if not n or total <= 0:
         return None
     shifts = [np.mean([np.mean(s.values) for s in _levels(base, perturbed, f.factor)]) for f in factors]
-    own = exact_mean(base.values)
+    mean = exact_mean(base.values)
     return Noise(
         # What CI runs is a level like the others; a perturbation may lower the centre, never raise it.
-        mean=min(own, own + float(sum(shift - own for shift in shifts))),
+        mean=min(mean, mean + float(sum(shift - mean for shift in shifts))),
         std=math.sqrt(total),
         weight=total / sum(f.variance / f.levels for f in factors),
         dof=total**2 / sum(f.variance**2 / (f.levels - 1) for f in factors),
