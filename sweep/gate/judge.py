@@ -283,7 +283,10 @@ def _notes(contract: Contract, measured: Measured) -> Iterator[str]:
         yield from _of_rounding(measured.score, measured.questions)
     retries = contract.threshold.retries
     if retries > 1 and measured.repetitions == 1:
-        yield f"one of {retries} attempts: what the contract states holds if a build fails when all {retries} do"
+        yield (
+            f"this is one of {retries} attempts: the contract's probabilities hold only where CI tries a build up "
+            f"to {retries} times and fails it when all {retries} attempts fail"
+        )
     if measured.repetitions > 1:
         yield f"the score is the mean of {measured.repetitions} repetitions; the threshold is for one"
     if measured.void:

@@ -19,9 +19,8 @@ from functools import cache, lru_cache
 import numpy as np
 
 from sweep.errors import BadInput
-from sweep.gate.rules import FalseAlarmRule, MarginRule, MinObservedRule, ThresholdRule
+from sweep.gate.rules import Estimates, ThresholdRule
 from sweep.stats.describe import Floats
-from sweep.stats.noise import false_alarm_factor, on_grid, tolerance_factor
 
 SWEEPS = 10_000
 """In a rehearsal: a power near 80 % is then known to within 0.8 %."""
@@ -328,19 +327,5 @@ def _correlation(height: float, disagreement: float) -> float:
 
 
 def thresholds(rule: ThresholdRule, scores: Floats, questions: int) -> Floats:
-    """The rule's threshold for each row of scores (sweeps, n >= 2); 0, which fails nothing, for none.
-
-    The same values as `sweep.gate.threshold.derive` gives one at a time.
-    """
-    n, mean = scores.shape[1], scores.mean(axis=1)
-    if isinstance(rule, MarginRule):
-        return np.asarray(np.maximum(mean - rule.margin, 0.0))
-    if isinstance(rule, MinObservedRule):
-        return np.asarray(scores.min(axis=1))
-    std = scores.std(axis=1, ddof=1)
-    if isinstance(rule, FalseAlarmRule):
-        factor = false_alarm_factor(n, n - 1, rule.retries, rule.alpha)
-        bounds = on_grid(mean - factor * std, questions)
-    else:
-        bounds = mean - tolerance_factor(n, rule.coverage, rule.confidence) * std
-    return np.where(np.ptp(scores, axis=1) > 0, np.clip(bounds, 0.0, mean), 0.0)
+    """The rule's threshold for each row of scores (sweeps, n >= 2); 0, which fails nothing, for none."""
+    return np.nan_to_num(rule.thresholds(Estimates.of_scores(scores, questions)))

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, JsonValue, field_validator
 
 from cluster.backends import BACKENDS
-from sweep.gate.rules import Count, MarginRule, StopRule, Strict, ThresholdRule
+from sweep.gate.rules import Count, MarginRule, OpenShare, Strict, ThresholdRule
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
 """Names become folder and file names."""
@@ -162,6 +162,20 @@ class AuditConfig(Strict):
 
     accept_failures: Text | None = None
     """A reason to derive a contract although audits failed; it is written into the contract."""
+
+
+class StopRule(Strict):
+    """When a variant needs no further repetitions. Absent: every planned repetition runs."""
+
+    identical: Annotated[int, Field(ge=2, strict=True)] | None = None
+    """A variant that claims determinism stops after this many identical repetitions of different orders."""
+    width: OpenShare | None = None
+    """A noisy variant stops once mean - tolerance bound is under this, in accuracy; looked at after 5, 10, 20,
+    40... repetitions."""
+    coverage: OpenShare = 0.99
+    """Of the bound that `width` looks at."""
+    confidence: OpenShare = 0.95
+    """Of the bound that `width` looks at, over all the looks together: each has its share of the error."""
 
 
 class SweepConfig(Strict):

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from sweep.audit import Evidence, run_all
 from sweep.errors import BadInput
 from sweep.gate.contract import CONTRACT
-from sweep.gate.threshold import derive
+from sweep.gate.threshold import derive, fit_all
 from sweep.plan.units import Plan
 from sweep.plan.variants import Variant
-from sweep.report.contract import build
+from sweep.report.contract import NoThreshold, build
 from sweep.report.figures import write_all
 from sweep.report.sections import markdown
 from sweep.report.summary import level, rules, summarise
@@ -49,8 +49,8 @@ def conclude(run: Run, against: Run | None = None) -> dict[str, Any]:
     clusters = dataset.load(plan.config.protocol).clusters
     conditions = [(v, perturbed[v.name]) for v in plan.perturbed]
     findings = run_all(_evidence(plan, provenance, samples, conditions, against))
-    scores = _scores(plan, samples, [*conditions, *((b.variant, b.samples) for b in builds)])
-    threshold = derive(plan.config.threshold, scores)
+    fits = fit_all(_scores(plan, samples, [*conditions, *((b.variant, b.samples) for b in builds)]))
+    threshold = derive(plan.config.threshold, fits)
     summary = summarise(
         plan,
         provenance,
@@ -60,14 +60,14 @@ def conclude(run: Run, against: Run | None = None) -> dict[str, Any]:
         {unit: run.failures(unit)[-1]["reason"] for unit in run.void()},
         _stopped(run, samples),
     )
-    summary["rules"] = rules(scores, plan.config.threshold)
+    summary["rules"] = rules(fits, plan.config.threshold)
     summary["perturbed"] = _levels(run, samples, conditions, builds)
     summary["complete"] = summary["complete"] and all(
         p["repetitions"]["measured"] == p["repetitions"]["planned"] for p in summary["perturbed"].values()
     )
     summary["against"] = described(run, against) if against else None
     summary["contract"] = _contract(run, summary, provenance)
-    figures = write_all(samples, scores, threshold, run.folder / "figures")
+    figures = write_all(samples, fits, threshold, run.folder / "figures")
     summary["figures"] = [file.relative_to(run.folder).as_posix() for file in figures]
     run.write_json("summary.json", summary)
     run.write_text("report.md", markdown(summary))
@@ -137,9 +137,9 @@ def _contract(run: Run, summary: Mapping[str, Any], provenance: Provenance) -> d
         contract = build(run.plan, summary, provenance, datetime.now(UTC))
     except BadInput as refusal:
         file.unlink(missing_ok=True)
-        return {"file": None, "reason": refusal.message}
+        return {"file": None, "reason": refusal.message, "no_threshold": isinstance(refusal, NoThreshold)}
     run.write_json(CONTRACT, contract.to_json())
-    return {"file": CONTRACT, "reason": None}
+    return {"file": CONTRACT, "reason": None, "no_threshold": False}
 
 
 def _stopped(run: Run, samples: Tables) -> dict[str, Stopped]:

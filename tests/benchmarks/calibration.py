@@ -23,10 +23,10 @@ from sweep.gate.rules import (
     FalseAlarmRule,
     MarginRule,
     MinObservedRule,
-    StopRule,
     ThresholdRule,
     ToleranceRule,
 )
+from sweep.plan.config import StopRule
 from sweep.run.stopping import bound_width, looks
 
 Floats = npt.NDArray[np.float64]
