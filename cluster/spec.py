@@ -25,22 +25,22 @@ class EngineSpec:
     """The backend's own arguments, by its own names."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Set before the backend is imported."""
-    claims_deterministic: bool = False
-    """The variant promises identical outputs over repetitions, whatever the order of the questions."""
     start_deadline: float = 900.0
     """Seconds from the start to ready."""
     request_deadline: float = 600.0
     """Seconds that one request may take, queueing inside the engine included."""
+    answers: Mapping[str, str] | None = None
+    """Request id to a right completion, for a backend that `wants_answers`; None for every engine with a model."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """One message of a chat."""
+    """One turn of a chat."""
 
     role: str
     """`system`, `user` or `assistant`."""
     content: str
-    """Its text."""
+    """What is said."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +50,7 @@ class Request:
     id: str
     """Comes back in the completion; unique within a batch."""
     prompt: str | tuple[Message, ...]
-    """The whole text, shots included; or a chat, whose next message is the completion."""
-    reference: str
-    """A right completion. Only the simulated engine reads it, since it has no model to ask."""
+    """The whole text, shots included; or the turns of a chat, which the model's own template makes a text of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,8 +135,6 @@ class EngineFacts:
 
     backend: str
     """As in the spec."""
-    real_model: bool
-    """False for the simulated engine: its numbers say nothing about a model."""
     versions: Mapping[str, str]
     """Package name to version: what produced the numbers (engine, torch, transformers...)."""
     device: Device

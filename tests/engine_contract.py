@@ -1,4 +1,4 @@
-"""What every engine keeps to, whatever the backend. Subclass `EngineContract` with a `spec` to run it.
+"""What every backend keeps to. Subclass `EngineContract` with a fixture `example` to run it.
 
 The batch is the first zero-shot questions of the tiny checkpoint's test set, which a real engine solves.
 """
@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import pytest
 
-from cluster.backends import make_engine
+from cluster.backends import backend, check_specs, make_engine
 from cluster.errors import EngineStartFailed
 from cluster.models import embedded_dataset
 from cluster.spec import Batch, Completion, Engine, EngineFacts, EngineSpec, Request
@@ -21,13 +21,16 @@ from cluster.spec import Batch, Completion, Engine, EngineFacts, EngineSpec, Req
 STOP = ("Question", "Assistant:", "<|separator|>")
 
 
+def _records(count: int) -> dict[str, dict[str, str]]:
+    lines = embedded_dataset("embedded:tiny-gemma4").read_text().splitlines()[:count]
+    return {f"q{number}": json.loads(line) for number, line in enumerate(lines)}
+
+
 def questions(count: int) -> Batch:
     """The checkpoint's first questions, without shots, as SGLang's evaluation words them."""
-    lines = embedded_dataset("embedded:tiny-gemma4").read_text().splitlines()[:count]
-    records = [json.loads(line) for line in lines]
     requests = tuple(
-        Request(id=f"q{number}", prompt=f"Question: {r['question']}\nAnswer:", reference=r["answer"])
-        for number, r in enumerate(records)
+        Request(id=name, prompt=f"Question: {record['question']}\nAnswer:")
+        for name, record in _records(count).items()
     )
     return Batch(requests=requests, concurrency=4, max_tokens=160, temperature=0.0, stop=STOP, seed=0)
 
@@ -49,29 +52,47 @@ class EngineContract:
 
     count: ClassVar[int] = 6
 
-    def spec(self, draft: bool) -> EngineSpec:
-        """A variant that claims to be deterministic, with or without a draft."""
+    @pytest.fixture(scope="class")
+    def example(self) -> EngineSpec:
+        """A variant that repeats itself on this machine, with a draft."""
         raise NotImplementedError
 
+    @classmethod
+    def spec(cls, example: EngineSpec, draft: bool) -> EngineSpec:
+        """The example with or without its draft, and with answers where the backend wants them."""
+        chosen = backend(example.backend)
+        answers = {name: record["answer"] for name, record in _records(cls.count).items()}
+        plain = {name: value for name, value in example.arguments.items() if not chosen.speculative(name)}
+        return replace(
+            example,
+            draft_model=example.draft_model if draft else None,
+            arguments=example.arguments if draft else plain,
+            answers=answers if chosen.wants_answers else None,
+        )
+
+    def test_its_own_checks_accept_it_with_and_without_the_draft(self, example: EngineSpec) -> None:
+        specs = [self.spec(example, draft) for draft in (False, True)]
+        assert check_specs(example.backend, specs) == [[], []]
+
     # First, while no engine is up: SGLang has room for one a process.
-    def test_a_stopped_engine_says_so_and_stops_again(self) -> None:
-        engine = make_engine(self.spec(draft=False).backend)
+    def test_a_stopped_engine_says_so_and_stops_again(self, example: EngineSpec) -> None:
+        engine = make_engine(example.backend)
         engine.stop()
         with pytest.raises(EngineStartFailed, match="no variant loaded"):
             engine.describe()
         with pytest.raises(EngineStartFailed, match="no variant loaded"):
             engine.generate(questions(1))
 
-    def test_an_argument_it_does_not_know_fails_the_start_by_name(self) -> None:
-        spec = self.spec(draft=False)
+    def test_an_argument_it_does_not_know_fails_the_start_by_name(self, example: EngineSpec) -> None:
+        spec = self.spec(example, draft=False)
         wrong = replace(spec, arguments={**spec.arguments, "no_such_argument": 1})
         with pytest.raises(EngineStartFailed, match="no_such_argument"):
             make_engine(spec.backend).start(wrong, lambda phase, log: None)
 
     @pytest.fixture(scope="class", params=[False, True], ids=["plain", "draft"])
-    def started(self, request: pytest.FixtureRequest) -> Iterator[Started]:
+    def started(self, request: pytest.FixtureRequest, example: EngineSpec) -> Iterator[Started]:
         """An engine with its variant loaded and one batch done."""
-        spec = request.cls().spec(request.param)
+        spec = self.spec(example, draft=request.param)
         engine, phases, batch = make_engine(spec.backend), [], questions(self.count)
         try:
             engine.start(spec, lambda phase, log: phases.append(phase))

@@ -1,22 +1,23 @@
-"""A pool in this process, without Ray: events come in a fixed order, and faults are scripted."""
+"""Pools in this process, without Ray: one whose faults are scripted, and one that runs real engines."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from cluster.actor import EngineActor
 from cluster.errors import ClusterUnavailable, EngineStartFailed, RequestFailed
-from cluster.events import Back, Completed, Event, Failed, Gone, Loaded
+from cluster.events import Back, Completed, Event, Failed, Gone, Loaded, Starting
 from cluster.spec import Batch, Completion, Device, EngineFacts, EngineSpec, Request
 
 Fault = Callable[[str, str, int], str | None]
 """(engine, variant or unit, how many times it was asked) to None, `error`, `death`, or `loss` of the node too."""
 
 
-def right(request: Request) -> Completion:
-    """The request's own reference as its completion."""
+def right(request: Request, answers: Mapping[str, str]) -> Completion:
+    """The request's answer as its completion."""
     return Completion(
         request_id=request.id,
-        text=request.reference,
+        text=answers[request.id],
         token_ids=None,
         finish_reason="stop",
         prompt_tokens=10,
@@ -35,17 +36,20 @@ class FakePool:
         self,
         engines: Sequence[str] = ("engine-1", "engine-2"),
         fault: Fault = lambda engine, what, times: None,
-        answer: Callable[[Request], Completion] = right,
     ) -> None:
         self.engines = tuple(engines)
         self.loads: list[tuple[str, str]] = []
         self.runs: list[tuple[str, str]] = []
         self.closed = False
-        self._fault, self._answer = fault, answer
+        self._fault = fault
+        self.specs: list[EngineSpec] = []
+        self._specs: dict[str, EngineSpec] = {}
         self._pending: list[Event] = []
 
     def load(self, engine: str, spec: EngineSpec) -> None:
         self.loads.append((engine, spec.label))
+        self._specs[engine] = spec
+        self.specs.append(spec)
         fault = self._fault(engine, spec.label, sum(label == spec.label for _, label in self.loads))
         if fault:
             error = EngineStartFailed(f"{engine} would not start {spec.label}", ("last line",))
@@ -62,7 +66,8 @@ class FakePool:
             error = RequestFailed(f"{engine} lost {work}")
             self._fail(Failed(engine=engine, work=work, error=error, log=(), died=fault != "error"), fault)
         else:
-            completions = [self._answer(request) for request in batch.requests]
+            answers = self._specs[engine].answers or {request.id: "" for request in batch.requests}
+            completions = [right(request, answers) for request in batch.requests]
             self._pending.append(Completed(engine=engine, work=work, completions=completions, seconds=2.0))
 
     def _fail(self, failed: Failed, fault: str) -> None:
@@ -80,11 +85,40 @@ class FakePool:
         self.closed = True
 
 
+class ActorPool:
+    """The engines that RayPool has, in this process: each call is done at once, and its events wait."""
+
+    def __init__(self, *engines: str) -> None:
+        self.engines = engines
+        self.specs: list[EngineSpec] = []
+        self._actors = {name: EngineActor(name) for name in engines}
+        self._pending: list[Event] = []
+
+    def load(self, engine: str, spec: EngineSpec) -> None:
+        self.specs.append(spec)
+        engine_facts = self._actors[engine].load(spec, self._post)
+        self._pending.append(Loaded(engine=engine, facts=engine_facts, seconds=1.0))
+
+    def run(self, engine: str, work: str, batch: Batch, deadline: float) -> None:
+        completions = self._actors[engine].run(batch)
+        self._pending.append(Completed(engine=engine, work=work, completions=completions, seconds=1.0))
+
+    def _post(self, engine: str, phase: str, log: tuple[str, ...]) -> None:
+        self._pending.append(Starting(engine=engine, phase=phase))
+
+    def wait(self, timeout: float) -> list[Event]:
+        events, self._pending = self._pending, []
+        return events
+
+    def close(self) -> None:
+        for actor in self._actors.values():
+            actor.stop()
+
+
 def facts(spec: EngineSpec) -> EngineFacts:
     """What a fake engine says of itself."""
     return EngineFacts(
         backend=spec.backend,
-        real_model=False,
         versions={"fake": "1"},
         device=Device(host="here"),
         fingerprint_of="text",

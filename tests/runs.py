@@ -62,9 +62,9 @@ def finished(
             else wrong(unit.variant, unit.repetition)
         )
         steps = 4 if unit.variant == "mtp" else None
+        answers = questionnaire.answers() | dict.fromkeys(bad, " -1")
         completions = [
-            replace(right(r), verify_steps=steps, text=" -1" if r.id in bad else r.reference)
-            for r in questionnaire.batch(unit, 1).requests
+            replace(right(r, answers), verify_steps=steps) for r in questionnaire.batch(unit, 1).requests
         ]
         run.save(unit, questionnaire.score(unit, "engine-1@here", completions))
     conclude(run)

@@ -6,7 +6,7 @@ Question q comes out right in run r when
 
 with mu chosen so that the mean over questions and runs is `accuracy`. z depends on the question alone and is
 shared by variants of one `seed`; u on variant and run; e on variant, question and run. A deterministic variant
-draws u and e once, whatever the run. The output is the request's reference, or it with its last number
+draws u and e once, whatever the run. The output is the spec's answer to the request, or it with its last number
 changed; its wording follows e as well, so that a noisy variant's outputs differ where its answers agree.
 """
 
@@ -83,6 +83,8 @@ class SimulatedEngine:
     def start(self, spec: EngineSpec, report: Report) -> None:
         """Wait as long as the arguments say."""
         refuse(spec, check_specs([spec])[0])
+        if spec.answers is None:
+            raise EngineStartFailed(f"{spec.label}: a simulated engine has no model, and its spec no answers", ())
         self._arguments = Arguments.model_validate(dict(spec.arguments))
         report("loading", (f"simulated {spec.label}",))
         time.sleep(self._arguments.start_seconds)
@@ -111,7 +113,6 @@ class SimulatedEngine:
         spec, arguments = self._started()
         return EngineFacts(
             backend="simulated",
-            real_model=False,
             versions={"simulated": VERSION},
             device=Device(host=platform.node()),
             fingerprint_of="text",
@@ -140,7 +141,8 @@ class SimulatedEngine:
             + arguments.noise * own
         )
         noisy = arguments.noise > 0 or arguments.common_cause > 0
-        text = _wording(own if noisy else 0.0) + _answer(request, right=latent > 0)
+        answer = (spec.answers or {})[request.id]
+        text = _wording(own if noisy else 0.0) + (answer if latent > 0 else _wrong(request.id, answer))
         for stop in batch.stop:
             text = text.partition(stop)[0]
         wanted = max(1, round(arguments.tokens * (0.5 + _uniform("length", request.id, text))))
@@ -151,7 +153,7 @@ class SimulatedEngine:
             text=text[: len(text) * tokens // wanted] if cut else text,
             token_ids=None,
             finish_reason="length" if cut else "stop",
-            prompt_tokens=len(request.prompt.split()),
+            prompt_tokens=_words(request),
             completion_tokens=tokens,
             verify_steps=None if spec.draft_model is None else max(1, round(tokens / arguments.accept_length)),
             cached_tokens=0,
@@ -166,13 +168,16 @@ def mean_of(arguments: Arguments) -> float:
     return NORMAL.inv_cdf(arguments.accuracy) * (spread or 1.0)
 
 
-def _answer(request: Request, right: bool) -> str:
-    """The reference, or it with its last number raised by 1 to 9."""
-    if right:
-        return request.reference
-    off = 1 + int(_uniform("wrong", request.id) * 9)
-    wrong, changed = LAST_NUMBER.subn(lambda m: str(int(float(m[0])) + off), request.reference)
-    return wrong if changed else request.reference + " no answer"
+def _words(request: Request) -> int:
+    texts = [request.prompt] if isinstance(request.prompt, str) else [turn.content for turn in request.prompt]
+    return sum(len(text.split()) for text in texts)
+
+
+def _wrong(request_id: str, answer: str) -> str:
+    """The answer with its last number raised by 1 to 9."""
+    off = 1 + int(_uniform("wrong", request_id) * 9)
+    wrong, changed = LAST_NUMBER.subn(lambda m: str(int(float(m[0])) + off), answer)
+    return wrong if changed else answer + " no answer"
 
 
 def _wording(own: float) -> str:

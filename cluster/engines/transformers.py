@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cluster.backends import Backend, Problem
 from cluster.engines.arguments import faults, refuse
+from cluster.engines.chat import prompt_ids
 from cluster.engines.environment import restored_environment
 from cluster.errors import EngineStartFailed
 from cluster.models import resolve
@@ -54,6 +55,7 @@ class TransformersEngine:
         self._model: Any = None
         self._draft: Any = None
         self._tokenizer: Any = None
+        self._ends: set[int | None] = set()
         self._phases: dict[str, float] = {}
         self._environment = ExitStack()
 
@@ -87,6 +89,9 @@ class TransformersEngine:
         folder = resolve(spec.model)
         self._tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
         self._model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+        ends = self._model.generation_config.eos_token_id
+        # A model that is tuned for chat has one for the end of a turn beside the tokenizer's.
+        self._ends = {self._tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
         if spec.draft_model is None:
             return
         self._draft = AutoModelForCausalLM.from_pretrained(resolve(spec.draft_model), dtype=torch.float32).eval()
@@ -108,7 +113,8 @@ class TransformersEngine:
         import torch
 
         begun = time.monotonic()
-        encoded = self._tokenizer([request.prompt for request in requests], return_tensors="pt", padding=True)
+        prompts = [prompt_ids(self._tokenizer, request) for request in requests]
+        encoded = self._tokenizer.pad({"input_ids": prompts}, return_tensors="pt")
         width = encoded["input_ids"].shape[1]
         counter = _Passes(self._model, width)
         settings: dict[str, Any] = {"max_new_tokens": batch.max_tokens, "do_sample": batch.temperature > 0}
@@ -124,13 +130,9 @@ class TransformersEngine:
             output = self._model.generate(**encoded, **settings)
         seconds = time.monotonic() - begun
         steps = counter.verifications if self._draft is not None else None
-        prompts = encoded["attention_mask"].sum(dim=1).tolist()
-        first = [row[width - length] for row, length in zip(encoded["input_ids"].tolist(), prompts, strict=True)]
         return [
-            self._completion(
-                batch, request, row[width:], (length, bos == self._tokenizer.bos_token_id), steps, seconds
-            )
-            for request, row, length, bos in zip(requests, output.tolist(), prompts, first, strict=True)
+            self._completion(batch, request, row[width:], prompt, steps, seconds)
+            for request, row, prompt in zip(requests, output.tolist(), prompts, strict=True)
         ]
 
     def _stops(self, stop: tuple[str, ...], width: int) -> Any:
@@ -159,12 +161,12 @@ class TransformersEngine:
         batch: Batch,
         request: Request,
         ids: list[int],
-        prompt: tuple[int, bool],
+        prompt: list[int],
         steps: int | None,
         seconds: float,
     ) -> Completion:
-        """`ids` are the generated ones, padded after their end; `prompt` is its length and whether BOS leads."""
-        pad, end = self._tokenizer.pad_token_id, self._tokenizer.eos_token_id
+        """`ids` are the generated ones, padded after their end; `prompt` are the prompt's."""
+        pad = self._tokenizer.pad_token_id
         ids = ids[: ids.index(pad)] if pad in ids else ids
         ids = self._up_to(ids, batch.stop) if batch.stop else ids
         text = self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
@@ -173,12 +175,12 @@ class TransformersEngine:
             request_id=request.id,
             text=text[: min(cuts)] if cuts else text,
             token_ids=tuple(ids),
-            finish_reason="stop" if cuts or end in ids else "length",
-            prompt_tokens=prompt[0],
+            finish_reason="stop" if cuts or not self._ends.isdisjoint(ids) else "length",
+            prompt_tokens=len(prompt),
             completion_tokens=len(ids),
             verify_steps=steps,
             cached_tokens=0,
-            starts_with_bos=prompt[1],
+            starts_with_bos=prompt[:1] == [self._tokenizer.bos_token_id],
             seconds=seconds,
         )
 
@@ -193,7 +195,6 @@ class TransformersEngine:
         spec = self._started()
         return EngineFacts(
             backend="transformers",
-            real_model=True,
             versions={"torch": torch.__version__, "transformers": transformers.__version__},
             device=Device(host=platform.node(), cpu=platform.processor() or platform.machine()),
             fingerprint_of="token_ids",

@@ -92,7 +92,6 @@ class Plan:
             gpus=engine.gpus,
             arguments=chosen.arguments,
             environment=chosen.environment,
-            claims_deterministic=chosen.deterministic,
             start_deadline=engine.start_deadline,
             request_deadline=engine.request_deadline,
         )

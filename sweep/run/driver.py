@@ -14,8 +14,10 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any, Protocol
 
+from cluster.backends import backend
 from cluster.errors import EngineStartFailed, ExitCode
 from cluster.events import Back, Completed, Event, Failed, Gone, Loaded, Pool, Starting
+from cluster.spec import EngineSpec
 from sweep.plan.units import Unit
 from sweep.run.folder import ATTEMPTS, Run
 from sweep.run.schedule import Costs, next_unit
@@ -180,7 +182,12 @@ class Driver:
             self._start_unit(engine, unit)
         else:
             self._set(engine, unit=unit, variant=unit.engine_variant, starting="starting")
-            self._pool.load(engine, self._run.plan.spec(unit.engine_variant))
+            self._pool.load(engine, self._spec(unit.engine_variant))
+
+    def _spec(self, variant: str) -> EngineSpec:
+        """How to start an engine with this variant; with the answers only where it has no model to ask."""
+        spec = self._run.plan.spec(variant)
+        return replace(spec, answers=self._questionnaire.answers()) if backend(spec.backend).wants_answers else spec
 
     def _avoid(self) -> dict[str, frozenset[str]]:
         """Unit to the engines that it, or a start of its variant, has failed on."""

@@ -70,12 +70,8 @@ class Questionnaire:
 
     def batch(self, unit: Unit, attempt: int) -> Batch:
         """What an engine is handed to run the unit."""
-        answers = self.answers()
         return Batch(
-            requests=tuple(
-                Request(id=r.id, prompt=self.task.prompt(r, self.shots), reference=answers[r.id])
-                for r in self.ordered(unit)
-            ),
+            requests=tuple(Request(id=r.id, prompt=self.task.prompt(r, self.shots)) for r in self.ordered(unit)),
             concurrency=unit.concurrency or self.config.concurrency,
             max_tokens=self.config.max_tokens,
             temperature=self.config.temperature,

@@ -154,7 +154,7 @@ def test_a_made_checkpoint_runs_in_the_engine_with_its_draft(made: tuple[Made, P
     )
     engine.start(spec, lambda phase, log: None)
     batch = Batch(
-        requests=(Request(id="a", prompt="Question: Ava has 3 eggs.\nAnswer:", reference=""),),
+        requests=(Request(id="a", prompt="Question: Ava has 3 eggs.\nAnswer:"),),
         concurrency=1,
         max_tokens=8,
         temperature=0,

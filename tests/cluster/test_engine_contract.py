@@ -1,35 +1,46 @@
-"""The engines that need no GPU, held to the contract. SGLang's turn is in sglang_cpu/test_contract.py."""
+"""Every backend that is registered, and a stranger's, held to the contract of all engines."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
 
 import pytest
 from engine_contract import EngineContract
 
+from cluster.backends import BACKENDS, BackendMissing, check_installed
 from cluster.spec import EngineSpec
 
-
-class TestSimulated(EngineContract):
-    """The noise model."""
-
-    def spec(self, draft: bool) -> EngineSpec:
-        return EngineSpec(
+EXAMPLES: Mapping[str, EngineSpec] = {
+    spec.backend: spec
+    for spec in (
+        EngineSpec(
             label="v",
             backend="simulated",
             model="none",
-            draft_model="none" if draft else None,
+            draft_model="none",
             arguments={"deterministic": True, "start_seconds": 0},
-        )
-
-
-class TestTransformers(EngineContract):
-    """The tiny Gemma4 and its draft."""
-
-    def spec(self, draft: bool) -> EngineSpec:
-        pytest.importorskip("torch")
-        pytest.importorskip("transformers")
-        return EngineSpec(
+        ),
+        EngineSpec(
             label="v",
             backend="transformers",
             model="embedded:tiny-gemma4",
-            draft_model="embedded:tiny-gemma4-assistant" if draft else None,
-        )
+            draft_model="embedded:tiny-gemma4-assistant",
+        ),
+        EngineSpec(label="v", backend="toy", model="none", draft_model="none", arguments={"exact": True}),
+    )
+}
+"""A variant of each backend, with a draft. SGLang's is in sglang_cpu/, since it needs an environment of its own."""
+
+
+class TestEveryBackend(EngineContract):
+    """One after another; a new one needs an example above."""
+
+    @pytest.fixture(scope="class", params=sorted({*BACKENDS, "toy"} - {"sglang"}))
+    def example(self, request: pytest.FixtureRequest) -> Iterator[EngineSpec]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(BACKENDS, "toy", "tests.cluster.toy_backend")
+            try:
+                check_installed(request.param)
+            except BackendMissing as missing:
+                pytest.skip(missing.message)
+            yield EXAMPLES[request.param]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -9,8 +11,9 @@ from typing import Any
 import pytest
 
 from cluster.backends import check_specs
+from cluster.engines.sglang import host
 from cluster.engines.sglang.arguments import check_spec, command_line, engine_arguments, to_argv, unknown_names
-from cluster.engines.sglang.host import CACHES, engine_environment
+from cluster.engines.sglang.host import CACHES, engine_environment, shared_gpu_turn
 from cluster.engines.sglang.log import Progress
 from cluster.log import last_error
 from cluster.spec import EngineSpec
@@ -149,14 +152,39 @@ def test_the_command_line_is_quoted_and_begins_with_the_environment() -> None:
     assert line.endswith("--chat-template 'a b'")
 
 
-def test_engines_of_a_node_share_their_caches_unless_told_otherwise(tmp_path: Path) -> None:
-    outer = {"XDG_CACHE_HOME": str(tmp_path), "CUDA_CACHE_PATH": "/mine"}
-    changes = engine_environment({"TRITON_CACHE_DIR": "/variant", "A": "1"}, outer)
+def test_engines_of_a_node_share_their_caches_unless_told_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in CACHES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("CUDA_CACHE_PATH", "/mine")
+    changes = engine_environment({"TRITON_CACHE_DIR": "/variant", "A": "1"})
     assert changes["A"] == "1"
     assert changes["TRITON_CACHE_DIR"] == "/variant"
     assert "CUDA_CACHE_PATH" not in changes
     assert changes["FLASHINFER_WORKSPACE_BASE"] == str(tmp_path / "accuracy-sweep" / "kernels" / "flashinfer")
     assert set(changes) == {*CACHES, "A"} - {"CUDA_CACHE_PATH"}
+
+
+def test_engines_that_share_a_gpu_take_turns_until_the_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "scratch_folder", lambda: tmp_path)
+    waits: list[str] = []
+    now = time.monotonic()
+    with shared_gpu_turn("GPU-a/b", now, lambda: waits.append("first")):
+        late = shared_gpu_turn("GPU-a/b", now, lambda: waits.append("second"))
+        with pytest.raises(TimeoutError), late:
+            pytest.fail("two had the turn at once")
+        with shared_gpu_turn("GPU-c", now, lambda: waits.append("another GPU's")):
+            pass
+    assert waits == []
+
+    holder = ExitStack()
+    holder.enter_context(shared_gpu_turn("GPU-a/b", now, lambda: waits.append("first")))
+    with shared_gpu_turn("GPU-a/b", now + 600, holder.close):
+        pass
 
 
 def test_the_phases_follow_the_log() -> None:

@@ -9,7 +9,8 @@ import pytest
 from scipy.stats import binom, norm
 
 from cluster.engines.simulated import SimulatedEngine, check_specs
-from cluster.spec import Batch, Completion, EngineSpec, Request
+from cluster.errors import EngineStartFailed
+from cluster.spec import Batch, Completion, EngineSpec, Message, Request
 from sweep.tasks.gsm8k import extract_answer
 
 QUESTIONS = 400
@@ -23,10 +24,10 @@ def generate(seed: int = 0, label: str = "v", draft: bool = False, **arguments: 
         model="none",
         draft_model="none" if draft else None,
         arguments={"start_seconds": 0, "seconds_per_token": 0, **arguments},
+        answers={f"q{n}": f"so #### {n}" for n in range(QUESTIONS)},
     )
     engine.start(spec, lambda phase, log: None)
-    assert not engine.describe().real_model
-    requests = tuple(Request(id=f"q{n}", prompt="p", reference=f"so #### {n}") for n in range(QUESTIONS))
+    requests = tuple(Request(id=f"q{n}", prompt="p") for n in range(QUESTIONS))
     return engine.generate(
         Batch(requests=requests, concurrency=8, max_tokens=500, temperature=0.0, stop=("Question",), seed=seed)
     )
@@ -78,6 +79,39 @@ def test_only_a_draft_has_verification_steps_at_the_accept_length_asked_for() ->
     assert sum(c.completion_tokens for c in drafted) / sum(c.verify_steps or 0 for c in drafted) == pytest.approx(
         2.5, rel=0.02
     )
+
+
+def test_without_answers_it_does_not_start() -> None:
+    spec = EngineSpec(label="v", backend="simulated", model="none", arguments={"start_seconds": 0})
+    with pytest.raises(EngineStartFailed, match="no answers"):
+        SimulatedEngine().start(spec, lambda phase, log: None)
+
+
+def test_messages_are_answered_like_a_text() -> None:
+    engine = SimulatedEngine()
+    spec = EngineSpec(
+        label="v",
+        backend="simulated",
+        model="none",
+        arguments={"start_seconds": 0, "seconds_per_token": 0},
+        answers={"q": "so #### 7"},
+    )
+    engine.start(spec, lambda phase, log: None)
+    chat = (Message(role="system", content="Be brief."), Message(role="user", content="3 + 4?"))
+    text, turns = (
+        engine.generate(
+            Batch(
+                requests=(Request(id="q", prompt=prompt),),
+                concurrency=1,
+                max_tokens=500,
+                temperature=0.0,
+                stop=(),
+                seed=0,
+            )
+        )
+        for prompt in ("Be brief. 3 + 4?", chat)
+    )
+    assert text == turns
 
 
 def test_a_wrong_type_and_an_unknown_argument_are_both_named() -> None:

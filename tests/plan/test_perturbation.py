@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -209,7 +210,8 @@ def simulated(folder: Path, *overrides: str) -> Run:
     run.write_provenance(gather(plan, questionnaire))
     engine = SimulatedEngine()
     for unit in plan.units:
-        engine.start(plan.spec(unit.engine_variant), lambda phase, lines: None)
+        spec = replace(plan.spec(unit.engine_variant), answers=questionnaire.answers())
+        engine.start(spec, lambda phase, lines: None)
         run.record_engine(unit.engine_variant, "engine-1@here", engine.describe())
         run.save(unit, questionnaire.score(unit, "engine-1@here", engine.generate(questionnaire.batch(unit, 1))))
     return run

@@ -134,7 +134,8 @@ def test_a_torn_parquet_file_is_run_again_and_said_so(bench: Bench) -> None:
 
 def test_a_unit_s_samples_read_back_as_they_were_written(bench: Bench) -> None:
     unit = bench.plan.units[0]
-    completions = [right(request) for request in bench.questionnaire.batch(unit, 1).requests]
+    answers = bench.questionnaire.answers()
+    completions = [right(request, answers) for request in bench.questionnaire.batch(unit, 1).requests]
     samples = bench.questionnaire.score(unit, "engine-1", completions)
     bench.run.save(unit, samples)
     assert bench.run.load(unit) == samples

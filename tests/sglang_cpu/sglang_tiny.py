@@ -41,13 +41,17 @@ def make_spec(*, draft: bool = False, arguments: Mapping[str, Any] | None = None
     return EngineSpec(**{**fields, **changes})
 
 
+def records(questions: int, *, first: int = 5) -> list[dict[str, str]]:
+    """Questions of the checkpoint's test set with their answers."""
+    lines = embedded_dataset("embedded:tiny-gemma4").read_text().splitlines()[first : first + questions]
+    return [json.loads(line) for line in lines]
+
+
 def make_batch(questions: int, *, first: int = 5, concurrency: int = 8, **changes: Any) -> Batch:
     """Zero-shot questions of the checkpoint's test set; it answers the first 16 of them right."""
-    lines = embedded_dataset("embedded:tiny-gemma4").read_text().splitlines()[first : first + questions]
-    records = [json.loads(line) for line in lines]
     requests = tuple(
-        Request(id=f"q{number}", prompt=f"Question: {r['question']}\nAnswer:", reference=r["answer"])
-        for number, r in enumerate(records)
+        Request(id=f"q{number}", prompt=f"Question: {record['question']}\nAnswer:")
+        for number, record in enumerate(records(questions, first=first))
     )
     fields: dict[str, Any] = {
         "requests": requests,

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("sglang")
 
-from sglang_tiny import make_batch, make_spec
+from sglang_tiny import make_batch, make_spec, records
 
 from cluster.engines.sglang import host
 from cluster.engines.sglang.engine import SGLangEngine
@@ -82,7 +82,7 @@ def run(request: pytest.FixtureRequest, session: Session) -> Run:
 def test_the_tiny_model_answers_right(run: Run) -> None:
     # 16 of 16 in a direct sglang.Engine run at 0 shots, with and without the draft.
     answers = [extract_answer(c.text) for c in run.completions]
-    golds = [extract_answer(r.reference) for r in make_batch(QUESTIONS).requests]
+    golds = [extract_answer(record["answer"]) for record in records(QUESTIONS)]
     assert answers == golds
 
 

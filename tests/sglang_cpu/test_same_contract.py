@@ -19,5 +19,6 @@ class TestSGLang(EngineContract):
 
     count = 4
 
-    def spec(self, draft: bool) -> EngineSpec:
-        return make_spec(draft=draft)
+    @pytest.fixture(scope="class")
+    def example(self) -> EngineSpec:
+        return make_spec(draft=True)

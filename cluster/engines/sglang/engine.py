@@ -11,12 +11,10 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
-import functools
 import json
 import os
 import threading
 import time
-import zlib
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
@@ -28,6 +26,7 @@ from cluster.engines.environment import restored_environment
 from cluster.engines.sglang import host
 from cluster.engines.sglang.arguments import check_spec, engine_arguments, unknown_names
 from cluster.engines.sglang.log import ANSWERING, IMPORTED, EngineLog, Progress
+from cluster.engines.sglang.requests import prompt, sampling, starts_with_bos
 from cluster.engines.sglang.validation import field_names
 from cluster.errors import EngineStartFailed, RequestFailed
 from cluster.spec import Batch, Completion, EngineFacts, EngineSpec, Report, Request
@@ -124,7 +123,7 @@ class _Running:
 
     def start(self, deadline: float, report: Report) -> None:
         """See `SGLangEngine.start`."""
-        changes = host.engine_environment(self.spec.environment, dict(os.environ))
+        changes = host.engine_environment(self.spec.environment)
         self._environment.enter_context(restored_environment(changes))
         if 0 < self.spec.gpus < 1:
             self._await_turn(deadline, report)
@@ -153,7 +152,6 @@ class _Running:
         fields = set(field_names(type(self._engine.server_args))) - SECRETS
         return EngineFacts(
             backend="sglang",
-            real_model=True,
             versions=_versions(),
             device=replace(host.device(), log=str(self._log.path)),
             fingerprint_of="token_ids" if "output_ids" in self._first else "text",
@@ -196,10 +194,13 @@ class _Running:
         return None if error is None else f"{type(error).__name__}: {error}"
 
     def _await_turn(self, deadline: float, report: Report) -> None:
-        gate = self._turn.enter_context(host.SharedGpuTurn(os.environ.get("CUDA_VISIBLE_DEVICES", "all")))
-        if not gate.wait(deadline, lambda: report("waiting for the engine that shares the GPU to start", ())):
+        devices = os.environ.get("CUDA_VISIBLE_DEVICES", "all")
+        waiting = "waiting for the engine that shares the GPU to start"
+        try:
+            self._turn.enter_context(host.shared_gpu_turn(devices, deadline, lambda: report(waiting, ())))
+        except TimeoutError:
             text = f"the engine that shares its GPU was still starting after {self.spec.start_deadline:g} s"
-            raise EngineStartFailed(f"{self.spec.label}: {text}; raise engine.start_deadline", ())
+            raise EngineStartFailed(f"{self.spec.label}: {text}; raise engine.start_deadline", ()) from None
 
     def _boot(self) -> None:
         """In the engine's thread: import, start, and complete a token, so that ready means answering."""
@@ -280,18 +281,22 @@ class _Running:
         from fastapi import HTTPException
 
         async with gate:
+            given = prompt(request, self._tokenizer)
             began = time.perf_counter()
             try:
                 async with asyncio.timeout(self.spec.request_deadline):
-                    out = await self._engine.async_generate(request.prompt, _sampling(request, batch))
+                    out = await self._engine.async_generate(**given, sampling_params=sampling(request, batch))
             except TimeoutError:
                 text = f"no completion after {self.spec.request_deadline:g} s (engine.request_deadline)"
                 raise self._request_failure(request, text) from None
             except (HTTPException, ValueError, RuntimeError) as error:
                 raise self._request_failure(request, f"{type(error).__name__}: {error}") from error
-            return self._completion(request, out, time.perf_counter() - began)
+            begins = starts_with_bos(given, self._tokenizer)
+            return self._completion(request, out, begins, time.perf_counter() - began)
 
-    def _completion(self, request: Request, out: Mapping[str, Any], seconds: float) -> Completion:
+    def _completion(
+        self, request: Request, out: Mapping[str, Any], begins: bool | None, seconds: float
+    ) -> Completion:
         meta = out["meta_info"]
         reason = meta["finish_reason"] or {"type": "abort", "message": "no finish reason"}
         if reason["type"] == "abort":
@@ -308,31 +313,16 @@ class _Running:
             # Left out when a completion ended with the prompt's own forward pass: then nothing was verified.
             verify_steps=meta.get("spec_verify_ct", 0) if speculative else None,
             cached_tokens=meta.get("cached_tokens"),
-            starts_with_bos=self._starts_with_bos,
+            starts_with_bos=begins,
             seconds=meta.get("e2e_latency") or seconds,
         )
 
     def _request_failure(self, request: Request, text: str) -> RequestFailed:
         return RequestFailed(f"{self.spec.label}: request {request.id}: {text}")
 
-    @functools.cached_property
-    def _starts_with_bos(self) -> bool | None:
-        """Whether SGLang's tokenizer puts BOS before a prompt; None for a tokenizer that has no BOS."""
-        tokenizer = self._engine.tokenizer_manager.tokenizer
-        bos = getattr(tokenizer, "bos_token_id", None)
-        return None if bos is None else tokenizer("Question:")["input_ids"][:1] == [bos]
-
-
-def _sampling(request: Request, batch: Batch) -> dict[str, Any]:
-    """SGLang's sampling parameters; above temperature 0 a request's seed does not depend on its place."""
-    parameters: dict[str, Any] = {
-        "temperature": batch.temperature,
-        "max_new_tokens": batch.max_tokens,
-        "stop": list(batch.stop),
-    }
-    if batch.temperature > 0:
-        parameters["sampling_seed"] = zlib.crc32(f"{batch.seed}:{request.id}".encode()) & 0x7FFFFFFF
-    return parameters
+    @property
+    def _tokenizer(self) -> Any:
+        return self._engine.tokenizer_manager.tokenizer
 
 
 def _versions() -> dict[str, str]:

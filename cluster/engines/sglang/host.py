@@ -8,7 +8,6 @@ another variant in the same process must leave none of that behind.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import gc
 import getpass
 import os
@@ -17,10 +16,12 @@ import sys
 import tempfile
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any
+from typing import Any
+
+from filelock import FileLock, Timeout
+from platformdirs import user_cache_path
 
 from cluster.spec import Device, Gpu
 
@@ -36,17 +37,14 @@ CACHES = {
 """The variables that say where each compiler keeps its kernels, and each one's place in the cache folder."""
 
 
-def cache_folder(environment: Mapping[str, str]) -> Path:
-    """Where a node's engines share compiled kernels: one folder per user."""
-    base = environment.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "accuracy-sweep" / "kernels"
+def engine_environment(variant: Mapping[str, str]) -> dict[str, str]:
+    """The variables to set for an engine: the variant's, over the shared caches that are not set already.
 
-
-def engine_environment(own: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables to set for an engine: the shared caches that are not set already, then its `own`."""
-    folder = cache_folder(environment)
-    caches = {name: str(folder / place) for name, place in CACHES.items() if name not in environment}
-    return {**caches, **own}
+    A node's engines share compiled kernels in one folder per user.
+    """
+    folder = user_cache_path("accuracy-sweep", appauthor=False) / "kernels"
+    caches = {name: str(folder / place) for name, place in CACHES.items() if name not in os.environ}
+    return {**caches, **variant}
 
 
 def scratch_folder() -> Path:
@@ -56,39 +54,27 @@ def scratch_folder() -> Path:
     return folder
 
 
-class SharedGpuTurn:
+@contextlib.contextmanager
+def shared_gpu_turn(devices: str, deadline: float, waiting: Callable[[], None]) -> Iterator[None]:
     """Engines that share a GPU start one after another, by a lock file per host and GPU.
 
     SGLang takes the memory that is free when it starts as the whole, and what is gone after loading the
     weights as its own: two that start at once each count the other's memory against themselves and fail.
+
+    Calls `waiting` while another has the turn. Raises TimeoutError when `deadline` (time.monotonic) passes first.
     """
-
-    def __init__(self, devices: str) -> None:
-        self._path = scratch_folder() / f"start-{devices.replace('/', '-')}.lock"
-        self._file: IO[bytes] | None = None
-
-    def wait(self, deadline: float, waiting: Callable[[], None]) -> bool:
-        """Take the turn, calling `waiting` meanwhile; False when `deadline` (time.monotonic) passes first."""
-        self._file = self._path.open("wb")
-        while True:
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    return False
-                waiting()
-                time.sleep(0.5)
-            else:
-                return True
-
-    def __enter__(self) -> SharedGpuTurn:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._file is not None:
-            self._file.close()
+    lock = FileLock(scratch_folder() / f"start-{devices.replace('/', '-')}.lock", thread_local=False)
+    while not lock.is_locked:
+        try:
+            lock.acquire(timeout=0.5)
+        except Timeout:
+            if time.monotonic() >= deadline:
+                raise
+            waiting()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def children() -> set[int]:

@@ -1,0 +1,36 @@
+"""A prompt as the tokens that a model reads: chat messages go through the model's own template."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from cluster.errors import RequestFailed
+from cluster.spec import Message, Request
+
+
+def prompt_ids(tokenizer: Any, request: Request) -> list[int]:
+    """The token ids of a request's prompt, by the model's Hugging Face tokenizer.
+
+    A text gets the tokenizer's special tokens; a template writes its own, BOS among them. Raises RequestFailed for
+    messages to a model without a template, and for messages that its template refuses.
+    """
+    if isinstance(request.prompt, str):
+        return list(tokenizer(request.prompt)["input_ids"])
+    text = _rendered(tokenizer, request.id, request.prompt)
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def _rendered(tokenizer: Any, request_id: str, messages: Sequence[Message]) -> str:
+    from jinja2 import TemplateError
+
+    if getattr(tokenizer, "chat_template", None) is None:
+        raise RequestFailed(
+            f"request {request_id}: {tokenizer.name_or_path} has no chat template, so it cannot be sent messages; "
+            "use a model that is tuned for chat, or a prompt that is text"
+        )
+    conversation = [{"role": message.role, "content": message.content} for message in messages]
+    try:
+        return str(tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True))
+    except TemplateError as error:
+        raise RequestFailed(f"request {request_id}: the model's chat template refuses it: {error}") from None

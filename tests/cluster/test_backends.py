@@ -1,0 +1,169 @@
+"""The seam for engines: what a stranger's backend gets by one module and one line, and that nobody else is named."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import sweep
+from cluster.backends import BACKENDS, BackendMissing, backend, check_installed, check_specs, runs_model
+from cluster.spec import EngineSpec
+from sweep.commands.plan import command
+from sweep.errors import BadInput
+from sweep.plan.check import check_arguments
+from sweep.plan.sweepfile import dump, load
+from sweep.plan.units import make_plan
+from sweep.run.driver import Driver
+from sweep.run.folder import create_run
+from sweep.run.provenance import gather
+from sweep.run.stopping import StopWatch
+from sweep.tasks import dataset
+from tests.conftest import SWEEP
+from tests.fake_pool import ActorPool, FakePool, Notes
+
+Write = Callable[[str], Path]
+TOY = SWEEP.replace("simulated", "toy").replace(
+    "  baseline: {}\n  mtp: {draft: true}\n",
+    "  baseline: {arguments: {exact: true}}\n"
+    "  other: {arguments: {exact: false}}\n"
+    "  mtp: {draft: true, arguments: {exact: true, toy_draft_depth: 2}}\n",
+)
+
+
+@pytest.fixture(autouse=True)
+def _toy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(BACKENDS, "toy", "tests.cluster.toy_backend")
+
+
+def drive(file: Path, pool: ActorPool | FakePool) -> Driver:
+    """A launch of the sweep on a pool in this process."""
+    plan = make_plan(load(file))
+    questionnaire = dataset.load(plan.config.protocol)
+    run = create_run(file.parent / "runs", plan, dump(plan.config))
+    run.write_provenance(gather(plan, questionnaire))
+    driver = Driver(run, questionnaire, pool, Notes(), StopWatch(plan, len(questionnaire.questions)))
+    assert not driver.drive({}, lambda: False).void
+    assert sorted(run.done()[0]) == sorted(unit.id for unit in plan.units)
+    return driver
+
+
+def test_a_sweep_runs_through_a_stranger_s_backend_to_its_samples(write_sweep: Write) -> None:
+    driver = drive(write_sweep(TOY), ActorPool("engine-1"))
+    # It adds, and every question of the data set asks for a sum.
+    assert driver.progress.scores == {name: {1: 1.0, 2: 1.0} for name in ("baseline", "other", "mtp")}
+
+
+def test_what_arguments_claim_is_the_backend_s_to_say(write_sweep: Write) -> None:
+    variants = {v.name: v for v in make_plan(load(write_sweep(TOY))).variants}
+    assert {name: v.deterministic for name, v in variants.items()} == {
+        "baseline": True,
+        "other": False,
+        "mtp": True,
+    }
+    # The one that differs only in the draft, though `other` is without one too.
+    assert variants["mtp"].baseline == "baseline"
+
+
+def test_its_arguments_gpus_and_command_line_reach_the_plan(write_sweep: Write) -> None:
+    printed = CliRunner().invoke(command, [str(write_sweep(TOY)), "--argv"]).output
+    assert printed.splitlines()[:2] == ["# baseline", "serve-toy none"]
+    file = write_sweep(
+        TOY.replace("model: none\n", "model: none\n  gpus: 2\n  arguments: {cards: 4, size: 3}\n", 1)
+    )
+    with pytest.raises(BadInput) as refused:
+        check_arguments(make_plan(load(file)), str(file))
+    assert "size: the toy has no such argument" in refused.value.message
+    assert f"{file}:5: gpus: the arguments need 4 GPUs, but an engine owns 2" in refused.value.message
+
+
+def test_a_backend_without_a_command_line_says_so(write_sweep: Write) -> None:
+    result = CliRunner().invoke(command, [str(write_sweep(SWEEP)), "--argv"])
+    assert isinstance(result.exception, BadInput)
+    assert "simulated has no command line" in result.exception.message
+
+
+def test_an_unknown_backend_is_a_fault_with_its_line_and_the_nearest_name(write_sweep: Write) -> None:
+    file = write_sweep(SWEEP.replace("simulated", "tyo"))
+    with pytest.raises(BadInput) as refused:
+        load(file)
+    assert f"{file}:3: engine.backend: " in refused.value.message
+    assert "did you mean toy?" in refused.value.message
+
+
+def test_answers_go_to_an_engine_without_a_model_and_to_no_other(write_sweep: Write) -> None:
+    expected = {f"test-{n}": f" {n}+{n}={2 * n}\n#### {2 * n}" for n in range(2, 6)}
+    for name in BACKENDS:
+        folder = write_sweep(SWEEP.replace("simulated", name)).parent
+        pool = FakePool()
+        drive(folder / "sweep.yaml", pool)
+        assert [spec.answers for spec in pool.specs] == [expected if name == "simulated" else None] * 2
+
+
+def test_only_the_simulated_backend_runs_no_model() -> None:
+    assert {name for name in BACKENDS if not runs_model(name)} == {"simulated"}
+    assert runs_model("somebody else's")
+
+
+def test_a_missing_package_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda package: None)
+    with pytest.raises(BackendMissing, match=r"`transformers` needs torch and transformers.*accuracy-sweep\[cpu\]"):
+        check_installed("transformers")
+    check_installed("toy")
+
+
+def test_gpus_are_counted_only_where_an_engine_owns_some() -> None:
+    def problems(gpus: float, cards: int) -> int:
+        spec = EngineSpec(label="v", backend="toy", model="m", gpus=gpus, arguments={"cards": cards})
+        return len(check_specs("toy", [spec])[0])
+
+    assert [problems(0.0, 4), problems(2.0, 4), problems(4.0, 4), problems(0.5, 1)] == [0, 1, 0, 0]
+
+
+def test_questions_about_arguments_import_nothing_heavy() -> None:
+    code = (
+        "import sys\n"
+        "from cluster.backends import BACKENDS, backend\n"
+        "from cluster.spec import EngineSpec\n"
+        "for name in BACKENDS:\n"
+        "    spec = EngineSpec(label='v', backend=name, model='m')\n"
+        "    chosen = backend(name)\n"
+        "    chosen.deterministic({}), chosen.speculative('a'), chosen.gpus({}), chosen.command_line(spec)\n"
+        "heavy = {'ray', 'torch', 'sglang', 'transformers', 'numpy', 'mlflow', 'datasets'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_no_backend_is_named_outside_of_cluster() -> None:
+    # `sweep power` has results that are simulated, under that name.
+    power = {"power.py", "rehearsal.py", "planning.py"}
+    named = [
+        f"{file}:{node.lineno}: {node.value}"
+        for file in Path(sweep.__file__).parent.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Constant) and node.value in BACKENDS
+        if not (node.value == "simulated" and file.name in power)
+    ]
+    assert named == []
+
+
+def test_no_backend_s_argument_is_named_outside_of_cluster() -> None:
+    names = ("speculative_", "num_assistant_tokens", "enable_deterministic_inference", "tp_size")
+    named = [
+        f"{file}: {name}"
+        for file in Path(sweep.__file__).parent.rglob("*.py")
+        for name in names
+        if name in file.read_text()
+    ]
+    assert named == []
+
+
+def test_the_registry_s_backends_export_a_backend() -> None:
+    assert all(backend(name).make_engine for name in BACKENDS)
