@@ -1,1 +1,1 @@
-"""Engines on Ray: takes prompts, gives back completions, and knows nothing of GSM8K or thresholds."""
+"""Engines on Ray: takes prompts, gives back completions, and knows nothing of benchmarks or thresholds."""

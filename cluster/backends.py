@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cluster.errors import SweepError
+from cluster.errors import ExitCode, SweepError
 from cluster.spec import Engine, EngineSpec
 
 Problem = tuple[str, str]
@@ -22,7 +22,7 @@ Problem = tuple[str, str]
 class BackendMissing(SweepError):
     """A backend's packages are not installed."""
 
-    exit_code = 2
+    exit_code = ExitCode.BAD_INPUT
 
 
 @dataclass(frozen=True, kw_only=True)

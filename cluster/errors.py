@@ -6,6 +6,45 @@ the faults of sweep files, data and stores to the same tree.
 
 from __future__ import annotations
 
+from enum import IntEnum
+from typing import ClassVar
+
+
+class ExitCode(IntEnum):
+    """How the program ends. Nothing else in it numbers this; `--help`, README and docs are held to it by a test."""
+
+    phrase: str
+    """What the code means, in the words of `--help`."""
+
+    def __new__(cls, code: int, phrase: str) -> ExitCode:
+        """A member is its number and its phrase."""
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.phrase = phrase
+        return member
+
+    OK = 0, "ok"
+    """All that was asked for was done, and a gate passes."""
+    BUG = 1, "a bug"
+    """A fault of this program: a traceback was printed."""
+    BAD_INPUT = 2, "usage or bad input"
+    """An option, a file, a run folder, a contract or a score cannot be used."""
+    VOID = 3, "finished with void units"
+    """The sweep ended, and some units could not be measured after all their attempts."""
+    UNAVAILABLE = 4, "the cluster, an engine or MLflow is unavailable"
+    """Nothing is wrong with the input: the same command may work later or elsewhere."""
+    BELOW = 5, "below a threshold, or worse than the run compared with"
+    """A gate fails."""
+    NOT_APPLICABLE = 6, "a contract does not apply"
+    """The contract was made under other conditions or has expired, so it neither passes nor fails a score."""
+    INTERRUPTED = 130, "interrupted"
+    """The user stopped the program: 128 and the number of SIGINT, as shells count."""
+
+    @classmethod
+    def sentence(cls, *codes: ExitCode) -> str:
+        """`Exit codes: 0 ok; ...`, of these codes or of all."""
+        return "Exit codes: " + "; ".join(f"{code} {code.phrase}" for code in codes or cls) + "."
+
 
 class SweepError(Exception):
     """A fault with a message for the user: printed without a traceback, then `exit_code`.
@@ -13,7 +52,7 @@ class SweepError(Exception):
     Everything an instance holds is in `args`, so that it survives pickling across Ray.
     """
 
-    exit_code = 1
+    exit_code: ClassVar[ExitCode] = ExitCode.BUG
 
     @property
     def message(self) -> str:
@@ -28,7 +67,7 @@ class SweepError(Exception):
 class ClusterUnavailable(SweepError):
     """No Ray cluster, or none with what the engines ask for, within the deadline."""
 
-    exit_code = 4
+    exit_code = ExitCode.UNAVAILABLE
 
 
 class EngineStartFailed(SweepError):
@@ -37,7 +76,7 @@ class EngineStartFailed(SweepError):
     `args` are the message and the engine's last log lines.
     """
 
-    exit_code = 4
+    exit_code = ExitCode.UNAVAILABLE
 
     @property
     def log_tail(self) -> tuple[str, ...]:
@@ -48,4 +87,4 @@ class EngineStartFailed(SweepError):
 class RequestFailed(SweepError):
     """A request got no completion. It is never scored: the unit it belongs to is tried again."""
 
-    exit_code = 3
+    exit_code = ExitCode.VOID

@@ -1,4 +1,4 @@
-"""Values that cross between the driver and the engines. Pure: no Ray, no engine, no GSM8K."""
+"""Values that cross between the driver and the engines. Pure: no Ray, no engine, no benchmark."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import traceback
 import click
 
 from sweep import __version__
-from sweep.errors import EngineStartFailed, SweepError
+from sweep.errors import EngineStartFailed, ExitCode, SweepError
 
 COMMANDS = {
     "launch": "Run a sweep, or the rest of one.",
@@ -53,12 +53,16 @@ class _Lazy(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_Lazy,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=ExitCode.sentence(),
+)
 @click.version_option(__version__, prog_name="sweep")
 def cli() -> None:
     """Trustworthy accuracy gates for LLM inference engines.
 
-    A sweep runs one GSM8K protocol many times on every engine configuration you name, on Ray, and derives
+    A sweep runs one protocol many times on every engine configuration you name, on Ray, and derives
     thresholds with known error rates; MLflow keeps the runs.
 
     \b
@@ -67,10 +71,6 @@ def cli() -> None:
       sweep plan configs/gemma4.yaml                     what would run, and for how long
       sweep launch configs/gemma4.yaml --address auto    on the Ray cluster of this machine
       sweep report runs/laptop-1a2b3c4d                  the numbers again
-
-    \b
-    Exit codes: 0 ok; 1 a bug; 2 usage or bad input; 3 finished with void units; 4 cluster or engine
-    could not be had; 5 below a threshold; 6 a contract does not apply; 130 interrupted.
     """
 
 
@@ -81,20 +81,20 @@ def main() -> None:
     except SweepError as error:
         sys.exit(_explain(error))
     except click.exceptions.Abort:
-        sys.exit(130)
+        sys.exit(ExitCode.INTERRUPTED)
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        sys.exit(ExitCode.BAD_INPUT)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(ExitCode.INTERRUPTED)
     except Exception:  # noqa: BLE001 - the outermost frame: whatever is left is a bug, and is shown whole
         traceback.print_exc()
         click.echo("sweep: this is a bug; please report it with the traceback above", err=True)
-        sys.exit(1)
-    sys.exit(code if isinstance(code, int) else 0)
+        sys.exit(ExitCode.BUG)
+    sys.exit(code if isinstance(code, int) else ExitCode.OK)
 
 
-def _explain(error: SweepError) -> int:
+def _explain(error: SweepError) -> ExitCode:
     click.echo(f"sweep: {error.message}", err=True)
     if isinstance(error, EngineStartFailed) and error.log_tail:
         click.echo("The engine's last log lines:", err=True)

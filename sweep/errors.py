@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from cluster.errors import ClusterUnavailable, EngineStartFailed, RequestFailed, SweepError
+from cluster.errors import ClusterUnavailable, EngineStartFailed, ExitCode, RequestFailed, SweepError
 
 __all__ = [
     "BadInput",
     "ClusterUnavailable",
     "EngineStartFailed",
+    "ExitCode",
     "RequestFailed",
     "SweepError",
 ]
@@ -19,4 +20,4 @@ class BadInput(SweepError):
     The message says what, where (file:line when there is one), why, and what to do.
     """
 
-    exit_code = 2
+    exit_code = ExitCode.BAD_INPUT

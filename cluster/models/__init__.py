@@ -5,7 +5,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from pathlib import Path
 
-from cluster.errors import SweepError
+from cluster.errors import ExitCode, SweepError
 
 PREFIX = "embedded:"
 _HERE = Path(__file__).parent
@@ -22,7 +22,7 @@ _DATASETS = {
 class UnknownEmbedded(SweepError):
     """An `embedded:` name that the package does not hold."""
 
-    exit_code = 2
+    exit_code = ExitCode.BAD_INPUT
 
 
 def resolve(name: str) -> str:

@@ -1,49 +1,88 @@
-"""What the audits take and give back. Pure values."""
+"""What every audit takes and gives back. Pure values."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from enum import StrEnum
+from typing import Any, Protocol
+
+from sweep.plan.variants import Variant
+from sweep.stats.samples import VariantSamples
 
 ALPHA = 0.05
-"""Level of the audits' tests, after Holm's correction over the variants: a failed audit stops a contract."""
-
-VerdictWord = Literal["pass", "warn", "fail", "unknown"]
+"""Level of the audits' tests, after the correction over the variants: a failed audit stops a contract."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One audit's outcome."""
+class Verdict(StrEnum):
+    """How an audit ends."""
 
-    audit: str
-    """`determinism`, `lossless speculation`, `common cause`, `drift`, or `protocol: ` and what of it."""
-    variant: str | None
-    """The variant it is about; None for the sweep."""
-    verdict: VerdictWord
-    """`unknown` when the data cannot tell."""
-    seen: str
-    """The evidence, in sentences."""
-    do: str
-    """What to do; empty when nothing."""
-    evidence: Mapping[str, Any]
-    """The evidence, as JSON values."""
+    PASS = "pass"
+    """Nothing speaks against it."""
+    WARN = "warn"
+    """Somebody should look, and a contract is made all the same."""
+    FAIL = "fail"
+    """No contract is made unless the sweep file gives a reason."""
+    UNKNOWN = "unknown"
+    """The data cannot tell."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProtocolFacts:
-    """What the audits look at beside the samples."""
+class Evidence:
+    """Everything that audits may look at."""
 
-    shot_ids: tuple[str, ...]
-    """Records used as shots."""
+    variants: Sequence[Variant]
+    """The sweep's own variants, in the plan's order."""
+    samples: Mapping[str, VariantSamples]
+    """The complete repetitions of each of them by name, in the same order."""
     max_tokens: int
     """Where outputs are cut."""
     temperature: float
     """0 is greedy."""
+    perturbed: Sequence[tuple[Variant, VariantSamples]] = ()
+    """The same variants under other conditions."""
+    earlier: Mapping[str, VariantSamples] | None = None
+    """The variants of an earlier run with the same protocol hash; None where no run was named."""
+    shot_ids: tuple[str, ...] = ()
+    """Records used as shots."""
     places: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Each engine and its host to what may move its scores: package to version, GPU, driver."""
 
 
-def unknown(audit: str, variant: str | None, why: str, do: str = "") -> Finding:
-    """The data cannot tell, and why."""
-    return Finding(audit=audit, variant=variant, verdict="unknown", seen=f"{why}.", do=do, evidence={})
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One audit's outcome on one variant, or on the sweep."""
+
+    audit: str
+    """The audit's name; one that checks several things adds which: `protocol: shots`."""
+    variant: str | None
+    """The variant it is about; None for the sweep."""
+    verdict: Verdict
+    """The outcome."""
+    seen: str
+    """What the evidence says, in sentences."""
+    do: str
+    """What to do, in sentences; empty when there is nothing to do."""
+    evidence: Mapping[str, Any]
+    """The numbers and texts behind it, as JSON values."""
+
+
+class Audit(Protocol):
+    """What `sweep.audit.AUDITS` holds: a module, or any object, with these two."""
+
+    NAME: str
+    """Unique among the audits."""
+
+    def findings(self, evidence: Evidence) -> Iterable[Finding]:
+        """One finding for each thing that the audit can judge; none where it does not apply."""
+        ...
+
+
+def unknown(audit: str, variant: str | None, seen: str, do: str = "") -> Finding:
+    """The data cannot tell; `seen` says why."""
+    return Finding(audit=audit, variant=variant, verdict=Verdict.UNKNOWN, seen=seen, do=do, evidence={})
+
+
+def repetitions(count: int) -> str:
+    """How many repetitions are complete."""
+    return f"{count} complete repetition{'' if count == 1 else 's'}"

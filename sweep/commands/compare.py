@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sweep.errors import ExitCode
+
 if TYPE_CHECKING:
     from sweep.run.folder import Run
     from sweep.stats.compare import Comparison
@@ -22,7 +24,7 @@ SHOWN = 10
 @click.argument("a")
 @click.argument("b")
 @click.option("--variant", "chosen", multiple=True, metavar="NAME", help="Only this variant; may be repeated.")
-@click.option("--gate", is_flag=True, help="Exit 5 if B is worse than A beyond alpha.")
+@click.option("--gate", is_flag=True, help=f"Exit {ExitCode.BELOW} if B is worse than A beyond alpha.")
 @click.option("--alpha", type=float, default=0.05, show_default=True, help="Level, over all comparisons.")
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout, and nothing else.")
 @click.pass_context
@@ -39,8 +41,6 @@ def command(
       sweep compare runs/gemma4-1a2b3c4d:baseline-det runs/gemma4-1a2b3c4d:topk1-det
       sweep compare runs/before runs/after --variant topk1 --json
     """
-    from sweep.gate.judge import BELOW
-
     (run_a, name_a), (run_b, name_b) = _side(a), _side(b)
     comparisons = _compared((run_a, name_a or name_b), (run_b, name_b or name_a), alpha, chosen)
     for note in _notes(run_a, run_b):
@@ -51,7 +51,7 @@ def command(
     else:
         _print(comparisons)
     if gate and any(c.verdict == "worse" for c in comparisons):
-        ctx.exit(BELOW)
+        ctx.exit(ExitCode.BELOW)
 
 
 def _side(text: str) -> tuple[Run, str | None]:
@@ -149,7 +149,8 @@ def _lines(c: Comparison) -> list[str]:
         )
     if c.p_runs is not None and c.difference.p_value is not None:
         lines.append(
-            f"  Both must tell: over the questions p = {c.difference.p_value:.2g}, over the runs {c.p_runs:.2g}."
+            f"  A difference must show over the questions (p = {c.difference.p_value:.2g}) and also over the runs "
+            f"(p = {c.p_runs:.2g}): the larger p decides."
         )
     lines += [
         f"  {what}: {', '.join(names[:SHOWN])}{f' and {len(names) - SHOWN} more' if len(names) > SHOWN else ''}"

@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sweep.errors import ExitCode
+
 if TYPE_CHECKING:
     from sweep.gate.contract import Contract
     from sweep.gate.judge import Verdict
     from sweep.gate.measured import Measured
 
+CODES = (ExitCode.OK, ExitCode.BAD_INPUT, ExitCode.BELOW, ExitCode.NOT_APPLICABLE)
+"""How a gate ends."""
 
-@click.command(name="gate")
+
+@click.command(name="gate", epilog=ExitCode.sentence(*CODES))
 @click.argument("contract", type=click.Path())
 @click.option("--run", type=click.Path(), help="A run folder: every variant is judged, or the one named.")
 @click.option("--score", type=float, help="A score from elsewhere, as a share of right answers, 0 to 1.")
@@ -34,20 +39,16 @@ def command(contract: str, run: str | None, variant: str | None, as_json: bool, 
       sweep gate thresholds.json --run runs/gemma4-1a2b3c4d
       sweep gate thresholds.json --score 0.44 --questions 200 --variant topk1-det
       sweep gate thresholds.json --score 0.44 --questions 200 --gpu H200 --json
-
-    \b
-    Exit codes: 0 pass; 2 not a score, variant or contract; 5 below the threshold;
-    6 the contract does not apply.
     """
     from datetime import UTC, datetime
 
     from sweep.gate.contract import load
-    from sweep.gate.judge import NOT_APPLICABLE, judge
+    from sweep.gate.judge import judge
 
     terms = load(contract)
     measured, missing = _of_run(run, terms, variant, given) if run else (_of_score(variant, given), ())
     verdicts = [judge(terms, m, datetime.now(UTC)) for m in measured]
-    codes = {v.exit_code for v in verdicts} | ({NOT_APPLICABLE} if missing else set())
+    codes = {v.exit_code for v in verdicts} | ({ExitCode.NOT_APPLICABLE} if missing else set())
     code = _worst(codes)
     if as_json:
         found = {"exit_code": code, "verdicts": [v.to_json() for v in verdicts], "not_measured": list(missing)}
@@ -57,11 +58,9 @@ def command(contract: str, run: str | None, variant: str | None, as_json: bool, 
     click.get_current_context().exit(code)
 
 
-def _worst(codes: set[int]) -> int:
+def _worst(codes: set[ExitCode]) -> ExitCode:
     """A score that is below outranks a contract that cannot judge another one."""
-    from sweep.gate.judge import BELOW
-
-    return BELOW if BELOW in codes else max(codes)
+    return ExitCode.BELOW if ExitCode.BELOW in codes else max(codes)
 
 
 def _of_score(variant: str | None, given: dict[str, object]) -> list[Measured]:

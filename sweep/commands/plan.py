@@ -29,8 +29,9 @@ def command(file: str, overrides: tuple[str, ...], as_json: bool, argv: bool) ->
     from sweep.plan.check import check_arguments
     from sweep.plan.sweepfile import load
     from sweep.plan.units import make_plan
+    from sweep.tasks import dataset
 
-    plan = make_plan(load(file, overrides))
+    plan = make_plan(load(file, overrides, dataset.faults))
     check_arguments(plan, file)
     if argv:
         _print_argv(plan)

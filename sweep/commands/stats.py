@@ -39,16 +39,17 @@ def command(scores: str, questions: int | None, retries: int, as_json: bool) -> 
       sweep stats ci-log.csv --questions 200 --retries 3
       echo '[0.385, 0.37, 0.36, 0.395]' | sweep stats - --questions 200 --json
     """
-    from sweep.gate.threshold import derive_all
+    from sweep.gate.threshold import derive_all, fit_all
     from sweep.stats.describe import describe_scores
-    from sweep.stats.scores import read
+    from sweep.stats.score_files import read
 
     variants = read(scores, questions)
     described = [describe_scores(v.values, v.questions) for v in variants]
-    rules = [derive_all([v], retries) for v in variants]
+    rules = [derive_all(fit_all([v]), retries) for v in variants]
     if as_json:
-        found = {v.variant: _as_json(s, r) for v, s, r in zip(variants, described, rules, strict=True)}
-        click.echo(json.dumps({"variants": found} if len(found) > 1 else next(iter(found.values())), indent=2))
+        numbers = {v.variant: _as_json(s, r) for v, s, r in zip(variants, described, rules, strict=True)}
+        whole = {"variants": numbers} if len(numbers) > 1 else next(iter(numbers.values()))
+        click.echo(json.dumps(whole, indent=2))
     else:
         for v, s, r in zip(variants, described, rules, strict=True):
             _print(v, s, r)
@@ -66,31 +67,21 @@ def _as_json(statistics: ScoreStatistics, rules: dict[str, Threshold]) -> dict[s
         "ddof": 1,
         "min": statistics.min,
         "max": statistics.max,
-        "tolerance_bound": _tolerance_bound(statistics),
+        "tolerance_bound": next(judged.bound for judged in rules["tolerance"].variants.values()),
         "min_observed_false_alarm": 1 / (statistics.n + 1),
         "overdispersion": asdict(over) if over else {"chi2": None, "dof": None, "p_value": None},
         "thresholds": {
-            name: {key: getattr(own, key) for key in ("value", "false_alarm", "false_alarm_single", "mde80")}
+            name: {key: getattr(judged, key) for key in ("value", "false_alarm", "false_alarm_single", "mde80")}
             for name, threshold in rules.items()
-            for own in threshold.variants.values()
+            for judged in threshold.variants.values()
         },
     }
 
 
-def _tolerance_bound(statistics: ScoreStatistics) -> float | None:
-    """mean - k s at the `tolerance` rule's defaults, be it negative or not; None without spread."""
-    from sweep.gate.rules import ToleranceRule
-    from sweep.gate.threshold import tolerance_factor
-
-    rule = ToleranceRule(rule="tolerance")
-    if not statistics.std or statistics.mean is None:
-        return None
-    return statistics.mean - tolerance_factor(statistics.n, rule.coverage, rule.confidence) * statistics.std
-
-
 def _warnings(scores: Scores, statistics: ScoreStatistics) -> Iterator[str]:
     """What the numbers above cannot say, or what in the input asks for a second look."""
-    from sweep.report.wording import ALL_WRONG, unseen
+    from sweep.gate.threshold import Reason
+    from sweep.report.wording import no_noise_sentence, reason_sentence
     from sweep.stats.scores import off_grid
 
     odd = off_grid(scores)
@@ -100,9 +91,9 @@ def _warnings(scores: Scores, statistics: ScoreStatistics) -> Iterator[str]:
             f"1/{scores.questions}; is --questions right?"
         )
     if statistics.max == 0:
-        yield ALL_WRONG
+        yield reason_sentence(Reason.EVERY_SCORE_IS_ZERO)
     elif not statistics.std:
-        yield unseen(statistics.n)
+        yield no_noise_sentence(statistics.n)
     over = statistics.overdispersion
     if over is not None and over.p_value < 0.01:
         yield (
@@ -129,18 +120,18 @@ def _print(scores: Scores, statistics: ScoreStatistics, rules: dict[str, Thresho
     for heading in ("threshold", "false alarm", "least", "most", *alone, "mde80", "mde95"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, threshold in rules.items():
-        for own in threshold.variants.values():
+        for judged in threshold.variants.values():
             table.add_row(
                 name,
-                number(own.value, 4),
-                _share(own.false_alarm),
-                *(_share(bound) for bound in own.false_alarm_interval or (None, None)),
-                *((_share(own.false_alarm_single),) if several else ()),
-                number(own.mde80, 3),
-                number(own.mde95, 3),
+                number(judged.value, 4),
+                _share(judged.false_alarm),
+                *(_share(bound) for bound in judged.false_alarm_interval or (None, None)),
+                *((_share(judged.false_alarm_single),) if several else ()),
+                number(judged.mde80, 3),
+                number(judged.mde95, 3),
             )
     console.print(table)
-    for line in _reasons(statistics, rules):
+    for line in _reasons(rules):
         console.print(line, markup=False, highlight=False)
     console.print(_legend(next(iter(rules.values())).retries), markup=False, highlight=False)
 
@@ -167,18 +158,17 @@ def _legend(retries: int) -> str:
     )
 
 
-def _reasons(statistics: ScoreStatistics, rules: dict[str, Threshold]) -> Iterator[str]:
-    """Why rules gave no threshold, a line a reason; but for what `_warnings` says."""
-    from sweep.report.wording import unseen
+def _reasons(rules: dict[str, Threshold]) -> Iterator[str]:
+    """Why rules gave no threshold: one line for each reason that `_warnings` does not give."""
+    from sweep.gate.threshold import Reason
+    from sweep.report.wording import reason_sentence
 
-    if statistics.max == 0:
-        return
     silent: dict[str, list[str]] = {}
     for name, threshold in rules.items():
-        for own in threshold.variants.values():
-            if own.reason is not None and own.reason != unseen(own.n):
-                silent.setdefault(own.reason, []).append(name)
-    yield from (f"No threshold by {', '.join(names)}: {reason}." for reason, names in silent.items())
+        for judged in threshold.variants.values():
+            if judged.reason is Reason.BOUND_NOT_POSITIVE:
+                silent.setdefault(reason_sentence(judged.reason, judged.n, judged.bound), []).append(name)
+    yield from (f"No threshold by {', '.join(names)}. {reason}" for reason, names in silent.items())
 
 
 def _share(value: float | None) -> str:

@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cluster.backends import runs_model
-from sweep.errors import BadInput, SweepError
+from sweep.errors import BadInput, ExitCode, SweepError
 from sweep.gate.contract import Contract, load
 from sweep.gate.identity import EngineIdentity, changes
 from sweep.gate.measured import Measured
 from sweep.stats.scores import fault_of, possible
 
-PASS, BELOW, NOT_APPLICABLE = 0, 5, 6
 SLACK = 1e-9
 """Scores are shares of whole questions; a threshold of 0.41 must not fail 82 of 200 in floating point."""
 
@@ -28,7 +27,7 @@ SLACK = 1e-9
 class ContractDoesNotApply(SweepError):
     """The contract was made under other conditions, or has expired: it can say nothing about this score."""
 
-    exit_code = NOT_APPLICABLE
+    exit_code = ExitCode.NOT_APPLICABLE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,11 +91,11 @@ class Verdict:
         return tuple(check for check in self.checks if check.state == "mismatch")
 
     @property
-    def exit_code(self) -> int:
-        """0 pass, 5 below, 6 the contract does not apply."""
+    def exit_code(self) -> ExitCode:
+        """OK, BELOW or NOT_APPLICABLE."""
         if self.mismatches:
-            return NOT_APPLICABLE
-        return BELOW if self.faults else PASS
+            return ExitCode.NOT_APPLICABLE
+        return ExitCode.BELOW if self.faults else ExitCode.OK
 
     def lines(self) -> Iterator[str]:
         """The verdict in words: the outcome, then every mismatch, then what was not checked."""
@@ -202,9 +201,9 @@ def assert_gate(
     )
     verdict = judge(load(contract_path), measured, now or datetime.now(UTC))
     text = "\n".join([*verdict.lines(), f"  contract: {contract_path}"])
-    if verdict.exit_code == NOT_APPLICABLE:
+    if verdict.exit_code == ExitCode.NOT_APPLICABLE:
         raise ContractDoesNotApply(text)
-    if verdict.exit_code == BELOW:
+    if verdict.exit_code == ExitCode.BELOW:
         raise AssertionError(text)
     return verdict
 
@@ -284,7 +283,10 @@ def _notes(contract: Contract, measured: Measured) -> Iterator[str]:
         yield from _of_rounding(measured.score, measured.questions)
     retries = contract.threshold.retries
     if retries > 1 and measured.repetitions == 1:
-        yield f"one of {retries} attempts: what the contract states holds if a build fails when all {retries} do"
+        yield (
+            f"this is one of {retries} attempts: the contract's probabilities hold only where CI tries a build up "
+            f"to {retries} times and fails it when all {retries} attempts fail"
+        )
     if measured.repetitions > 1:
         yield f"the score is the mean of {measured.repetitions} repetitions; the threshold is for one"
     if measured.void:

@@ -1,14 +1,30 @@
-"""Threshold rules and stop rules, as a sweep file writes them. The arithmetic is in `sweep.gate.threshold`."""
+"""Threshold rules: what a sweep file writes under `threshold`, and how each turns scores into a threshold. Pure.
+
+A rule is one class here, with its fields and its `bound`, and one entry in RULES. What a threshold implies for the
+builds that it gates is worked out in `sweep.gate.threshold`, for every rule alike.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+import numpy as np
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, ValidationError
+from pydantic_core import PydanticCustomError
+
+from sweep.stats.describe import Floats
+from sweep.stats.noise import CONFIDENCE, Fitted, false_alarm_factor, general_tolerance_factor, on_grid
 
 Share = Annotated[float, Field(ge=0, le=1, strict=True)]
 OpenShare = Annotated[float, Field(gt=0, lt=1, strict=True)]
 Count = Annotated[int, Field(ge=1, strict=True)]
+
+Alarm = tuple[float, tuple[float, float]]
+"""The probability that a healthy build fails, and its lower and upper 95 % bounds."""
 
 
 class Strict(BaseModel):
@@ -17,59 +33,187 @@ class Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-class _Gate(Strict):
+@dataclass(frozen=True, kw_only=True)
+class Estimates:
+    """What S sweeps of the same plan showed of a variant. One sweep has S = 1, a simulation has thousands."""
+
+    mean: Floats
+    """(S,): observed mean score, 0..1."""
+    least: Floats
+    """(S,): least score, 0..1; perturbed ones included."""
+    centre: Floats
+    """(S,): centre of the noise, at most the mean; NaN where no noise was seen."""
+    std: Floats
+    """(S,): standard deviation of a score, positive; NaN where no noise was seen."""
+    weight: float
+    """Runs that the centre is worth, as in `Noise`."""
+    dof: float
+    """Degrees of freedom of `std`."""
+    questions: int | None
+    """Questions in a run; None reads scores as continuous."""
+    looks: int = 1
+    """At the scores, as in `Scores`: each may spend its share only of the error that a rule allows."""
+
+    @classmethod
+    def of(cls, fitted: Fitted) -> Estimates:
+        """What one sweep showed of one variant, S = 1."""
+        noise, runs = fitted.noise, len(fitted.scores.values)
+        return cls(
+            mean=np.array([fitted.mean]),
+            least=np.array([fitted.least]),
+            centre=np.array([noise.mean if noise else math.nan]),
+            std=np.array([noise.std if noise else math.nan]),
+            weight=noise.weight if noise else runs,
+            dof=noise.dof if noise else runs - 1,
+            questions=fitted.scores.questions,
+            looks=noise.looks if noise else fitted.scores.looks,
+        )
+
+    @classmethod
+    def of_scores(cls, scores: Floats, questions: int | None, looks: int = 1) -> Estimates:
+        """What each of S sweeps showed, from (S, n) scores of n >= 2 repetitions."""
+        runs, mean = scores.shape[1], scores.mean(axis=1)
+        noisy = np.ptp(scores, axis=1) > 0
+        return cls(
+            mean=mean,
+            least=scores.min(axis=1),
+            centre=np.where(noisy, mean, np.nan),
+            std=np.where(noisy, scores.std(axis=1, ddof=1), np.nan),
+            weight=runs,
+            dof=runs - 1,
+            questions=questions,
+            looks=looks,
+        )
+
+
+class Rule(Strict, ABC):
+    """What every rule has. Each of its own fields has a default, so that the rules can be shown side by side."""
+
+    rule: str
+    """The rule's name, its key in RULES; a subclass narrows it to that one name."""
     retries: Count = 1
     """Attempts that the CI gives a build: it passes if any attempt does."""
     accept_length: Annotated[float, Field(ge=1)] | None = None
     """Also gate the mean accept length of speculative variants at this floor."""
 
+    needs_noise: ClassVar[bool] = False
+    """Whether the rule can say nothing of repetitions that show no noise."""
 
-class MarginRule(_Gate):
+    @abstractmethod
+    def bound(self, seen: Estimates) -> Floats:
+        """(S,): the rule's own figure, which may be negative. With `needs_noise`, NaN where no noise was seen."""
+
+    def own_false_alarm(self, fitted: Fitted, attempts: int) -> Alarm | None:
+        """The false alarm at the rule's own value, where the rule knows it better than the normal model does."""
+        return None
+
+    def bounds(self, seen: Estimates) -> Floats:
+        """(S,): `bound`, which is not asked where the rule can say nothing; NaN then."""
+        if self.needs_noise and np.isnan(seen.std).all():
+            return np.full_like(seen.mean, np.nan)
+        return self.bound(seen)
+
+    def thresholds(self, seen: Estimates) -> Floats:
+        """(S,): the bounds, at most the observed mean; NaN, for no threshold, where they are 0 or less."""
+        bounds = self.bounds(seen)
+        return np.where(bounds > 0, np.minimum(bounds, seen.mean), np.nan)
+
+
+class MarginRule(Rule):
     """The least of the variants' observed means, less a margin: what upstream does by hand."""
 
     rule: Literal["margin"] = "margin"
     margin: Share = 0.03
     """In accuracy, 0..1."""
 
+    def bound(self, seen: Estimates) -> Floats:
+        """Mean less margin."""
+        return seen.mean - self.margin
 
-class ToleranceRule(_Gate):
+
+class ToleranceRule(Rule):
     """A one-sided normal tolerance bound: `coverage` of healthy runs lie above it, with `confidence`."""
 
-    rule: Literal["tolerance"]
+    rule: Literal["tolerance"] = "tolerance"
     coverage: OpenShare = 0.99
     """Share of future healthy runs that must pass."""
     confidence: OpenShare = 0.95
     """Probability, over sweeps like this one, that the bound holds."""
 
+    needs_noise: ClassVar[bool] = True
 
-class FalseAlarmRule(_Gate):
+    def bound(self, seen: Estimates) -> Floats:
+        """Centre less k std; see `tolerance_factor`."""
+        confidence = 1 - (1 - self.confidence) / seen.looks
+        return seen.centre - general_tolerance_factor(seen.weight, seen.dof, self.coverage, confidence) * seen.std
+
+
+class FalseAlarmRule(Rule):
     """A healthy build fails the CI, all its `retries` included, with probability `alpha`."""
 
-    rule: Literal["false_alarm"]
+    rule: Literal["false_alarm"] = "false_alarm"
     alpha: OpenShare = 0.01
     """Probability that a healthy build fails."""
 
+    needs_noise: ClassVar[bool] = True
 
-class MinObservedRule(_Gate):
+    def bound(self, seen: Estimates) -> Floats:
+        """Centre less k std, rounded down to a score where that changes what fails; see `false_alarm_factor`."""
+        factor = false_alarm_factor(seen.weight, seen.dof, self.retries, self.alpha / seen.looks)
+        return on_grid(seen.centre - factor * seen.std, seen.questions)
+
+
+class MinObservedRule(Rule):
     """The least score seen; the next healthy run falls below it with probability 1/(N+1)."""
 
-    rule: Literal["min_observed"]
+    rule: Literal["min_observed"] = "min_observed"
+
+    def bound(self, seen: Estimates) -> Floats:
+        """The least score."""
+        return seen.least
+
+    def own_false_alarm(self, fitted: Fitted, attempts: int) -> Alarm | None:
+        """Of exchangeable scores, whatever their distribution.
+
+        P(the next run is below the least of n) is Beta(1, n) over sweeps, hence 1 / C(n + R, R) for R attempts.
+        None where the noise comes from perturbations, or where the scores were looked at several times.
+        """
+        n, noise = len(fitted.scores.values), fitted.noise
+        if noise is not None and (noise.source != "repetitions" or noise.looks > 1):
+            return None
+        low, high = (1 - error ** (1 / n) for error in (CONFIDENCE, 1 - CONFIDENCE))
+        return 1 / math.comb(n + attempts, attempts), (low**attempts, high**attempts)
 
 
-ThresholdRule = Annotated[
-    MarginRule | ToleranceRule | FalseAlarmRule | MinObservedRule, Field(discriminator="rule")
-]
+RULES: dict[str, type[Rule]] = {
+    "margin": MarginRule,
+    "tolerance": ToleranceRule,
+    "false_alarm": FalseAlarmRule,
+    "min_observed": MinObservedRule,
+}
+"""Every rule that a sweep file may name, in the order in which reports show them."""
 
 
-class StopRule(Strict):
-    """When a variant needs no further repetitions. Absent: every planned repetition runs."""
+def every_rule(retries: int = 1, chosen: Rule | None = None) -> tuple[Rule, ...]:
+    """The rules with their default parameters, but for the `chosen` one."""
+    return tuple(
+        chosen
+        if chosen is not None and chosen.rule == name
+        else kind.model_validate({"rule": name, "retries": retries})
+        for name, kind in RULES.items()
+    )
 
-    identical: Annotated[int, Field(ge=2, strict=True)] | None = None
-    """A variant that claims determinism stops after this many identical repetitions of different orders."""
-    width: OpenShare | None = None
-    """A noisy variant stops once mean - tolerance bound is under this, in accuracy; looked at after 5, 10, 20,
-    40... repetitions."""
-    coverage: OpenShare = 0.99
-    """Of the bound that `width` looks at."""
-    confidence: OpenShare = 0.95
-    """Of the bound that `width` looks at, over all the looks together: each has its share of the error."""
+
+def _parsed(written: Any) -> Any:
+    """The rule that a mapping names under `rule`. Raises ValidationError with the key that is at fault."""
+    if not isinstance(written, Mapping):
+        return written
+    name = written.get("rule")
+    if name not in RULES:
+        unknown = PydanticCustomError("unknown_name", "must name a threshold rule", {"known": list(RULES)})
+        raise ValidationError.from_exception_data("Rule", [{"type": unknown, "loc": ("rule",), "input": name}])
+    return RULES[name].model_validate(written)
+
+
+ThresholdRule = Annotated[SerializeAsAny[Rule], BeforeValidator(_parsed)]
+"""Any rule of RULES, as a sweep file writes it."""

@@ -8,18 +8,16 @@ seen (identical repetitions) nothing is made up: the rule says what the identica
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from statistics import mean as exact_mean
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from enum import StrEnum
 
 import numpy as np
-import numpy.typing as npt
 
 from sweep.errors import BadInput
-from sweep.gate.rules import FalseAlarmRule, MarginRule, MinObservedRule, ThresholdRule, ToleranceRule
-from sweep.report.wording import statements, unseen
+from sweep.gate.rules import Estimates, Rule, every_rule
+from sweep.stats.describe import Floats
 from sweep.stats.noise import (
-    CONFIDENCE,
     FactorVariance,
     Fitted,
     all_fail,
@@ -27,29 +25,25 @@ from sweep.stats.noise import (
     differs_at_most,
     edge,
     false_alarm,
-    false_alarm_factor,
     false_alarm_interval,
-    fit,
-    general_tolerance_factor,
-    on_grid,
-    tolerance_factor,
 )
 from sweep.stats.scores import Scores
 
-__all__ = [
-    "Operating",
-    "PowerCurve",
-    "Threshold",
-    "VariantThreshold",
-    "derive",
-    "derive_all",
-    "fit_all",
-    "operate",
-    "power_curve",
-    "tolerance_factor",
-]
+Fits = Mapping[str, Fitted | None]
+"""The variants by name, each with the noise of its scores; None for one without a complete repetition."""
 
-Floats = npt.NDArray[np.float64]
+
+class Reason(StrEnum):
+    """Why a variant has no threshold."""
+
+    NO_COMPLETE_REPETITION = "no_complete_repetition"
+    EVERY_SCORE_IS_ZERO = "every_score_is_zero"
+    ONE_REPETITION = "one_repetition"
+    """The rule needs noise, and one score shows none."""
+    IDENTICAL_REPETITIONS = "identical_repetitions"
+    """The rule needs noise, and equal scores show none."""
+    BOUND_NOT_POSITIVE = "bound_not_positive"
+    """A threshold of 0 or less would fail nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +89,9 @@ class VariantThreshold(Operating):
     """`repetitions`, `perturbations`, or None."""
     factors: tuple[FactorVariance, ...]
     """The variance of each factor that was perturbed."""
-    reason: str | None
+    bound: float | None
+    """The rule's own figure, before it was held to be positive and at most the mean; None where it gave none."""
+    reason: Reason | None
     """Why there is no value."""
     overall: Operating | None
     """The same figures at the sweep's value; None when there is none."""
@@ -109,14 +105,12 @@ class Threshold:
     """The rule's name."""
     value: float | None
     """The least of the variants' values; None when one of them has none."""
-    reason: str | None
-    """Why there is no value."""
     retries: int
     """Attempts that CI gives a build."""
     variants: Mapping[str, VariantThreshold]
-    """By variant, in the order given."""
-    statements: tuple[str, ...]
-    """In words, for the report."""
+    """By variant, in the order given; without those that have no complete repetition."""
+    silent: Mapping[str, Reason]
+    """The variants without a value, in the order given, and why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,74 +135,62 @@ class PowerCurve:
     """At the scores, as in `Noise`."""
 
 
-def derive(rule: ThresholdRule, variants: Sequence[Scores]) -> Threshold:
-    """The threshold of a rule over the sweep's variants.
+def fit_all(variants: Sequence[Scores]) -> dict[str, Fitted | None]:
+    """The noise of every variant by its name, worked out once; None for a variant without scores.
 
     Entries with a `factor` are levels of perturbations of the variant they name; they give the variance where
     the variant's own repetitions are identical. Raises BadInput when variants have unequal questions, when
-    one comes twice, or a perturbed one has no variant; a rule that cannot tell says so in `reason`.
+    one comes twice, or a perturbed one has no variant.
     """
-    measured = fit_all(variants)
-    if not measured:
-        return _nothing(rule, "nothing was measured")
-    bases = [s.variant for s in variants if s.factor is None]
-    silent = [f"{name}: no complete repetition" for name in bases if name not in measured]
-    values = []
-    for fitted in measured.values():
-        value, reason = _value(rule, fitted)
-        if value is None:
-            silent.append(f"{fitted.scores.variant}: {reason}")
-        else:
-            values.append(value)
-    overall = None if silent else min(values)
-    judged = {name: _judged(rule, fitted, overall) for name, fitted in measured.items()}
-    return Threshold(
-        rule=rule.rule,
-        value=overall,
-        reason="; ".join(silent) or None,
-        retries=rule.retries,
-        variants=judged,
-        statements=_told(judged.values()),
-    )
-
-
-def fit_all(variants: Sequence[Scores]) -> dict[str, Fitted]:
-    """The noise of every variant that has scores, by its name. Raises BadInput as `derive` does."""
     return {
         base.variant: Fitted.to(base, [s for s in variants if s.factor is not None and s.variant == base.variant])
-        for base in _checked(variants)
         if base.values
+        else None
+        for base in _checked(variants)
     }
 
 
-def derive_all(
-    variants: Sequence[Scores], retries: int = 1, chosen: ThresholdRule | None = None
-) -> dict[str, Threshold]:
-    """Every rule, by name, for comparison: with its default parameters, but for the `chosen` one."""
-    rules: tuple[ThresholdRule, ...] = (
-        MarginRule(retries=retries),
-        ToleranceRule(rule="tolerance", retries=retries),
-        FalseAlarmRule(rule="false_alarm", retries=retries),
-        MinObservedRule(rule="min_observed", retries=retries),
+def derive(rule: Rule, fits: Fits) -> Threshold:
+    """The threshold of a rule over the sweep's variants; it has no value when one of them has none."""
+    alone = {name: None if fitted is None else _alone(rule, fitted) for name, fitted in fits.items()}
+    reasons = {
+        name: Reason.NO_COMPLETE_REPETITION if judged is None else judged.reason for name, judged in alone.items()
+    }
+    silent = {name: reason for name, reason in reasons.items() if reason is not None}
+    values = [judged.value for judged in alone.values() if judged is not None and judged.value is not None]
+    overall = min(values) if values and not silent else None
+    return Threshold(
+        rule=rule.rule,
+        value=overall,
+        retries=rule.retries,
+        variants={
+            name: replace(judged, overall=_at_the_sweeps(overall, judged, fitted))
+            for (name, fitted), judged in zip(fits.items(), alone.values(), strict=True)
+            if fitted is not None and judged is not None
+        },
+        silent=silent,
     )
-    return {rule.rule: derive(chosen if chosen and chosen.rule == rule.rule else rule, variants) for rule in rules}
 
 
-def operate(value: float | None, fitted: Fitted, retries: int, least: bool = False) -> Operating:
+def derive_all(fits: Fits, retries: int = 1, chosen: Rule | None = None) -> dict[str, Threshold]:
+    """Every rule, by name, for comparison: with its default parameters, but for the `chosen` one."""
+    return {rule.rule: derive(rule, fits) for rule in every_rule(retries, chosen)}
+
+
+def operate(value: float | None, fitted: Fitted, retries: int, rule: Rule | None = None) -> Operating:
     """What a gate at `value` does to builds like the fitted variant.
 
-    `least`: the value is the least of the variant's n scores, so that the false alarm needs no distribution:
-    P(next run below it) is Beta(1, n) over sweeps, hence 1 / C(n + R, R) for R attempts, 1/(n+1) for one.
+    `rule`: the value is this rule's own on the variant, so that it may know the false alarm itself.
     """
-    alarm, interval = _alarm(value, fitted, retries, least)
-    single, single_interval = _alarm(value, fitted, 1, least)
+    alarm, interval = _alarm(value, fitted, retries, rule)
+    single, single_interval = _alarm(value, fitted, 1, rule)
 
     def drop(attempts: int, power: float) -> float | None:
         if value is None or fitted.noise is None:
             return None
-        found = max(0.0, detectable_drop(value, fitted.noise, attempts, power))
+        least = max(0.0, detectable_drop(value, fitted.noise, attempts, power))
         # A score cannot fall by more than there is of it.
-        return found if found <= fitted.mean else None
+        return least if least <= fitted.mean else None
 
     return Operating(
         value=value,
@@ -225,28 +207,26 @@ def operate(value: float | None, fitted: Fitted, retries: int, least: bool = Fal
 
 
 def power_curve(
-    scores: Scores,
+    fitted: Fitted,
     drops: Sequence[float],
     retries: int = 1,
-    perturbed: Sequence[Scores] = (),
     down_to: float | None = None,
     points: int = 201,
 ) -> PowerCurve | None:
     """False alarm and power at thresholds up to the variant's mean; None without noise.
 
     They begin 5 std under the deepest drop, or at `down_to` (accuracy) if that is less. `points`: at most about so
-    many; where fewer scores are possible, these. `perturbed`: as `fit` takes them. Raises BadInput for a drop
-    outside 0..1.
+    many; where fewer scores are possible, these. Raises BadInput for a drop outside 0..1.
     """
     wrong = [drop for drop in drops if not 0 <= drop <= 1]
     if wrong:
         raise BadInput(f"a drop is a difference of accuracies, 0..1, got {wrong[0]:g}")
-    noise = fit(scores, perturbed)
+    noise = fitted.noise
     if noise is None:
         return None
     lowest = noise.mean - max(drops, default=0.0) - 5 * noise.std
     lowest = max(0.0, lowest if down_to is None else min(lowest, down_to))
-    thresholds = _steps(lowest, exact_mean(scores.values), noise.questions, points)
+    thresholds = _steps(lowest, fitted.mean, noise.questions, points)
     distances = (noise.mean - edge(thresholds, noise.questions)) / noise.std
 
     def fails(drop: float) -> Floats:
@@ -292,27 +272,11 @@ def _checked(variants: Sequence[Scores]) -> list[Scores]:
     return bases
 
 
-def _told(judged: Iterable[VariantThreshold]) -> tuple[str, ...]:
-    """What the thresholds imply, each statement once with the variants that it holds for."""
-    variants: dict[str, list[str]] = {}
-    for own in judged:
-        for text in statements(own):
-            variants.setdefault(text, []).append(own.variant)
-    return tuple(f"{', '.join(names)}: {text}" for text, names in variants.items())
-
-
-def _nothing(rule: ThresholdRule, reason: str) -> Threshold:
-    return Threshold(rule=rule.rule, value=None, reason=reason, retries=rule.retries, variants={}, statements=())
-
-
-def _judged(rule: ThresholdRule, fitted: Fitted, overall: float | None) -> VariantThreshold:
-    """The rule on one variant, and what the sweep's value means for it."""
-    value, reason = _value(rule, fitted)
-    least = isinstance(rule, MinObservedRule)
-    at_own = operate(value, fitted, rule.retries, least)
-    at_overall = None
-    if overall is not None:
-        at_overall = at_own if overall == value else operate(overall, fitted, rule.retries)
+def _alone(rule: Rule, fitted: Fitted) -> VariantThreshold:
+    """The rule on one variant, for now without what the sweep's value does to it."""
+    seen = Estimates.of(fitted)
+    bound, value = (None if math.isnan(x) else x for x in (rule.bounds(seen).item(), rule.thresholds(seen).item()))
+    at_own = operate(value, fitted, rule.retries, rule)
     return VariantThreshold(
         **{f.name: getattr(at_own, f.name) for f in fields(Operating)},
         variant=fitted.scores.variant,
@@ -321,45 +285,44 @@ def _judged(rule: ThresholdRule, fitted: Fitted, overall: float | None) -> Varia
         std=None if fitted.noise is None else fitted.noise.std,
         noise_source=None if fitted.noise is None else fitted.noise.source,
         factors=fitted.factors,
-        reason=reason,
-        overall=at_overall,
+        bound=bound,
+        reason=_reason(rule, fitted) if value is None else None,
+        overall=None,
     )
 
 
-def _value(rule: ThresholdRule, fitted: Fitted) -> tuple[float | None, str | None]:
-    """The rule's value for one variant, or why there is none. At most the observed mean, and positive."""
-    noise = fitted.noise
-    if isinstance(rule, MarginRule):
-        bound = fitted.mean - rule.margin
-    elif isinstance(rule, MinObservedRule):
-        bound = fitted.least
-    elif noise is None:
-        return None, unseen(len(fitted.scores.values))
-    elif isinstance(rule, ToleranceRule):
-        confidence = 1 - (1 - rule.confidence) / noise.looks
-        factor = general_tolerance_factor(noise.weight, noise.dof, rule.coverage, confidence)
-        bound = noise.mean - factor * noise.std
-    else:
-        factor = false_alarm_factor(noise.weight, noise.dof, rule.retries, rule.alpha / noise.looks)
-        bound = float(on_grid(noise.mean - factor * noise.std, noise.questions))
-    if bound <= 0:
-        return None, f"the bound is {bound:.3f}, and a threshold of 0 or less fails nothing"
-    return min(bound, fitted.mean), None
+def _at_the_sweeps(overall: float | None, judged: VariantThreshold, fitted: Fitted) -> Operating | None:
+    """What the sweep's value does to builds of a variant: at its own value, what the rule said of that."""
+    if overall is None:
+        return None
+    if overall == judged.value:
+        return Operating(**{f.name: getattr(judged, f.name) for f in fields(Operating)})
+    return operate(overall, fitted, judged.retries)
+
+
+def _reason(rule: Rule, fitted: Fitted) -> Reason:
+    """Why the rule gave the variant no value."""
+    if max(fitted.scores.values) == 0:
+        return Reason.EVERY_SCORE_IS_ZERO
+    if not rule.needs_noise or fitted.noise is not None:
+        return Reason.BOUND_NOT_POSITIVE
+    return Reason.ONE_REPETITION if len(fitted.scores.values) == 1 else Reason.IDENTICAL_REPETITIONS
 
 
 def _alarm(
-    value: float | None, fitted: Fitted, attempts: int, least: bool
+    value: float | None, fitted: Fitted, attempts: int, rule: Rule | None
 ) -> tuple[float | None, tuple[float, float] | None]:
     """Probability that a healthy build fails all attempts at `value`, with its 95 % bounds."""
-    n, noise = len(fitted.scores.values), fitted.noise
+    noise = fitted.noise
     if value is None:
         return None, None
-    if noise is None and n > 1:
+    differs = differs_at_most(len(fitted.scores.values))
+    if noise is None and differs is not None:
         # A build that repeats itself fails every attempt if it fails one: retries bound nothing.
-        return None, (0.0, differs_at_most(n))
-    if least and (noise is None or (noise.source == "repetitions" and noise.looks == 1)):
-        low, high = 1 - CONFIDENCE ** (1 / n), differs_at_most(n)
-        return 1 / math.comb(n + attempts, attempts), (low**attempts, high**attempts)
+        return None, (0.0, differs)
+    known = None if rule is None else rule.own_false_alarm(fitted, attempts)
+    if known is not None:
+        return known
     if noise is None:
         return None, None
     # The probability is a mean over sweeps like this one; where few runs were made, sweeps beyond the bounds can

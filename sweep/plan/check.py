@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from cluster.backends import check_installed, check_specs
 from sweep.errors import BadInput
-from sweep.plan.sweepfile import argument_line
+from sweep.plan.sweepfile import line_of
 from sweep.plan.units import Plan
+from sweep.plan.variants import Variant, argument_path
 
 __all__ = ["check_arguments", "check_installed"]
 
@@ -13,14 +14,15 @@ __all__ = ["check_arguments", "check_installed"]
 def check_arguments(plan: Plan, file: str) -> None:
     """Raises BadInput with every argument that the backend does not know or that cannot mean what it says."""
     judged = check_specs(plan.config.engine.backend, [plan.spec(v.name) for v in plan.measured])
-    of_variant: dict[tuple[str, str], list[str]] = {}
+    having: dict[tuple[str, str], list[Variant]] = {}
     for variant, problems in zip(plan.measured, judged, strict=True):
         for problem in problems:
-            of_variant.setdefault(problem, []).append(variant.name)
-    if of_variant:
+            having.setdefault(problem, []).append(variant)
+    if having:
         faults = [
-            f"{file}:{argument_line(file, names[0], key)}: {key}: {text} (variant {', '.join(names)})"
-            for (key, text), names in of_variant.items()
+            f"{file}:{line_of(file, argument_path(plan.config, chosen[0], key))}: {key}: {text} "
+            f"(variant {', '.join(v.name for v in chosen)})"
+            for (key, text), chosen in having.items()
         ]
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
         raise BadInput("\n".join([f"{file}: {count} in engine arguments, nothing was started", *faults]))

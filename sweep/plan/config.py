@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, JsonValue, field_validator
 
 from cluster.backends import BACKENDS
-from sweep.gate.rules import Count, MarginRule, StopRule, Strict, ThresholdRule
+from sweep.gate.rules import Count, MarginRule, OpenShare, Strict, ThresholdRule
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
 """Names become folder and file names."""
@@ -121,12 +121,14 @@ class DatasetConfig(Strict):
     train_path: Text | None = None
     """The local file that holds the train split, for `shots_from: train`."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
-    """Of the canonical test records; the sweep refuses to run on others."""
+    """Of the canonical test records: the task's columns. The sweep refuses to run on others."""
 
 
 class ProtocolConfig(Strict):
     """What is asked and how it is scored. Everything here is in the protocol's hash."""
 
+    task: Text = "gsm8k"
+    """The benchmark, by its name in `sweep.tasks.TASKS`: makes the prompts and scores the outputs."""
     dataset: DatasetConfig
     shots: Annotated[int, Field(ge=0, strict=True)] = 5
     """Worked examples before each question."""
@@ -134,10 +136,8 @@ class ProtocolConfig(Strict):
     """`test`: its first records, and the questions follow them (SGLang). `train`: its first (vLLM)."""
     questions: Count | Literal["all"] = 200
     """How many, from the head of what the shots leave."""
-    prompt: Literal["completion"] = "completion"
-    """SGLang's completion-style GSM8K prompt."""
-    stop: tuple[Text, ...] = ("Question", "Assistant:", "<|separator|>")
-    """An output ends before the first of these."""
+    stop: tuple[Text, ...] | None = None
+    """An output ends before the first of these; absent: the task's own."""
     max_tokens: Count = 512
     """Most tokens in an output."""
     temperature: Annotated[float, Field(ge=0)] = 0.0
@@ -162,6 +162,20 @@ class AuditConfig(Strict):
 
     accept_failures: Text | None = None
     """A reason to derive a contract although audits failed; it is written into the contract."""
+
+
+class StopRule(Strict):
+    """When a variant needs no further repetitions. Absent: every planned repetition runs."""
+
+    identical: Annotated[int, Field(ge=2, strict=True)] | None = None
+    """A variant that claims determinism stops after this many identical repetitions of different orders."""
+    width: OpenShare | None = None
+    """A noisy variant stops once mean - tolerance bound is under this, in accuracy; looked at after 5, 10, 20,
+    40... repetitions."""
+    coverage: OpenShare = 0.99
+    """Of the bound that `width` looks at."""
+    confidence: OpenShare = 0.95
+    """Of the bound that `width` looks at, over all the looks together: each has its share of the error."""
 
 
 class SweepConfig(Strict):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -18,10 +18,12 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from cluster.backends import BACKENDS
 from sweep.errors import BadInput
+from sweep.gate.rules import RULES, Rule
 from sweep.plan.config import SweepConfig
 from sweep.plan.variants import Fault, fault_list
 
 KeyPath = tuple[str | int, ...]
+Check = Callable[[SweepConfig], list[Fault]]
 LOCAL = (".jsonl", ".json", ".parquet")
 LOCAL_PATHS: tuple[KeyPath, ...] = (("protocol", "dataset", "path"), ("protocol", "dataset", "train_path"))
 """Keys whose value, when it names a local file, is relative to the sweep file."""
@@ -31,8 +33,10 @@ LOCAL_MODELS: tuple[KeyPath, ...] = (("engine", "model"), ("engine", "draft_mode
 
 @dataclass(frozen=True, kw_only=True)
 class _Source:
-    """Where each key of the document was written."""
+    """The document, and where each of its keys was written."""
 
+    document: Mapping[str, Any]
+    """What is validated, as builtins."""
     file: Path
     """The sweep file."""
     lines: Mapping[KeyPath, int]
@@ -46,18 +50,24 @@ class _Source:
             if keys[: len(path)] == path:
                 return f"--set {text}"
         for length in range(len(path), -1, -1):
-            head = path[:length]
-            if head in self.overrides:
-                return f"--set {self.overrides[head]}"
-            if head in self.lines:
-                return f"{self.file}:{self.lines[head]}"
-        return f"{self.file}:1"
+            if path[:length] in self.overrides:
+                return f"--set {self.overrides[path[:length]]}"
+            if path[:length] in self.lines:
+                break
+        return f"{self.file}:{_nearest_line(self.lines, path)}"
 
 
-def load(file: str | Path, overrides: Sequence[str] = ()) -> SweepConfig:
+def _nearest_line(lines: Mapping[KeyPath, int], path: KeyPath) -> int:
+    """The line of the key, or of the nearest key around it; 1 where none is written."""
+    around = (path[:length] for length in range(len(path), -1, -1))
+    return next((lines[head] for head in around if head in lines), 1)
+
+
+def load(file: str | Path, overrides: Sequence[str] = (), further: Check | None = None) -> SweepConfig:
     """Read and validate a sweep file with `key.path=value` overrides over it.
 
     Relative paths in the file are taken from the file's folder, those of overrides from the working folder.
+    `further` finds faults that are not this package's to know, such as those of the task and its data.
     Raises BadInput with every fault, a line each.
     """
     path = Path(file)
@@ -67,18 +77,19 @@ def load(file: str | Path, overrides: Sequence[str] = ()) -> SweepConfig:
     for keys, value, text in changes:
         _assign(document, keys, value, text)
     document = _absolute(document, Path.cwd())
-    source = _Source(file=path, lines=lines, overrides={keys: text for keys, _, text in changes})
-    return _validated(document, source)
+    by_override = {keys: text for keys, _, text in changes}
+    return _validated(_Source(document=document, file=path, lines=lines, overrides=by_override), further)
 
 
-def argument_line(file: str | Path, variant: str, key: str) -> int:
-    """The line of a sweep file that gives a variant this engine argument; 1 where none does."""
+def written(file: Path) -> frozenset[KeyPath]:
+    """Every key that a sweep file writes. Raises BadInput when it is not YAML."""
+    return frozenset(_read(file)[1])
+
+
+def line_of(file: str | Path, path: KeyPath) -> int:
+    """The line of a sweep file where a key is written, or the nearest key around it; 1 where none is."""
     _, lines = _read(Path(file))
-    written = {path: line for path, line in lines.items() if path[-1] == key}
-    # A grid's variant is called by its levels, `topk1-det`; what all variants share is under `engine`.
-    own = [line for path, line in written.items() if any(f"-{part}-" in f"-{variant}-" for part in path)]
-    shared = [line for path, line in written.items() if path[0] == "engine"]
-    return (own or shared or [1])[0]
+    return _nearest_line(lines, path)
 
 
 def dump(config: SweepConfig) -> str:
@@ -90,14 +101,14 @@ def dump(config: SweepConfig) -> str:
     return out.getvalue()
 
 
-def _validated(document: Any, source: _Source) -> SweepConfig:
+def _validated(source: _Source, further: Check | None) -> SweepConfig:
     try:
-        config = SweepConfig.model_validate(document)
+        config = SweepConfig.model_validate(source.document)
     except ValidationError as error:
         faults = [_fault(detail, source) for detail in error.errors() if not _of_other_kind(detail)]
         raise _bad(source.file, faults) from None
-    found = [*fault_list(config), *_stop_faults(config)]
-    faults = [f"{source.place(path)}: {'.'.join(path)}: {text}" for path, text in found]
+    of_the_whole = [*fault_list(config), *_stop_faults(config), *(further(config) if further else ())]
+    faults = [f"{source.place(path)}: {'.'.join(path)}: {text}" for path, text in of_the_whole]
     if faults:
         raise _bad(source.file, faults)
     return config
@@ -219,12 +230,12 @@ def _absolute(document: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _fault(detail: ErrorDetails, source: _Source) -> str:
-    path = _written(detail["loc"], detail["type"])
+    path = _written(detail, source.document)
     name = ".".join(map(str, path)) or "the file"
     if detail["type"] == "missing":
         return f"{source.place(path)}: {name}: missing; add it"
     if detail["type"] == "extra_forbidden":
-        return f"{source.place(path)}: {name}: unknown key; {_nearest(path)}"
+        return f"{source.place(path)}: {name}: unknown key; {_nearest(path, source.document)}"
     value = json.dumps(detail["input"], default=str)
     shown = value if len(value) <= 60 else value[:57] + "..."
     rule = detail["msg"].removeprefix("Value error, ")
@@ -232,73 +243,59 @@ def _fault(detail: ErrorDetails, source: _Source) -> str:
     return f"{source.place(path)}: {name}: {rule}, got {shown}; {_remedy(path, detail)}"
 
 
-def _written(loc: tuple[str | int, ...], kind: str) -> KeyPath:
-    """pydantic's location as the path the user wrote: without union tags and key markers."""
+def _written(detail: ErrorDetails, document: Any) -> KeyPath:
+    """pydantic's location as the path the user wrote: without the names of a union's members and key markers."""
     path: list[str | int] = []
-    model: Any = SweepConfig
-    for part in loc:
-        if part == "[key]":
-            continue
-        field = model.model_fields.get(part) if _is_model(model) else None
-        if field is not None:
+    *around, last = detail["loc"] or ("",)
+    for part in around:
+        inside, value = _inside(document, part)
+        if inside:
             path.append(part)
-            model = field.annotation
-        elif _is_model(model) and kind == "extra_forbidden":
-            path.append(part)
-        elif get_args(model) and not _is_model(model):
-            path, model = _through(path, model, part)
-        else:
-            path.append(part)
-    return tuple(path)
+            document = value
+    absent = detail["type"] in ("missing", "unknown_name")
+    return tuple([*path, last] if absent or _inside(document, last)[0] else path)
+
+
+def _inside(document: Any, part: str | int) -> tuple[bool, Any]:
+    """Whether a mapping or list of the document has this key or index, and what it holds."""
+    if isinstance(document, Mapping):
+        return part in document, document.get(part)
+    if isinstance(document, list) and isinstance(part, int):
+        return part < len(document), document[part] if part < len(document) else None
+    return False, None
+
+
+def _nearest(path: KeyPath, document: Any) -> str:
+    known = list(_fields_at(path[:-1], document))
+    near = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.5)
+    return f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
+
+
+def _fields_at(path: KeyPath, document: Any) -> Iterable[str]:
+    """The field names of the model at a written path."""
+    models: list[Any] = [SweepConfig]
+    for part in path:
+        _, document = _inside(document, part)
+        models = [_chosen(below, document) for model in models for below in _below(model, part)]
+    names = (name for model in models if _is_model(model) for name in model.model_fields)
+    return dict.fromkeys(names)
 
 
 def _is_model(model: Any) -> bool:
     return isinstance(model, type) and issubclass(model, BaseModel)
 
 
-def _through(path: list[str | int], annotation: Any, part: str | int) -> tuple[list[str | int], Any]:
-    """One step of a location inside a generic or a union: into a mapping's value, or past a union's tag."""
-    origin = getattr(annotation, "__origin__", None)
-    arguments = get_args(annotation)
-    if origin is dict:
-        return [*path, part], arguments[1]
-    if origin in (list, tuple):
-        return [*path, part], arguments[0]
-    for member in arguments:
-        if _is_model(member) and part in (member.__name__, _tag(member)):
-            return path, member
-        if _is_model(member) and part in member.model_fields:
-            return [*path, part], member.model_fields[part].annotation
-        if getattr(member, "__origin__", None) is dict and str(part).startswith("dict["):
-            return path, member
-    return path, annotation
+def _below(model: Any, part: str | int) -> list[Any]:
+    """The models and mappings under a key of a model or mapping."""
+    if _is_model(model):
+        field = model.model_fields.get(str(part))
+        return _members(field.annotation) if field else []
+    return _members(get_args(model)[1])
 
 
-def _tag(member: Any) -> Any:
-    field = member.model_fields.get("rule")
-    return get_args(field.annotation)[0] if field else None
-
-
-def _nearest(path: KeyPath) -> str:
-    known = list(_fields_at(path[:-1]))
-    near = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.5)
-    return f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
-
-
-def _fields_at(path: KeyPath) -> Iterable[str]:
-    """The field names of the model at a written path."""
-    models: list[Any] = [SweepConfig]
-    for part in path:
-        below: list[Any] = []
-        for model in models:
-            if _is_model(model):
-                field = model.model_fields.get(str(part))
-                below += _members(field.annotation) if field else []
-            elif getattr(model, "__origin__", None) is dict:
-                below += _members(get_args(model)[1])
-        models = below
-    names = (name for model in models if _is_model(model) for name in model.model_fields)
-    return dict.fromkeys(names)
+def _chosen(model: Any, document: Any) -> Any:
+    """The model, or of an entry of a registry the one that the document names."""
+    return RULES.get(_inside(document, "rule")[1], model) if model is Rule else model
 
 
 def _members(annotation: Any) -> list[Any]:
@@ -311,11 +308,9 @@ def _members(annotation: Any) -> list[Any]:
 def _remedy(path: KeyPath, detail: ErrorDetails) -> str:
     if path == ("engine", "backend"):
         return _closest(str(detail["input"]), tuple(BACKENDS))
-    if detail["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        return _closest(
-            str(detail["input"].get("rule", "")), ("margin", "tolerance", "false_alarm", "min_observed")
-        )
     context = detail.get("ctx", {})
+    if "known" in context:
+        return _closest(str(detail["input"]), context["known"])
     if "expected" in context:
         return f"write {context['expected']}"
     bounds = [f"{word} {context[key]}" for key, word in _BOUNDS.items() if key in context]

@@ -202,6 +202,32 @@ def _levels(axis: str, levels: Mapping[str, VariantConfig] | list[Any]) -> list[
     return [(f"{axis}={value}", VariantConfig(arguments={axis: value})) for value in levels]
 
 
+def argument_path(config: SweepConfig, variant: Variant, key: str) -> tuple[str | int, ...]:
+    """The key path in the sweep file that gives a variant this engine argument; under `engine` where none does."""
+    if variant.factor == key:
+        return ("perturb", "arguments", key)
+    written = [path for path, given in _written(config, variant.perturbs or variant.name) if key in given]
+    return (*written[-1], key) if written else ("engine", key)
+
+
+def _written(config: SweepConfig, name: str) -> list[tuple[tuple[str | int, ...], Mapping[str, Any]]]:
+    """(key path, engine arguments) of every place where a variant's are written; a later one wins."""
+    shared: list[tuple[tuple[str | int, ...], Mapping[str, Any]]] = [
+        (("engine", "arguments"), config.engine.arguments)
+    ]
+    if name in config.variants:
+        return [*shared, (("variants", name, "arguments"), config.variants[name].arguments)]
+    axes = [
+        [
+            (level, ("grid", axis, level, "arguments") if isinstance(levels, Mapping) else ("grid", axis, index), v)
+            for index, (level, v) in enumerate(_levels(axis, levels))
+        ]
+        for axis, levels in config.grid.items()
+    ]
+    chosen = next(levels for levels in product(*axes) if "-".join(level for level, _, _ in levels if level) == name)
+    return [*shared, *((path, v.arguments) for _, path, v in chosen)]
+
+
 def _combined(levels: list[VariantConfig]) -> VariantConfig:
     claims = [level.deterministic for level in levels if level.deterministic is not None]
     baselines = [level.baseline for level in levels if level.baseline is not None]

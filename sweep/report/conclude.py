@@ -7,13 +7,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sweep.audit import Beside, ProtocolFacts, run_all
+from sweep.audit import Evidence, run_all
 from sweep.errors import BadInput
 from sweep.gate.contract import CONTRACT
-from sweep.gate.threshold import derive
+from sweep.gate.threshold import derive, fit_all
 from sweep.plan.units import Plan
 from sweep.plan.variants import Variant
-from sweep.report.contract import build
+from sweep.report.contract import NoThreshold, build
 from sweep.report.figures import write_all
 from sweep.report.sections import markdown
 from sweep.report.summary import level, rules, summarise
@@ -22,7 +22,7 @@ from sweep.run.earlier import described, earlier
 from sweep.run.folder import Run
 from sweep.run.provenance import Provenance
 from sweep.run.stopping import Stopped, StopWatch, look_count, repetition_seconds
-from sweep.stats.describe import describe, templates
+from sweep.stats.describe import describe
 from sweep.stats.samples import VariantSamples
 from sweep.stats.scores import Scores, from_samples
 from sweep.tasks import dataset
@@ -46,17 +46,11 @@ def conclude(run: Run, against: Run | None = None) -> dict[str, Any]:
     plan, provenance = run.plan, run.provenance()
     samples, perturbed = run.variant_samples(), run.perturbed_samples()
     against, builds = earlier(run, against), other_builds(run)
-    questions = dataset.load(plan.config.protocol).questions
-    clusters = templates([record.question for record in questions])
+    clusters = dataset.load(plan.config.protocol).clusters
     conditions = [(v, perturbed[v.name]) for v in plan.perturbed]
-    findings = run_all(
-        plan.variants,
-        samples,
-        _facts(plan, provenance),
-        Beside(perturbed=conditions, earlier=against.variant_samples() if against else None),
-    )
-    scores = _scores(plan, samples, [*conditions, *((b.variant, b.samples) for b in builds)])
-    threshold = derive(plan.config.threshold, scores)
+    findings = run_all(_evidence(plan, provenance, samples, conditions, against))
+    fits = fit_all(_scores(plan, samples, [*conditions, *((b.variant, b.samples) for b in builds)]))
+    threshold = derive(plan.config.threshold, fits)
     summary = summarise(
         plan,
         provenance,
@@ -66,23 +60,29 @@ def conclude(run: Run, against: Run | None = None) -> dict[str, Any]:
         {unit: run.failures(unit)[-1]["reason"] for unit in run.void()},
         _stopped(run, samples),
     )
-    summary["rules"] = rules(scores, plan.config.threshold)
+    summary["rules"] = rules(fits, plan.config.threshold)
     summary["perturbed"] = _levels(run, samples, conditions, builds)
     summary["complete"] = summary["complete"] and all(
         p["repetitions"]["measured"] == p["repetitions"]["planned"] for p in summary["perturbed"].values()
     )
     summary["against"] = described(run, against) if against else None
     summary["contract"] = _contract(run, summary, provenance)
-    figures = write_all(samples, scores, threshold, run.folder / "figures")
+    figures = write_all(samples, fits, threshold, run.folder / "figures")
     summary["figures"] = [file.relative_to(run.folder).as_posix() for file in figures]
     run.write_json("summary.json", summary)
     run.write_text("report.md", markdown(summary))
     return summary
 
 
-def _facts(plan: Plan, provenance: Provenance) -> ProtocolFacts:
+def _evidence(
+    plan: Plan, provenance: Provenance, samples: Tables, conditions: Sequence[Condition], against: Run | None
+) -> Evidence:
     protocol = plan.config.protocol
-    return ProtocolFacts(
+    return Evidence(
+        variants=plan.variants,
+        samples=samples,
+        perturbed=conditions,
+        earlier=against.variant_samples() if against else None,
         shot_ids=provenance.protocol.shot_ids if protocol.shots_from == "test" else (),
         max_tokens=protocol.max_tokens,
         temperature=protocol.temperature,
@@ -137,9 +137,9 @@ def _contract(run: Run, summary: Mapping[str, Any], provenance: Provenance) -> d
         contract = build(run.plan, summary, provenance, datetime.now(UTC))
     except BadInput as refusal:
         file.unlink(missing_ok=True)
-        return {"file": None, "reason": refusal.message}
+        return {"file": None, "reason": refusal.message, "no_threshold": isinstance(refusal, NoThreshold)}
     run.write_json(CONTRACT, contract.to_json())
-    return {"file": CONTRACT, "reason": None}
+    return {"file": CONTRACT, "reason": None, "no_threshold": False}
 
 
 def _stopped(run: Run, samples: Tables) -> dict[str, Stopped]:

@@ -24,6 +24,10 @@ from sweep.run.provenance import Provenance, identity
 Json = Mapping[str, Any]
 
 
+class NoThreshold(BadInput):
+    """There is no contract because the rule gave no threshold."""
+
+
 def build(
     plan: Plan, summary: Json, provenance: Provenance, created: datetime, lifetime: timedelta = LIFETIME
 ) -> Contract:
@@ -42,7 +46,8 @@ def build(
         )
     threshold = summary["threshold"]
     if threshold["value"] is None:
-        raise BadInput(f"no contract: the rule {threshold['rule']} gave no threshold: {threshold['reason']}")
+        why = " ".join(threshold["explanation"])
+        raise NoThreshold(f"no contract: the rule {threshold['rule']} gave no threshold. {why}")
     once = [name for name, own in threshold["variants"].items() if own["n"] == 1]
     if once:
         raise BadInput(

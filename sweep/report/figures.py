@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from sweep.gate.threshold import PowerCurve, Threshold, power_curve
+from sweep.gate.threshold import Fits, PowerCurve, Threshold, power_curve
 from sweep.report.wording import cut
 from sweep.stats.samples import VariantSamples
-from sweep.stats.scores import Scores
 
 SHOWN = 60
 """Most questions in the heat map, the least stable first."""
@@ -25,12 +24,10 @@ SHARES = (0.001, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99)
 """Ticks of a probability, from what is asked of a false alarm to what is asked of power."""
 
 
-def write_all(
-    samples: Mapping[str, VariantSamples], scores: Sequence[Scores], threshold: Threshold, folder: Path
-) -> list[Path]:
+def write_all(samples: Mapping[str, VariantSamples], fits: Fits, threshold: Threshold, folder: Path) -> list[Path]:
     """Draw every figure that there is something for, as PNG; returns the files. Takes older ones away.
 
-    `scores`: what the threshold was derived from, perturbed ones included.
+    `fits`: what the threshold was derived from.
     """
     import matplotlib
 
@@ -42,7 +39,7 @@ def write_all(
     drawn = {
         "repetitions": repetitions(measured, threshold.value),
         "unstable": unstable(measured),
-        "power": power(scores, threshold),
+        "power": power(fits, threshold),
     }
     files = []
     for name, figure in drawn.items():
@@ -119,14 +116,14 @@ def shortened(names: Sequence[str]) -> list[str]:
     return list(names)
 
 
-def power(scores: Sequence[Scores], threshold: Threshold) -> Any:
+def power(fits: Fits, threshold: Threshold) -> Any:
     """False alarm and power along the threshold of each variant with noise, for the rule's own attempts.
 
-    `scores`: the variants' and those of their perturbations. None without noise.
+    None without noise.
     """
     import matplotlib.pyplot as plt
 
-    known = _curves(scores, threshold)
+    known = _curves(fits, threshold)
     if not known:
         return None
     columns = 1 if len(known) < 3 else 2
@@ -147,20 +144,14 @@ def power(scores: Sequence[Scores], threshold: Threshold) -> Any:
     return figure
 
 
-def _curves(scores: Sequence[Scores], threshold: Threshold) -> dict[str, PowerCurve]:
+def _curves(fits: Fits, threshold: Threshold) -> dict[str, PowerCurve]:
     """The curve of every variant with noise, by name; its own threshold lies on it."""
-    found = {}
-    for base in (s for s in scores if s.factor is None and s.values):
-        curve = power_curve(
-            base,
-            DROPS,
-            threshold.retries,
-            perturbed=[s for s in scores if s.factor is not None and s.variant == base.variant],
-            down_to=threshold.variants[base.variant].value,
-        )
-        if curve is not None:
-            found[base.variant] = curve
-    return found
+    curves = {
+        name: power_curve(fitted, DROPS, threshold.retries, down_to=threshold.variants[name].value)
+        for name, fitted in fits.items()
+        if fitted is not None
+    }
+    return {name: curve for name, curve in curves.items() if curve is not None}
 
 
 def _draw(axes: Any, name: str, curve: PowerCurve, threshold: Threshold) -> None:

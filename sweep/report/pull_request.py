@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from textwrap import wrap
 from typing import Any
@@ -32,13 +33,14 @@ def threshold_code(summary: Summary) -> list[str]:
         if variant["accuracy"]["mean"] is not None
     }
     threshold, contract = summary["threshold"], summary["contract"]
-    lines = ["OBSERVED_GSM8K_SCORES = {"]
+    task = re.sub(r"\W", "_", summary["protocol"]["task"]).upper()
+    lines = [f"OBSERVED_{task}_SCORES = {{"]
     lines += [f"    {name!r}: {mean:.4f}," for name, mean in measured.items()]
     lines.append("}")
     if not contract["file"]:
         lines += [f"# {line}" for line in wrap(contract["reason"], 100)]
     agreed = bool(contract["file"]) and threshold["value"] is not None
-    lines.append(f"GSM8K_SCORE_THRESHOLD = {floored(threshold['value']) if agreed else None!r}")
+    lines.append(f"{task}_SCORE_THRESHOLD = {floored(threshold['value']) if agreed else None!r}")
     if threshold["accept_length"] is not None:
         lines.append(f"ACCEPT_LENGTH_THRESHOLD = {threshold['accept_length'] if agreed else None!r}")
     return lines
@@ -68,8 +70,8 @@ def _blocks(summary: Summary, provenance: Provenance) -> Iterator[Block]:
 def _method(summary: Summary, provenance: Provenance) -> str:
     protocol = summary["protocol"]
     return (
-        f"GSM8K, {protocol['questions']} questions after {protocol['shots']} shots from the "
-        f"{protocol['shots_from']} split, completion prompts, {protocol['concurrency']} requests in flight, at "
+        f"{protocol['task']}, {protocol['questions']} questions after {protocol['shots']} shots from the "
+        f"{protocol['shots_from']} split, {protocol['concurrency']} requests in flight, at "
         f"most {protocol['max_tokens']} tokens, temperature {protocol['temperature']:g}; question order "
         f"{protocol['question_order']}; std is the sample one (ddof=1) over repetitions. "
         f"Protocol `{protocol['hash'][:12]}`, data `{summary['dataset']['sha256'][:12]}`, "

@@ -8,15 +8,15 @@ from typing import Any
 
 from cluster.backends import runs_model
 from sweep.audit.finding import Finding
-from sweep.gate.rules import ThresholdRule
-from sweep.gate.threshold import Threshold, derive_all, fit_all, operate
+from sweep.gate.rules import Rule, every_rule
+from sweep.gate.threshold import Fits, Threshold, derive, operate
 from sweep.plan.units import Plan, Unit
 from sweep.plan.variants import Variant
+from sweep.report.wording import silent_lines, threshold_statements
 from sweep.run.provenance import Provenance
 from sweep.run.stopping import Stopped
 from sweep.stats.describe import VariantStatistics, describe, sample_std
 from sweep.stats.samples import VariantSamples
-from sweep.stats.scores import Scores
 
 SCHEMA = 1
 WITH_RETRIES = 2
@@ -50,7 +50,12 @@ def summarise(
         "fingerprint_of": sorted({engine.fingerprint_of for engine in provenance.engines.values()}),
         "shards": plan.config.shards,
         "variants": variants,
-        "threshold": {**asdict(threshold), "accept_length": plan.config.threshold.accept_length},
+        "threshold": {
+            **asdict(threshold),
+            "explanation": list(silent_lines(threshold)),
+            "statements": list(threshold_statements(threshold)),
+            "accept_length": plan.config.threshold.accept_length,
+        },
         "audits": [asdict(finding) for finding in findings],
     }
 
@@ -90,30 +95,35 @@ def level(
     }
 
 
-def rules(scores: Sequence[Scores], chosen: ThresholdRule) -> dict[str, Any]:
+def rules(fits: Fits, chosen: Rule) -> dict[str, Any]:
     """Every rule by name: the `chosen` one as the sweep file has it, the others with their defaults.
 
     The thresholds are those for the sweep's own `retries`; what each implies is stated for one attempt and for
     several, be they asked for or not.
     """
     attempts = max(chosen.retries, WITH_RETRIES)
-    measured = fit_all(scores)
+    return {rule.rule: _outcome(rule, fits, attempts) for rule in every_rule(chosen.retries, chosen)}
+
+
+def _outcome(rule: Rule, fits: Fits, attempts: int) -> dict[str, Any]:
+    """One rule's thresholds, and what each does to a build that has so many attempts."""
+    threshold = derive(rule, fits)
     return {
-        name: {
-            "value": threshold.value,
-            "reason": threshold.reason,
-            "attempts": attempts,
-            "variants": {
-                v.variant: {
-                    "n": v.n,
-                    "noise_source": v.noise_source,
-                    "reason": v.reason,
-                    **asdict(operate(v.value, measured[v.variant], attempts, least=name == "min_observed")),
-                }
-                for v in threshold.variants.values()
-            },
-        }
-        for name, threshold in derive_all(scores, chosen.retries, chosen).items()
+        "value": threshold.value,
+        "silent": dict(threshold.silent),
+        "attempts": attempts,
+        "variants": {
+            name: {
+                "n": v.n,
+                "noise_source": v.noise_source,
+                "reason": v.reason,
+                "bound": v.bound,
+                **asdict(operate(v.value, fitted, attempts, rule)),
+            }
+            for name, fitted in fits.items()
+            if fitted is not None
+            for v in (threshold.variants[name],)
+        },
     }
 
 

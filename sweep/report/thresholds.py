@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from sweep.gate.threshold import Reason
 from sweep.report.blocks import Block, Grid, Row
-from sweep.report.wording import ALL_WRONG, DIGITS, cut, floored, number, share, unseen
+from sweep.report.wording import BRIEFLY, DIGITS, cut, floored, number, reason_sentence, share
 
 Summary = Mapping[str, Any]
 
@@ -20,38 +21,21 @@ def threshold_lines(summary: Summary) -> list[str]:
     threshold, contract = summary["threshold"], summary["contract"]
     value, lines = threshold["value"], []
     if value is None:
-        # The contract's refusal may be another one: audits that failed, units that are missing.
-        same = threshold["reason"] in (contract["reason"] or "")
-        first, *more = _silence(summary)
-        start = f"No threshold{', and so no contract' if same else ''}:"
-        lines += [f"{start} {first}."] if not more else [start, *(f"- {reason}." for reason in (first, *more))]
+        first, *more = threshold["explanation"]
+        start = f"There is no threshold{', and so no contract' if contract['no_threshold'] else ''}."
+        lines += [f"{start} {first}"] if not more else [start, *(f"- {line}" for line in (first, *more))]
     else:
-        but = "" if contract["file"] else ", but without a contract: no gate should use it"
-        lines.append(f"**{cut(value)}** by rule `{threshold['rule']}`{but}.")
-        same = False
-    if not same:
-        told = f"Contract: {contract['file']}; `sweep gate` reads it." if contract["file"] else contract["reason"]
-        lines.append(f"{told[0].upper()}{told[1:]}")
+        but = "" if contract["file"] else " There is no contract, so no gate should use it yet."
+        lines.append(
+            f"The threshold is **{cut(value)}**, by the rule `{threshold['rule']}`: a run passes if it scores that "
+            f"or more.{but}"
+        )
+    if contract["file"]:
+        lines.append(f"The contract is {contract['file']}; `sweep gate` reads it.")
+    elif not contract["no_threshold"]:
+        lines.append(f"{contract['reason'][0].upper()}{contract['reason'][1:]}")
     lines += [stopped_line(name, v) for name, v in summary["variants"].items() if v["stopped"]]
-    return [*lines, *(text for text in threshold["statements"] if ": no threshold: " not in text)]
-
-
-def _silence(summary: Summary) -> list[str]:
-    """Why the rule gave no threshold: each reason once, with the variants that it holds for."""
-    reasons: dict[str, list[str]] = {}
-    for name in summary["variants"]:
-        own = summary["threshold"]["variants"].get(name)
-        reason = "no complete repetition" if own is None else _reason(summary, name, own)
-        if reason is not None:
-            reasons.setdefault(reason, []).append(name)
-    return [f"{', '.join(names)}: {reason}" for reason, names in reasons.items()]
-
-
-def _reason(summary: Summary, variant: str, own: Mapping[str, Any]) -> str | None:
-    """Why a rule gave a variant no threshold; None where it did. `own` has its `reason`."""
-    if own["reason"] is None:
-        return None
-    return ALL_WRONG if summary["variants"][variant]["accuracy"]["max"] == 0 else str(own["reason"])
+    return [*lines, *threshold["statements"]]
 
 
 def stopped_line(name: str, variant: Mapping[str, Any]) -> str:
@@ -94,12 +78,13 @@ def at_the_sweeps(summary: Summary) -> Iterator[Block]:
 
 def _blunt(threshold: Mapping[str, Any]) -> Iterator[str]:
     """The variant of which the sweep's threshold lets most pass, where its own threshold would not."""
-    name, own = max(threshold["variants"].items(), key=lambda item: item[1]["mean"])
-    lost = own["mean"] - threshold["value"]
-    if own["value"] - threshold["value"] > 1e-9:
+    name, judged = max(threshold["variants"].items(), key=lambda item: item[1]["mean"])
+    lost = judged["mean"] - threshold["value"]
+    if judged["value"] - threshold["value"] > 1e-9:
         yield (
-            f"{name} could lose {lost:.3f} of its accuracy unnoticed: its mean would be at the sweep's threshold "
-            f"only then. Hold it against its own, {cut(own['value'])}: `sweep gate --variant {name}`."
+            f"The mean of {name} is {judged['mean']:.3f}, which is {lost:.3f} above the sweep's threshold: a build "
+            f"of it that loses less than that in accuracy still passes more often than not. {name} has a threshold "
+            f"of its own, {cut(judged['value'])}, which catches smaller losses: `sweep gate --variant {name}`."
         )
 
 
@@ -143,8 +128,10 @@ def every_rule(summary: Summary) -> Iterator[Block]:
     )
     yield Grid(RULES, rows)
     yield (
-        "In brackets, the 95 % bounds of the false alarm; they stand alone, and no drop is known (`-`), where the "
-        "repetitions show no noise: one alone, or identical ones. *none*: not even a drop to 0 is caught."
+        "The brackets hold the 95 % bounds of the false alarm. Where a variant has identical repetitions, these "
+        "bounds are all that is known: neither the false alarm itself nor the drop that is caught (`-`) can be "
+        "estimated. Of a variant with one repetition nothing is known. *none* means that not even a drop to 0 is "
+        "caught so often."
     )
     reasons = "\n".join(f"- {line}" for line in reason_lines(summary))
     if reasons:
@@ -152,7 +139,7 @@ def every_rule(summary: Summary) -> Iterator[Block]:
 
 
 def rule_rows(summary: Summary) -> list[Row]:
-    """A row a rule and variant under RULES."""
+    """One row for each rule and variant, under RULES."""
     return [
         (
             name,
@@ -167,24 +154,28 @@ def rule_rows(summary: Summary) -> list[Row]:
 
 
 def reason_lines(summary: Summary) -> list[str]:
-    """Why rules gave no threshold, a line a reason with the variants by rule; what was said above is named only."""
-    said = " ".join(threshold_lines(summary))
+    """Why rules gave no threshold: one line for each reason, with its rules and variants; short if said above."""
     silent: dict[str, dict[str, list[str]]] = {}
     for rule, outcome in summary["rules"].items():
-        for variant, own in outcome["variants"].items():
-            reason = _reason(summary, variant, own)
-            if reason is None:
+        for variant, judged in outcome["variants"].items():
+            if judged["reason"] is None:
                 continue
-            if reason in said:
-                brief = "no noise in the repetitions" if reason == unseen(own["n"]) else _first_words(reason)
-                reason = f"{brief}, as said above"
-            silent.setdefault(reason, {}).setdefault(f"`{rule}`", []).append(variant)
-    return [f"No threshold by {_who(rules)}: {reason}." for reason, rules in silent.items()]
+            reason = Reason(judged["reason"])
+            if _said_above(summary, rule, variant, reason):
+                text = f": {BRIEFLY[reason]}, as said above."
+            else:
+                text = f". {reason_sentence(reason, judged['n'], judged['bound'])}"
+            silent.setdefault(text, {}).setdefault(f"`{rule}`", []).append(variant)
+    return [f"No threshold by {_who(rules)}{text}" for text, rules in silent.items()]
 
 
-def _first_words(reason: str) -> str:
-    """`the bound is -0.030` of `the bound is -0.030, and...`."""
-    return reason.split(", ")[0].split(": ")[0]
+def _said_above(summary: Summary, rule: str, variant: str, reason: Reason) -> bool:
+    """Whether `threshold_lines` gives the variant this reason, or says of its threshold that no noise was seen."""
+    threshold = summary["threshold"]
+    if threshold["silent"].get(variant) == reason:
+        # Every rule has a bound of its own.
+        return reason is not Reason.BOUND_NOT_POSITIVE or rule == threshold["rule"]
+    return reason in (Reason.ONE_REPETITION, Reason.IDENTICAL_REPETITIONS) and variant not in threshold["silent"]
 
 
 def _who(rules: Mapping[str, Sequence[str]]) -> str:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
 
+from sweep.gate.threshold import Reason, Threshold, VariantThreshold
 from sweep.stats.noise import differs_at_most
-
-if TYPE_CHECKING:
-    from sweep.gate.threshold import VariantThreshold
 
 FACTORS = "question order, concurrency, shards, engine, build"
 """What can be perturbed to see a variance where repetitions are identical."""
@@ -26,7 +23,6 @@ def share(value: float) -> str:
 
 DIGITS = 4
 """Of a threshold."""
-ALL_WRONG = "every score is 0: the engine, the prompt or the answer extraction does not work"
 
 
 def number(value: float | None, digits: int) -> str:
@@ -56,56 +52,121 @@ def cut(threshold: float) -> str:
     return text.removesuffix("0")
 
 
-def unseen(n: int) -> str:
-    """Why n repetitions that are one, or identical, give no variance; and what to do."""
-    if n == 1:
-        return "one repetition shows no run-to-run spread; run at least 2, better 20"
+BRIEFLY = {
+    Reason.NO_COMPLETE_REPETITION: "no repetition is complete",
+    Reason.EVERY_SCORE_IS_ZERO: "every score is 0",
+    Reason.ONE_REPETITION: "there is only one repetition",
+    Reason.IDENTICAL_REPETITIONS: "the repetitions are identical",
+    Reason.BOUND_NOT_POSITIVE: "the rule gives no number above 0",
+}
+"""Why a variant has no threshold, where `reason_sentence` was said before."""
+
+
+def reason_sentence(reason: Reason, n: int = 0, bound: float | None = None) -> str:
+    """Why a variant has no threshold, and what to do. `n`: its repetitions; `bound`: the rule's own figure."""
+    match reason:
+        case Reason.NO_COMPLETE_REPETITION:
+            return "No repetition is complete, so there is no score."
+        case Reason.EVERY_SCORE_IS_ZERO:
+            return "Every score is 0: the engine, the prompt or the answer extraction does not work."
+        case Reason.ONE_REPETITION | Reason.IDENTICAL_REPETITIONS:
+            return no_noise_sentence(n)
+        case Reason.BOUND_NOT_POSITIVE:
+            given = "gives no number" if bound is None else f"gives {bound:.3f}"
+            return f"The rule {given}, and only a threshold above 0 can fail a build."
+
+
+def no_noise_sentence(n: int) -> str:
+    """What n repetitions that are one, or identical, leave unknown; and what to do."""
+    differs = differs_at_most(n)
+    if differs is None:
+        return "One repetition cannot show how far scores lie apart from run to run. Run at least 2, better 20."
     return (
-        f"{n} identical repetitions are no estimate of a variance: the chance that the next run of the same "
-        f"build differs is at most {share(differs_at_most(n))} (95 % confidence), and other builds may "
-        f"differ more; measure perturbed variants ({FACTORS})"
+        f"All {n} repetitions gave the same score. That does not mean that every run will: the next run of the "
+        f"same build may give another score, with a probability of up to {share(differs)} (95 % confidence), and "
+        "nothing is known of how far off it would be. Another build may differ more often. To see how far scores "
+        f"move, measure the variants under other conditions: list some under `perturb` ({FACTORS})."
     )
 
 
-def statements(v: VariantThreshold) -> Iterator[str]:
+def why_no_threshold(threshold: Threshold) -> str | None:
+    """Why the sweep has no threshold, each reason once with the variants that it holds for; None where it has."""
+    if threshold.value is not None:
+        return None
+    return " ".join(silent_lines(threshold)) or "Nothing was measured."
+
+
+def silent_lines(threshold: Threshold) -> tuple[str, ...]:
+    """Why variants have no threshold, a line for each reason."""
+    return _with_names((name, (_why(threshold, name),)) for name in threshold.silent)
+
+
+def _why(threshold: Threshold, name: str) -> str:
+    judged = threshold.variants.get(name)
+    if judged is None:
+        return reason_sentence(threshold.silent[name])
+    return reason_sentence(threshold.silent[name], judged.n, judged.bound)
+
+
+def threshold_statements(threshold: Threshold) -> tuple[str, ...]:
+    """What the variants' own thresholds imply, each statement once with the variants that it holds for."""
+    return _with_names((name, _statements(judged)) for name, judged in threshold.variants.items())
+
+
+def _with_names(sentences: Iterable[tuple[str, Iterable[str]]]) -> tuple[str, ...]:
+    """`baseline, mtp: sentence`, from the sentences of each name."""
+    names: dict[str, list[str]] = {}
+    for name, texts in sentences:
+        for text in texts:
+            names.setdefault(text, []).append(name)
+    return tuple(f"{', '.join(those)}: {text}" for text, those in names.items())
+
+
+def _statements(v: VariantThreshold) -> Iterator[str]:
     """What one variant's threshold implies, a sentence or two each, without its name."""
-    if v.value is None:
-        yield f"no threshold: {v.reason}."
-    elif v.noise_source is None:
-        yield f"{unseen(v.n)}."
+    if v.value is not None and v.noise_source is None:
+        yield no_noise_sentence(v.n)
     if v.factors:
-        parts = ", ".join(f"{f.factor} {f.variance**0.5:.4f} ({f.levels} levels)" for f in v.factors)
-        use = "used" if v.noise_source == "perturbations" else "not used: the repetitions differ themselves"
-        yield f"std by perturbed factor, {use}: {parts}."
-    if v.false_alarm is not None and v.false_alarm_interval is not None:
-        yield from _alarms(v)
-    if v.value is not None and v.noise_source is not None:
-        attempts = f" in all {v.retries} attempts" if v.retries > 1 else ""
-        yield f"at {cut(v.value)} {_caught(v.mde80, v.mde95, attempts)}."
-        if v.retries > 1:
-            yield f"in one attempt {_caught(v.mde80_single, v.mde95_single, '')}."
-
-
-def _caught(mde80: float | None, mde95: float | None, attempts: str) -> str:
-    """The drops that are caught; None where not even a drop to 0 is."""
-    if mde80 is None:
-        return f"not even a drop to 0 is caught{attempts} with 80 % power"
-    with95 = f"of {mde95:.3f} with 95 %" if mde95 is not None else "none with 95 %"
-    return f"a drop of {mde80:.3f} is caught{attempts} with 80 % power, {with95}"
-
-
-def _alarms(v: VariantThreshold) -> Iterator[str]:
-    assert v.value is not None
-    assert v.false_alarm is not None
-    assert v.false_alarm_interval is not None
-    low, high = v.false_alarm_interval
-    how = f"all {v.retries} attempts" if v.retries > 1 else "the gate"
-    yield (
-        f"a healthy build fails {how} at {cut(v.value)} with probability {share(v.false_alarm)} "
-        f"({share(low)} to {share(high)})."
-    )
-    if v.retries > 1 and v.false_alarm_single is not None:
-        yield (
-            f"that takes attempts as independent; if they share what moves a run, it is up to "
-            f"{share(v.false_alarm_single)}, the probability of failing one."
+        parts = ", ".join(f"{f.factor} {f.variance**0.5:.4f} (over {f.levels} levels)" for f in v.factors)
+        use = (
+            "The threshold rests on them."
+            if v.noise_source == "perturbations"
+            else "The threshold does not use them, because the repetitions show noise of their own."
         )
+        yield f"Standard deviation of the score by what was perturbed: {parts}. {use}"
+    if v.value is not None and v.false_alarm is not None and v.false_alarm_interval is not None:
+        yield _alarms(v, v.value, v.false_alarm, v.false_alarm_interval)
+    if v.value is not None and v.noise_source is not None:
+        yield _caught(v.value, v.mde80, v.mde95, f"in all {v.retries} attempts " if v.retries > 1 else "")
+        if v.retries > 1:
+            yield _caught(v.value, v.mde80_single, v.mde95_single, "in a single attempt ")
+
+
+def _caught(value: float, mde80: float | None, mde95: float | None, attempts: str) -> str:
+    """The drops that a gate catches; None where not even a drop to 0 is."""
+    gate = f"{attempts}a gate at {cut(value)}"
+    gate = gate[0].upper() + gate[1:]
+    if mde80 is None:
+        return f"{gate} catches not even a drop of the accuracy to 0 with a probability of 80 %."
+    more = (
+        f"and a drop of {mde95:.3f} with a probability of 95 %"
+        if mde95 is not None
+        else "and no drop, not even one to 0, with a probability of 95 %"
+    )
+    return f"{gate} catches a drop of {mde80:.3f} in accuracy with a probability of 80 %, {more}."
+
+
+def _alarms(v: VariantThreshold, value: float, alarm: float, interval: tuple[float, float]) -> str:
+    """How often a healthy build fails."""
+    fails = f"fails all {v.retries} attempts" if v.retries > 1 else "fails the gate"
+    low, high = map(share, interval)
+    text = (
+        f"A healthy build {fails} at {cut(value)} with a probability of {share(alarm)} "
+        f"(95 % bounds: {low} and {high})."
+    )
+    if v.retries == 1 or v.false_alarm_single is None:
+        return text
+    return (
+        f"{text} This takes the attempts as independent. If one cause moves all of them together, the probability "
+        f"is up to {share(v.false_alarm_single)}, that of failing a single attempt."
+    )

@@ -15,7 +15,7 @@ from statistics import fmean
 from typing import Any, Protocol
 
 from cluster.backends import backend
-from cluster.errors import EngineStartFailed
+from cluster.errors import EngineStartFailed, ExitCode
 from cluster.events import Back, Completed, Event, Failed, Gone, Loaded, Pool, Starting
 from cluster.spec import EngineSpec
 from sweep.plan.units import Unit
@@ -23,7 +23,7 @@ from sweep.run.folder import ATTEMPTS, Run
 from sweep.run.schedule import Costs, next_unit
 from sweep.run.stopping import StopWatch
 from sweep.stats.samples import Sample
-from sweep.tasks.gsm8k import Questionnaire
+from sweep.tasks.questionnaire import Questionnaire
 
 POLL_SECONDS = 0.5
 """How long to block for events; also how soon an interrupt is seen."""
@@ -129,7 +129,7 @@ class Driver:
     def drive(self, measured: Mapping[str, Unit], stopped: Callable[[], bool]) -> Outcome:
         """Run every unit that is not in `measured` until none is left or `stopped()` says so.
 
-        Raises EngineStartFailed when no engine is left to use, and any SweepError with exit code 2 that an
+        Raises EngineStartFailed when no engine is left to use, and any SweepError ending in BAD_INPUT that an
         engine raises, since trying again cannot help it.
         """
         for unit in measured.values():
@@ -241,7 +241,7 @@ class Driver:
     def _fail(self, event: Failed, state: EngineState) -> None:
         unit = state.unit
         assert unit is not None
-        if event.error.exit_code == 2:
+        if event.error.exit_code == ExitCode.BAD_INPUT:
             raise event.error
         self._set(
             event.engine,

@@ -219,11 +219,17 @@ def create_run(runs: Path, plan: Plan, resolved: str) -> Run:
 
 def open_run(folder: str | Path) -> Run:
     """A run folder that is there. Raises BadInput when it is none."""
-    from sweep.plan.sweepfile import load
+    from sweep.plan.sweepfile import load, written
 
     path = Path(folder)
     if not (path / "sweep.yaml").is_file():
         raise BadInput(f"{path}: not a run folder, it has no sweep.yaml; `sweep list` shows the runs")
+    # A run writes every setting into its sweep file, so one without a task is older than tasks are.
+    if ("protocol", "task") not in written(path / "sweep.yaml"):
+        raise BadInput(
+            f"{path}: an earlier version of sweep made this run, and kept its answers as numbers; this version can "
+            "neither read nor continue it. Read it with the version that made it, or measure the sweep again"
+        )
     return Run(folder=path, plan=make_plan(load(path / "sweep.yaml")))
 
 
@@ -257,8 +263,8 @@ def _schema() -> Any:
         "text": text,
         "fingerprint": text,
         "token_ids": pa.list_(pa.int32()),
-        "extracted": real,
-        "gold": real,
+        "extracted": text,
+        "gold": text,
         "correct": flag,
         "invalid": flag,
         "finish_reason": text,

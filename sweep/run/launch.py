@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from sweep.errors import BadInput, EngineStartFailed
+from sweep.errors import BadInput, EngineStartFailed, ExitCode
 from sweep.plan.check import check_arguments, check_installed
 from sweep.plan.sweepfile import dump, load
 from sweep.plan.units import Unit, make_plan
@@ -19,7 +19,7 @@ from sweep.run import folder as store
 from sweep.run.folder import Run
 from sweep.run.provenance import gather
 from sweep.tasks import dataset
-from sweep.tasks.gsm8k import Questionnaire
+from sweep.tasks.questionnaire import Questionnaire
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -60,12 +60,12 @@ class Launched:
     """The Ray dashboard's address while the sweep ran; None when nothing had to run."""
 
     @property
-    def exit_code(self) -> int:
-        """0 complete; 3 some units void; 130 interrupted."""
+    def exit_code(self) -> ExitCode:
+        """OK, VOID or INTERRUPTED."""
         if self.interrupted:
-            return 130
+            return ExitCode.INTERRUPTED
         measured = (*self.summary["variants"].values(), *self.summary["perturbed"].values())
-        return 3 if any(v["repetitions"]["void"] for v in measured) else 0
+        return ExitCode.VOID if any(v["repetitions"]["void"] for v in measured) else ExitCode.OK
 
 
 def launch(file: str, overrides: Sequence[str], options: Options, console: Console) -> Launched:
@@ -76,7 +76,7 @@ def launch(file: str, overrides: Sequence[str], options: Options, console: Conso
     from sweep.report.conclude import conclude, track
     from sweep.run.earlier import refuse_other_protocol
 
-    plan = make_plan(load(file, overrides))
+    plan = make_plan(load(file, overrides, dataset.faults))
     check_installed(plan.config.engine.backend)
     check_arguments(plan, file)
     questionnaire = dataset.load(plan.config.protocol)
@@ -117,7 +117,8 @@ def _pin_data(run: Run, questionnaire: Questionnaire) -> None:
             if then != now:
                 raise BadInput(
                     f"{run.folder}: measured with another {key} ({then[:12]}, now {now[:12]}); "
-                    "the data set has changed under the sweep. Give another --runs, or restore the data"
+                    "the data set, or how the task asks and scores it, has changed under the sweep. Give another "
+                    "--runs, or restore the data"
                 )
     else:
         run.write_provenance(gather(run.plan, questionnaire))

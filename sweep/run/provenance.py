@@ -15,7 +15,7 @@ from sweep import __version__
 from sweep.gate.identity import EngineIdentity
 from sweep.gate.rules import Strict
 from sweep.plan.units import Plan, content_hash
-from sweep.tasks.gsm8k import Questionnaire
+from sweep.tasks.questionnaire import Questionnaire
 
 PACKAGES = ("ray", "mlflow", "datasets", "numpy", "scipy")
 

@@ -17,7 +17,7 @@ from itertools import count, takewhile
 
 import numpy as np
 
-from sweep.gate.rules import StopRule
+from sweep.plan.config import StopRule
 from sweep.plan.units import Plan, Unit
 from sweep.plan.variants import Variant
 from sweep.stats.describe import sample_std

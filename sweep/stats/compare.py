@@ -12,6 +12,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Literal
 
 import numpy as np
@@ -19,10 +20,22 @@ import numpy.typing as npt
 
 from sweep.errors import BadInput
 from sweep.stats import paired
+from sweep.stats.describe import accept_length
 from sweep.stats.samples import VariantSamples
 
 POWER = 0.8
 """Probability with which `Comparison.detectable` would be found."""
+
+
+class DecidedBy(StrEnum):
+    """What decides a comparison."""
+
+    MCNEMAR = "exact McNemar"
+    """Every question has one outcome in all repetitions of a side."""
+    PAIRED = "paired t"
+    """Answers are noisy, and the run scores show no variance or are too few."""
+    BOTH = "paired t and Welch's t over runs"
+    """Answers are noisy, and B must differ over the questions and over the runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +76,8 @@ class Comparison:
     """B's accuracy less A's, paired, with a 1 - alpha interval."""
     p_runs: float | None
     """Welch's t-test between the run scores; None where neither side's runs vary or one has a single run."""
-    test: str
-    """What the p-value below is: `exact McNemar`, `paired t`, or `paired t and Welch's t over runs`."""
+    test: DecidedBy
+    """What the p-value below is of."""
     p_value: float
     """Two-sided; what decides, before the correction for several comparisons."""
     p_adjusted: float
@@ -75,7 +88,7 @@ class Comparison:
     """How many those are."""
     detectable: float | None
     """The smallest true loss, in accuracy, that this comparison would find with 80 % probability or more, even were
-    it the only one of them with a loss."""
+    it the only one of them with a loss; None where not even a loss of everything would be."""
 
     @property
     def strict_alpha(self) -> float:
@@ -191,12 +204,12 @@ def _named(questions: Sequence[str]) -> str:
 
 def _decide(
     unanimous: bool, flips: paired.Flips, difference: paired.Difference, p_runs: float | None
-) -> tuple[str, float]:
+) -> tuple[DecidedBy, float]:
     if unanimous or difference.p_value is None:
-        return "exact McNemar", flips.p_value
+        return DecidedBy.MCNEMAR, flips.p_value
     if p_runs is None:
-        return "paired t", difference.p_value
-    return "paired t and Welch's t over runs", max(difference.p_value, p_runs)
+        return DecidedBy.PAIRED, difference.p_value
+    return DecidedBy.BOTH, max(difference.p_value, p_runs)
 
 
 def _detectable(
@@ -209,21 +222,19 @@ def _detectable(
     """
     each = 1 - (1 - POWER) / 2
     between = paired.detectable_between_runs(runs_a, runs_b, alpha, each)
-    if between is None:
-        return paired.detectable_difference(difference, questions, alpha, POWER)
-    over_questions = paired.detectable_difference(difference, questions, alpha, each)
-    return between if over_questions is None else max(between, over_questions)
+    power = POWER if between is None else each
+    over_questions = paired.detectable_difference(difference, questions, alpha, power)
+    loss = max(x or 0.0 for x in (between, over_questions))
+    return loss if 0 < loss <= 1 else None
 
 
 def _side(samples: VariantSamples) -> Side:
-    from sweep.stats.describe import describe
-
     seconds = float(samples.seconds.sum())
     return Side(
         variant=samples.variant,
         repetitions=len(samples.repetitions),
         accuracy=float(samples.correct.mean()),
-        accept_length=describe(samples).accept_length,
+        accept_length=accept_length(samples.completion_tokens, samples.verify_steps),
         tokens_per_second=float(samples.completion_tokens.sum()) / seconds if seconds > 0 else None,
     )
 

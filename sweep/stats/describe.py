@@ -7,11 +7,9 @@ not shrink with more repetitions, and no gate on the same questions feels it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean as exact_mean
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +20,8 @@ from sweep.stats.scores import fault_of
 
 Table = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
+FEWEST_ANSWERS = 24
+"""Answers to questions that vary which `common_cause` needs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,18 +84,12 @@ class ScoreStatistics:
 class VariantStatistics(ScoreStatistics):
     """What a variant's samples say."""
 
-    variant: str
-    """The variant's name."""
     sem_questions: float | None
     """Question-sampling standard error of the mean, over the questions' mean scores; None below 2 of them."""
     sem_clustered: float | None
-    """The same where questions share a template; None without clusters, or with fewer than 2."""
-    clusters: int | None
-    """Templates; None where none were given."""
+    """The same where questions come in clusters; None without clusters, or with fewer than 2."""
     run_variance_share: float | None
     """Run-to-run share of a score's variance, 0..1; None where neither part is defined and positive."""
-    question_variance_share: float | None
-    """Question-sampling share: 1 less the other."""
     flip_rate: float | None
     """Expected share of questions that flip between two runs, unbiased; None for fewer than 2 repetitions."""
     unanimous_right: int
@@ -109,7 +103,7 @@ class VariantStatistics(ScoreStatistics):
     identical_answers: float | None
     """TARa@N: the same for the extracted answers; no answer equals no answer."""
     invalid_rate: float | None
-    """Share of outputs without a number."""
+    """Share of outputs without an answer."""
     truncated_rate: float | None
     """Share of outputs that ended at max tokens."""
     accept_length: float | None
@@ -117,8 +111,7 @@ class VariantStatistics(ScoreStatistics):
     accept_lengths: Spread | None
     """The same for each repetition on its own."""
     common_cause: Overdispersion | None
-    """The sharper test, against the noise that the questions themselves show: Cochran's Q. None for fewer
-    than 2 repetitions, and where no question is unstable."""
+    """The sharper test, against the noise that the questions themselves show; see `common_cause`."""
 
 
 def describe_scores(scores: Sequence[float], questions: int | None = None) -> ScoreStatistics:
@@ -126,13 +119,35 @@ def describe_scores(scores: Sequence[float], questions: int | None = None) -> Sc
 
     `scores`: accuracies, 0..1. Raises BadInput for one that is not finite or outside 0..1.
     """
-    return ScoreStatistics(**_score_fields(scores, questions))
+    for number, score in enumerate(scores, start=1):
+        fault = fault_of(score)
+        if fault:
+            raise BadInput(f"score {number}: {fault}")
+    n = len(scores)
+    # Sorted, and averaged exactly: the order of the repetitions changes not even the last digit.
+    ordered = np.sort(np.asarray(scores, dtype=np.float64))
+    mean = exact_mean(ordered.tolist()) if n else None
+    std = sample_std(ordered)
+    least_noise = None if mean is None or questions is None else mean * (1 - mean) / questions
+    flips = None if std is None or questions is None else 2 * questions * std**2
+    possible = mean is not None and flips is not None and flips <= 2 * mean * (1 - mean)
+    return ScoreStatistics(
+        n=n,
+        questions=questions,
+        mean=mean,
+        std=std,
+        min=float(ordered[0]) if n else None,
+        max=float(ordered[-1]) if n else None,
+        per_repetition=tuple(float(score) for score in scores),
+        flip_rate_scores=flips if possible else None,
+        overdispersion=None if std is None or least_noise is None else overdispersion(std, n, least_noise),
+    )
 
 
 def describe(samples: VariantSamples, clusters: Sequence[str] | None = None) -> VariantStatistics:
     """The numbers of a variant's complete repetitions; without any, None wherever there is nothing to say.
 
-    `clusters`: the Q questions' template names, in the order of the columns (see `templates`). Raises
+    `clusters`: the Q questions' cluster names, in the order of the columns. Raises
     BadInput when there are not as many as questions.
     """
     correct = samples.correct
@@ -144,38 +159,34 @@ def describe(samples: VariantSamples, clusters: Sequence[str] | None = None) -> 
     several = repetitions >= 2
     share = correct.mean(axis=0) if repetitions else np.zeros(0)
     unstable = np.flatnonzero((share > 0) & (share < 1))
-    run_share = _run_variance_share(samples)
+    scores = describe_scores(samples.scores.tolist() if questions else [], questions)
     return VariantStatistics(
-        variant=samples.variant,
-        **_score_fields([float(s) for s in samples.scores] if questions else [], questions),
+        **vars(scores),
         sem_questions=standard_error(share),
         sem_clustered=None if clusters is None else clustered_error(share, clusters),
-        clusters=None if clusters is None else len(set(clusters)),
-        run_variance_share=run_share,
-        question_variance_share=None if run_share is None else 1 - run_share,
+        run_variance_share=_run_variance_share(samples),
         flip_rate=flip_rate(correct),
         unanimous_right=int((share == 1).sum()),
         unanimous_wrong=int((share == 0).sum()),
         unstable_questions=tuple(samples.question_ids[place] for place in unstable),
-        identical_outputs=_identical(samples.fingerprint) if several else None,
-        identical_answers=_identical(samples.answer) if several else None,
+        identical_outputs=identical(samples.fingerprint) if several else None,
+        identical_answers=identical(samples.answer) if several else None,
         invalid_rate=float(samples.invalid.mean()) if correct.size else None,
         truncated_rate=float(samples.truncated.mean()) if correct.size else None,
-        accept_length=_accept_length(samples.completion_tokens, samples.verify_steps),
+        accept_length=accept_length(samples.completion_tokens, samples.verify_steps),
         accept_lengths=_accept_lengths(samples),
-        common_cause=_common_cause(correct),
+        common_cause=common_cause(correct),
     )
 
 
 def standard_error(scores: Floats) -> float | None:
-    """sqrt(sum (s - mean)^2 / (n (n-1))) over the n questions' mean scores; None below 2 questions.
+    """Standard error of the mean over the n questions' mean scores; None below 2 questions.
 
     Miller, "Adding Error Bars to Evals" (arXiv 2411.00640).
     """
-    n = len(scores)
-    if n < 2:
-        return None
-    return float(np.sqrt(((scores - scores.mean()) ** 2).sum() / (n * (n - 1))))
+    from scipy.stats import sem
+
+    return float(sem(scores)) if len(scores) > 1 else None
 
 
 def clustered_error(scores: Floats, clusters: Sequence[str]) -> float | None:
@@ -192,18 +203,6 @@ def clustered_error(scores: Floats, clusters: Sequence[str]) -> float | None:
         return None
     sums = np.bincount(place, weights=scores - scores.mean(), minlength=count)
     return float(np.sqrt(count / (count - 1) * (sums**2).sum()) / len(scores))
-
-
-NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-NAME = re.compile(r"\b[A-Z][a-z]+(?:'s)?\b(?: [A-Z][a-z]+(?:'s)?\b)*")
-
-
-def templates(questions: Sequence[str]) -> tuple[str, ...]:
-    """Each question's template: its text with numbers and capitalised words put aside.
-
-    Two questions that differ in those alone have the same template and are no independent evidence.
-    """
-    return tuple(NAME.sub("@", NUMBER.sub("#", " ".join(text.split()))) for text in questions)
 
 
 def noise_variance(correct: Table) -> float | None:
@@ -237,32 +236,6 @@ def overdispersion(std: float, n: int, variance: float) -> Overdispersion | None
     return Overdispersion(chi2=chi2, dof=n - 1, p_value=float(stats.chi2.sf(chi2, n - 1)))
 
 
-def _score_fields(scores: Sequence[float], questions: int | None) -> dict[str, Any]:
-    for number, score in enumerate(scores, start=1):
-        fault = fault_of(score)
-        if fault:
-            raise BadInput(f"score {number}: {fault}")
-    n = len(scores)
-    # Sorted, and averaged exactly: the order of the repetitions changes not even the last digit.
-    ordered = np.sort(np.asarray(scores, dtype=np.float64))
-    mean = exact_mean(ordered.tolist()) if n else None
-    std = sample_std(ordered)
-    least_noise = None if mean is None or questions is None else mean * (1 - mean) / questions
-    flips = None if std is None or questions is None else 2 * questions * std**2
-    possible = mean is not None and flips is not None and flips <= 2 * mean * (1 - mean)
-    return {
-        "n": n,
-        "questions": questions,
-        "mean": mean,
-        "std": std,
-        "min": float(ordered[0]) if n else None,
-        "max": float(ordered[-1]) if n else None,
-        "per_repetition": tuple(float(score) for score in scores),
-        "flip_rate_scores": flips if possible else None,
-        "overdispersion": None if std is None or least_noise is None else overdispersion(std, n, least_noise),
-    }
-
-
 def sample_std(values: Floats) -> float | None:
     """Sample standard deviation (ddof=1); exactly 0 for equal values, None for fewer than 2."""
     if len(values) < 2:
@@ -284,12 +257,12 @@ def _run_variance_share(samples: VariantSamples) -> float | None:
     return std**2 / total if total > 0 else None
 
 
-def _identical(table: npt.NDArray[np.object_]) -> float | None:
+def identical(table: npt.NDArray[np.object_]) -> float | None:
     """Share of columns with one value all the way down; None without columns."""
     return float((table == table[0]).all(axis=0).mean()) if table.shape[1] else None
 
 
-def _accept_length(tokens: npt.NDArray[np.int64], steps: Floats) -> float | None:
+def accept_length(tokens: npt.NDArray[np.int64], steps: Floats) -> float | None:
     """Sum of completion tokens / sum of verification steps over the requests that verified."""
     speculated = ~np.isnan(steps)
     total = float(steps[speculated].sum())
@@ -298,7 +271,7 @@ def _accept_length(tokens: npt.NDArray[np.int64], steps: Floats) -> float | None
 
 def _accept_lengths(samples: VariantSamples) -> Spread | None:
     rows = zip(samples.completion_tokens, samples.verify_steps, strict=True)
-    measured = [length for tokens, steps in rows if (length := _accept_length(tokens, steps)) is not None]
+    measured = [length for tokens, steps in rows if (length := accept_length(tokens, steps)) is not None]
     if not measured:
         return None
     ordered = np.sort(np.asarray(measured))
@@ -310,10 +283,16 @@ def _accept_lengths(samples: VariantSamples) -> Spread | None:
     )
 
 
-def _common_cause(correct: Table) -> Overdispersion | None:
-    """Cochran's Q (Biometrika 37, 1950): (N-1) s^2 over the unbiased sum p (1-p) / n^2 is exactly it."""
+def common_cause(correct: Table) -> Overdispersion | None:
+    """Cochran's Q over the rows of (K, n) right answers on the same questions (Biometrika 37, 1950).
+
+    Q is (K-1) s^2 over the unbiased sum p (1-p) / n^2: the run scores' variance against what independent noise of
+    the measured shares p would give them. None with one row, and with fewer than 24 answers to questions that vary,
+    where the chi-square approximation fails (Tate and Brown, JASA 65, 1970).
+    """
     noise = noise_variance(correct)
-    if noise is None:
+    varying = (correct != correct[:1]).any(axis=0)
+    if noise is None or int(varying.sum()) * len(correct) < FEWEST_ANSWERS:
         return None
     std = sample_std(np.sort(correct.mean(axis=1)))
     return None if std is None else overdispersion(std, len(correct), noise)

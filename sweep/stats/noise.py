@@ -108,10 +108,10 @@ def fit(base: Scores, perturbed: Sequence[Scores] = ()) -> Noise | None:
     if not n or total <= 0:
         return None
     shifts = [np.mean([np.mean(s.values) for s in _levels(base, perturbed, f.factor)]) for f in factors]
-    own = exact_mean(base.values)
+    mean = exact_mean(base.values)
     return Noise(
         # What CI runs is a level like the others; a perturbation may lower the centre, never raise it.
-        mean=min(own, own + float(sum(shift - own for shift in shifts))),
+        mean=min(mean, mean + float(sum(shift - mean for shift in shifts))),
         std=math.sqrt(total),
         weight=total / sum(f.variance / f.levels for f in factors),
         dof=total**2 / sum(f.variance**2 / (f.levels - 1) for f in factors),
@@ -122,7 +122,7 @@ def fit(base: Scores, perturbed: Sequence[Scores] = ()) -> Noise | None:
 
 def factor_variances(base: Scores, perturbed: Sequence[Scores]) -> tuple[FactorVariance, ...]:
     """Each factor's variance, in the order of first appearance; the variant itself is a level of each."""
-    found = []
+    variances = []
     for factor in dict.fromkeys(s.factor for s in perturbed if s.factor and s.values):
         levels = _levels(base, perturbed, factor)
         if len(levels) < 2:
@@ -131,10 +131,10 @@ def factor_variances(base: Scores, perturbed: Sequence[Scores]) -> tuple[FactorV
         within = [float(np.var(level.values, ddof=1)) for level in levels if len(level.values) > 1]
         between = 0.0 if np.ptp(means) < 1e-12 else float(means.var(ddof=1))
         variance = between + (float(np.mean(within)) if within else 0.0)
-        found.append(
+        variances.append(
             FactorVariance(factor=factor, levels=len(levels), variance=0.0 if variance < 1e-24 else variance)
         )
-    return tuple(found)
+    return tuple(variances)
 
 
 def _levels(base: Scores, perturbed: Sequence[Scores], factor: str) -> list[Scores]:
@@ -295,6 +295,10 @@ def detectable_drop(threshold: float, noise: Noise, attempts: int, power: float)
     return noise.mean - threshold + float(special.ndtri(power ** (1 / attempts))) * noise.std
 
 
-def differs_at_most(n: int) -> float:
-    """95 % upper bound on the chance that the next run differs from n identical ones: 1 - .05^(1/n)."""
-    return float(1 - (1 - CONFIDENCE) ** (1 / n))
+def differs_at_most(n: int) -> float | None:
+    """95 % upper bound on the chance that the next run differs from n identical ones; None for n below 2.
+
+    The first run says what the others may differ from, so that n - 1 runs could have differed and did not:
+    1 - .05^(1/(n-1)), the exact binomial bound for no event (Clopper and Pearson, Biometrika 26, 1934).
+    """
+    return None if n < 2 else float(1 - (1 - CONFIDENCE) ** (1 / (n - 1)))

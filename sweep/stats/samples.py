@@ -30,14 +30,14 @@ class Sample:
     """SHA-256 over the output's token ids or text."""
     token_ids: tuple[int, ...] | None
     """The output's token ids, where the backend gives them."""
-    extracted: float | None
+    extracted: str | None
     """The answer read from the output; None when invalid."""
-    gold: float
-    """The record's answer."""
+    gold: str
+    """The record's answer, in the same form."""
     correct: bool
-    """`extracted` equals `gold`."""
+    """The task holds `extracted` right."""
     invalid: bool
-    """No number in the output: wrong, and counted."""
+    """No answer in the output: wrong, and counted."""
     finish_reason: str
     """`stop`, `length`, or the backend's own word."""
     prompt_tokens: int | None
@@ -78,7 +78,7 @@ class VariantSamples:
     fingerprint: npt.NDArray[np.object_]
     """(R, Q) of str."""
     answer: npt.NDArray[np.object_]
-    """(R, Q) of float, None when invalid."""
+    """(R, Q) of str, None when invalid."""
     text: npt.NDArray[np.object_]
     """(R, Q) of str."""
     token_ids: npt.NDArray[np.object_]

@@ -1,104 +1,159 @@
-"""Records from the hub, a local file or the package, through `datasets`, pinned by their SHA-256."""
+"""Records from the hub, a local file or the package, read as their task wants them, pinned by their SHA-256."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
+from cluster.errors import SweepError
 from cluster.models import embedded_dataset
 from sweep.errors import BadInput
-from sweep.plan.config import DatasetConfig, ProtocolConfig
-from sweep.tasks.gsm8k import GOLD, Questionnaire, Record, choose
+from sweep.plan.config import DatasetConfig, ProtocolConfig, SweepConfig
+from sweep.plan.variants import Fault
+from sweep.tasks import task
+from sweep.tasks.base import Record, Row, Task, read, wanted
+from sweep.tasks.questionnaire import Questionnaire, choose
 
 EMBEDDED = "embedded:"
-FORMATS = {".jsonl": "json", ".json": "json", ".parquet": "parquet"}
+FORMATS = (".jsonl", ".json", ".parquet")
 OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
+
+NO_TRAIN = "{} has no train split; take the shots from test, or name its file in protocol.dataset.train_path"
+
+Placed = tuple[str, Any]
+"""Where a row stands, `file:line` where lines are known, and the row as it was read."""
+
+
+def faults(config: SweepConfig) -> list[Fault]:
+    """What can be known to be wrong with the task and its data without reading any."""
+    return _faults(config.protocol)
 
 
 def load(config: ProtocolConfig) -> Questionnaire:
     """Read the splits the protocol needs and choose its shots and questions.
 
-    Raises BadInput when the data cannot be read, are not GSM8K's form, are too few, or are not the pinned ones.
+    Raises BadInput when the data cannot be read, are not of the task's form, are too few, or are not the pinned
+    ones.
     """
-    dataset = config.dataset
-    splits = {"test": _records(dataset, "test"), "train": ()}
-    if config.shots_from == "train":
-        splits["train"] = _records(dataset, "train")
-    sha256 = canonical_sha256(splits["test"])
+    if wrong := _faults(config):
+        raise BadInput("\n".join(f"{'.'.join(path)}: {text}" for path, text in wrong))
+    dataset, chosen = config.dataset, task(config.task)
+    splits = {split: _records(dataset, split, chosen) for split in _splits(config)}
+    sha256 = canonical_sha256(chosen, splits["test"])
     if dataset.sha256 not in (None, sha256):
         raise BadInput(
             f"protocol.dataset: {dataset.path} has SHA-256 {sha256}, the sweep file pins {dataset.sha256}; "
             "get the pinned records, or change protocol.dataset.sha256 if these are the right ones"
         )
     try:
-        return choose(config, splits, sha256)
+        return choose(config, chosen, splits, sha256)
     except ValueError as error:
         raise BadInput(f"protocol: {dataset.path}: {error}") from None
 
 
-def canonical_sha256(records: Iterable[Record]) -> str:
-    """SHA-256 over the records as JSON lines `["question","answer"]`, so that file format does not matter."""
-    lines = (json.dumps([r.question, r.answer], ensure_ascii=False) + "\n" for r in records)
+def canonical_sha256(task: Task, records: Iterable[Record]) -> str:
+    """SHA-256 over the records as JSON lines of the task's columns, so that the file's format does not matter."""
+    lines = (json.dumps([r.row[c] for c in task.columns], ensure_ascii=False) + "\n" for r in records)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _records(dataset: DatasetConfig, split: str) -> tuple[Record, ...]:
-    file = _local_file(dataset, split)
-    rows = _from_file(file) if file else _from_hub(dataset, split)
-    if not rows:
-        raise BadInput(f"{file or dataset.path}: the {split} split has no records")
-    return tuple(_record(row, index, split, f"{file or dataset.path}") for index, row in enumerate(rows))
+def _splits(config: ProtocolConfig) -> dict[str, str]:
+    """The splits that are read, and the key of protocol.dataset that names the file of each."""
+    return {"test": "path"} | ({"train": "train_path"} if config.shots_from == "train" else {})
+
+
+def _faults(config: ProtocolConfig) -> list[Fault]:
+    wrong: list[Fault] = []
+    try:
+        task(config.task)
+    except BadInput as error:
+        wrong.append((("protocol", "task"), error.message))
+    for split, key in _splits(config).items():
+        try:
+            file = _local_file(config.dataset, split)
+        except SweepError as error:
+            wrong.append((("protocol", "dataset", key), error.message))
+            continue
+        if file is None:
+            continue
+        if split == "train" and config.dataset.train_path is None:
+            wrong.append((("protocol", "shots_from"), NO_TRAIN.format(config.dataset.path)))
+        elif not file.is_file():
+            wrong.append((("protocol", "dataset", key), f"{file}: no such data set file; correct the path"))
+    return wrong
 
 
 def _local_file(dataset: DatasetConfig, split: str) -> Path | None:
+    """The file that holds a split; None where the hub does. Raises SweepError for an unknown `embedded:` name."""
+    if split == "train" and dataset.train_path is not None:
+        return Path(dataset.train_path)
     if dataset.path.startswith(EMBEDDED):
-        if split == "train":
-            raise BadInput(
-                f"protocol.shots_from: {dataset.path} has no train split; take the shots from test, "
-                "or name a local file with a train split in protocol.dataset.train_path"
-            )
         return embedded_dataset(dataset.path)
-    if Path(dataset.path).suffix not in FORMATS:
-        return None
-    if split == "test":
-        return Path(dataset.path)
-    if dataset.train_path is None:
-        raise BadInput(
-            f"protocol.dataset.train_path: missing; shots_from: train with the local file {dataset.path} "
-            "needs the file that holds the train split"
-        )
-    return Path(dataset.train_path)
+    return Path(dataset.path) if Path(dataset.path).suffix in FORMATS else None
 
 
-def _from_file(file: Path) -> list[Mapping[str, Any]]:
-    import datasets
-    from pyarrow import ArrowInvalid
-
-    if not file.is_file():
-        raise BadInput(f"{file}: no such data set file; protocol.dataset.path names it")
-    if not file.stat().st_size:
-        raise BadInput(f"{file}: empty; a data set has records with `question` and `answer`")
-    datasets.disable_progress_bars()
-    with TemporaryDirectory(prefix="sweep-dataset-") as cache:
+def _records(dataset: DatasetConfig, split: str, task: Task) -> tuple[Record, ...]:
+    file = _local_file(dataset, split)
+    records = []
+    for index, (place, row) in enumerate(_from_file(file) if file else _from_hub(dataset, split, task)):
         try:
-            loaded = datasets.load_dataset(
-                FORMATS[file.suffix],
-                data_files=str(file),
-                split="train",
-                cache_dir=cache,
-                keep_in_memory=True,
-            )
-        except (datasets.exceptions.DatasetGenerationError, ArrowInvalid, ValueError, OSError) as error:
-            raise BadInput(f"{_broken_at(file)}: cannot be read as {file.suffix[1:]}: {_root(error)}") from None
-        return list(loaded)
+            records.append(read(task, row, f"{split}-{index}"))
+        except ValueError as error:
+            raise BadInput(f"{place}: {error}") from None
+    if not records:
+        raise BadInput(f"{file or dataset.path}: empty; a data set has records of {wanted(task)}")
+    return tuple(records)
 
 
-def _from_hub(dataset: DatasetConfig, split: str) -> list[Mapping[str, Any]]:
+def _from_file(file: Path) -> Iterator[Placed]:
+    """The rows of a file, which is opened by its name: a `*` or `[` in it is no pattern."""
+    if file.suffix == ".parquet":
+        yield from _numbered(f"{file}", _parquet(file))
+        return
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{file}: cannot be read as {file.suffix[1:]}: {error}") from None
+    if text.lstrip().startswith("["):
+        yield from _numbered(f"{file}", _json(file, text, 1))
+        return
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            yield f"{file}:{number}", _json(file, line, number)
+
+
+def _numbered(where: str, rows: Iterable[Any]) -> Iterator[Placed]:
+    return ((f"{where}: record {index}", row) for index, row in enumerate(rows))
+
+
+def _json(file: Path, text: str, line: int) -> Any:
+    """The JSON value that begins on a line of the file."""
+    try:
+        value = json.loads(text)
+        # Half of a surrogate pair is not text: nothing could store it.
+        json.dumps(value, ensure_ascii=False).encode()
+    except ValueError as error:
+        at = line + (error.lineno - 1 if isinstance(error, json.JSONDecodeError) else 0)
+        raise BadInput(f"{file}:{at}: cannot be read as {file.suffix[1:]}: {error}") from None
+    return value
+
+
+def _parquet(file: Path) -> list[Row]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        rows: list[Row] = pq.ParquetFile(file).read().to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise BadInput(f"{file}: cannot be read as parquet: {_root(error)}") from None
+    return rows
+
+
+def _from_hub(dataset: DatasetConfig, split: str, task: Task) -> Iterator[Placed]:
     import datasets
 
     datasets.disable_progress_bars()
@@ -109,37 +164,9 @@ def _from_hub(dataset: DatasetConfig, split: str) -> list[Mapping[str, Any]]:
         raise BadInput(
             f"protocol.dataset: the hub did not give {dataset.path}{offline}: {_root(error)}\n"
             "Without the hub, set protocol.dataset.path to a local .jsonl or .parquet file with the same "
-            "records (`question`, `answer`), or to embedded:tiny-gemma4"
+            f"records ({wanted(task)}), or to a data set inside the package, such as embedded:tiny-gemma4"
         ) from None
-    return list(loaded)
-
-
-def _record(row: Mapping[str, Any], index: int, split: str, where: str) -> Record:
-    place = f"{where}:{index + 1}" if where.endswith(".jsonl") else f"{where}: record {index}"
-    for field in ("question", "answer"):
-        if not isinstance(row.get(field), str):
-            raise BadInput(
-                f"{place}: no text in `{field}`, it has {', '.join(sorted(row)) or 'nothing'}; "
-                "a record is {question, answer}"
-            )
-    record = Record(id=f"{split}-{index}", question=row["question"], answer=row["answer"])
-    try:
-        record.gold  # noqa: B018 - read for its ValueError
-    except ValueError:
-        raise BadInput(f"{place}: the answer has no number after `{GOLD}`, so no gold value") from None
-    return record
-
-
-def _broken_at(file: Path) -> str:
-    """`file:line` of the first line that is not JSON, or the file."""
-    if file.suffix == ".jsonl":
-        with file.open(errors="replace") as lines:
-            for number, line in enumerate(lines, 1):
-                try:
-                    json.loads(line or "null")
-                except ValueError:
-                    return f"{file}:{number}"
-    return str(file)
+    return _numbered(dataset.path, loaded)
 
 
 def _root(error: BaseException) -> str:

@@ -21,9 +21,10 @@ from scipy import special
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from sweep.audit import common_cause
-from sweep.audit.outputs import lossless
+from sweep.audit import Verdict, common_cause
+from sweep.audit.lossless import judged
 from sweep.stats.samples import VariantSamples
+from tests.audit.evidence import of, plain
 from tests.tables import table
 
 QUESTIONS = 200
@@ -63,11 +64,11 @@ def rates(cell: tuple[int, int], pairs: int, rng: np.random.Generator) -> Iterat
     healthy = [pair(cell, 0.0, rng) for _ in range(pairs)]
     lossy = [pair(cell, LOSS, rng) for _ in range(pairs)]
     for drawn in (healthy, lossy):
-        verdicts = [lossless([(mtp, base, False)])[0].verdict for base, mtp in drawn]
-        yield verdicts.count("fail") / pairs
-    causes = [common_cause({"base": base})[0].verdict for base, _ in healthy]
-    yield causes.count("warn") / pairs
-    yield causes.count("fail") / pairs
+        verdicts = [judged([(mtp, base, False)])[0].verdict for base, mtp in drawn]
+        yield verdicts.count(Verdict.FAIL) / pairs
+    causes = [of(common_cause.findings(plain(base)), "base").verdict for base, _ in healthy]
+    yield causes.count(Verdict.WARN) / pairs
+    yield causes.count(Verdict.FAIL) / pairs
 
 
 def main() -> None:

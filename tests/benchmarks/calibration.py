@@ -3,7 +3,7 @@
     python tests/benchmarks/calibration.py            2,000 sweeps a cell, a few seconds
     python tests/benchmarks/calibration.py --quick    200 sweeps a cell
 
-Each sweep draws every answer of N repetitions from the generative model of `sweep.gate.rehearsal` and derives a
+Each sweep draws the scores of N repetitions from the generative model of `sweep.gate.planning` and derives a
 threshold by each rule. The truth is not simulated: given what moves a run, its score is a sum of independent
 answers with known probabilities, whose distribution is worked out exactly; the common cause is integrated over.
 """
@@ -18,16 +18,15 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from sweep.gate.power import Model
-from sweep.gate.rehearsal import simulate, thresholds
+from sweep.gate.planning import Model, latent, simulate, thresholds
 from sweep.gate.rules import (
     FalseAlarmRule,
     MarginRule,
     MinObservedRule,
-    StopRule,
     ThresholdRule,
     ToleranceRule,
 )
+from sweep.plan.config import StopRule
 from sweep.run.stopping import bound_width, looks
 
 Floats = npt.NDArray[np.float64]
@@ -69,9 +68,9 @@ class Truth:
 
 def truth(model: Model) -> Truth:
     """Poisson-binomial distributions at the nodes of the common cause, by adding one question at a time."""
-    latent, cause, own = model.latent
+    means, cause, own = latent(model)
     nodes, weights = np.polynomial.hermite_e.hermegauss(NODES if cause else 1)
-    chances = special.ndtr((latent[None, :] + cause * nodes[:, None]) / own)
+    chances = special.ndtr((means[None, :] + cause * nodes[:, None]) / own)
     mass = np.zeros((len(nodes), model.questions + 1))
     mass[:, 0] = 1.0
     for chance in chances.T:

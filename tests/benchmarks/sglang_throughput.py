@@ -115,8 +115,7 @@ def make_batch(options: argparse.Namespace) -> Batch:
     shots = "".join(f"Question: {r['question']}\nAnswer: {r['answer']}\n\n" for r in records[: options.shots])
     asked = records[options.shots : options.shots + options.questions]
     requests = tuple(
-        Request(id=str(n), prompt=f"{shots}Question: {r['question']}\nAnswer:")
-        for n, r in enumerate(asked)
+        Request(id=str(n), prompt=f"{shots}Question: {r['question']}\nAnswer:") for n, r in enumerate(asked)
     )
     return Batch(
         requests=requests,

@@ -18,7 +18,7 @@ from cluster.spec import Batch, Completion, EngineSpec, Message
 from sweep.plan.config import DatasetConfig, ProtocolConfig
 from sweep.plan.units import Unit
 from sweep.tasks import dataset
-from sweep.tasks.gsm8k import Questionnaire
+from sweep.tasks.questionnaire import Questionnaire
 
 UNIT = Unit(variant="v", repetition=1, shard=1, shards=1, seed=0)
 

@@ -11,45 +11,15 @@ import pytest
 mpl.use("Agg")
 
 from sweep.gate.rules import FalseAlarmRule, MarginRule
-from sweep.gate.threshold import derive
+from sweep.gate.threshold import derive, fit_all
 from sweep.report.figures import power, repetitions, shortened, unstable, write_all
 from sweep.stats.noise import Noise, false_alarm
-from sweep.stats.samples import Sample, VariantSamples, tabulate
+from sweep.stats.samples import VariantSamples
 from sweep.stats.scores import Scores
+from tests.tables import table
 
-
-def samples(name: str, table: list[list[bool]]) -> VariantSamples:
-    ids = [f"test-{n}" for n in range(len(table[0]))]
-    rows = [
-        Sample(
-            variant=name,
-            repetition=r,
-            seed=r,
-            question_id=ids[q],
-            engine="e",
-            text=str(right),
-            fingerprint=str(right),
-            token_ids=None,
-            extracted=1.0,
-            gold=1.0,
-            correct=right,
-            invalid=False,
-            finish_reason="stop",
-            prompt_tokens=1,
-            completion_tokens=1,
-            verify_steps=None,
-            cached_tokens=0,
-            starts_with_bos=True,
-            seconds=1.0,
-        )
-        for r, run in enumerate(table, 1)
-        for q, right in enumerate(run)
-    ]
-    return tabulate(name, rows, ids)
-
-
-NOISY = samples("noisy", [[True, True, False, True], [True, False, False, True], [True, True, False, False]])
-STILL = samples("still", [[True, True, False, True]] * 3)
+NOISY = table("noisy", [[True, True, False, True], [True, False, False, True], [True, True, False, False]])
+STILL = table("still", [[True, True, False, True]] * 3)
 
 
 def test_every_repetition_is_a_point_and_the_threshold_a_line() -> None:
@@ -62,13 +32,13 @@ def test_every_repetition_is_a_point_and_the_threshold_a_line() -> None:
 
 def test_the_heat_map_shows_unstable_questions_only() -> None:
     axes = unstable({"noisy": NOISY, "still": STILL}).axes[0]
-    assert sorted(label.get_text() for label in axes.get_yticklabels()) == ["test-1", "test-3"]
+    assert sorted(label.get_text() for label in axes.get_yticklabels()) == ["test-6", "test-8"]
     assert np.allclose(axes.images[0].get_array(), [[2 / 3, 1], [2 / 3, 1]])
 
 
 def many(names: list[str], questions: int) -> dict[str, VariantSamples]:
     """Every question right in one of two repetitions, so never stable."""
-    return {name: samples(name, [[True] * questions, [False] * questions]) for name in names}
+    return {name: table(name, [[True] * questions, [False] * questions]) for name in names}
 
 
 @pytest.mark.parametrize(
@@ -104,11 +74,13 @@ def test_names_are_shortened_so_that_no_two_are_alike() -> None:
 
 def test_there_is_no_heat_map_and_no_curve_where_nothing_varies(tmp_path: Path) -> None:
     still = [Scores(variant="still", values=(0.75,) * 3, questions=4)]
-    threshold = derive(MarginRule(), still)
+    threshold = derive(MarginRule(), fit_all(still))
     assert unstable({"still": STILL}) is None
-    assert power(still, threshold) is None
+    assert power(fit_all(still), threshold) is None
     (tmp_path / "power.png").write_bytes(b"of an earlier report")
-    assert [file.name for file in write_all({"still": STILL}, still, threshold, tmp_path)] == ["repetitions.png"]
+    assert [file.name for file in write_all({"still": STILL}, fit_all(still), threshold, tmp_path)] == [
+        "repetitions.png"
+    ]
     assert [file.name for file in tmp_path.iterdir()] == ["repetitions.png"]
 
 
@@ -117,7 +89,7 @@ LOUD = Scores(variant="loud", values=(0.40, 0.45, 0.50), questions=200)  # mean 
 
 
 def test_the_curves_are_of_the_rules_own_attempts_and_no_worse_build_fails_less_often() -> None:
-    figure = power([LOUD], derive(MarginRule(retries=3), [LOUD]))
+    figure = power(fit_all([LOUD]), derive(MarginRule(retries=3), fit_all([LOUD])))
     assert figure.get_supylabel() == "probability of failing all 3 attempts"
     axes = figure.axes[0]
     healthy, small, large = (line for line in axes.lines if len(line.get_xdata()) > 2)
@@ -131,7 +103,7 @@ def test_the_curves_are_of_the_rules_own_attempts_and_no_worse_build_fails_less_
 
 
 def test_one_percent_is_a_tick_that_says_so() -> None:
-    axes = power([LOUD], derive(MarginRule(), [LOUD])).axes[0]
+    axes = power(fit_all([LOUD]), derive(MarginRule(), fit_all([LOUD]))).axes[0]
     ticks = dict(zip(axes.get_yticks(), (text.get_text() for text in axes.get_yticklabels()), strict=True))
     assert (ticks[0.01], ticks[0.8], ticks[0.95]) == ("1 %", "80 %", "95 %")
     low, high = axes.get_ylim()
@@ -143,7 +115,7 @@ def test_one_percent_is_a_tick_that_says_so() -> None:
 
 def test_each_variants_own_threshold_is_marked_and_the_sweeps_where_it_is_in_sight() -> None:
     variants = [QUIET, LOUD]
-    quiet, loud = power(variants, derive(MarginRule(margin=0.03), variants)).axes
+    quiet, loud = power(fit_all(variants), derive(MarginRule(margin=0.03), fit_all(variants))).axes
     upright = {
         axes: [line.get_xdata()[0] for line in axes.lines if len(line.get_xdata()) == 2] for axes in (quiet, loud)
     }
@@ -156,20 +128,21 @@ def test_each_variants_own_threshold_is_marked_and_the_sweeps_where_it_is_in_sig
 
 def test_a_threshold_far_under_the_mean_is_on_the_curve() -> None:
     # Three runs: false_alarm of alpha .0005 lies 36 std under the mean, by Student's t with 2 degrees of freedom.
-    threshold = derive(FalseAlarmRule(rule="false_alarm", alpha=0.0005), [QUIET])
+    threshold = derive(FalseAlarmRule(rule="false_alarm", alpha=0.0005), fit_all([QUIET]))
     assert threshold.value is not None
-    (axes,) = power([QUIET], threshold).axes
+    (axes,) = power(fit_all([QUIET]), threshold).axes
     assert axes.lines[0].get_xdata()[0] <= threshold.value < 0.605 - 30 * 0.005
 
 
 def test_noise_that_perturbations_show_has_a_curve_too() -> None:
     still = Scores(variant="still", values=(0.47,) * 3, questions=200)
     level = Scores(variant="still", values=(0.45,) * 3, questions=200, factor="concurrency")
-    (axes,) = power([still, level], derive(MarginRule(), [still, level])).axes
+    fits = fit_all([still, level])
+    (axes,) = power(fits, derive(MarginRule(), fits)).axes
     assert axes.get_title() == "still: own 0.440"
 
 
 def test_a_watched_variants_curve_says_that_it_is_for_one_look() -> None:
     watched = Scores(variant="watched", values=(0.40, 0.45, 0.50), questions=200, looks=3)
-    (axes,) = power([watched], derive(MarginRule(), [watched])).axes
+    (axes,) = power(fit_all([watched]), derive(MarginRule(), fit_all([watched]))).axes
     assert axes.get_title() == "watched: own 0.420, for one of 3 looks"

@@ -16,6 +16,7 @@ def summary(value: float | None, refusal: str | None = None) -> dict[str, Any]:
     means = {"topk1-det": 0.445, "topk3-det": 0.440, "never-ran": None}
     return {
         "variants": {name: {"accuracy": {"mean": mean}} for name, mean in means.items()},
+        "protocol": {"task": "gsm8k"},
         "threshold": {"value": value, "accept_length": 1.5},
         "contract": {"file": None if refusal else "thresholds.json", "reason": refusal},
     }

@@ -63,7 +63,9 @@ def test_builds_are_not_gated_and_claim_no_determinism_across_them(tmp_path: Pat
 
 def test_a_build_with_other_arguments_or_questions_is_refused(tmp_path: Path) -> None:
     other = finished(tmp_path / "a", {"baseline": 12, "mtp": 12}, "engine.arguments={noise: 0.9}")
-    with pytest.raises(BadInput, match=r"other engine arguments, so not only another build: baseline: arguments.noise 0.9"):
+    with pytest.raises(
+        BadInput, match=r"other engine arguments, so not only another build: baseline: arguments.noise 0.9"
+    ):
         with_builds(tmp_path / "b", 10, other)
     asked = finished(tmp_path / "c", {"baseline": 12, "mtp": 12}, "protocol.shots=3")
     with pytest.raises(BadInput, match=r"perturb.build: .*: its protocol hash is"):

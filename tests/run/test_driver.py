@@ -18,7 +18,7 @@ from sweep.run.folder import Run
 from sweep.run.provenance import Place, gather
 from sweep.run.stopping import StopWatch
 from sweep.tasks import dataset
-from sweep.tasks.gsm8k import Questionnaire
+from sweep.tasks.questionnaire import Questionnaire
 from tests.conftest import SWEEP
 from tests.fake_pool import FakePool, Notes, right
 

@@ -11,8 +11,9 @@ import pytest
 from scipy.stats import nct
 
 from sweep.errors import BadInput
-from sweep.gate.rules import FalseAlarmRule, MinObservedRule, StopRule, ToleranceRule
-from sweep.gate.threshold import derive
+from sweep.gate.rules import FalseAlarmRule, MinObservedRule, ToleranceRule
+from sweep.gate.threshold import derive, fit_all
+from sweep.plan.config import StopRule
 from sweep.plan.sweepfile import load
 from sweep.plan.units import Plan, make_plan
 from sweep.report.conclude import conclude
@@ -55,8 +56,8 @@ def _samples(repetition: int, hits: int, text: str) -> list[Sample]:
             text=text,
             fingerprint=text,
             token_ids=None,
-            extracted=1.0,
-            gold=1.0 if question < hits else 2.0,
+            extracted="1",
+            gold="1" if question < hits else "2",
             correct=question < hits,
             invalid=False,
             finish_reason="stop",
@@ -165,7 +166,7 @@ def test_each_look_spends_its_share_of_what_the_rules_allow(retries: int) -> Non
     watched, plain = (Scores(variant="a", values=values, looks=n) for n in (4, 1))
 
     def value(rule: ToleranceRule | FalseAlarmRule, scores: Scores) -> float | None:
-        return derive(rule, [scores]).value
+        return derive(rule, fit_all([scores])).value
 
     strict = ToleranceRule(rule="tolerance", confidence=0.9875, retries=retries)  # 1 - .05 / 4
     assert value(ToleranceRule(rule="tolerance", retries=retries), watched) == pytest.approx(value(strict, plain))
@@ -173,14 +174,14 @@ def test_each_look_spends_its_share_of_what_the_rules_allow(retries: int) -> Non
     rule = FalseAlarmRule(rule="false_alarm", alpha=0.01, retries=retries)
     assert value(rule, watched) == pytest.approx(value(strict_alarm, plain))
     # What is stated is the sum over the looks again.
-    stated = derive(rule, [watched]).variants["a"].false_alarm
+    stated = derive(rule, fit_all([watched])).variants["a"].false_alarm
     assert stated == pytest.approx(0.01, rel=1e-6)
 
 
 def test_the_least_of_watched_scores_is_not_free_of_the_distribution() -> None:
     values = tuple(np.linspace(0.36, 0.42, 10))
-    once = derive(MinObservedRule(rule="min_observed"), [Scores(variant="a", values=values)])
-    often = derive(MinObservedRule(rule="min_observed"), [Scores(variant="a", values=values, looks=3)])
+    once = derive(MinObservedRule(rule="min_observed"), fit_all([Scores(variant="a", values=values)]))
+    often = derive(MinObservedRule(rule="min_observed"), fit_all([Scores(variant="a", values=values, looks=3)]))
     assert once.variants["a"].false_alarm == pytest.approx(1 / 11)
     stated = often.variants["a"].false_alarm
     assert stated is not None

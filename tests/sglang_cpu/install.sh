@@ -1,7 +1,7 @@
 #!/bin/bash
 # install.sh VENV: an environment that serves with the stock SGLang 0.5.21 on a machine without a GPU, with this
 # project and pytest in it. Linux x86-64, Python 3.11, about 90 s and 2.3 GB. Run the tests in it with
-#     VENV/bin/python -m pytest -m sglang tests/sglang_cpu
+#     VENV/bin/python -m pytest -W default -m sglang tests/sglang_cpu
 #
 # SGLang's own requirements are CUDA wheels for the most part, so it goes in without them, followed by what it
 # imports on the way to serving Gemma4.

@@ -12,27 +12,27 @@ from scipy.stats import binom
 
 from sweep.commands.compare import command
 from sweep.errors import BadInput
-from sweep.stats.compare import compare, compare_runs
+from sweep.stats.compare import DecidedBy, compare, compare_runs
 from tests.runs import finished
 from tests.tables import changed, first, table
 
 
 def test_deterministic_variants_are_decided_by_their_flips_alone() -> None:
     a, b = table("a", first(94, runs=20), accept_length=None), table("b", first(84, runs=3), accept_length=5.0)
-    found = compare(a, b)
-    assert (len(found.lost), len(found.gained)) == (10, 0)
-    assert found.lost[0] == "test-89"  # the 85th of questions that begin at 5
-    assert found.test == "exact McNemar"
-    assert found.p_value == pytest.approx(2 / 2**10)
-    assert found.verdict == "worse"
+    comparison = compare(a, b)
+    assert (len(comparison.lost), len(comparison.gained)) == (10, 0)
+    assert comparison.lost[0] == "test-89"  # the 85th of questions that begin at 5
+    assert comparison.test is DecidedBy.MCNEMAR
+    assert comparison.p_value == pytest.approx(2 / 2**10)
+    assert comparison.verdict == "worse"
     assert compare(b, a).verdict == "better"
 
 
 def test_accept_length_and_speed_stand_beside_the_scores() -> None:
-    found = compare(table("a", first(94)), table("b", first(94), accept_length=5.0))
-    assert found.a.accept_length is None
-    assert found.b.accept_length == pytest.approx(5.0)
-    assert found.a.tokens_per_second == pytest.approx(50)  # 100 tokens in 2 seconds
+    comparison = compare(table("a", first(94)), table("b", first(94), accept_length=5.0))
+    assert comparison.a.accept_length is None
+    assert comparison.b.accept_length == pytest.approx(5.0)
+    assert comparison.a.tokens_per_second == pytest.approx(50)  # 100 tokens in 2 seconds
     still = changed(table("a", first(94)), seconds=np.zeros((1, 200)))
     assert compare(still, still).a.tokens_per_second is None
 
@@ -46,13 +46,13 @@ def noise(seed: int, runs: int, shift: float = 0.0, together: float = 0.0) -> np
 
 
 def test_noisy_variants_must_differ_over_questions_and_over_runs() -> None:
-    found = compare(table("a", noise(2, 20)), table("b", noise(3, 20, shift=-0.1)))
-    assert found.test == "paired t and Welch's t over runs"
-    assert found.p_runs is not None
-    assert found.difference.p_value is not None
-    assert found.p_value == max(found.p_runs, found.difference.p_value)
-    assert found.verdict == "worse"
-    assert found.difference.mean == pytest.approx(-0.1, abs=0.02)
+    comparison = compare(table("a", noise(2, 20)), table("b", noise(3, 20, shift=-0.1)))
+    assert comparison.test is DecidedBy.BOTH
+    assert comparison.p_runs is not None
+    assert comparison.difference.p_value is not None
+    assert comparison.p_value == max(comparison.p_runs, comparison.difference.p_value)
+    assert comparison.verdict == "worse"
+    assert comparison.difference.mean == pytest.approx(-0.1, abs=0.02)
 
 
 def test_runs_that_move_together_are_no_difference_between_variants() -> None:
@@ -60,39 +60,39 @@ def test_runs_that_move_together_are_no_difference_between_variants() -> None:
     pairs = [
         (table("a", noise(s, 3, together=0.15)), table("b", noise(s + 100, 3, together=0.15))) for s in range(60)
     ]
-    found = [compare(a, b) for a, b in pairs]
-    over_questions = [c.difference.p_value is not None and c.difference.p_value < 0.05 for c in found]
+    comparisons = [compare(a, b) for a, b in pairs]
+    over_questions = [c.difference.p_value is not None and c.difference.p_value < 0.05 for c in comparisons]
     assert sum(over_questions) > 30
-    assert sum(c.verdict != "no difference shown" for c in found) <= 6  # 60 x 0.05, and two standard errors
+    assert sum(c.verdict != "no difference shown" for c in comparisons) <= 6  # 60 x 0.05, and two standard errors
 
 
 def test_what_the_comparison_could_have_found_is_stated() -> None:
-    found = compare(table("a", first(94)), table("b", first(92)))
-    assert found.verdict == "no difference shown"
-    assert found.detectable == pytest.approx(0.0394, abs=5e-4)  # 6 of 200 or more with 80 % probability
+    comparison = compare(table("a", first(94)), table("b", first(92)))
+    assert comparison.verdict == "no difference shown"
+    assert comparison.detectable == pytest.approx(0.0394, abs=5e-4)  # 6 of 200 or more with 80 % probability
 
 
 def test_among_several_comparisons_only_a_larger_loss_is_sure_to_be_found() -> None:
     names = ["w", "x", "y", "z"]
     tables = {name: table(name, first(94)) for name in names}
-    found = compare_runs(tables, {name: table(name, first(92)) for name in names})
+    comparisons = compare_runs(tables, {name: table(name, first(92)) for name in names})
     # Of four, Holm may ask for p < .0125: 8 lost of 200 (2 / 2^8 = .0078), where 7 (.0156) would not do.
-    for comparison in found:
+    for comparison in comparisons:
         assert comparison.detectable is not None
         assert binom.sf(7, 200, comparison.detectable) == pytest.approx(0.8)
 
 
 def test_a_loss_that_is_said_to_be_found_is_found_where_whole_runs_move_too() -> None:
-    losses, found = [], 0
+    losses, caught = [], 0
     for seed in range(40):
         a = noise(seed, 6, together=0.04)
         losses.append(compare(table("a", a), table("b", noise(seed + 100, 6, together=0.04))).detectable)
     loss = float(np.median([x for x in losses if x is not None]))
     for seed in range(200):
         a, b = noise(seed, 6, together=0.04), noise(seed + 500, 6, shift=-loss, together=0.04)
-        found += compare(table("a", a), table("b", b)).verdict == "worse"
+        caught += compare(table("a", a), table("b", b)).verdict == "worse"
     # Stated: at least 80 %; two standard errors of 200 draws are 5.7 %.
-    assert found / 200 > 0.8 - 0.057
+    assert caught / 200 > 0.8 - 0.057
     # And it is no empty promise: half of it would not be found as surely.
     half = [
         compare(table("a", noise(s, 6, together=0.04)), table("b", noise(s + 500, 6, -loss / 2, 0.04))).verdict
@@ -174,17 +174,21 @@ def test_the_command_gates_with_exit_code_5(runs: tuple[Path, Path]) -> None:
 def test_two_variants_of_one_run_are_compared(runs: tuple[Path, Path]) -> None:
     _, after = runs
     result = run(f"{after}:baseline", f"{after}:mtp", "--json")
-    [found] = json.loads(result.stdout)["comparisons"]
-    assert (found["a"]["variant"], found["b"]["variant"], found["verdict"]) == ("baseline", "mtp", "worse")
-    assert found["b"]["accept_length"] == pytest.approx(2.0)  # 8 tokens in 4 steps
-    assert len(found["lost"]) == 12
+    [comparison] = json.loads(result.stdout)["comparisons"]
+    assert (comparison["a"]["variant"], comparison["b"]["variant"], comparison["verdict"]) == (
+        "baseline",
+        "mtp",
+        "worse",
+    )
+    assert comparison["b"]["accept_length"] == pytest.approx(2.0)  # 8 tokens in 4 steps
+    assert len(comparison["lost"]) == 12
 
 
 def test_a_variant_named_on_one_side_holds_for_both(runs: tuple[Path, Path]) -> None:
     before, after = runs
     result = run(before, f"{after}:mtp", "--json")
-    [found] = json.loads(result.stdout)["comparisons"]
-    assert (found["a"]["variant"], found["b"]["variant"]) == ("mtp", "mtp")
+    [comparison] = json.loads(result.stdout)["comparisons"]
+    assert (comparison["a"]["variant"], comparison["b"]["variant"]) == ("mtp", "mtp")
 
 
 def test_a_run_compared_with_itself_is_refused(runs: tuple[Path, Path]) -> None:

@@ -67,9 +67,9 @@ def test_the_detectable_loss_is_a_clopper_pearson_bound() -> None:
 
 def test_the_paired_standard_error_is_millers() -> None:
     # Differences 0, -1, 1, -1: mean -1/4, sum of squares 3 - 4/16 = 11/4, SE = sqrt(11/4 / (4 * 3)).
-    found = paired.difference(np.asarray([1.0, 1, 0, 1]), np.asarray([1.0, 0, 1, 0]))
-    assert found.mean == -0.25
-    assert found.standard_error == pytest.approx((11 / 4 / 12) ** 0.5)
+    difference = paired.difference(np.asarray([1.0, 1, 0, 1]), np.asarray([1.0, 0, 1, 0]))
+    assert difference.mean == -0.25
+    assert difference.standard_error == pytest.approx((11 / 4 / 12) ** 0.5)
 
 
 def test_the_interval_and_the_p_value_are_scipys_paired_t() -> None:
@@ -77,15 +77,15 @@ def test_the_interval_and_the_p_value_are_scipys_paired_t() -> None:
 
     rng = np.random.default_rng(0)
     a, b = rng.random(50), rng.random(50)
-    found, expected = paired.difference(a, b, confidence=0.9), ttest_rel(b, a)
+    difference, expected = paired.difference(a, b, confidence=0.9), ttest_rel(b, a)
     interval = expected.confidence_interval(0.9)
-    assert found.p_value == pytest.approx(expected.pvalue)
-    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+    assert difference.p_value == pytest.approx(expected.pvalue)
+    assert (difference.low, difference.high) == pytest.approx((interval.low, interval.high))
 
 
 def test_equal_differences_have_no_interval_rather_than_a_silly_one() -> None:
-    found = paired.difference(np.ones(5), np.ones(5))
-    assert (found.mean, found.low, found.high, found.p_value) == (0, None, None, None)
+    difference = paired.difference(np.ones(5), np.ones(5))
+    assert (difference.mean, difference.low, difference.high, difference.p_value) == (0, None, None, None)
     assert paired.difference(np.ones(1), np.zeros(1)).standard_error is None
 
 
@@ -102,33 +102,31 @@ def test_runs_without_any_variance_are_not_compared() -> None:
     assert paired.runs_differ(np.full(3, 0.47), np.asarray([0.44, 0.445, 0.45])) is not None
 
 
-def test_cochrans_q_is_the_textbook_value() -> None:
-    # Conover, Practical Nonparametric Statistics (1999), 4.6, example 1: three basketball enthusiasts
-    # predict 12 games; column totals 8, 10, 7; Q = 2.8.
-    games = [(1, 1, 1), (1, 1, 1), (0, 1, 0), (1, 1, 0), (0, 0, 0), (1, 1, 1)]
-    games += [(1, 1, 1), (1, 1, 0), (0, 0, 1), (0, 1, 0), (1, 1, 1), (1, 1, 1)]
-    found = paired.cochran(np.tile(np.asarray(games, dtype=bool).T, (1, 2)))  # twice over: 10 games vary
-    assert found is not None
-    assert found[0] == pytest.approx(2 * 2.8)
+def test_the_detectable_difference_is_statsmodels_for_a_paired_t_test() -> None:
+    from statsmodels.stats.power import TTestPower
+
+    observed = paired.difference(np.zeros(200), np.random.default_rng(0).random(200))
+    effect = TTestPower().solve_power(nobs=200, alpha=0.0125, power=0.8, alternative="two-sided")
+    detectable = paired.detectable_difference(observed, 200, 0.0125, 0.8)
+    assert detectable == pytest.approx(effect * 200**0.5 * observed.standard_error, rel=1e-4)
+    assert paired.detectable_difference(paired.difference(np.ones(5), np.ones(5)), 5, 0.05, 0.8) is None
 
 
-def test_cochrans_q_is_run_variance_over_the_questions_own_noise() -> None:
-    # (K-1) s^2 / v with v = sum p (1-p) / n^2 * K / (K-1).
-    correct = np.random.default_rng(3).random((8, 60)) < np.linspace(0, 1, 60)
-    p = correct.mean(axis=0)
-    noise = (p * (1 - p)).sum() / 60**2 * 8 / 7
-    found = paired.cochran(correct)
-    assert found is not None
-    assert found[0] == pytest.approx(7 * correct.mean(axis=1).var(ddof=1) / noise)
+@pytest.mark.parametrize("runs", [2, 3, 20])
+def test_a_difference_detectable_between_runs_is_found_with_the_power_of_the_noncentral_t(runs: int) -> None:
+    from scipy.stats import nct, t
+
+    a = np.resize([0.4, 0.44], runs)  # both sides with one std and size: 2 (R - 1) degrees of freedom
+    dof, error = 2 * (runs - 1), float(a.std(ddof=1)) * (2 / runs) ** 0.5
+    detectable = paired.detectable_between_runs(a, a + 0.1, 0.05, 0.9)
+    assert detectable is not None
+    assert nct.sf(t.isf(0.025, dof), dof, detectable / error) == pytest.approx(0.9, abs=1e-5)
 
 
-def test_too_few_unstable_questions_give_no_chi_square() -> None:
-    correct = np.zeros((3, 50), dtype=bool)
-    correct[0, :7] = True  # 7 questions in 3 runs: 21 answers, under 24
-    assert paired.cochran(correct) is None
-    correct[0, 7] = True
-    assert paired.cochran(correct) is not None
-    assert paired.cochran(correct[:1]) is None
+def test_differences_that_rounding_alone_keeps_apart_are_equal() -> None:
+    a, b = np.asarray([1 / 3, 2 / 3]), np.asarray([2 / 3, 1.0])
+    assert (b - a)[0] != (b - a)[1]
+    assert paired.difference(a, b).p_value is None
 
 
 def test_holm_steps_down() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sweep.errors import SweepError
+from sweep.errors import ExitCode, SweepError
 from sweep.plan.units import Unit
 from sweep.plan.variants import varying
 from sweep.run.folder import Run
@@ -29,7 +29,7 @@ QUICK = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": 
 class TrackingUnavailable(SweepError):
     """MLflow could not be reached or would not take the run."""
 
-    exit_code = 4
+    exit_code = ExitCode.UNAVAILABLE
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cluster.models.training.problems import training_problems
-from cluster.models.training.tokenizer import SEPARATOR
+from tests.checkpoint.problems import training_problems
+from tests.checkpoint.tokenizer import SEPARATOR
 
 CHUNK = 10_000
 """Problems that one task makes. Part of the seed: the stream does not depend on the number of processes."""

@@ -1,4 +1,4 @@
-"""`python -m cluster.models.training OUT`: see the package."""
+"""`python -m tests.checkpoint OUT`: see the package."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 
 from cluster.errors import SweepError
-from cluster.models.training.run import SMOKE, Recipe, make
+from tests.checkpoint.recipe import SMOKE, Recipe
+from tests.checkpoint.run import make
 
 
 @click.command()

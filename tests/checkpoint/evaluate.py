@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cluster.models.training.problems import Problem
-from cluster.models.training.tokenizer import SEPARATOR
+from tests.checkpoint.problems import Problem
+from tests.checkpoint.tokenizer import SEPARATOR
 
 STOP = "Question"
 BATCH = 256

@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import platform
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from cluster.models.training.run import Made
+from tests.checkpoint.recipe import Made
 
 
 def write(made: Made, out: Path) -> str:
@@ -19,7 +17,7 @@ def write(made: Made, out: Path) -> str:
     lines = [
         "# Where this checkpoint comes from",
         "",
-        f"Made by `python -m cluster.models.training OUT --seconds-target {recipe.seconds_target:g} "
+        f"Made by `python -m tests.checkpoint OUT --seconds-target {recipe.seconds_target:g} "
         f"--seconds-assistant {recipe.seconds_assistant:g} --seed {recipe.seed}{flag}` on {made.device}, with "
         f"{', '.join(f'{name} {version}' for name, version in versions().items())}.",
         "",

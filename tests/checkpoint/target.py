@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy.typing as npt
 
-from cluster.models.training.corpus import Corpus
-from cluster.models.training.schedule import Loop, Trained, fit
-from cluster.models.training.tokenizer import BOS, EOS, PAD, SPECIAL, VOCABULARY
+from tests.checkpoint.corpus import Corpus
+from tests.checkpoint.schedule import Loop, Trained, fit
+from tests.checkpoint.tokenizer import BOS, EOS, PAD, SPECIAL, VOCABULARY
 
 HEAD = 64
 KV_HEADS = 2

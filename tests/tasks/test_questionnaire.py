@@ -1,17 +1,24 @@
-"""The protocol: SGLang's prompt, shots, order, extraction and scoring."""
+"""The protocol with its records: shots and questions, order, shards, samples and the hash."""
 
 from __future__ import annotations
-
-import random
 
 import pytest
 
 from cluster.spec import Completion
 from sweep.plan.config import DatasetConfig, ProtocolConfig
 from sweep.plan.units import Unit
-from sweep.tasks.gsm8k import Questionnaire, Record, choose, extract_answer, fingerprint
+from sweep.tasks import TASKS
+from sweep.tasks.base import Record
+from sweep.tasks.questionnaire import Questionnaire, choose, fingerprint
 
-RECORDS = tuple(Record(id=f"test-{n}", question=f"q{n}", answer=f"a{n}\n#### {n}") for n in range(10))
+GSM8K = TASKS["gsm8k"]
+
+
+def record(number: int, question: str) -> Record:
+    return GSM8K.record({"question": question, "answer": f"a{number}\n#### {number}"}, f"test-{number}")
+
+
+RECORDS = tuple(record(n, f"q{n}") for n in range(10))
 
 
 def protocol(**changes: object) -> ProtocolConfig:
@@ -20,20 +27,11 @@ def protocol(**changes: object) -> ProtocolConfig:
 
 
 def asked(**changes: object) -> Questionnaire:
-    return choose(protocol(**changes), {"test": RECORDS, "train": RECORDS[::-1]}, "0" * 64)
+    return choose(protocol(**changes), GSM8K, {"test": RECORDS, "train": RECORDS[::-1]}, "0" * 64)
 
 
 def unit(seed: int = 0, shard: int = 1, shards: int = 1) -> Unit:
     return Unit(variant="v", repetition=1, shard=shard, shards=shards, seed=seed)
-
-
-def test_the_prompt_is_sglang_s_completion_prompt_character_by_character() -> None:
-    batch = asked(question_order="fixed").batch(unit(), 1)
-    # As sglang/test/simple_eval_mixed_prefix_gsm8k.py builds it: get_few_shot_examples + get_one_example.
-    assert batch.requests[0].prompt == (
-        "Question: q0\nAnswer: a0\n#### 0\n\nQuestion: q1\nAnswer: a1\n#### 1\n\nQuestion: q2\nAnswer:"
-    )
-    assert batch.stop == ("Question", "Assistant:", "<|separator|>")
 
 
 def test_shots_from_test_are_not_among_the_questions() -> None:
@@ -73,24 +71,6 @@ def test_shards_are_contiguous_parts_of_the_repetition_s_order() -> None:
     assert sum(parts, ()) == whole
 
 
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("#### 18", 18),
-        ("so 1,234 in all", 1234),
-        ("3 + 4 = 7.", 7.0),
-        ("costs $18.00", 18.0),
-        ("it is -5", -5),
-        ("2/3", 3),
-        ("no number", None),
-        ("", None),
-        ("agent 007", None),  # ast.literal_eval refuses leading zeros, and so does SGLang
-    ],
-)
-def test_the_last_number_is_the_answer(text: str, value: float | None) -> None:
-    assert extract_answer(text) == value
-
-
 def completion(text: str, ids: tuple[int, ...] | None = None) -> Completion:
     return Completion(
         request_id="test-2",
@@ -106,13 +86,32 @@ def completion(text: str, ids: tuple[int, ...] | None = None) -> Completion:
     )
 
 
-def test_numbers_are_compared_as_numbers_and_an_output_without_one_is_invalid_and_wrong() -> None:
+def test_a_sample_holds_the_task_s_answer_as_text_and_one_without_an_answer_is_invalid_and_wrong() -> None:
     questionnaire = asked()
     texts = [" 2.0", "3", "none"]
-    scored = [questionnaire.score(unit(), "engine-1", [completion(text)])[0] for text in texts]
-    assert [s.correct for s in scored] == [True, False, False]
-    assert [s.invalid for s in scored] == [False, False, True]
-    assert [s.extracted for s in scored] == [2.0, 3.0, None]
+    samples = [questionnaire.score(unit(), "engine-1", [completion(text)])[0] for text in texts]
+    assert [s.extracted for s in samples] == ["2", "3", None]
+    assert [s.gold for s in samples] == ["2", "2", "2"]
+    assert [s.correct for s in samples] == [True, False, False]
+    assert [s.invalid for s in samples] == [False, False, True]
+
+
+def test_an_output_of_a_question_that_was_not_asked_is_refused() -> None:
+    with pytest.raises(KeyError, match="test-2"):
+        asked(questions=1, shots=3).score(unit(), "engine-1", [completion("2")])
+
+
+def test_the_stop_strings_are_the_task_s_unless_the_sweep_file_has_its_own() -> None:
+    assert asked().batch(unit(), 1).stop == GSM8K.stop
+    assert asked(stop=["\n"]).batch(unit(), 1).stop == ("\n",)
+    assert asked(stop=list(GSM8K.stop)).hash == asked().hash
+
+
+def test_the_answers_are_right_outputs_by_request_id() -> None:
+    questionnaire = asked()
+    answers = questionnaire.answers()
+    assert list(answers) == [request.id for request in asked(question_order="fixed").batch(unit(), 1).requests]
+    assert answers["test-4"] == " a4\n#### 4"
 
 
 def test_the_fingerprint_is_of_the_token_ids_where_there_are_any() -> None:
@@ -133,22 +132,5 @@ def test_the_hash_changes_with_anything_that_can_change_a_score_and_not_with_the
     ):
         assert asked(**change).hash != base, change
     other = list(RECORDS)
-    other[3] = Record(id="test-3", question="changed", answer="#### 3")
-    assert choose(protocol(), {"test": other, "train": ()}, "0" * 64).hash != base
-
-
-def test_agrees_with_sglang_s_reading_rules_on_random_strings() -> None:
-    import ast
-    import re
-
-    def sglang(text: str) -> object:
-        numbers = re.findall(r"-?\d+\.?\d*", text.replace(",", ""))
-        try:
-            return ast.literal_eval(numbers[-1]) if numbers else None
-        except (SyntaxError, ValueError):
-            return None
-
-    rng = random.Random(0)
-    for _ in range(2000):
-        text = "".join(rng.choice("0123456789.,- \n#ax٣") for _ in range(rng.randrange(12)))
-        assert extract_answer(text) == sglang(text), text
+    other[3] = record(3, "changed")
+    assert choose(protocol(), GSM8K, {"test": other, "train": ()}, "0" * 64).hash != base

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from cluster.models.training.schedule import Loop, Trained, fit
-from cluster.models.training.target import SHAPE, Windows, adamw
+from tests.checkpoint.schedule import Loop, Trained, fit
+from tests.checkpoint.target import SHAPE, Windows, adamw
 
 STEPS = 3
 """Draft steps that training runs. Drafting runs five: the state carries over."""

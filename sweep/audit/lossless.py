@@ -1,0 +1,246 @@
+"""Lossless speculation: a greedy draft must not change what is generated. Pure.
+
+How far outputs of lossless greedy speculation may differ from the baseline's. Verification feeds several
+tokens at once, so the matrix products have another shape than in plain decoding and may round otherwise;
+bfloat16 logits near 20 lie 0.125 apart, so now and then the two best tokens tie and the other one wins.
+From there on the output is another one, right or wrong alike. `NEAR_TIE` allows this once in 500 tokens, a
+generous judgement and no law: outputs of 100 tokens may then differ in 18 % of the questions, of 300 in 45 %.
+
+- A baseline that is not deterministic differs from itself: its own run-to-run disagreement is not held
+  against the variant, and neither are near-ties. Beyond both, outputs are a warning, and the scores decide.
+- Where both claim determinism their kernels promise the same sums whatever the batch, so every differing
+  output is evidence: a warning from the first on, and a failure beyond what near-ties explain.
+- A loss of score that the paired test confirms is a failure everywhere; a gain is a warning, since it is not
+  the baseline's output either.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sweep.audit.finding import ALPHA, Evidence, Finding, Verdict, unknown
+from sweep.stats.compare import Comparison, DecidedBy, adjusted, compare, disagreement, own_disagreement
+from sweep.stats.paired import needed_losses
+from sweep.stats.samples import VariantSamples
+
+NAME = "lossless speculation"
+NEAR_TIE = 0.002
+"""Chance, per token, that a near-tie is rounded the other way by another batch shape."""
+
+Claim = tuple[VariantSamples, VariantSamples, bool]
+"""A speculative variant, its baseline, and whether both claim determinism."""
+
+
+def findings(evidence: Evidence) -> Iterable[Finding]:
+    """Each speculative variant against its baseline.
+
+    Above temperature 0 speculation may change an output, claims nothing, and is not audited.
+    """
+    known, tables = {variant.name: variant for variant in evidence.variants}, evidence.samples
+    speculative = [v for v in evidence.variants if v.draft] if evidence.temperature == 0 else []
+    yield from judged(
+        [
+            (tables[v.name], tables[v.baseline], v.deterministic and known[v.baseline].deterministic)
+            for v in speculative
+            if v.baseline is not None
+        ]
+    )
+    for variant in speculative:
+        if variant.baseline is None:
+            yield unknown(
+                NAME,
+                variant.name,
+                "The sweep has no variant that differs from this one only in the draft.",
+                "Add that variant to the sweep, or name another variant as the baseline of this one.",
+            )
+
+
+def judged(claims: Sequence[Claim]) -> list[Finding]:
+    """Greedy speculation must reproduce its baseline; p-values are corrected over all the claims.
+
+    Every question counts once, whatever the repetitions: those of a deterministic engine are copies, not evidence.
+    Claims without a complete repetition come last.
+    """
+    measured = [claim for claim in claims if len(claim[0].repetitions) and len(claim[1].repetitions)]
+    compared = adjusted([compare(baseline, variant, ALPHA, len(measured)) for variant, baseline, _ in measured])
+    pairs = [_Pair(*claim, comparison) for claim, comparison in zip(measured, compared, strict=True)]
+    return [_finding(pair) for pair in pairs] + [
+        unknown(
+            NAME,
+            variant.variant,
+            f"The variant or its baseline {baseline.variant} has no complete repetition to compare.",
+            "`sweep launch` the sweep file again to measure what is missing.",
+        )
+        for variant, baseline, _ in claims
+        if not (len(variant.repetitions) and len(baseline.repetitions))
+    ]
+
+
+@dataclass(frozen=True)
+class _Outputs:
+    """How far outputs differ, as shares of the questions."""
+
+    differing: float
+    """Mean share of pairs of a baseline's and a variant's repetition that differ."""
+    baseline: float | None
+    """The same between two of the baseline's; None for a single one of a baseline that claims no determinism."""
+    allowed: float
+    """What near-ties may add at the baseline's mean output length."""
+    excess_low: float | None
+    """Lower 95 % bound of differing - baseline over the questions; None where `baseline` is."""
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A speculative variant with its baseline."""
+
+    variant: VariantSamples
+    """Decodes with a draft."""
+    baseline: VariantSamples
+    """The same mode without."""
+    exact: bool
+    """Both claim determinism."""
+    compared: Comparison
+    """The variant (B) against the baseline (A)."""
+
+    @property
+    def outputs(self) -> _Outputs:
+        """How far the texts differ."""
+        cross = disagreement(self.baseline.text, self.variant.text)
+        between = own_disagreement(self.baseline.text)
+        if between is None and self.exact:
+            between = np.zeros_like(cross)
+        tokens = float(self.baseline.completion_tokens.mean())
+        return _Outputs(
+            differing=float(cross.mean()),
+            baseline=None if between is None else float(between.mean()),
+            allowed=1 - (1 - NEAR_TIE) ** tokens,
+            excess_low=None if between is None else _lower_bound(cross - between),
+        )
+
+
+def _lower_bound(excess: npt.NDArray[np.float64]) -> float:
+    """One-sided 95 % lower bound of the mean over questions, by its t interval."""
+    from scipy.stats import t
+
+    n = len(excess)
+    if n < 2 or np.ptp(excess) == 0:
+        return float(excess.mean())
+    return float(excess.mean() - t.ppf(1 - ALPHA, n - 1) * excess.std(ddof=1) / math.sqrt(n))
+
+
+def _finding(pair: _Pair) -> Finding:
+    compared, outputs = pair.compared, pair.outputs
+    verdict = _verdict(pair.exact, compared, outputs)
+    needed = needed_losses(len(compared.gained), compared.strict_alpha)
+    return Finding(
+        audit=NAME,
+        variant=pair.variant.variant,
+        verdict=verdict,
+        seen=" ".join([_scores_seen(compared, needed), _outputs_seen(pair.exact, outputs)]),
+        do=_DO[verdict],
+        evidence={
+            "baseline": pair.baseline.variant,
+            "questions": compared.questions,
+            "lost": len(compared.lost),
+            "gained": len(compared.gained),
+            "fewest_lost_that_count": needed,
+            "p_mcnemar": compared.p_mcnemar,
+            "p_value": compared.p_value,
+            "p_adjusted": compared.p_adjusted,
+            "test": compared.test.value,
+            "detectable_loss": compared.detectable,
+            "differing_outputs": outputs.differing,
+            "baseline_own_differing": outputs.baseline,
+            "near_ties_allow": outputs.allowed,
+            "accept_length": compared.b.accept_length,
+            "flipped": _flipped(pair),
+        },
+    )
+
+
+def _verdict(exact: bool, compared: Comparison, outputs: _Outputs) -> Verdict:
+    if compared.verdict == "worse":
+        return Verdict.FAIL
+    beyond = outputs.excess_low is not None and outputs.excess_low > outputs.allowed
+    if exact and beyond:
+        return Verdict.FAIL
+    if beyond or compared.verdict == "better" or (exact and outputs.differing > 0):
+        return Verdict.WARN
+    if outputs.baseline is None and outputs.differing > outputs.allowed:
+        return Verdict.UNKNOWN
+    return Verdict.PASS
+
+
+_DO = {
+    Verdict.PASS: "",
+    Verdict.WARN: "Read the flipped outputs: greedy speculation should generate the baseline's tokens, except "
+    "where two tokens are nearly equally likely. Do not choose a threshold that hides the difference.",
+    Verdict.FAIL: "Do not hide this under a lower threshold. Speculation changes the outputs: check the "
+    "verification (attention mask, positions, accepted tokens), and report the flipped questions to the engine's "
+    "maintainers.",
+    Verdict.UNKNOWN: "Measure at least 2 repetitions of the baseline, so that it is known how often its outputs "
+    "differ from one another.",
+}
+
+
+def _scores_seen(compared: Comparison, needed: int) -> str:
+    a, b = compared.a, compared.b
+    at = "" if b.accept_length is None else f" at an accept length of {b.accept_length:.2f}"
+    exact = compared.test is DecidedBy.MCNEMAR
+    test = (
+        "The exact McNemar test" if exact else f"Some answers vary between repetitions; the test ({compared.test})"
+    )
+    seen = (
+        f"The accuracy is {b.accuracy:.3f}{at}; the baseline {a.variant} has {a.accuracy:.3f}. Of "
+        f"{compared.questions} questions, {len(compared.lost)} are lost (right in the baseline, wrong here) and "
+        f"{len(compared.gained)} are gained (the other way round). {test} gives p = {compared.p_adjusted:.2g}, "
+        "corrected for the number of variants."
+    )
+    if compared.verdict != "no difference shown" or not (compared.lost or compared.gained):
+        return seen
+    seen += " The scores alone cannot tell this difference from chance."
+    if exact:
+        seen += f" With {len(compared.gained)} gained, at least {needed} lost questions would count as a loss."
+    if compared.detectable is not None:
+        seen += f" A true loss of {compared.detectable:.3f} would be found with a probability of 80 % or more."
+    return seen
+
+
+def _outputs_seen(exact: bool, outputs: _Outputs) -> str:
+    differ = f"{outputs.differing:.1%} of the outputs differ from the baseline's"
+    if exact and outputs.differing > 0 and not outputs.baseline:
+        return (
+            f"{differ}. Both variants claim determinism, so chance does not explain this: speculation changes the "
+            f"output of these questions. Tokens that are nearly equally likely could explain up to "
+            f"{outputs.allowed:.0%}."
+        )
+    if outputs.baseline is None:
+        return f"{differ}; one repetition does not show how often the baseline's outputs differ from one another."
+    return f"{differ}; between two repetitions of the baseline itself, {outputs.baseline:.1%} differ."
+
+
+def _flipped(pair: _Pair) -> list[dict[str, Any]]:
+    """Every flipped question with both texts, of repetitions that show the majority's answer."""
+    ids = list(pair.variant.question_ids)
+    rows = []
+    for change, names in (("lost", pair.compared.lost), ("gained", pair.compared.gained)):
+        for name in names:
+            column = ids.index(name)
+            here = int(np.argmax(pair.variant.correct[:, column] == (change == "gained")))
+            there = int(np.argmax(pair.baseline.correct[:, column] == (change == "lost")))
+            rows.append(
+                {
+                    "question": name,
+                    "change": change,
+                    "output": pair.variant.text[here, column],
+                    "baseline_output": pair.baseline.text[there, column],
+                }
+            )
+    return rows

@@ -1,0 +1,85 @@
+"""What `sweep power` says about a plan, in sentences. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from sweep.gate.planning import FINE, MOST_QUESTIONS, MOST_REPETITIONS
+from sweep.report.wording import share
+
+if TYPE_CHECKING:
+    from sweep.gate.planning import Goal, Model, Needed, Rehearsal
+
+
+def plan_lines(
+    model: Model, goal: Goal, answer: Needed, questions: Needed | None, given: Rehearsal | None
+) -> Iterator[str]:
+    """The question, the answer, and the simulations behind it, a paragraph or a row a line.
+
+    `questions`: how many would do where no number of repetitions does. `given`: the plan that was asked about.
+    """
+    attempts = f"all {goal.retries} attempts" if goal.retries > 1 else "the gate"
+    yield (
+        f"The expected run-to-run standard deviation is {model.std:.3g} ({model.questions:,} questions, flip rate "
+        f"{model.flip_rate:g}, common cause {model.common_cause:g})."
+    )
+    yield (
+        f"Goal: a healthy build fails {attempts} with a probability of at most {share(goal.alpha)}, and a build "
+        f"whose mean is lower by {goal.drop:g} fails with a probability of at least {share(goal.power)}."
+    )
+    rehearsal = answer.rehearsal
+    if answer.count is not None:
+        yield f"Needed with rule {rehearsal.rule}: {_number(answer)} repetitions{_error(answer)}."
+    else:
+        yield f"Needed with rule {rehearsal.rule}: no number of repetitions up to {MOST_REPETITIONS:,} is enough."
+    if questions is not None:
+        yield _questions(goal, rehearsal, questions)
+    for judged in (rehearsal, given):
+        if judged is not None:
+            yield ""
+            yield from _judgement(goal, judged)
+    yield ""
+    yield f"Every figure is from {rehearsal.sweeps:,} simulated sweeps, with its 95 % confidence interval."
+
+
+def _questions(goal: Goal, rehearsal: Rehearsal, questions: Needed) -> str:
+    """What to do where more repetitions do not help."""
+    if rehearsal.silent > (1 - goal.power) * rehearsal.sweeps:
+        return (
+            "The engine repeats itself too exactly to set a threshold: perturb it (question order, concurrency, "
+            "build)."
+        )
+    repetitions = questions.rehearsal.repetitions
+    if questions.count is not None:
+        return f"With {repetitions:,} repetitions, {_number(questions)} questions are enough{_error(questions)}."
+    return (
+        f"With {repetitions:,} repetitions, no number of questions up to {MOST_QUESTIONS:,} is enough either: "
+        "allow a larger drop or more false alarms, or remove noise from the engine."
+    )
+
+
+def _number(answer: Needed) -> str:
+    assert answer.count is not None
+    return f"{answer.count:,}" if answer.count <= FINE else f"about {answer.count:,}"
+
+
+def _error(answer: Needed) -> str:
+    """The numbers that the simulation cannot tell from the one that is needed."""
+    if answer.low == answer.high:
+        return ", and no other within the simulation's error"
+    upper = "or more" if answer.high is None else f"to {answer.high:,}"
+    return f" ({answer.low:,} {upper} within the simulation's error)"
+
+
+def _judgement(goal: Goal, found: Rehearsal) -> Iterator[str]:
+    reached = "reached" if found.reaches(goal) else "not reached"
+    yield f"With {found.repetitions:,} repetitions and rule {found.rule}, the goal is {reached}:"
+    for build, value, (low, high), wanted in (
+        ("the worse build fails  ", found.power, found.power_interval, f"at least {share(goal.power)}"),
+        ("the healthy build fails", found.false_alarm, found.false_alarm_interval, f"at most {share(goal.alpha)}"),
+    ):
+        # Two digits after the point: one simulated sweep shows.
+        yield f"  {build}  {value * 100:5.2f} % ({share(low)} to {share(high)}), wanted {wanted}"
+    if found.silent:
+        yield f"  {found.silent:,} sweeps set no threshold (equal scores, or a bound of 0), and so fail no build."

@@ -1,0 +1,146 @@
+"""A protocol with its records: what each unit asks, in which order, and the samples of its outputs. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from cluster.spec import Batch, Completion, Request
+from sweep.plan.config import ProtocolConfig
+from sweep.plan.units import Unit, digest
+from sweep.stats.samples import Sample
+from sweep.tasks.base import Record, Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Questionnaire:
+    """The protocol with its records."""
+
+    config: ProtocolConfig
+    """How it is asked."""
+    task: Task
+    """What makes the prompts, and scores the outputs."""
+    shots: tuple[Record, ...]
+    """Worked examples before every question."""
+    questions: tuple[Record, ...]
+    """In data set order."""
+    dataset_sha256: str
+    """Of the canonical test records."""
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 over everything that decides a score: the protocol, the task's version, shots and questions.
+
+        Two sweeps with this hash ask the same thing; the data set's location is not in it.
+        """
+        settings = self.config.model_dump(mode="json", exclude={"dataset"}) | {"stop": self.stop}
+        records = [[record.id, dict(record.row)] for record in (*self.shots, *self.questions)]
+        return digest([settings, self.task.version, records])
+
+    @property
+    def stop(self) -> tuple[str, ...]:
+        """An output ends before the first of these."""
+        return self.task.stop if self.config.stop is None else self.config.stop
+
+    @property
+    def question_ids(self) -> tuple[str, ...]:
+        """In data set order."""
+        return tuple(record.id for record in self.questions)
+
+    @property
+    def clusters(self) -> tuple[str, ...] | None:
+        """The name of each question's cluster, in data set order; None where the task has none."""
+        return self.task.clusters(self.questions)
+
+    def answers(self) -> dict[str, str]:
+        """Request id to an output that scores as correct."""
+        return {record.id: self.task.reference(record) for record in self.questions}
+
+    def ordered(self, unit: Unit) -> tuple[Record, ...]:
+        """The unit's questions in the order it asks them: the repetition's order, cut into shards."""
+        order = list(self.questions)
+        if (unit.question_order or self.config.question_order) == "shuffled":
+            random.Random(unit.seed).shuffle(order)
+        size, spare = divmod(len(order), unit.shards)
+        before = unit.shard - 1
+        begin = before * size + min(before, spare)
+        return tuple(order[begin : begin + size + (before < spare)])
+
+    def batch(self, unit: Unit, attempt: int) -> Batch:
+        """What an engine is handed to run the unit."""
+        return Batch(
+            requests=tuple(Request(id=r.id, prompt=self.task.prompt(r, self.shots)) for r in self.ordered(unit)),
+            concurrency=unit.concurrency or self.config.concurrency,
+            max_tokens=self.config.max_tokens,
+            temperature=self.config.temperature,
+            stop=self.stop,
+            seed=unit.seed,
+            attempt=attempt,
+        )
+
+    def score(self, unit: Unit, place: str, completions: Sequence[Completion]) -> list[Sample]:
+        """The samples of a unit completed at `place`. Raises KeyError for a question not asked."""
+        asked = {record.id: record for record in self.questions}
+        return [self._sample(unit, place, asked[c.request_id], c) for c in completions]
+
+    def _sample(self, unit: Unit, place: str, record: Record, completion: Completion) -> Sample:
+        score = self.task.score(record, completion.text)
+        return Sample(
+            variant=unit.variant,
+            repetition=unit.repetition,
+            seed=unit.seed,
+            question_id=record.id,
+            engine=place,
+            text=completion.text,
+            fingerprint=fingerprint(completion),
+            token_ids=completion.token_ids,
+            extracted=score.answer,
+            gold=record.gold,
+            correct=score.correct,
+            invalid=score.answer is None,
+            finish_reason=completion.finish_reason,
+            prompt_tokens=completion.prompt_tokens,
+            completion_tokens=completion.completion_tokens,
+            verify_steps=completion.verify_steps,
+            cached_tokens=completion.cached_tokens,
+            starts_with_bos=completion.starts_with_bos,
+            seconds=completion.seconds,
+        )
+
+
+def choose(
+    config: ProtocolConfig, task: Task, splits: Mapping[str, Sequence[Record]], dataset_sha256: str
+) -> Questionnaire:
+    """Pick shots and questions from the splits.
+
+    Raises ValueError when there are not enough records.
+    """
+    source = splits[config.shots_from]
+    test = splits["test"]
+    if len(source) < config.shots:
+        raise ValueError(f"{config.shots} shots wanted, the {config.shots_from} split has {len(source)} records")
+    skipped = config.shots if config.shots_from == "test" else 0
+    left = test[skipped:]
+    wanted = len(left) if config.questions == "all" else config.questions
+    if wanted > len(left) or not left:
+        raise ValueError(
+            f"{wanted} questions wanted, but {len(test)} records"
+            + (f" less {skipped} shots" if skipped else "")
+            + f" leave {len(left)}; lower protocol.questions or write `all`"
+        )
+    return Questionnaire(
+        config=config,
+        task=task,
+        shots=tuple(source[: config.shots]),
+        questions=tuple(left[:wanted]),
+        dataset_sha256=dataset_sha256,
+    )
+
+
+def fingerprint(completion: Completion) -> str:
+    """SHA-256 over the output's token ids where the backend gives them, else over its text."""
+    ids = completion.token_ids
+    content = "t:" + completion.text if ids is None else "i:" + ",".join(map(str, ids))
+    return hashlib.sha256(content.encode()).hexdigest()

@@ -1,0 +1,87 @@
+"""Common cause, over runs and by engine: when run scores move together."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from scipy.special import fdtrc
+
+from sweep.audit import Finding, Verdict, common_cause, engines
+from tests.audit.evidence import noisy, of, plain
+from tests.tables import changed, first, table
+
+
+def right(scores: list[int]) -> np.ndarray:
+    """Runs of 200 questions, each with that many right: the whole run moves together."""
+    return np.stack([np.arange(200) < score for score in scores])
+
+
+def moving(scores: list[int]) -> Finding:
+    return of(common_cause.findings(plain(table("a", right(scores)))), "a")
+
+
+def test_runs_that_move_together_fail() -> None:
+    # Like top-k 3 upstream, whose std was 0.06; independent noise gives at most sqrt(.25/200) = .0354.
+    finding = moving([66, 100] * 10)
+    assert finding.verdict is Verdict.FAIL
+    assert finding.evidence["most_independent"] == pytest.approx(0.0348, abs=1e-4)  # at p = 0.415
+    assert finding.do
+
+
+def test_independent_noise_passes() -> None:
+    assert of(common_cause.findings(plain(noisy("a", 5, 20))), "a").verdict is Verdict.PASS
+
+
+def test_noise_within_the_bound_but_beyond_the_questions_own_is_a_warning() -> None:
+    # 30 questions flip in blocks of 15, in a quarter of the runs.
+    finding = moving([85, 85, 115, 115] + [100] * 12)
+    assert finding.evidence["p_bound"] > 0.05
+    assert finding.evidence["p_measured"] < 0.05
+    assert finding.verdict is Verdict.WARN
+
+
+def test_the_p_values_are_corrected_over_the_variants_whose_scores_vary() -> None:
+    moved, quiet, still = (table(name, right(s)) for name, s in (("m", [85, 115]), ("q", [99, 100]), ("s", [9, 9])))
+    [alone] = common_cause.findings(plain(moved))
+    among = of(common_cause.findings(plain(moved, quiet, still)), "m")
+    # Two of the three vary: Holm doubles the smaller p-value.
+    assert among.evidence["p_bound"] == pytest.approx(2 * alone.evidence["p_bound"])
+
+
+def test_equal_run_scores_leave_no_variance_to_explain() -> None:
+    assert moving([90, 90, 90]).verdict is Verdict.PASS
+    assert moving([90]).verdict is Verdict.UNKNOWN
+
+
+def test_the_order_of_repetitions_changes_no_verdict_and_no_number() -> None:
+    samples = noisy("a", 7, 6)
+    names = ("correct", "text", "fingerprint", "answer")
+    turned = changed(samples, **{name: getattr(samples, name)[::-1] for name in names})
+    one, other = (list(map(asdict, common_cause.findings(plain(s)))) for s in (samples, turned))
+    assert one == other
+
+
+def test_scores_that_depend_on_the_engine_are_a_warning_with_each_engines_scores() -> None:
+    # Ten runs on each of two engines, 80 +- 1 and 76 +- 1 questions right; on a third variant both alike.
+    apart = [80 + (r % 3 - 1) if r < 10 else 76 + (r % 3 - 1) for r in range(20)]
+    alike = [80 + (r % 3 - 1) for r in range(20)]
+    places = np.array(["engine-1@a"] * 10 + ["engine-2@b"] * 10, dtype=object)
+    tables = [changed(table(name, right(s)), place=places) for name, s in (("apart", apart), ("alike", alike))]
+    [finding] = engines.findings(plain(*tables))
+    assert (finding.variant, finding.verdict) == ("apart", Verdict.WARN)
+    means = {place: np.mean(scores) for place, scores in finding.evidence["scores"].items()}
+    assert means == pytest.approx({"engine-1@a": 0.3995, "engine-2@b": 0.38})  # 799 and 760 of 2,000 right
+    assert "engine-2@b" in finding.seen
+    # The residuals of either engine are -1, 0, 1 three times over and one more: see below for the squares.
+    groups = [np.array(apart[:10]), np.array(apart[10:])]
+    within = sum(((g - g.mean()) ** 2).sum() for g in groups) / 18
+    between = 10 * sum((g.mean() - np.mean(apart)) ** 2 for g in groups)
+    # Two variants were tested: Holm doubles the smaller p-value.
+    assert finding.evidence["p_adjusted"] == pytest.approx(2 * fdtrc(1, 18, between / within), rel=1e-6)
+
+
+def test_one_engine_says_nothing_of_engines() -> None:
+    assert not list(engines.findings(plain(table("a", right([80, 81, 82])))))
+    assert not list(engines.findings(plain(table("a", first(100, runs=4)))))

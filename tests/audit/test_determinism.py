@@ -1,0 +1,64 @@
+"""Determinism: how differing outputs are counted and shown, and when the audit cannot tell."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sweep.audit import Verdict
+from sweep.audit.determinism import findings
+from tests.audit.evidence import BASE, evidence, measured, of, steady, variant
+from tests.tables import changed, first, table
+
+CLAIM = variant("a", deterministic=True)
+
+
+def test_only_the_variants_that_claim_determinism_are_judged() -> None:
+    verdicts = {f.variant: f.verdict for f in findings(measured())}
+    assert verdicts == {
+        "baseline-det": Verdict.PASS,
+        "topk1-det": Verdict.FAIL,
+        "topk3-det": Verdict.FAIL,
+    }
+
+
+def test_differing_outputs_are_counted_between_any_two_repetitions() -> None:
+    counts = of(findings(measured()), "topk3-det").evidence
+    assert counts["differing_between_two_repetitions"] == {"min": 19, "max": 85}
+    assert counts["differing_questions"] == 85
+
+
+@pytest.mark.parametrize("runs", [0, 1])
+def test_fewer_than_two_repetitions_cannot_show_determinism(runs: int) -> None:
+    finding = of(findings(evidence([CLAIM], {"a": table("a", first(9, 30, runs))})), "a")
+    assert finding.verdict is Verdict.UNKNOWN
+    assert finding.do
+
+
+@pytest.mark.parametrize(("factor", "audited"), [("concurrency", True), ("max_running_requests", False)])
+def test_the_claim_covers_how_questions_are_batched_and_no_other_engine_arguments(
+    factor: str, audited: bool
+) -> None:
+    here, there = table("a", *steady(BASE, 0)), table("a, changed", *steady(BASE, 4, runs=1))
+    condition = variant("a, changed", deterministic=True, perturbs="a", factor=factor, level=4)
+    verdicts = {
+        f.variant: f.verdict for f in findings(evidence([CLAIM], {"a": here}, perturbed=[(condition, there)]))
+    }
+    assert verdicts == {"a": Verdict.PASS} | ({"a, changed": Verdict.FAIL} if audited else {})
+
+
+def test_the_first_diverging_token_is_shown_side_by_side() -> None:
+    texts = np.asarray([["It is 12", "so 5"], ["It is 13", "so 5"]], dtype=object)
+    ids = np.empty((2, 2), dtype=object)
+    ids[0, 0], ids[1, 0], ids[0, 1], ids[1, 1] = (1, 2, 31), (1, 2, 32), (4,), (4,)
+    samples = changed(table("a", [[1, 1], [0, 1]], texts), token_ids=ids)
+    [worst] = of(findings(evidence([CLAIM], {"a": samples})), "a").evidence["worst"]
+    assert (worst["question"], worst["unit"], worst["position"]) == ("test-5", "token", 2)
+    assert worst["tokens"] == [[1, 2, 31], [1, 2, 32]]
+    assert worst["texts"] == ["It is 12", "It is 13"]
+
+
+def test_without_token_ids_the_first_diverging_character_is_shown() -> None:
+    samples = table("a", [[1], [0]], [["It is 12"], ["It is 13"]])
+    [worst] = of(findings(evidence([CLAIM], {"a": samples})), "a").evidence["worst"]
+    assert (worst["unit"], worst["position"]) == ("character", 7)

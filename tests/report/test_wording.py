@@ -1,0 +1,67 @@
+"""What is said of a threshold: the numbers in the sentences, and the variants that they are said of."""
+
+from __future__ import annotations
+
+from sweep.gate.rules import FalseAlarmRule, MarginRule, MinObservedRule, Rule, ToleranceRule
+from sweep.gate.threshold import Threshold, derive, fit_all
+from sweep.report.wording import share, threshold_statements, why_no_threshold
+from sweep.stats.scores import Scores
+
+NOISY = (0.385, 0.37, 0.36, 0.395, 0.41, 0.335, 0.435, 0.38, 0.375, 0.39)
+LEVEL = Scores(variant="a", values=(0.46,), questions=200, factor="concurrency")
+
+
+def derived(rule: Rule, *values: tuple[float, ...], level: Scores | None = None) -> Threshold:
+    """Variants `a`, `b`... with these scores."""
+    given = [Scores(variant="abc"[i], values=scores, questions=200) for i, scores in enumerate(values)]
+    return derive(rule, fit_all([*given, *([level] if level else [])]))
+
+
+def test_attempts_are_stated_together_and_alone() -> None:
+    threshold = derived(FalseAlarmRule(retries=3), NOISY)
+    together, alone = threshold.variants["a"].false_alarm, threshold.variants["a"].false_alarm_single
+    assert together is not None
+    assert alone is not None
+    alarms, in_all, in_one = threshold_statements(threshold)
+    assert share(together) in alarms
+    assert share(alone) in alarms
+    assert f"{threshold.variants['a'].mde80:.3f}" in in_all
+    assert f"{threshold.variants['a'].mde80_single:.3f}" in in_one
+
+
+def test_the_spread_of_each_perturbed_factor_is_stated_and_whether_it_is_used() -> None:
+    # .47 and .46: std .01 / sqrt(2) = .0071
+    used, *_ = threshold_statements(derived(MarginRule(), (0.47,) * 3, level=LEVEL))
+    assert used.startswith("a: ")
+    assert "concurrency 0.0071 (over 2 levels)" in used
+    assert "does not use" not in used
+    assert "does not use" in threshold_statements(derived(MarginRule(), NOISY, level=LEVEL))[0]
+
+
+def test_a_gate_that_misses_even_a_drop_to_0_is_called_so() -> None:
+    # Mean .05 and std .0316: 80 % power begins at a drop of .03 + .8416 s = .0566.
+    assert "not even a drop" in threshold_statements(derived(MarginRule(), (0.01, 0.09, 0.05, 0.03, 0.07)))[-1]
+
+
+def test_what_holds_for_several_variants_is_said_once_and_names_them() -> None:
+    same = (0.47,) * 3
+    (line,) = threshold_statements(derived(MarginRule(), same, same))
+    assert line.startswith("a, b: ")
+    assert "77.6 %" in line
+    why = why_no_threshold(derived(ToleranceRule(), same, same, NOISY))
+    assert why is not None
+    assert why.count("77.6 %") == 1
+    assert why.startswith("a, b: ")
+
+
+def test_each_variant_without_a_threshold_has_its_own_reason() -> None:
+    why = why_no_threshold(derived(ToleranceRule(), (0.01, 0.05), (), (0.0, 0.0)))
+    assert why is not None
+    # k(2; .99, .95) = 37.094 (Hahn and Meeker, tables A.12): .03 - 37.094 x .02828 = -1.019
+    assert why.startswith("a: The rule gives -1.019")
+    assert "b: No repetition is complete" in why
+    assert "c: Every score is 0" in why
+
+
+def test_a_threshold_that_is_there_needs_no_reason() -> None:
+    assert why_no_threshold(derived(MinObservedRule(), NOISY)) is None
