@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import pytest
-from engine_contract import EngineContract
 
 from cluster.backends import BACKENDS, BackendMissing, check_installed
 from cluster.spec import EngineSpec
+from tests.engine_contract import EngineContract
 
 EXAMPLES: Mapping[str, EngineSpec] = {
     spec.backend: spec
