@@ -36,7 +36,8 @@ class TestEveryBackend(EngineContract):
     """One after another; a new one needs an example above."""
 
     @pytest.fixture(scope="class", params=sorted({*BACKENDS, "toy"} - {"sglang"}))
-    def example(self, request: pytest.FixtureRequest) -> Iterator[EngineSpec]:
+    @classmethod
+    def example(cls, request: pytest.FixtureRequest) -> Iterator[EngineSpec]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setitem(BACKENDS, "toy", "tests.cluster.toy_backend")
             try:

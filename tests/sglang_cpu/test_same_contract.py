@@ -20,5 +20,6 @@ class TestSGLang(EngineContract):
     count = 4
 
     @pytest.fixture(scope="class")
-    def example(self) -> EngineSpec:
+    @classmethod
+    def example(cls) -> EngineSpec:
         return make_spec(draft=True)
