@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,28 +38,29 @@ def asked() -> Questionnaire:
     )
 
 
-def engine(draft: bool) -> TransformersEngine:
-    made = TransformersEngine()
+@contextmanager
+def started(model: str = "embedded:tiny-gemma4", draft: str | None = None) -> Iterator[TransformersEngine]:
+    engine = TransformersEngine()
     phases: list[str] = []
-    spec = EngineSpec(
-        label="v",
-        backend="transformers",
-        model="embedded:tiny-gemma4",
-        draft_model="embedded:tiny-gemma4-assistant" if draft else None,
-    )
-    made.start(spec, lambda phase, log: phases.append(phase))
+    spec = EngineSpec(label="v", backend="transformers", model=model, draft_model=draft)
+    engine.start(spec, lambda phase, log: phases.append(phase))
     assert phases[-1] == "ready"
-    return made
+    try:
+        yield engine
+    finally:
+        engine.stop()
 
 
 @pytest.fixture(scope="module")
 def plain(asked: Questionnaire) -> list[Completion]:
-    return engine(draft=False).generate(asked.batch(UNIT, 1))
+    with started() as engine:
+        return engine.generate(asked.batch(UNIT, 1))
 
 
 @pytest.fixture(scope="module")
 def drafted(asked: Questionnaire) -> list[Completion]:
-    return engine(draft=True).generate(asked.batch(UNIT, 1))
+    with started(draft="embedded:tiny-gemma4-assistant") as engine:
+        return engine.generate(asked.batch(UNIT, 1))
 
 
 def test_the_tiny_model_solves_most_of_its_problems(asked: Questionnaire, plain: list[Completion]) -> None:
@@ -108,15 +111,14 @@ Question: {{ turn.content }}{{ '\\n' }}{% endfor %}{% if add_generation_prompt %
 
 
 @pytest.fixture(scope="module")
-def chatting(tmp_path_factory: pytest.TempPathFactory) -> TransformersEngine:
+def chatting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TransformersEngine]:
     """The tiny model with a chat template, started."""
     folder = tmp_path_factory.mktemp("chat")
     for file in Path(resolve("embedded:tiny-gemma4")).iterdir():
         (folder / file.name).symlink_to(file)
     (folder / "chat_template.jinja").write_text(TEMPLATE)
-    made = TransformersEngine()
-    made.start(EngineSpec(label="v", backend="transformers", model=str(folder)), lambda phase, log: None)
-    return made
+    with started(model=str(folder)) as engine:
+        yield engine
 
 
 def chats(batch: Batch, *roles: str) -> Batch:
@@ -152,8 +154,8 @@ def test_texts_and_messages_may_share_a_batch(
 
 
 def test_messages_to_a_model_without_a_template_fail_in_one_line(asked: Questionnaire) -> None:
-    with pytest.raises(RequestFailed, match="no chat template") as failed:
-        engine(draft=False).generate(chats(asked.batch(UNIT, 1), "user"))
+    with started() as engine, pytest.raises(RequestFailed, match="no chat template") as failed:
+        engine.generate(chats(asked.batch(UNIT, 1), "user"))
     assert "\n" not in failed.value.message
 
 
