@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
+from sweep.gate.threshold import Operating, VariantThreshold
 from sweep.report.blocks import Block, Grid, Row
-from sweep.report.wording import ALL_WRONG, DIGITS, cut, floored, number, share, unseen
-
-Summary = Mapping[str, Any]
+from sweep.report.summary import RuleOutcome, Summary, ThresholdSummary
+from sweep.report.wording import (
+    ALL_WRONG,
+    DIGITS,
+    contract_line,
+    cut,
+    floored,
+    number,
+    share,
+    stopped_line,
+    unseen,
+)
 
 ALARM = ("false alarm, 1 attempt", "false alarm, k attempts")
 CAUGHT = ("drop caught 80 / 95 %, 1 attempt", "drop caught 80 / 95 %, k attempts")
@@ -17,97 +26,84 @@ RULES = ("rule", "variant", "threshold", *ALARM, *CAUGHT)
 
 def threshold_lines(summary: Summary) -> list[str]:
     """What the threshold is, and what it implies; why there is none is said once."""
-    threshold, contract = summary["threshold"], summary["contract"]
-    value, lines = threshold["value"], []
+    threshold, contract = summary.threshold, summary.contract
+    value, lines = threshold.value, []
     if value is None:
         # The contract's refusal may be another one: audits that failed, units that are missing.
-        same = threshold["reason"] in (contract["reason"] or "")
+        same = (threshold.reason or "") in (contract.reason or "")
         first, *more = _silence(summary)
         start = f"No threshold{', and so no contract' if same else ''}:"
         lines += [f"{start} {first}."] if not more else [start, *(f"- {reason}." for reason in (first, *more))]
     else:
-        but = "" if contract["file"] else ", but without a contract: no gate should use it"
-        lines.append(f"**{cut(value)}** by rule `{threshold['rule']}`{but}.")
+        but = "" if contract.file else ", but without a contract: no gate should use it"
+        lines.append(f"**{cut(value)}** by rule `{threshold.rule}`{but}.")
         same = False
     if not same:
-        told = f"Contract: {contract['file']}; `sweep gate` reads it." if contract["file"] else contract["reason"]
-        lines.append(f"{told[0].upper()}{told[1:]}")
-    lines += [stopped_line(name, v) for name, v in summary["variants"].items() if v["stopped"]]
-    return [*lines, *(text for text in threshold["statements"] if ": no threshold: " not in text)]
+        lines.append(contract_line(contract))
+    lines += [stopped_line(name, v) for name, v in summary.variants.items() if v.stopped]
+    return [*lines, *(text for text in threshold.statements if ": no threshold: " not in text)]
 
 
 def _silence(summary: Summary) -> list[str]:
     """Why the rule gave no threshold: each reason once, with the variants that it holds for."""
     reasons: dict[str, list[str]] = {}
-    for name in summary["variants"]:
-        own = summary["threshold"]["variants"].get(name)
+    for name in summary.variants:
+        own = summary.threshold.variants.get(name)
         reason = "no complete repetition" if own is None else _reason(summary, name, own)
         if reason is not None:
             reasons.setdefault(reason, []).append(name)
     return [f"{', '.join(names)}: {reason}" for reason, names in reasons.items()]
 
 
-def _reason(summary: Summary, variant: str, own: Mapping[str, Any]) -> str | None:
+def _reason(summary: Summary, variant: str, own: VariantThreshold | RuleOutcome) -> str | None:
     """Why a rule gave a variant no threshold; None where it did. `own` has its `reason`."""
-    if own["reason"] is None:
+    if own.reason is None:
         return None
-    return ALL_WRONG if summary["variants"][variant]["accuracy"]["max"] == 0 else str(own["reason"])
-
-
-def stopped_line(name: str, variant: Mapping[str, Any]) -> str:
-    """Why a variant stopped early, and what that saved."""
-    repetitions = variant["repetitions"]
-    saved = variant["saved_seconds"]
-    seconds = f"{saved['gpu']:.0f} GPU-seconds" if saved["gpu"] else f"{saved['engine']:.0f} s of an engine"
-    return (
-        f"{name}: stopped early: {variant['stopped']}. {repetitions['saved']} of {repetitions['planned']} "
-        f"repetitions {'was' if repetitions['saved'] == 1 else 'were'} saved, about {seconds}."
-    )
+    return ALL_WRONG if summary.variants[variant].accuracy.max == 0 else own.reason
 
 
 def at_the_sweeps(summary: Summary) -> Iterator[Block]:
     """What the sweep's threshold does to each variant; nothing without one."""
-    threshold = summary["threshold"]
-    if threshold["value"] is None:
+    threshold = summary.threshold
+    if threshold.value is None:
         return
-    several = threshold["retries"] > 1
-    least = ", the least of the variants' own," if len(threshold["variants"]) > 1 else ""
-    tried = f", where CI tries it up to {threshold['retries']} times (*k attempts*)" if several else ""
-    yield (
-        f"What the sweep's threshold of {cut(threshold['value'])}{least} does to a build of each variant{tried}:"
-    )
+    several = threshold.retries > 1
+    least = ", the least of the variants' own," if len(threshold.variants) > 1 else ""
+    tried = f", where CI tries it up to {threshold.retries} times (*k attempts*)" if several else ""
+    yield (f"What the sweep's threshold of {cut(threshold.value)}{least} does to a build of each variant{tried}:")
     shown = slice(None) if several else slice(1)
     yield Grid(
         ("variant", "mean − threshold", *ALARM[shown], *CAUGHT[shown]),
         [
             (
                 name,
-                number(own["mean"] - threshold["value"], 3),
-                *alarms(own["overall"])[shown],
-                *drops(own["overall"], own["noise_source"])[shown],
+                number(own.mean - threshold.value, 3),
+                *alarms(own.overall)[shown],
+                *drops(own.overall, own.noise_source)[shown],
             )
-            for name, own in threshold["variants"].items()
+            for name, own in threshold.variants.items()
+            if own.overall is not None
         ],
     )
     yield from _blunt(threshold)
 
 
-def _blunt(threshold: Mapping[str, Any]) -> Iterator[str]:
+def _blunt(threshold: ThresholdSummary) -> Iterator[str]:
     """The variant of which the sweep's threshold lets most pass, where its own threshold would not."""
-    name, own = max(threshold["variants"].items(), key=lambda item: item[1]["mean"])
-    lost = own["mean"] - threshold["value"]
-    if own["value"] - threshold["value"] > 1e-9:
+    name, own = max(threshold.variants.items(), key=lambda item: item[1].mean)
+    if threshold.value is not None and own.value is not None and own.value - threshold.value > 1e-9:
+        lost = own.mean - threshold.value
         yield (
             f"{name} could lose {lost:.3f} of its accuracy unnoticed: its mean would be at the sweep's threshold "
-            f"only then. Hold it against its own, {cut(own['value'])}: `sweep gate --variant {name}`."
+            f"only then. Hold it against its own, {cut(own.value)}: `sweep gate --variant {name}`."
         )
 
 
-def alarms(at: Mapping[str, Any]) -> Row:
+def alarms(at: Operating) -> Row:
     """The cells under ALARM of what a gate does."""
     return (
-        alarm(at["false_alarm_single"], at["false_alarm_single_interval"]),
-        alarm(at["false_alarm"], at["false_alarm_interval"]),
+        alarm(at.false_alarm_single, at.false_alarm_single_interval),
+        alarm(at.false_alarm, at.false_alarm_interval),
     )
 
 
@@ -119,15 +115,15 @@ def alarm(value: float | None, interval: tuple[float, float] | None) -> str:
     return bounds if value is None else f"{share(value)} ({bounds})"
 
 
-def drops(at: Mapping[str, Any], noise: str | None) -> Row:
+def drops(at: Operating, noise: str | None) -> Row:
     """The cells under CAUGHT; `noise` is where it was seen, None for nowhere."""
 
     def pair(least: float | None, more: float | None) -> str:
-        if noise is None or at["value"] is None:
+        if noise is None or at.value is None:
             return "-"
         return " / ".join("none" if drop is None else f"{drop:.3f}" for drop in (least, more))
 
-    return pair(at["mde80_single"], at["mde95_single"]), pair(at["mde80"], at["mde95"])
+    return pair(at.mde80_single, at.mde95_single), pair(at.mde80, at.mde95)
 
 
 def every_rule(summary: Summary) -> Iterator[Block]:
@@ -135,9 +131,9 @@ def every_rule(summary: Summary) -> Iterator[Block]:
     rows = rule_rows(summary)
     if not rows:
         return
-    attempts = next(iter(summary["rules"].values()))["attempts"]
+    attempts = next(iter(summary.rules.values())).attempts
     yield (
-        f"Every rule at each variant's own value: `{summary['threshold']['rule']}` as the sweep file has it, the "
+        f"Every rule at each variant's own value: `{summary.threshold.rule}` as the sweep file has it, the "
         f"others with their default parameters. *k attempts*: CI tries a build up to {attempts} times and fails it "
         "when all fail, if attempts are independent."
     )
@@ -157,12 +153,12 @@ def rule_rows(summary: Summary) -> list[Row]:
         (
             name,
             variant,
-            "-" if own["value"] is None else f"{floored(own['value']):.{DIGITS}f}",
+            "-" if own.value is None else f"{floored(own.value):.{DIGITS}f}",
             *alarms(own),
-            *drops(own, own["noise_source"]),
+            *drops(own, own.noise_source),
         )
-        for name, rule in summary["rules"].items()
-        for variant, own in rule["variants"].items()
+        for name, rule in summary.rules.items()
+        for variant, own in rule.variants.items()
     ]
 
 
@@ -170,13 +166,13 @@ def reason_lines(summary: Summary) -> list[str]:
     """Why rules gave no threshold, a line a reason with the variants by rule; what was said above is named only."""
     said = " ".join(threshold_lines(summary))
     silent: dict[str, dict[str, list[str]]] = {}
-    for rule, outcome in summary["rules"].items():
-        for variant, own in outcome["variants"].items():
+    for rule, outcome in summary.rules.items():
+        for variant, own in outcome.variants.items():
             reason = _reason(summary, variant, own)
             if reason is None:
                 continue
             if reason in said:
-                brief = "no noise in the repetitions" if reason == unseen(own["n"]) else _first_words(reason)
+                brief = "no noise in the repetitions" if reason == unseen(own.n) else _first_words(reason)
                 reason = f"{brief}, as said above"
             silent.setdefault(reason, {}).setdefault(f"`{rule}`", []).append(variant)
     return [f"No threshold by {_who(rules)}: {reason}." for reason, rules in silent.items()]
