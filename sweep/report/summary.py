@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, JsonValue, ValidationError
 
 from sweep.audit.finding import Finding
 from sweep.errors import BadInput
@@ -156,7 +156,7 @@ class PerturbedSummary(Strict):
     """The variant."""
     factor: str | None
     """What is perturbed."""
-    level: str | None
+    level: JsonValue
     """To what."""
     repetitions: RepetitionCounts
     """How many there are."""

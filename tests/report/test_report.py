@@ -37,14 +37,14 @@ def wrong(variant: str, repetition: int) -> list[str]:
 
 def test_the_table_of_rules_has_the_sweeps_own_rule_as_it_is_and_thresholds_for_its_retries(tmp_path: Path) -> None:
     summary = conclude(finished(tmp_path, wrong))  # margin .05, one attempt
-    margin = summary["rules"]["margin"]["variants"]["baseline"]
-    assert margin["value"] == pytest.approx(0.75)
+    margin = summary.rules["margin"].variants["baseline"]
+    assert margin.value == pytest.approx(0.75)
     noise = Noise(mean=0.8, std=0.05, weight=3, dof=2, questions=40, source="repetitions")
-    assert margin["false_alarm_single"] == pytest.approx(false_alarm(0.75, noise, 1))
+    assert margin.false_alarm_single == pytest.approx(false_alarm(0.75, noise, 1))
     # The threshold stays the one for a single attempt; what a second one would do to it stands beside it.
-    assert margin["false_alarm"] == pytest.approx(false_alarm(0.75, noise, 2))
-    alarm = summary["rules"]["false_alarm"]["variants"]["baseline"]
-    assert alarm["false_alarm_single"] <= 0.01 < 10 * alarm["false_alarm_single"]
+    assert margin.false_alarm == pytest.approx(false_alarm(0.75, noise, 2))
+    alarm = summary.rules["false_alarm"].variants["baseline"]
+    assert alarm.false_alarm_single <= 0.01 < 10 * alarm.false_alarm_single
     assert "`margin` as the sweep file has it" in markdown(summary)
 
 
@@ -63,9 +63,9 @@ def test_a_threshold_that_audits_speak_against_is_marked_where_it_stands(tmp_pat
 
 def test_a_rule_without_a_threshold_says_why_in_the_summary(tmp_path: Path) -> None:
     summary = conclude(finished(tmp_path, {"baseline": 4, "mtp": 4}))
-    tolerance = summary["rules"]["tolerance"]
-    assert tolerance["value"] is None
-    assert "3 identical repetitions are no estimate of a variance" in tolerance["reason"]
+    tolerance = summary.rules["tolerance"]
+    assert tolerance.value is None
+    assert "3 identical repetitions are no estimate of a variance" in tolerance.reason
 
 
 def cells(text: str, first: str, after: str = "") -> list[str]:
