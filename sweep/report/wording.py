@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sweep.report.summary import ContractState, PerturbedSummary, Summary, VariantSummary
     from sweep.run.driver import EngineState
     from sweep.run.earlier import Against
+    from sweep.stats.compare import Comparison
 
 FACTORS = "question order, concurrency, shards, engine, build"
 """What can be perturbed to see a variance where repetitions are identical."""
@@ -230,6 +231,46 @@ def places(
     for outcome in exported:
         lines += [outcome.message] if isinstance(outcome, SweepError) else outcome.lines
     return lines
+
+
+# Sentences of `sweep compare`.
+
+
+def comparison_lines(c: Comparison) -> Iterator[str]:
+    """What was compared and how, and what the comparison could have missed."""
+    title = c.b.variant if c.a.variant == c.b.variant else f"{c.b.variant} against {c.a.variant}"
+    yield (
+        f"{title}: {c.questions} questions. A has {_times(c.a.repetitions, 'repetition')}, accept length "
+        f"{number(c.a.accept_length, 2)}, and {number(c.a.tokens_per_second, 2)} tokens/s for one request; B has "
+        f"{_times(c.b.repetitions, 'repetition')}, {number(c.b.accept_length, 2)}, and "
+        f"{number(c.b.tokens_per_second, 2)} tokens/s. The test is {c.test}."
+    )
+    if c.verdict == "no difference shown" and c.detectable is not None:
+        yield (
+            f"- No difference is shown. A true loss of {c.detectable:.3f} or more would have been shown with a "
+            "probability of at least 80 %."
+        )
+    if c.p_runs is not None and c.difference.p_value is not None:
+        yield (
+            f"- The paired questions give p = {c.difference.p_value:.2g}, the scores of whole runs {c.p_runs:.2g}. "
+            "The larger one decides, so that neither a few lucky questions nor a few lucky runs show a difference."
+        )
+
+
+def comparison_legend(comparisons: Sequence[Comparison]) -> str:
+    """What the columns of the table mean."""
+    alpha, count = comparisons[0].alpha, len(comparisons)
+    corrected = (
+        f" The p-values are corrected for {count} comparisons (Holm); the intervals are not." if count > 1 else ""
+    )
+    return (
+        "Lost and gained: questions that A has right and B wrong, and the reverse. The intervals hold B − A with "
+        f"{100 * (1 - alpha):.4g} % confidence, the tests are two-sided at alpha {alpha:g}.{corrected}"
+    )
+
+
+def _times(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 # Sentences of the live view.
