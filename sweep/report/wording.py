@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sweep.report.summary import ContractState, PerturbedSummary, Summary, VariantSummary
     from sweep.run.driver import EngineState
     from sweep.run.earlier import Against
-    from sweep.stats.compare import Comparison
+    from sweep.stats.compare import Comparison, Side
 
 FACTORS = "question order, concurrency, shards, engine, build"
 """What can be perturbed to see a variance where repetitions are identical."""
@@ -134,12 +134,12 @@ PERTURBED_USE = (
     "identical."
 )
 SPREADS_MEAN = (
-    "Two spreads, both in accuracy. *std* says how far the score moves when the same questions are asked again; it "
-    "is what makes a gate fail by chance. *question SE* (standard error) says how far the mean would move if other "
-    "questions were asked; a gate that always asks the same questions is not affected by it. The clustered one "
-    "counts questions with the same template as one question. *flip rate* is the share of questions that are right "
-    "in one run and wrong in another. The last column is the flip rate that would explain the std if every "
-    "question flipped independently of the others (`-`: no such rate can explain it)."
+    "There are two spreads, both in accuracy. The *std* says how far the score moves when the same questions are "
+    "asked again; it is what makes a gate fail by chance. The *question SE* (standard error) says how far the mean "
+    "would move if other questions were asked; a gate that always asks the same questions is not affected by it. "
+    "The clustered one counts questions with the same template as one question. The *flip rate* is the share of "
+    "questions that are right in one run and wrong in another. The last column is the flip rate that would explain "
+    "the std if every question flipped independently of the others (`-`: no such rate can explain it)."
 )
 ACCEPT_LENGTHS = "The accept length is the number of completion tokens for each verification step:"
 UPLOAD_FIGURES = (
@@ -239,12 +239,7 @@ def places(
 def comparison_lines(c: Comparison) -> Iterator[str]:
     """What was compared and how, and what the comparison could have missed."""
     title = c.b.variant if c.a.variant == c.b.variant else f"{c.b.variant} against {c.a.variant}"
-    yield (
-        f"{title}: {c.questions} questions. A has {_times(c.a.repetitions, 'repetition')}, accept length "
-        f"{number(c.a.accept_length, 2)}, and {number(c.a.tokens_per_second, 2)} tokens/s for one request; B has "
-        f"{_times(c.b.repetitions, 'repetition')}, {number(c.b.accept_length, 2)}, and "
-        f"{number(c.b.tokens_per_second, 2)} tokens/s. The test is {c.test}."
-    )
+    yield f"{title}: {c.questions} questions, compared by {c.test}. A: {_side(c.a)}. B: {_side(c.b)}."
     if c.verdict == "no difference shown" and c.detectable is not None:
         yield (
             f"- No difference is shown. A true loss of {c.detectable:.3f} or more would have been shown with a "
@@ -269,8 +264,14 @@ def comparison_legend(comparisons: Sequence[Comparison]) -> str:
     )
 
 
-def _times(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+def _side(side: Side) -> str:
+    """What one side of a comparison has, beside its accuracy."""
+    facts = [f"{side.repetitions} repetition{'' if side.repetitions == 1 else 's'}"]
+    if side.accept_length is not None:
+        facts.append(f"accept length {side.accept_length:.2f}")
+    if side.tokens_per_second is not None:
+        facts.append(f"{side.tokens_per_second:.2f} tokens/s for each request")
+    return ", ".join(facts)
 
 
 # Sentences of the live view.

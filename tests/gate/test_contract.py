@@ -165,7 +165,8 @@ def test_a_missing_contract_is_named(tmp_path: Path) -> None:
 
 def test_void_repetitions_are_counted_beside_those_measured(run: Run) -> None:
     summary = read_summary(run)
-    mtp = summary.variants["mtp"].model_copy(update={"repetitions": RepetitionCounts(planned=5, measured=3, void=2)})
+    counts = RepetitionCounts(planned=5, measured=3, void=2)
+    mtp = summary.variants["mtp"].model_copy(update={"repetitions": counts})
     summary = summary.model_copy(update={"variants": summary.variants | {"mtp": mtp}})
     made = build(run.plan, summary, run.provenance(), NOW, timedelta(days=1))
     assert made.variants["mtp"].void == 2
