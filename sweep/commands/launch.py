@@ -48,7 +48,9 @@ def command(
     """
     from rich.console import Console
 
-    from sweep.report.terminal import closing
+    from sweep.report.sections import closing
+    from sweep.report.terminal import show
+    from sweep.report.wording import places
     from sweep.run.launch import Options, launch
 
     console = Console(file=sys.stderr if as_json else sys.stdout)
@@ -57,6 +59,7 @@ def command(
     with redirect_stdout(sys.stderr) if as_json else nullcontext():
         launched = launch(file, overrides, options, console)
     if as_json:
-        click.echo(json.dumps(launched.summary, indent=2))
-    closing(launched, console)
+        click.echo(json.dumps(launched.summary.to_json(), indent=2))
+    ending = places(launched.run.folder, launched.dashboard, launched.interrupted, launched.exported.values())
+    show(closing(launched.summary, ending), console)
     return launched.exit_code

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pydantic import ValidationError
 
 from sweep.errors import BadInput
 from sweep.gate.identity import ABSENT, changes
+from sweep.gate.rules import Strict
 from sweep.plan.units import Plan
-from sweep.run.folder import Run, open_run
+from sweep.run.folder import REMEDIES, Run, open_run
 from sweep.run.provenance import identity
+
+
+class Against(Strict):
+    """The earlier run that a run is held against, as its summary names it."""
+
+    sweep_id: str
+    """The earlier run's."""
+    folder: str
+    """Where it was, as an absolute path."""
+    differs: tuple[str, ...]
+    """What else is another there: versions, GPUs, engine arguments."""
 
 
 def refuse_other_protocol(against: Run, protocol: str, where: str | None = None) -> None:
@@ -38,26 +50,32 @@ def earlier(run: Run, named: Run | None) -> Run | None:
     return against
 
 
-def described(run: Run, against: Run) -> dict[str, Any]:
+def described(run: Run, against: Run) -> Against:
     """Which run it is, and how it differs from this one: for the summary."""
-    return {
-        "sweep_id": against.plan.sweep_id,
-        "folder": str(against.folder.resolve()),
-        "differs": [*versions_elsewhere(run, against), *arguments_elsewhere(run.plan, against)],
-    }
+    return Against(
+        sweep_id=against.plan.sweep_id,
+        folder=str(against.folder.resolve()),
+        differs=(*versions_elsewhere(run, against), *arguments_elsewhere(run.plan, against)),
+    )
 
 
 def _remembered(run: Run) -> Run | None:
     if not (run.folder / "summary.json").exists():
         return None
-    before = run.summary().get("against")
-    if before is None:
+    document = run.summary().get("against")
+    if document is None:
         return None
     try:
-        return open_run(before["folder"])
+        before = Against.model_validate(document)
+    except ValidationError:
+        raise BadInput(
+            f"{run.folder / 'summary.json'}: `against` does not name an earlier run; {REMEDIES['summary.json']}"
+        ) from None
+    try:
+        return open_run(before.folder)
     except BadInput as gone:
         raise BadInput(
-            f"{run.folder}: was held against {before['sweep_id']} for drift, and that run cannot be read any more "
+            f"{run.folder}: was held against {before.sweep_id} for drift, and that run cannot be read any more "
             f"({gone.message.splitlines()[0]}). Name it, or another one, with --against"
         ) from None
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sweep.errors import BadInput, EngineStartFailed, ExitCode
 from sweep.plan.check import check_arguments, check_installed
@@ -24,7 +24,8 @@ from sweep.tasks.questionnaire import Questionnaire
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from sweep.report.export.mlflow import Tracked
+    from sweep.report.export import Exported, ExportUnavailable
+    from sweep.report.summary import Summary
     from sweep.run.driver import Outcome
 
 
@@ -39,7 +40,7 @@ class Options:
     wait: float
     """Seconds to wait for room in the cluster."""
     track: bool
-    """Log to MLflow at the end."""
+    """Send the run at the end to the exporters that the sweep file asks for."""
     against: Path | None = None
     """An earlier run folder, to audit drift against."""
 
@@ -50,12 +51,12 @@ class Launched:
 
     run: Run
     """The run folder."""
-    summary: Mapping[str, Any]
+    summary: Summary
     """As in summary.json."""
     interrupted: bool
     """Stopped by the user."""
-    tracked: Tracked | None
-    """Where MLflow has it; None when tracking is off or away."""
+    exported: Mapping[str, Exported | ExportUnavailable]
+    """Exporter to what it did with the run."""
     dashboard: str | None
     """The Ray dashboard's address while the sweep ran; None when nothing had to run."""
 
@@ -64,8 +65,7 @@ class Launched:
         """OK, VOID or INTERRUPTED."""
         if self.interrupted:
             return ExitCode.INTERRUPTED
-        measured = (*self.summary["variants"].values(), *self.summary["perturbed"].values())
-        return ExitCode.VOID if any(v["repetitions"]["void"] for v in measured) else ExitCode.OK
+        return ExitCode.VOID if self.summary.has_void else ExitCode.OK
 
 
 def launch(file: str, overrides: Sequence[str], options: Options, console: Console) -> Launched:
@@ -73,7 +73,8 @@ def launch(file: str, overrides: Sequence[str], options: Options, console: Conso
 
     Raises BadInput for what the user gave, ClusterUnavailable and EngineStartFailed when nothing could run.
     """
-    from sweep.report.conclude import conclude, track
+    from sweep.report.conclude import conclude
+    from sweep.report.export import export
     from sweep.run.earlier import refuse_other_protocol
 
     plan = make_plan(load(file, overrides, dataset.faults))
@@ -95,9 +96,9 @@ def launch(file: str, overrides: Sequence[str], options: Options, console: Conso
         outcome, dashboard = _drive(run, questionnaire, measured, options, console)
         interrupted = outcome.interrupted
         _raise_if_nothing_ran(run, outcome)
-    summary = conclude(run, against)
-    tracked = track(run, summary, console) if options.track and plan.config.tracking.uri else None
-    return Launched(run=run, summary=summary, interrupted=interrupted, tracked=tracked, dashboard=dashboard)
+    summary = conclude(run, against, figures=True)
+    exported = export(run, summary) if options.track else {}
+    return Launched(run=run, summary=summary, interrupted=interrupted, exported=exported, dashboard=dashboard)
 
 
 def _announce(run: Run, measured: Mapping[str, Unit], console: Console) -> None:

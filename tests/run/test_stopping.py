@@ -18,6 +18,7 @@ from sweep.plan.sweepfile import load
 from sweep.plan.units import Plan, make_plan
 from sweep.report.conclude import conclude
 from sweep.report.sections import markdown
+from sweep.report.summary import SavedSeconds
 from sweep.run.stopping import StopWatch, bound_width, look_count, looks
 from sweep.stats.samples import Sample
 from sweep.stats.scores import Scores
@@ -203,14 +204,12 @@ def test_the_report_says_what_stopping_saved_in_gpu_seconds(tmp_path: Path) -> N
         if unit.variant == "baseline" and unit.repetition > 2:
             run.unit_file(unit).unlink()
     summary = conclude(run)
-    assert summary["complete"]
+    assert summary.complete
     # 40 requests of 0.5 s, 4 in flight: 5 s a repetition; six were saved, on engines of 2 GPUs.
-    assert summary["variants"]["baseline"]["saved_seconds"] == {"engine": 30.0, "gpu": 60.0}
-    assert (
-        "baseline: stopped early: 2 repetitions of different orders gave identical outputs. "
-        "6 of 8 repetitions were saved, about 60 GPU-seconds."
-    ) in markdown(summary)
-    assert summary["variants"]["mtp"]["saved_seconds"] is None
+    assert summary.variants["baseline"].saved_seconds == SavedSeconds(engine=30.0, gpu=60.0)
+    assert summary.variants["baseline"].repetitions.saved == 6
+    assert "60 GPU-seconds" in markdown(summary)
+    assert summary.variants["mtp"].saved_seconds is None
 
 
 def test_a_watched_variants_threshold_is_the_one_for_its_looks(tmp_path: Path) -> None:
@@ -222,6 +221,8 @@ def test_a_watched_variants_threshold_is_the_one_for_its_looks(tmp_path: Path) -
     seen = conclude(finished(tmp_path / "seen", wrong, "repetitions=6", rule, "stop={width: 0.001}"))
     strict = "threshold={rule: tolerance, confidence: 0.975}"  # two looks, after 5 and at the end
     asked = conclude(finished(tmp_path / "asked", wrong, "repetitions=6", strict))
-    value = seen["threshold"]["value"]
-    assert value == pytest.approx(asked["threshold"]["value"])
-    assert value < plain["threshold"]["value"]
+    value, unwatched = seen.threshold.value, plain.threshold.value
+    assert value is not None
+    assert unwatched is not None
+    assert value == pytest.approx(asked.threshold.value)
+    assert value < unwatched
