@@ -49,8 +49,8 @@ def _apart(variant: str, by_place: Mapping[str, Sequence[float]], p_adjusted: fl
         variant=variant,
         verdict=Verdict.WARN,
         seen=f"The scores depend on the engine that measured them: the mean accuracy is {means}. Engines that are "
-        f"alike would differ this much with a probability of {p_adjusted:.2g} (analysis of variance, corrected for "
-        "the number of variants).",
+        f"alike would differ this much with a probability of at most {p_adjusted:.2g} (analysis of variance, "
+        "corrected for the number of variants).",
         do="Compare the GPU, driver and clocks of the engine whose mean is unlike the others'. While the engines "
         "differ, the standard deviation of this variant's scores is partly a difference between engines, and a "
         "threshold derived from it is too low for some engines or too high for others.",

@@ -193,18 +193,20 @@ _DO = {
 def _scores_seen(compared: Comparison, needed: int) -> str:
     a, b = compared.a, compared.b
     at = "" if b.accept_length is None else f" at an accept length of {b.accept_length:.2f}"
-    test = "" if compared.test is DecidedBy.MCNEMAR else f" by {compared.test}"
+    exact = compared.test is DecidedBy.MCNEMAR
+    test = (
+        "The exact McNemar test" if exact else f"Some answers vary between repetitions; the test ({compared.test})"
+    )
     seen = (
         f"The accuracy is {b.accuracy:.3f}{at}; the baseline {a.variant} has {a.accuracy:.3f}. Of "
         f"{compared.questions} questions, {len(compared.lost)} are lost (right in the baseline, wrong here) and "
-        f"{len(compared.gained)} are gained (the other way round). The exact McNemar test gives p = "
-        f"{compared.p_mcnemar:.2g}; what decides is p = {compared.p_adjusted:.2g}{test}, corrected for the number "
-        "of variants."
+        f"{len(compared.gained)} are gained (the other way round). {test} gives p = {compared.p_adjusted:.2g}, "
+        "corrected for the number of variants."
     )
     if compared.verdict != "no difference shown" or not (compared.lost or compared.gained):
         return seen
     seen += " The scores alone cannot tell this difference from chance."
-    if compared.test is DecidedBy.MCNEMAR:
+    if exact:
         seen += f" With {len(compared.gained)} gained, at least {needed} lost questions would count as a loss."
     if compared.detectable is not None:
         seen += f" A true loss of {compared.detectable:.3f} would be found with a probability of 80 % or more."

@@ -48,9 +48,9 @@ def _shots(evidence: Evidence) -> Finding:
         audit=f"{NAME}: shots",
         variant=None,
         verdict=Verdict.FAIL if leaked else Verdict.PASS,
-        seen=f"{len(leaked)} of the {shots} shots are also asked as questions, so the prompt holds their answers."
+        seen=f"The questions include {len(leaked)} of the {shots} shots, so the prompt holds their answers."
         if leaked
-        else f"None of the {shots} shots is asked as a question.",
+        else f"The questions include none of the {shots} shots.",
         do="Take questions that come after the shots, or take the shots from the train split." if leaked else "",
         evidence={"leaked": leaked, "shots": shots},
     )
