@@ -90,10 +90,11 @@ class EngineContract:
             make_engine(spec.backend).start(wrong, lambda phase, log: None)
 
     @pytest.fixture(scope="class", params=[False, True], ids=["plain", "draft"])
-    def started(self, request: pytest.FixtureRequest, example: EngineSpec) -> Iterator[Started]:
+    @classmethod
+    def started(cls, request: pytest.FixtureRequest, example: EngineSpec) -> Iterator[Started]:
         """An engine with its variant loaded and one batch done."""
-        spec = self.spec(example, draft=request.param)
-        engine, phases, batch = make_engine(spec.backend), [], questions(self.count)
+        spec = cls.spec(example, draft=request.param)
+        engine, phases, batch = make_engine(spec.backend), [], questions(cls.count)
         try:
             engine.start(spec, lambda phase, log: phases.append(phase))
             yield Started(
