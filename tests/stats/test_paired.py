@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweep.stats import paired
@@ -137,6 +137,7 @@ def test_holm_steps_down() -> None:
     assert paired.holm([]) == []
 
 
+@settings(deadline=None)  # multipletests collects garbage
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_agrees_with_statsmodels_for_ties_and_any_order(p_values: list[float]) -> None:
     from statsmodels.stats.multitest import multipletests
