@@ -30,7 +30,7 @@ from sweep.run.builds import Build
 from sweep.run.earlier import Against
 from sweep.run.provenance import Provenance
 from sweep.run.stopping import Stopped, look_count
-from sweep.stats.describe import VariantStatistics, describe, sample_std
+from sweep.stats.describe import describe, sample_std
 from sweep.stats.samples import VariantSamples
 from sweep.stats.scores import Scores, from_samples
 from sweep.tasks import task
@@ -224,7 +224,7 @@ def _variant(evidence: RunEvidence, variant: Variant) -> VariantSummary:
         draft=variant.draft,
         deterministic=variant.deterministic,
         baseline=variant.baseline,
-        accuracy=_accuracy(statistics),
+        accuracy=Accuracy.model_validate(statistics, from_attributes=True),
         repetitions=counts,
         stopped=stopped.reason if stopped else None,
         saved_seconds=_saved(counts.saved, stopped, evidence.plan.config.engine.gpus),
@@ -251,16 +251,3 @@ def _saved(repetitions: int, stopped: Stopped | None, gpus: float) -> SavedSecon
         return None
     seconds = repetitions * stopped.repetition_seconds
     return SavedSeconds(engine=seconds, gpu=seconds * gpus)
-
-
-def _accuracy(statistics: VariantStatistics) -> Accuracy:
-    return Accuracy(
-        mean=statistics.mean,
-        std=statistics.std,
-        min=statistics.min,
-        max=statistics.max,
-        per_repetition=statistics.per_repetition,
-        sem_questions=statistics.sem_questions,
-        sem_clustered=statistics.sem_clustered,
-        run_variance_share=statistics.run_variance_share,
-    )
