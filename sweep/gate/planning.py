@@ -293,7 +293,7 @@ def latent(model: Model, drop: float = 0.0) -> tuple[Floats, float, float]:
     questions of one run, drawn at random, share the cause alone, and the std of expected scores is `common_cause`
     when they disagree with probability 2 (p (1-p) - common_cause^2).
     """
-    from scipy import optimize, special
+    from scipy import special
 
     height, variance = float(special.ndtri(model.accuracy)), model.accuracy * (1 - model.accuracy)
     shared = _correlation(height, model.flip_rate)
@@ -302,14 +302,8 @@ def latent(model: Model, drop: float = 0.0) -> tuple[Floats, float, float]:
     # An engine that flips next to nothing still has noise: what divides by it stays finite.
     own, cause = max(scale * math.sqrt(1 - shared), 1e-6), scale * math.sqrt(of_run)
     quantiles = special.ndtri((np.arange(model.questions) + 0.5) / model.questions)
-    difficulty = scale * math.sqrt(max(shared - of_run, 0.0)) * quantiles
-    noise = math.hypot(own, cause)
-
-    def gap(mu: float) -> float:
-        return float(special.ndtr((difficulty + mu) / noise).mean()) - (model.accuracy - drop)
-
-    reach = float(np.abs(difficulty).max()) + 40 * noise
-    return difficulty + float(optimize.brentq(gap, -reach, reach, maxiter=1000)), cause, own
+    spread, mu = scale * math.sqrt(max(shared - of_run, 0.0)), scale * float(special.ndtri(model.accuracy - drop))
+    return mu + spread * quantiles, cause, own
 
 
 def _correlation(height: float, disagreement: float) -> float:
