@@ -83,4 +83,4 @@ def _judgement(goal: Goal, found: Rehearsal) -> Iterator[str]:
         # Two digits after the point: one simulated sweep shows.
         yield f"  {build}  {value * 100:5.2f} % ({share(low)} to {share(high)}), wanted {wanted}"
     if found.silent:
-        yield f"  {found.silent:,} of the sweeps set no threshold (equal scores or a bound of 0), and fail no build."
+        yield f"  {found.silent:,} sweeps fail no build, for they set no threshold (equal scores or a bound of 0)."
