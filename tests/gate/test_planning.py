@@ -131,6 +131,11 @@ def test_sweeps_of_two_equal_scores_set_no_threshold() -> None:
     assert rehearsal.silent == pytest.approx(silent, abs=4 * math.sqrt(silent))
 
 
+def test_an_engine_that_flips_no_question_sets_no_threshold() -> None:
+    answer = needed(replace(BASELINE, flip_rate=1e-5), GOAL, RULE, 0)
+    assert (answer.count, answer.rehearsal.silent, answer.rehearsal.power) == (None, 10_000, 0.0)
+
+
 def test_the_interval_is_wilsons() -> None:
     rehearsal = rehearse(BASELINE, GOAL, RULE, 10, seed=0)
     expected = proportion_confint(round(rehearsal.power * 10_000), 10_000, method="wilson")
