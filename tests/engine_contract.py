@@ -53,7 +53,8 @@ class EngineContract:
     count: ClassVar[int] = 6
 
     @pytest.fixture(scope="class")
-    def example(self) -> EngineSpec:
+    @classmethod
+    def example(cls) -> EngineSpec:
         """A variant that repeats itself on this machine, with a draft."""
         raise NotImplementedError
 

@@ -133,16 +133,16 @@ class SimulatedEngine:
         arguments = self._arguments
         run: tuple[object, ...] = () if arguments.deterministic else (batch.seed,)
         place = (arguments.seed, spec.label, *run)
-        own = NORMAL.inv_cdf(_uniform("own", request.id, *place))
+        noise = NORMAL.inv_cdf(_uniform("own", request.id, *place))
         latent = (
             mean_of(arguments)
             + arguments.question_spread * NORMAL.inv_cdf(_uniform("question", arguments.seed, request.id))
             + arguments.common_cause * NORMAL.inv_cdf(_uniform("run", *place))
-            + arguments.noise * own
+            + arguments.noise * noise
         )
         noisy = arguments.noise > 0 or arguments.common_cause > 0
         answer = (spec.answers or {})[request.id]
-        text = _wording(own if noisy else 0.0) + (answer if latent > 0 else _wrong(request.id, answer))
+        text = _wording(noise if noisy else 0.0) + (answer if latent > 0 else _wrong(request.id, answer))
         for stop in batch.stop:
             text = text.partition(stop)[0]
         wanted = max(1, round(arguments.tokens * (0.5 + _uniform("length", request.id, text))))
@@ -180,9 +180,9 @@ def _wrong(request_id: str, answer: str) -> str:
     return wrong if changed else answer + " no answer"
 
 
-def _wording(own: float) -> str:
+def _wording(noise: float) -> str:
     """How the output begins: what a question's own noise shows of itself when the answer does not change."""
-    return WORDINGS[int(NORMAL.cdf(own) * len(WORDINGS)) % len(WORDINGS)] if abs(own) > 1 else ""
+    return WORDINGS[int(NORMAL.cdf(noise) * len(WORDINGS)) % len(WORDINGS)] if abs(noise) > 1 else ""
 
 
 def _uniform(*key: object) -> float:

@@ -39,10 +39,10 @@ def check_specs(specs: Sequence[EngineSpec]) -> list[list[Problem]]:
 
 
 def _problems(spec: EngineSpec) -> list[Problem]:
-    found = faults(Arguments, spec.arguments)
+    problems = faults(Arguments, spec.arguments)
     if spec.draft_model is None and "num_assistant_tokens" in spec.arguments:
-        found.append(("num_assistant_tokens", "only a draft reads it; say draft: true, or drop it"))
-    return found
+        problems.append(("num_assistant_tokens", "only a draft reads it; say draft: true, or drop it"))
+    return problems
 
 
 class TransformersEngine:

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 import sweep
-from cluster.backends import BACKENDS, BackendMissing, backend, check_installed, check_specs, runs_model
+from cluster.backends import BACKENDS, BackendMissing, check_installed, check_specs, runs_model
 from cluster.spec import EngineSpec
 from sweep.commands.plan import command
 from sweep.errors import BadInput
@@ -163,7 +163,3 @@ def test_no_backend_s_argument_is_named_outside_of_cluster() -> None:
         if name in file.read_text()
     ]
     assert named == []
-
-
-def test_the_registry_s_backends_export_a_backend() -> None:
-    assert all(backend(name).make_engine for name in BACKENDS)

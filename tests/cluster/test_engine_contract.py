@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import pytest
-from engine_contract import EngineContract
 
 from cluster.backends import BACKENDS, BackendMissing, check_installed
 from cluster.spec import EngineSpec
+from tests.engine_contract import EngineContract
 
 EXAMPLES: Mapping[str, EngineSpec] = {
     spec.backend: spec
@@ -36,7 +36,8 @@ class TestEveryBackend(EngineContract):
     """One after another; a new one needs an example above."""
 
     @pytest.fixture(scope="class", params=sorted({*BACKENDS, "toy"} - {"sglang"}))
-    def example(self, request: pytest.FixtureRequest) -> Iterator[EngineSpec]:
+    @classmethod
+    def example(cls, request: pytest.FixtureRequest) -> Iterator[EngineSpec]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setitem(BACKENDS, "toy", "tests.cluster.toy_backend")
             try:

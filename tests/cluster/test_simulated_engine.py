@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from statistics import fmean, stdev
+from typing import Any
 
 import pytest
 from scipy.stats import binom, norm
@@ -69,7 +70,7 @@ def test_a_deterministic_variant_repeats_itself_and_a_noisy_one_does_not() -> No
 
 def test_the_same_seed_gives_the_same_outputs_and_variants_share_the_hard_questions() -> None:
     assert [c.text for c in generate(seed=3)] == [c.text for c in generate(seed=3)]
-    quiet = {"noise": 0.0, "accuracy": 0.5}
+    quiet: dict[str, Any] = {"noise": 0.0, "accuracy": 0.5}
     assert [c.text for c in generate(label="a", **quiet)] == [c.text for c in generate(label="b", **quiet)]
 
 

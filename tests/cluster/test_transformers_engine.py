@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -10,8 +12,9 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from cluster.engines.transformers import TransformersEngine, check_specs
+from cluster.errors import RequestFailed
 from cluster.models import UnknownEmbedded, embedded_dataset, resolve
-from cluster.spec import Completion, EngineSpec
+from cluster.spec import Batch, Completion, EngineSpec, Message
 from sweep.plan.config import DatasetConfig, ProtocolConfig
 from sweep.plan.units import Unit
 from sweep.tasks import dataset
@@ -95,6 +98,70 @@ def test_an_unknown_argument_names_the_nearest_and_a_draft_s_own_needs_a_draft()
     assert unknown == [("batch_sise", "unknown argument; did you mean batch_size?")]
     assert drafted == []
     assert [key for key, _ in lone] == ["num_assistant_tokens"]
+
+
+# Writes the prompt of the completion protocol, with the BOS that a template brings itself.
+TEMPLATE = """\
+{{ bos_token }}{% for turn in messages %}\
+{% if turn.role != 'user' %}{{ raise_exception('no such role: ' + turn.role) }}{% endif %}\
+Question: {{ turn.content }}{{ '\\n' }}{% endfor %}{% if add_generation_prompt %}Answer:{% endif %}"""
+
+
+@pytest.fixture(scope="module")
+def chatting(tmp_path_factory: pytest.TempPathFactory) -> TransformersEngine:
+    """The tiny model with a chat template, started."""
+    folder = tmp_path_factory.mktemp("chat")
+    for file in Path(resolve("embedded:tiny-gemma4")).iterdir():
+        (folder / file.name).symlink_to(file)
+    (folder / "chat_template.jinja").write_text(TEMPLATE)
+    made = TransformersEngine()
+    made.start(EngineSpec(label="v", backend="transformers", model=str(folder)), lambda phase, log: None)
+    return made
+
+
+def chats(batch: Batch, *roles: str) -> Batch:
+    """The batch's zero-shot questions as messages, each said by every role in turn."""
+    requests = []
+    for request in batch.requests:
+        assert isinstance(request.prompt, str)
+        question = request.prompt.removeprefix("Question: ").removesuffix("\nAnswer:")
+        turns = tuple(Message(role=role, content=question) for role in roles)
+        requests.append(replace(request, prompt=turns))
+    return replace(batch, requests=tuple(requests))
+
+
+def test_messages_that_the_template_makes_a_text_of_are_completed_like_that_text(
+    asked: Questionnaire, plain: list[Completion], chatting: TransformersEngine
+) -> None:
+    batch = asked.batch(UNIT, 1)
+    completions = chatting.generate(chats(batch, "user"))
+    assert [c.token_ids for c in completions] == [c.token_ids for c in plain]
+    # One BOS, the template's, and not the tokenizer's before it.
+    assert [c.prompt_tokens for c in completions] == [c.prompt_tokens for c in plain]
+    assert all(c.starts_with_bos for c in completions)
+
+
+def test_texts_and_messages_may_share_a_batch(
+    asked: Questionnaire, plain: list[Completion], chatting: TransformersEngine
+) -> None:
+    texts = asked.batch(UNIT, 1)
+    turns = chats(texts, "user").requests
+    mixed = tuple(turns[i] if i % 2 else request for i, request in enumerate(texts.requests))
+    completions = chatting.generate(replace(texts, requests=mixed))
+    assert [c.token_ids for c in completions] == [c.token_ids for c in plain]
+
+
+def test_messages_to_a_model_without_a_template_fail_in_one_line(asked: Questionnaire) -> None:
+    with pytest.raises(RequestFailed, match="no chat template") as failed:
+        engine(draft=False).generate(chats(asked.batch(UNIT, 1), "user"))
+    assert "\n" not in failed.value.message
+
+
+def test_messages_that_the_template_refuses_fail_with_its_reason(
+    asked: Questionnaire, chatting: TransformersEngine
+) -> None:
+    with pytest.raises(RequestFailed, match="no such role: system"):
+        chatting.generate(chats(asked.batch(UNIT, 1), "system", "user"))
 
 
 def test_a_variants_environment_ends_with_it() -> None:

@@ -16,7 +16,7 @@ from cluster.engines.sglang import host
 from cluster.engines.sglang.engine import SGLangEngine
 from cluster.errors import RequestFailed
 from cluster.models import resolve
-from cluster.spec import Completion, EngineFacts, EngineSpec
+from cluster.spec import Completion, EngineFacts, EngineSpec, Message
 from sweep.tasks.gsm8k import extract_answer
 
 pytestmark = pytest.mark.sglang
@@ -140,6 +140,26 @@ def test_a_variant_leaves_no_worker_and_no_variable_to_the_next(session: Session
     assert session.workers_between == set()
     assert session.environment_kept
     assert "SWEEP_TEST_VARIABLE" not in os.environ
+
+
+def test_messages_are_completed_like_the_text_that_the_template_makes_of_them(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = session.engine._started
+    template = "{{ bos_token }}Question: {{ messages[0].content }}{{ '\\n' }}Answer:"
+    batch = make_batch(3)
+    turns = [(Message(role="user", content=record["question"]),) for record in records(3)]
+    chat = replace(
+        batch, requests=tuple(replace(r, prompt=turn) for r, turn in zip(batch.requests, turns, strict=True))
+    )
+    with pytest.raises(RequestFailed, match="no chat template"):
+        session.engine.generate(chat)
+    monkeypatch.setattr(running._tokenizer, "chat_template", template)
+    session.engine.flush()
+    completions = session.engine.generate(chat)
+    expected = session.topk1.completions[:3]
+    assert [(c.text, c.prompt_tokens) for c in completions] == [(c.text, c.prompt_tokens) for c in expected]
+    assert all(c.starts_with_bos for c in completions)
 
 
 def test_a_refused_request_fails_the_batch_and_not_the_engine(session: Session) -> None:

@@ -6,10 +6,10 @@ import pytest
 
 pytest.importorskip("sglang")
 
-from engine_contract import EngineContract
 from sglang_tiny import make_spec
 
 from cluster.spec import EngineSpec
+from tests.engine_contract import EngineContract
 
 pytestmark = pytest.mark.sglang
 
@@ -20,5 +20,6 @@ class TestSGLang(EngineContract):
     count = 4
 
     @pytest.fixture(scope="class")
-    def example(self) -> EngineSpec:
+    @classmethod
+    def example(cls) -> EngineSpec:
         return make_spec(draft=True)

@@ -116,12 +116,14 @@ def check_specs(specs: Sequence[EngineSpec]) -> list[list[Problem]]:
 
     SGLang's validation reads the model's configuration, so it runs only for models that are local folders.
     """
-    found = [check_spec(spec) for spec in specs]
+    problems = [check_spec(spec) for spec in specs]
     if find_spec("sglang") is None:
-        return found
+        return problems
     names, verdicts = _ask([{"arguments": engine_arguments(s), "argv": to_argv(s)[3:]} for s in specs])
-    judged = zip(specs, found, verdicts, strict=True)
-    return [_merged(spec, own + unknown_names(spec.arguments, names), says) for spec, own, says in judged]
+    return [
+        _merged(spec, ours + unknown_names(spec.arguments, names), verdict)
+        for spec, ours, verdict in zip(specs, problems, verdicts, strict=True)
+    ]
 
 
 def _ask(entries: list[dict[str, Any]]) -> tuple[frozenset[str], list[str | None]]:

@@ -223,13 +223,13 @@ class _Running:
     def _watch(self, booting: Future[None], deadline: float, report: Report) -> None:
         """Follow the log until the engine is ready. Raises EngineStartFailed when it will not be."""
         report(self._progress.phase, ())
-        told = time.monotonic()
+        reported = time.monotonic()
         while not booting.done():
             wait([booting], timeout=POLL_SECONDS)
             begun = self._progress.read(self._log.fresh())
             now = time.monotonic()
-            for phase in begun or ([self._progress.phase] if now - told >= REPORT_SECONDS else []):
-                told = now
+            for phase in begun or ([self._progress.phase] if now - reported >= REPORT_SECONDS else []):
+                reported = now
                 report(phase, self._log.tail())
             if now >= deadline and not booting.done():
                 text = f"not ready after {self.spec.start_deadline:g} s, while {self._progress.phase}"
@@ -326,11 +326,11 @@ class _Running:
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    versions = {}
     for package in PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
-            found[package] = metadata.version(package)
-    return found
+            versions[package] = metadata.version(package)
+    return versions
 
 
 def _plain(value: Any) -> Any:

@@ -101,8 +101,8 @@ def open_sockets() -> weakref.WeakSet[Any]:
     zmq = sys.modules.get("zmq")
     if zmq is None:
         return weakref.WeakSet()
-    found = [thing for thing in gc.get_objects() if issubclass(type(thing), zmq.Socket)]
-    return weakref.WeakSet(one for one in found if not one.closed)
+    sockets = [thing for thing in gc.get_objects() if issubclass(type(thing), zmq.Socket)]
+    return weakref.WeakSet(one for one in sockets if not one.closed)
 
 
 def close_sockets(keep: weakref.WeakSet[Any]) -> None:
