@@ -22,10 +22,9 @@ from sweep.run.earlier import described, earlier
 from sweep.run.folder import Run
 from sweep.run.provenance import Provenance
 from sweep.run.stopping import Stopped, StopWatch, look_count, repetition_seconds
-from sweep.stats.describe import describe, templates
+from sweep.stats.describe import describe
 from sweep.stats.samples import VariantSamples
 from sweep.stats.scores import Scores, from_samples
-from sweep.tasks import dataset
 
 Tables = Mapping[str, VariantSamples]
 Condition = tuple[Variant, VariantSamples]
@@ -46,8 +45,7 @@ def conclude(run: Run, against: Run | None = None) -> dict[str, Any]:
     plan, provenance = run.plan, run.provenance()
     samples, perturbed = run.variant_samples(), run.perturbed_samples()
     against, builds = earlier(run, against), other_builds(run)
-    questions = dataset.load(plan.config.protocol).questions
-    clusters = templates([record.question for record in questions])
+    clusters = [question.cluster for question in run.questions()]
     conditions = [(v, perturbed[v.name]) for v in plan.perturbed]
     findings = run_all(
         plan.variants,

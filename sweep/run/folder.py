@@ -17,8 +17,10 @@ from sweep.errors import BadInput
 from sweep.plan.config import SweepConfig
 from sweep.plan.units import Plan, Unit, make_plan, result_settings
 from sweep.plan.variants import Variant
-from sweep.run.provenance import Place, Provenance
+from sweep.run.provenance import Place, Provenance, gather
+from sweep.run.questions import QUESTIONS, PinnedQuestion, pinned, read, to_text
 from sweep.stats.samples import Sample, VariantSamples, tabulate
+from sweep.tasks.gsm8k import Questionnaire
 
 ATTEMPTS = 3
 """Attempts before a unit is void."""
@@ -44,6 +46,36 @@ class Run:
     """`runs/<sweep id>`."""
     plan: Plan
     """What the folder's sweep.yaml says."""
+
+    def pin(self, questionnaire: Questionnaire) -> None:
+        """Keep what is asked: questions.jsonl and, in a new run, the provenance.
+
+        Raises BadInput when the run was asked something else before, and when what it has pinned was changed.
+        """
+        fresh = gather(self.plan, questionnaire)
+        before = self.provenance() if (self.folder / PROVENANCE).exists() else None
+        if before is not None:
+            self._refuse_other_data(before, fresh)
+            if before.protocol.questions_sha256 and (self.folder / QUESTIONS).exists():
+                self.questions()
+                return
+        self.write_text(QUESTIONS, to_text(pinned(questionnaire)))
+        self.write_provenance(before.model_copy(update={"protocol": fresh.protocol}) if before else fresh)
+
+    def _refuse_other_data(self, before: Provenance, now: Provenance) -> None:
+        for what, then, this in (
+            ("data set", before.dataset.sha256, now.dataset.sha256),
+            ("protocol", before.protocol.hash, now.protocol.hash),
+        ):
+            if then != this:
+                raise BadInput(
+                    f"{self.folder}: measured with another {what} ({then[:12]}, now {this[:12]}); the data set has "
+                    "changed under the sweep. Give another --runs, or restore the data"
+                )
+
+    def questions(self) -> tuple[PinnedQuestion, ...]:
+        """What is asked, in data set order. Raises BadInput when questions.jsonl is missing or changed."""
+        return read(self.folder / QUESTIONS, self.provenance().protocol.questions_sha256)
 
     @property
     def samples_folder(self) -> Path:

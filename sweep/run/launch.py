@@ -17,7 +17,6 @@ from sweep.plan.units import Unit, make_plan
 from sweep.run import builds
 from sweep.run import folder as store
 from sweep.run.folder import Run
-from sweep.run.provenance import gather
 from sweep.tasks import dataset
 from sweep.tasks.gsm8k import Questionnaire
 
@@ -85,7 +84,7 @@ def launch(file: str, overrides: Sequence[str], options: Options, console: Conso
         refuse_other_protocol(against, questionnaire.hash)
     builds.named(plan, questionnaire.hash)
     run = store.create_run(options.runs, plan, dump(plan.config))
-    _pin_data(run, questionnaire)
+    run.pin(questionnaire)
     measured, notes = run.done()
     for note in notes:
         console.print(note, markup=False, highlight=False, soft_wrap=True)
@@ -104,23 +103,6 @@ def _announce(run: Run, measured: Mapping[str, Unit], console: Console) -> None:
     missing = len(run.plan.units) - len(measured)
     state = f"{len(measured)} of {len(run.plan.units)} units are measured" if measured else f"{missing} units"
     console.print(f"{run.plan.sweep_id}: {state}; run folder {run.folder}", highlight=False, soft_wrap=True)
-
-
-def _pin_data(run: Run, questionnaire: Questionnaire) -> None:
-    """Write the provenance of a new run; refuse to go on with one that was asked other questions."""
-    if (run.folder / "provenance.json").exists():
-        before = run.provenance()
-        for key, then, now in (
-            ("dataset", before.dataset.sha256, questionnaire.dataset_sha256),
-            ("protocol", before.protocol.hash, questionnaire.hash),
-        ):
-            if then != now:
-                raise BadInput(
-                    f"{run.folder}: measured with another {key} ({then[:12]}, now {now[:12]}); "
-                    "the data set has changed under the sweep. Give another --runs, or restore the data"
-                )
-    else:
-        run.write_provenance(gather(run.plan, questionnaire))
 
 
 def _drive(

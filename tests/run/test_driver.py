@@ -15,7 +15,7 @@ from sweep.plan.units import make_plan
 from sweep.run import folder as store
 from sweep.run.driver import Driver, Outcome
 from sweep.run.folder import Run
-from sweep.run.provenance import Place, gather
+from sweep.run.provenance import Place
 from sweep.run.stopping import StopWatch
 from sweep.tasks import dataset
 from sweep.tasks.gsm8k import Questionnaire
@@ -32,7 +32,7 @@ class Bench:
         self.plan = make_plan(load(file, overrides))
         self.questionnaire: Questionnaire = dataset.load(self.plan.config.protocol)
         self.run: Run = store.create_run(file.parent / "runs", self.plan, dump(self.plan.config))
-        self.run.write_provenance(gather(self.plan, self.questionnaire))
+        self.run.pin(self.questionnaire)
         self.view = Notes()
 
     def drive(self, pool: FakePool, stopped: Callable[[], bool] = lambda: False) -> Outcome:
