@@ -20,7 +20,6 @@ from sweep.plan.units import Unit
 from sweep.run.folder import ATTEMPTS, Run
 from sweep.run.schedule import Costs, next_unit
 from sweep.run.stopping import StopWatch
-from sweep.stats.samples import Sample
 from sweep.tasks.gsm8k import Questionnaire
 
 POLL_SECONDS = 0.5
@@ -131,7 +130,7 @@ class Driver:
         engine raises, since trying again cannot help it.
         """
         for unit in measured.values():
-            self._keep(unit, self._run.load(unit))
+            self._keep(unit)
         self._waiting = [unit for unit in self._run.plan.units if unit.id not in measured]
         self._skip_needless()
         self._strand()
@@ -228,7 +227,7 @@ class Driver:
         self._run.save(unit, samples)
         self._unit_seconds[unit.variant].append(event.seconds)
         self._set(event.engine, unit=None, deaths=0)
-        self._keep(unit, samples)
+        self._keep(unit)
         self._skip_needless()
 
     def _fail(self, event: Failed, state: EngineState) -> None:
@@ -321,9 +320,9 @@ class Driver:
         first = event.error.message.splitlines()[0]
         self._view.note(f"{unit.id}, {stage}, attempt {attempt}: {first}")
 
-    def _keep(self, unit: Unit, samples: list[Sample]) -> None:
+    def _keep(self, unit: Unit) -> None:
         self.progress.finished[unit.variant] += 1
-        self._watch.add(unit, samples)
+        self._watch.add(unit, self._run.load(unit))
         score = self._watch.score(unit.variant, unit.repetition)
         if score is not None:
             self.progress.scores[unit.variant][unit.repetition] = score

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -17,8 +16,10 @@ from sweep.errors import BadInput
 from sweep.plan.config import SweepConfig
 from sweep.plan.units import Plan, Unit, make_plan, result_settings
 from sweep.plan.variants import Variant
+from sweep.run import samples_file
 from sweep.run.provenance import Place, Provenance, gather
 from sweep.run.questions import QUESTIONS, PinnedQuestion, pinned, read, to_text
+from sweep.run.samples_file import Columns
 from sweep.stats.samples import Sample, VariantSamples, tabulate
 from sweep.tasks.gsm8k import Questionnaire
 
@@ -38,6 +39,13 @@ REMEDIES = {
 """What to do about a file of the run folder that cannot be read."""
 
 
+class _Kept(NamedTuple):
+    state: tuple[int, int] | None
+    """Of the file, when `columns` were read or written."""
+    columns: Columns
+    """The unit's samples."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Run:
     """One sweep's folder."""
@@ -46,6 +54,8 @@ class Run:
     """`runs/<sweep id>`."""
     plan: Plan
     """What the folder's sweep.yaml says."""
+    _kept: dict[str, _Kept] = field(default_factory=dict, repr=False, compare=False)
+    """Unit id to what this process has read or written of it."""
 
     def pin(self, questionnaire: Questionnaire) -> None:
         """Keep what is asked: questions.jsonl and, in a new run, the provenance.
@@ -88,33 +98,27 @@ class Run:
 
     def save(self, unit: Unit, samples: Sequence[Sample]) -> None:
         """Write the unit's samples aside and rename them into place."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        columns = {f.name: [getattr(s, f.name) for s in samples] for f in fields(Sample)}
-        target = self.unit_file(unit)
-        aside = target.with_suffix(".tmp")
-        pq.write_table(pa.table(columns, schema=_schema()), aside, compression="zstd")
-        _sync(aside)
-        aside.replace(target)
-
-    def load(self, unit: Unit) -> list[Sample]:
-        """The unit's samples. Raises BadInput when the file is missing, torn or another unit's."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         file = self.unit_file(unit)
-        try:
-            rows = pq.read_table(file, schema=_schema()).to_pylist()
-        except (OSError, pa.ArrowException, KeyError) as error:
-            raise BadInput(f"{file}: cannot be read: {str(error).splitlines()[0]}") from None
-        wrong = [row for row in rows if (row["variant"], row["repetition"]) != (unit.variant, unit.repetition)]
-        if wrong or not rows:
+        columns = samples_file.write(file, samples)
+        self._kept[unit.id] = _Kept(_state(file), columns)
+
+    def load(self, unit: Unit) -> Columns:
+        """The unit's samples, read at most once while the file stays as it is.
+
+        Raises BadInput when it is missing, torn or another unit's.
+        """
+        file, kept = self.unit_file(unit), self._kept.get(unit.id)
+        if kept is not None and kept.state == _state(file):
+            return kept.columns
+        state, columns = _state(file), samples_file.read(file)
+        if set(zip(columns["variant"], columns["repetition"], strict=True)) != {(unit.variant, unit.repetition)}:
             raise BadInput(f"{file}: does not hold the samples of {unit.id}")
-        return [
-            Sample(**{**row, "token_ids": None if row["token_ids"] is None else tuple(row["token_ids"])})
-            for row in rows
-        ]
+        self._kept[unit.id] = _Kept(state, columns)
+        return columns
+
+    def samples(self, unit: Unit) -> list[Sample]:
+        """The unit's samples one by one, token ids included. Reads the file; raises BadInput as `load` does."""
+        return samples_file.read_samples(self.unit_file(unit))
 
     def done(self) -> tuple[dict[str, Unit], list[str]]:
         """The units that are measured, by id; and a line for each file that had to be put aside.
@@ -174,8 +178,8 @@ class Run:
         tables = {}
         for variant in variants:
             units = [u for u in self.plan.units if u.variant == variant.name and self.unit_file(u).exists()]
-            samples = [sample for unit in units for sample in self.load(unit)]
-            tables[variant.name] = tabulate(variant.name, samples, question_ids)
+            columns = samples_file.joined([self.load(unit) for unit in units])
+            tables[variant.name] = tabulate(variant.name, columns, question_ids)
         return tables
 
     def write_json(self, name: str, value: Any) -> None:
@@ -276,34 +280,10 @@ def _differences(a: SweepConfig, b: SweepConfig) -> list[str]:
     return [key for key in dict.fromkeys((*one, *other)) if one.get(key) != other.get(key)]
 
 
-def _schema() -> Any:
-    import pyarrow as pa
-
-    text, number, real, flag = pa.string(), pa.int64(), pa.float64(), pa.bool_()
-    types = {
-        "variant": text,
-        "repetition": number,
-        "seed": number,
-        "question_id": text,
-        "engine": text,
-        "text": text,
-        "fingerprint": text,
-        "token_ids": pa.list_(pa.int32()),
-        "extracted": real,
-        "gold": real,
-        "correct": flag,
-        "invalid": flag,
-        "finish_reason": text,
-        "prompt_tokens": number,
-        "completion_tokens": number,
-        "verify_steps": number,
-        "cached_tokens": number,
-        "starts_with_bos": flag,
-        "seconds": real,
-    }
-    return pa.schema([(field.name, types[field.name]) for field in fields(Sample)])
-
-
-def _sync(file: Path) -> None:
-    with file.open("rb") as handle:
-        os.fsync(handle.fileno())
+def _state(file: Path) -> tuple[int, int] | None:
+    """What becomes another one when the file does; None without a file."""
+    try:
+        there = file.stat()
+    except FileNotFoundError:
+        return None
+    return there.st_ino, there.st_mtime_ns

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from sweep.errors import BadInput, EngineStartFailed
+from sweep.errors import EngineStartFailed
 from sweep.plan.check import check_arguments, check_installed
 from sweep.plan.sweepfile import dump, load
 from sweep.plan.units import Unit, make_plan

@@ -14,38 +14,13 @@ from sweep.gate.rules import FalseAlarmRule, MarginRule
 from sweep.gate.threshold import derive
 from sweep.report.figures import power, repetitions, shortened, unstable, write_all
 from sweep.stats.noise import Noise, false_alarm
-from sweep.stats.samples import Sample, VariantSamples, tabulate
+from sweep.stats.samples import VariantSamples
 from sweep.stats.scores import Scores
+from tests.make_samples import samples_of
 
 
 def samples(name: str, table: list[list[bool]]) -> VariantSamples:
-    ids = [f"test-{n}" for n in range(len(table[0]))]
-    rows = [
-        Sample(
-            variant=name,
-            repetition=r,
-            seed=r,
-            question_id=ids[q],
-            engine="e",
-            text=str(right),
-            fingerprint=str(right),
-            token_ids=None,
-            extracted=1.0,
-            gold=1.0,
-            correct=right,
-            invalid=False,
-            finish_reason="stop",
-            prompt_tokens=1,
-            completion_tokens=1,
-            verify_steps=None,
-            cached_tokens=0,
-            starts_with_bos=True,
-            seconds=1.0,
-        )
-        for r, run in enumerate(table, 1)
-        for q, right in enumerate(run)
-    ]
-    return tabulate(name, rows, ids)
+    return samples_of(table, name)
 
 
 NOISY = samples("noisy", [[True, True, False, True], [True, False, False, True], [True, True, False, False]])

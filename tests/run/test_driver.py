@@ -137,7 +137,7 @@ def test_a_unit_s_samples_read_back_as_they_were_written(bench: Bench) -> None:
     completions = [right(request) for request in bench.questionnaire.batch(unit, 1).requests]
     samples = bench.questionnaire.score(unit, "engine-1", completions)
     bench.run.save(unit, samples)
-    assert bench.run.load(unit) == samples
+    assert bench.run.samples(unit) == samples
 
 
 def test_shards_of_a_repetition_make_one_score(write_sweep: Write) -> None:

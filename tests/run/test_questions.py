@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +34,6 @@ def with_templates(folder: Path) -> Run:
     return finished(folder, wrong, f"protocol.dataset.path={folder / 'asked.jsonl'}", tracking)
 
 
-def remove(file: Path) -> None:
-    file.rename(file.with_suffix(".elsewhere"))
-
-
 def change(file: Path) -> None:
     rows = [json.loads(line) for line in file.read_text().splitlines()]
     write_jsonl(file, [{**row, "question": "The same?"} for row in rows])
@@ -57,10 +52,7 @@ def test_the_pinned_questions_are_those_that_were_asked_with_their_clusters(tmp_
     assert {q.cluster for q in questions} == {"# plus #?", "# minus #?", "# times #?"}
 
 
-@pytest.mark.parametrize("happen", [remove, change])
-def test_a_run_whose_data_set_is_not_as_it_was_is_told_with_the_same_numbers(
-    tmp_path: Path, happen: Callable[[Path], None]
-) -> None:
+def test_a_run_whose_data_set_was_changed_or_is_gone_is_told_with_the_same_numbers(tmp_path: Path) -> None:
     run, other = with_templates(tmp_path / "a"), with_templates(tmp_path / "b")
 
     def told() -> list[Any]:
@@ -70,7 +62,9 @@ def test_a_run_whose_data_set_is_not_as_it_was_is_told_with_the_same_numbers(
         return [summary, compared["comparisons"], gated]
 
     before = told()
-    happen(tmp_path / "a" / "asked.jsonl")
+    change(tmp_path / "a" / "asked.jsonl")
+    assert told() == before
+    (tmp_path / "a" / "asked.jsonl").unlink()
     assert told() == before
     assert before[0]["variants"]["baseline"]["accuracy"]["sem_clustered"] > 0
     assert before[2]["exit_code"] == 0
