@@ -21,6 +21,7 @@ from sweep.run.builds import Build, other_builds
 from sweep.run.earlier import described, earlier
 from sweep.run.folder import Run
 from sweep.run.provenance import Provenance
+from sweep.run.questions import clusters_of
 from sweep.run.stopping import Stopped, StopWatch, look_count, repetition_seconds
 from sweep.stats.describe import describe
 from sweep.stats.samples import VariantSamples
@@ -45,7 +46,7 @@ def conclude(run: Run, against: Run | None = None) -> dict[str, Any]:
     plan, provenance = run.plan, run.provenance()
     samples, perturbed = run.variant_samples(), run.perturbed_samples()
     against, builds = earlier(run, against), other_builds(run)
-    clusters = [question.cluster for question in run.questions()]
+    clusters = clusters_of(run.questions())
     conditions = [(v, perturbed[v.name]) for v in plan.perturbed]
     findings = run_all(
         plan.variants,
@@ -61,7 +62,7 @@ def conclude(run: Run, against: Run | None = None) -> dict[str, Any]:
         {name: describe(table, clusters) for name, table in samples.items()},
         threshold,
         findings,
-        {unit: run.failures(unit)[-1]["reason"] for unit in run.void()},
+        run.void(),
         _stopped(run, samples),
     )
     summary["rules"] = rules(scores, plan.config.threshold)

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from cluster.errors import EngineStartFailed
 from cluster.events import Back, Completed, Event, Failed, Gone, Loaded, Pool, Starting
 from sweep.plan.units import Unit
+from sweep.run.failures import Failure, Void
 from sweep.run.folder import ATTEMPTS, Run
 from sweep.run.schedule import Costs, next_unit
 from sweep.run.stopping import StopWatch
@@ -284,7 +285,7 @@ class Driver:
             self._give_up(unit, f"failed {ATTEMPTS} times")
 
     def _give_up(self, unit: Unit, reason: str) -> None:
-        self._run.note_failure(unit, {"void": True, "reason": reason})
+        self._run.note_failure(unit, Void(reason=reason))
         self._void.append(unit)
         self.progress.void[unit.variant] += 1
         self._view.note(f"{unit.id} is void: {reason}")
@@ -305,20 +306,18 @@ class Driver:
 
     def _note_failure(self, unit: Unit, event: Failed) -> None:
         attempt = self._tries[unit.id] + 1
-        stage = "start" if event.work is None else "unit"
-        evidence: dict[str, Any] = {
-            "void": False,
-            "stage": stage,
-            "attempt": attempt,
-            "engine": event.engine,
-            "died": event.died,
-            "error": event.error.message,
-            "log": list(event.log),
-            "time": time.time(),
-        }
-        self._run.note_failure(unit, evidence)
+        failure = Failure(
+            stage="start" if event.work is None else "unit",
+            attempt=attempt,
+            engine=event.engine,
+            died=event.died,
+            error=event.error.message,
+            log=tuple(event.log),
+            time=time.time(),
+        )
+        self._run.note_failure(unit, failure)
         first = event.error.message.splitlines()[0]
-        self._view.note(f"{unit.id}, {stage}, attempt {attempt}: {first}")
+        self._view.note(f"{unit.id}, {failure.stage}, attempt {attempt}: {first}")
 
     def _keep(self, unit: Unit) -> None:
         self.progress.finished[unit.variant] += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,8 @@ from sweep.errors import BadInput
 from sweep.plan.config import SweepConfig
 from sweep.plan.units import Plan, Unit, make_plan, result_settings
 from sweep.plan.variants import Variant
-from sweep.run import samples_file
+from sweep.run import failures, samples_file
+from sweep.run.failures import Failure, Void
 from sweep.run.provenance import Place, Provenance, gather
 from sweep.run.questions import QUESTIONS, PinnedQuestion, pinned, read, to_text
 from sweep.run.samples_file import Columns
@@ -139,27 +140,22 @@ class Run:
                 measured[unit.id] = unit
         return measured, notes
 
-    def note_failure(self, unit: Unit, failure: Mapping[str, Any]) -> None:
-        """Keep the evidence of a failed attempt in `failures/<unit>.jsonl`."""
-        folder = self.folder / "failures"
-        folder.mkdir(exist_ok=True)
-        with (folder / f"{unit.id}.jsonl").open("a", encoding="utf-8") as out:
-            out.write(json.dumps(failure, ensure_ascii=False) + "\n")
+    def note_failure(self, unit: Unit, failure: Failure | Void) -> None:
+        """Keep the evidence of a failed attempt, or that the unit was given up."""
+        failures.append(self._failures_file(unit), failure)
 
-    def failures(self, unit: Unit) -> list[dict[str, Any]]:
-        """The evidence kept of a unit's failed attempts, oldest first."""
-        file = self.folder / "failures" / f"{unit.id}.jsonl"
-        if not file.exists():
-            return []
-        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    def failures(self, unit: Unit) -> tuple[Failure | Void, ...]:
+        """The evidence kept of a unit's failed attempts, oldest first. Raises BadInput when it cannot be read."""
+        return failures.read(self._failures_file(unit))
 
-    def void(self) -> tuple[Unit, ...]:
-        """The units that were given up and not measured since."""
-        return tuple(
-            unit
-            for unit in self.plan.units
-            if not self.unit_file(unit).exists() and any(f["void"] for f in self.failures(unit)[-1:])
-        )
+    def _failures_file(self, unit: Unit) -> Path:
+        return self.folder / "failures" / f"{unit.id}.jsonl"
+
+    def void(self) -> dict[Unit, str]:
+        """The units that were given up and not measured since, with the reason."""
+        missing = [unit for unit in self.plan.units if not self.unit_file(unit).exists()]
+        latest = {unit: self.failures(unit)[-1:] for unit in missing}
+        return {unit: last.reason for unit, lines in latest.items() for last in lines if isinstance(last, Void)}
 
     def void_repetitions(self) -> Counter[str]:
         """Variant to repetitions with a unit that was given up."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from sweep.errors import BadInput
@@ -22,8 +23,8 @@ class PinnedQuestion(Strict):
     """Its text, without the shots before it."""
     gold: str
     """The answer that counts as right."""
-    cluster: str
-    """Questions of the same cluster are no independent evidence."""
+    cluster: str | None
+    """Questions of the same cluster are no independent evidence; None where the questions have no clusters."""
 
 
 def pinned(questionnaire: Questionnaire) -> tuple[PinnedQuestion, ...]:
@@ -36,7 +37,13 @@ def pinned(questionnaire: Questionnaire) -> tuple[PinnedQuestion, ...]:
     )
 
 
-def to_text(questions: tuple[PinnedQuestion, ...]) -> str:
+def clusters_of(questions: Sequence[PinnedQuestion]) -> tuple[str, ...] | None:
+    """Each question's cluster; None where they have none."""
+    names = tuple(question.cluster for question in questions if question.cluster is not None)
+    return names if len(names) == len(questions) else None
+
+
+def to_text(questions: Sequence[PinnedQuestion]) -> str:
     """The content of questions.jsonl."""
     return "".join(question.model_dump_json() + "\n" for question in questions)
 

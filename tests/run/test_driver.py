@@ -14,6 +14,7 @@ from sweep.plan.sweepfile import dump, load
 from sweep.plan.units import make_plan
 from sweep.run import folder as store
 from sweep.run.driver import Driver, Outcome
+from sweep.run.failures import Failure
 from sweep.run.folder import Run
 from sweep.run.provenance import Place
 from sweep.run.stopping import StopWatch
@@ -63,7 +64,9 @@ def test_a_failed_unit_is_tried_again_on_another_engine_and_the_evidence_is_kept
     assert tried[0] != tried[1]
     assert not outcome.void
     unit = bench.plan.units[2]
-    assert [f["error"] for f in bench.run.failures(unit)] == [f"{tried[0]} lost mtp-r01"]
+    [failure] = bench.run.failures(unit)
+    assert isinstance(failure, Failure)
+    assert (failure.error, failure.engine, failure.stage) == (f"{tried[0]} lost mtp-r01", tried[0], "unit")
 
 
 def test_a_unit_that_fails_three_times_is_void_and_never_scored(bench: Bench) -> None:
@@ -71,7 +74,7 @@ def test_a_unit_that_fails_three_times_is_void_and_never_scored(bench: Bench) ->
     outcome = bench.drive(pool)
     assert sum(work == "mtp-r02" for _, work in pool.runs) == 3
     assert [unit.id for unit in outcome.void] == ["mtp-r02"]
-    assert [unit.id for unit in bench.run.void()] == ["mtp-r02"]
+    assert {unit.id: reason for unit, reason in bench.run.void().items()} == {"mtp-r02": "failed 3 times"}
     assert bench.driver.progress.scores["mtp"] == {1: 1.0}
     assert bench.run.variant_samples()["mtp"].repetitions == (1,)
 
@@ -81,7 +84,7 @@ def test_a_void_unit_is_run_again_by_the_next_launch(bench: Bench) -> None:
     pool = FakePool()
     bench.drive(pool)
     assert [work for _, work in pool.runs] == ["mtp-r02"]
-    assert bench.run.void() == ()
+    assert bench.run.void() == {}
 
 
 def test_an_engine_that_dies_loads_its_variant_again(bench: Bench) -> None:
