@@ -267,7 +267,8 @@ class Driver:
         """Whether no engine can be expected to start the unit's variant."""
         failed = self._failed_starts[unit.engine_variant]
         engines = self.progress.engines
-        if all(failed[engine] >= ATTEMPTS for engine in ([unit.engine] if unit.engine else engines)):
+        only = unit.condition.engine
+        if all(failed[engine] >= ATTEMPTS for engine in ([only] if only else engines)):
             return True
         # Of a variant that never started, failures on two engines will do; one alone may be what is broken.
         return (
@@ -300,9 +301,11 @@ class Driver:
 
     def _strand(self) -> None:
         """Give up the units that only an engine may run which is not there."""
-        for unit in [u for u in self._waiting if u.engine and u.engine not in self.progress.engines]:
-            self._waiting.remove(unit)
-            self._give_up(unit, f"only {unit.engine} may run it, which is not among the engines")
+        for unit in list(self._waiting):
+            only = unit.condition.engine
+            if only is not None and only not in self.progress.engines:
+                self._waiting.remove(unit)
+                self._give_up(unit, f"only {only} may run it, which is not among the engines")
 
     def _note_failure(self, unit: Unit, event: Failed) -> None:
         attempt = self._tries[unit.id] + 1

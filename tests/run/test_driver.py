@@ -205,7 +205,7 @@ def test_units_for_an_engine_that_died_for_good_are_void(write_sweep: Write) -> 
     bench = Bench(write_sweep(SWEEP), "perturb={repetitions: 1, engine: [engine-2]}")
     pool = FakePool(fault=lambda engine, what, times: "death" if engine == "engine-2" else None)
     outcome = bench.drive(pool)
-    assert {unit.engine for unit in outcome.void} == {"engine-2"}
+    assert {unit.condition.engine for unit in outcome.void} == {"engine-2"}
     assert len(bench.run.done()[0]) == 4
 
 
@@ -242,7 +242,7 @@ def test_units_for_one_engine_are_given_up_where_only_that_one_cannot_start_them
     bench = Bench(write_sweep(SWEEP), "perturb={repetitions: 1, engine: [engine-2]}")
     pool = FakePool(fault=lambda engine, what, times: "error" if engine == "engine-2" else None)
     outcome = bench.drive(pool)
-    assert {unit.engine for unit in outcome.void} == {"engine-2"}
+    assert {unit.condition.engine for unit in outcome.void} == {"engine-2"}
     assert len(bench.run.done()[0]) == 4
 
 

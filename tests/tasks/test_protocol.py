@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from typing import Literal
 
 import pytest
 
 from cluster.spec import Completion
 from sweep.plan.config import DatasetConfig, ProtocolConfig
-from sweep.plan.units import Unit
+from sweep.plan.units import Condition, Unit
 from sweep.tasks.gsm8k import Questionnaire, Record, choose, extract_answer, fingerprint
 
 RECORDS = tuple(Record(id=f"test-{n}", question=f"q{n}", answer=f"a{n}\n#### {n}") for n in range(10))
@@ -23,12 +24,15 @@ def asked(**changes: object) -> Questionnaire:
     return choose(protocol(**changes), {"test": RECORDS, "train": RECORDS[::-1]}, "0" * 64)
 
 
-def unit(seed: int = 0, shard: int = 1, shards: int = 1) -> Unit:
-    return Unit(variant="v", repetition=1, shard=shard, shards=shards, seed=seed)
+def unit(
+    seed: int = 0, shard: int = 1, shards: int = 1, question_order: Literal["shuffled", "fixed"] = "shuffled"
+) -> Unit:
+    condition = Condition(loads="v", concurrency=4, question_order=question_order)
+    return Unit(variant="v", repetition=1, shard=shard, shards=shards, seed=seed, condition=condition)
 
 
 def test_the_prompt_is_sglang_s_completion_prompt_character_by_character() -> None:
-    batch = asked(question_order="fixed").batch(unit(), 1)
+    batch = asked().batch(unit(question_order="fixed"), 1)
     # As sglang/test/simple_eval_mixed_prefix_gsm8k.py builds it: get_few_shot_examples + get_one_example.
     assert batch.requests[0].prompt == (
         "Question: q0\nAnswer: a0\n#### 0\n\nQuestion: q1\nAnswer: a1\n#### 1\n\nQuestion: q2\nAnswer:"
