@@ -17,9 +17,8 @@ from sweep.report.contract import build
 from sweep.report.figures import write_all
 from sweep.report.sections import markdown
 from sweep.report.summary import level, rules, summarise
-from sweep.run.builds import Build, other_builds
-from sweep.run.earlier import described, earlier
 from sweep.run.folder import Run
+from sweep.run.others import Build, described, earlier, other_builds
 from sweep.run.provenance import Provenance
 from sweep.run.questions import clusters_of
 from sweep.run.stopping import Stopped, StopWatch, look_count, repetition_seconds
@@ -70,7 +69,7 @@ def conclude(run: Run, against: Run | None = None) -> dict[str, Any]:
     summary["complete"] = summary["complete"] and all(
         p["repetitions"]["measured"] == p["repetitions"]["planned"] for p in summary["perturbed"].values()
     )
-    summary["against"] = described(run, against) if against else None
+    summary["against"] = described(run, against).model_dump(mode="json") if against else None
     summary["contract"] = _contract(run, summary, provenance)
     figures = write_all(samples, scores, threshold, run.folder / "figures")
     summary["figures"] = [file.relative_to(run.folder).as_posix() for file in figures]

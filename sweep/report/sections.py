@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from sweep.gate.identity import Change
 from sweep.plan.variants import BUILD
 from sweep.report.blocks import Block, Grid, Heading, Picture, Row, as_markdown
 from sweep.report.thresholds import at_the_sweeps, every_rule, threshold_lines
-from sweep.report.wording import number, percent
+from sweep.report.wording import against_line, build_line, number, percent
+from sweep.run.others import Against
 
 Summary = Mapping[str, Any]
 
@@ -129,11 +131,8 @@ def perturbed_rows(summary: Summary) -> list[Row]:
 
 def build_lines(summary: Summary) -> list[str]:
     """What is another in each run of another build, once a run."""
-    told = {p["level"]: p["differs"] for p in summary["perturbed"].values() if p["factor"] == BUILD}
-    return [
-        f"build = {run}: {'; '.join(differs) if differs else 'no version, driver or GPU is known to differ there'}."
-        for run, differs in told.items()
-    ]
+    builds = {p["level"]: p["differs"] for p in summary["perturbed"].values() if p["factor"] == BUILD}
+    return [build_line(run, [Change(**change) for change in differs]) for run, differs in builds.items()]
 
 
 def _spreads(summary: Summary) -> Iterator[Block]:
@@ -198,7 +197,7 @@ def accept_rows(summary: Summary) -> list[Row]:
 def audit_lines(summary: Summary) -> list[str]:
     """A bullet an audit that did not pass, with what was seen and what to do; then how many passed."""
     findings = summary["audits"]
-    against = [against_line(summary["against"])] if summary["against"] else []
+    against = ["- " + against_line(Against.model_validate(summary["against"]))] if summary["against"] else []
     open_ = [f for f in findings if f["verdict"] != "pass"]
     lines = [
         f"- **{f['verdict']}**: {f['audit']}{' of ' + f['variant'] if f['variant'] else ''}: "
@@ -206,14 +205,6 @@ def audit_lines(summary: Summary) -> list[str]:
         for f in open_
     ]
     return [*against, *lines, f"- {len(findings) - len(open_)} of {len(findings)} audits passed."]
-
-
-def against_line(against: Mapping[str, Any]) -> str:
-    """The run that drift is judged against, and what else is another there."""
-    differs = "; ".join(against["differs"])
-    return f"- Drift is against `{against['sweep_id']}`" + (
-        f", where other things differ: {differs}." if differs else "."
-    )
 
 
 def void_lines(name: str, variant: Mapping[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from sweep.audit.finding import Finding
+from sweep.gate.identity import Change
 from sweep.gate.rules import ThresholdRule
 from sweep.gate.threshold import Threshold, derive_all, fit_all, operate
 from sweep.plan.units import Plan, Unit
@@ -60,7 +61,7 @@ def level(
     table: VariantSamples,
     planned: int,
     void: int,
-    differs: Sequence[str] = (),
+    differs: Sequence[Change] = (),
 ) -> dict[str, Any]:
     """A perturbed variant beside its `own` one.
 
@@ -85,7 +86,7 @@ def level(
             "per_repetition": scores,
         },
         "outputs_as_the_variants": describe(both).identical_outputs if measured else None,
-        "differs": list(differs),
+        "differs": [asdict(change) for change in differs],
     }
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from sweep.stats.noise import differs_at_most
 
 if TYPE_CHECKING:
+    from sweep.gate.identity import Change
     from sweep.gate.threshold import VariantThreshold
+    from sweep.run.others import Against
 
 FACTORS = "question order, concurrency, shards, engine, build"
 """What can be perturbed to see a variance where repetitions are identical."""
@@ -109,3 +111,14 @@ def _alarms(v: VariantThreshold) -> Iterator[str]:
             f"that takes attempts as independent; if they share what moves a run, it is up to "
             f"{share(v.false_alarm_single)}, the probability of failing one."
         )
+
+
+def against_line(against: Against) -> str:
+    """The run that drift is judged against, and what else is another there."""
+    elsewhere = f", where other things differ: {'; '.join(map(str, against.differs))}" if against.differs else ""
+    return f"Drift is against `{against.sweep_id}`{elsewhere}."
+
+
+def build_line(run: str, differs: Sequence[Change]) -> str:
+    """What is another in the run of another build."""
+    return f"build = {run}: {'; '.join(map(str, differs)) or 'no version, driver or GPU is known to differ there'}."

@@ -14,9 +14,9 @@ from sweep.errors import EngineStartFailed
 from sweep.plan.check import check_arguments, check_installed
 from sweep.plan.sweepfile import dump, load
 from sweep.plan.units import Unit, make_plan
-from sweep.run import builds
 from sweep.run import folder as store
 from sweep.run.folder import Run
+from sweep.run.others import named_builds, refuse_other_protocol
 from sweep.tasks import dataset
 from sweep.tasks.gsm8k import Questionnaire
 
@@ -73,7 +73,6 @@ def launch(file: str, overrides: Sequence[str], options: Options, console: Conso
     Raises BadInput for what the user gave, ClusterUnavailable and EngineStartFailed when nothing could run.
     """
     from sweep.report.conclude import conclude, track
-    from sweep.run.earlier import refuse_other_protocol
 
     plan = make_plan(load(file, overrides))
     check_installed(plan.config.engine.backend)
@@ -82,7 +81,7 @@ def launch(file: str, overrides: Sequence[str], options: Options, console: Conso
     against = store.open_run(options.against) if options.against else None
     if against is not None:
         refuse_other_protocol(against, questionnaire.hash)
-    builds.named(plan, questionnaire.hash)
+    named_builds(plan, questionnaire.hash)
     run = store.create_run(options.runs, plan, dump(plan.config))
     run.pin(questionnaire)
     measured, notes = run.done()
