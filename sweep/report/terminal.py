@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from sweep.report.export.mlflow import Tracked
-    from sweep.run.launch import Launched
+    from sweep.report.launch import Launched
 
 GAP = "   "
 """Between the columns of a table."""

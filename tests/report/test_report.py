@@ -19,10 +19,10 @@ from rich.console import Console
 from sweep.errors import BadInput
 from sweep.report.conclude import conclude
 from sweep.report.export.mlflow import Tracked
+from sweep.report.launch import Launched
 from sweep.report.sections import markdown
 from sweep.report.terminal import closing, show
 from sweep.run.folder import Run
-from sweep.run.launch import Launched
 from sweep.stats.noise import Noise, false_alarm
 from tests.runs import finished
 
