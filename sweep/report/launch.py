@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from sweep.plan.units import Plan
     from sweep.report.export.mlflow import Tracked
-    from sweep.run.driver import View
+    from sweep.run.view import View
 
 
 @dataclass(frozen=True, kw_only=True)

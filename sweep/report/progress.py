@@ -16,7 +16,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from sweep.plan.units import Plan
-    from sweep.run.driver import EngineState, Progress, View
+    from sweep.run.view import EngineState, Progress, View
 
 
 @contextmanager

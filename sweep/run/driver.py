@@ -10,9 +10,9 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import Any, Protocol
+from typing import Any
 
 from cluster.errors import EngineStartFailed
 from cluster.events import Back, Completed, Event, Failed, Gone, Loaded, Pool, Starting
@@ -21,6 +21,7 @@ from sweep.run.failures import Failure, Void
 from sweep.run.folder import ATTEMPTS, Run
 from sweep.run.schedule import Costs, next_unit
 from sweep.run.stopping import StopWatch
+from sweep.run.view import EngineState, Progress, View
 from sweep.tasks.gsm8k import Questionnaire
 
 POLL_SECONDS = 0.5
@@ -29,62 +30,6 @@ GRACE_SECONDS = 30.0
 """Over the requests' own deadlines, for a batch."""
 LIVES = 3
 """Deaths in a row, without finishing anything, after which an engine is not used any more."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EngineState:
-    """What an engine is at."""
-
-    variant: str | None = None
-    """Loaded, or being loaded."""
-    unit: Unit | None = None
-    """Being run, or waiting for its variant to load."""
-    starting: str | None = None
-    """The phase of a start; None when loaded."""
-    deaths: int = 0
-    """In a row, without finishing anything."""
-    down: bool = False
-    """Its process died, and the new one is not up yet."""
-
-    @property
-    def busy(self) -> bool:
-        """At a unit."""
-        return self.unit is not None
-
-    @property
-    def idle(self) -> bool:
-        """Can be given one."""
-        return not self.busy and not self.down
-
-
-@dataclass(kw_only=True)
-class Progress:
-    """How a sweep stands; the driver keeps it and views read it."""
-
-    engines: dict[str, EngineState]
-    """Name to what it is at; retired engines are gone."""
-    units: dict[str, int]
-    """Variant to planned units."""
-    finished: Counter[str] = field(default_factory=Counter)
-    """Variant to measured units."""
-    void: Counter[str] = field(default_factory=Counter)
-    """Variant to void units."""
-    saved: Counter[str] = field(default_factory=Counter)
-    """Variant to units that early stopping made needless."""
-    scores: dict[str, dict[int, float]] = field(default_factory=dict)
-    """Variant to repetition to accuracy, of complete repetitions."""
-    seconds_left: float | None = None
-    """An estimate; None before there is one."""
-
-
-class View(Protocol):
-    """Somebody watching a sweep."""
-
-    def show(self, progress: Progress) -> None:
-        """Things moved on."""
-
-    def note(self, text: str) -> None:
-        """Something worth a line."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,28 +147,34 @@ class Driver:
         match event:
             case Starting():
                 self._set(event.engine, starting=event.phase)
-            case Loaded():
-                assert state.variant is not None
-                assert state.unit is not None
-                self._known.add(state.variant)
-                self._failed_starts[state.variant].pop(event.engine, None)
-                self._places[event.engine] = place = f"{event.engine}@{event.facts.device.host}"
-                self._run.record_engine(state.variant, place, event.facts)
-                self._start_seconds.append(event.seconds)
-                self._set(event.engine, starting=None)
-                self._start_unit(event.engine, state.unit)
-            case Completed():
-                self._complete(event, state)
-            case Failed():
-                self._fail(event, state)
             case Back():
                 self._set(event.engine, down=False)
             case Gone():
                 self._retire(event.engine, event.error.message)
+            case _ if state.unit is not None:
+                self._answered(event, state.unit)
 
-    def _complete(self, event: Completed, state: EngineState) -> None:
-        unit = state.unit
-        assert unit is not None
+    def _answered(self, event: Loaded | Completed | Failed, unit: Unit) -> None:
+        """What an engine that is at a unit says of it, or of its start for it."""
+        match event:
+            case Loaded():
+                self._loaded(event, unit)
+            case Completed():
+                self._complete(event, unit)
+            case Failed():
+                self._fail(event, unit)
+
+    def _loaded(self, event: Loaded, unit: Unit) -> None:
+        variant = unit.engine_variant
+        self._known.add(variant)
+        self._failed_starts[variant].pop(event.engine, None)
+        self._places[event.engine] = place = f"{event.engine}@{event.facts.device.host}"
+        self._run.record_engine(variant, place, event.facts)
+        self._start_seconds.append(event.seconds)
+        self._set(event.engine, starting=None)
+        self._start_unit(event.engine, unit)
+
+    def _complete(self, event: Completed, unit: Unit) -> None:
         samples = self._questionnaire.score(unit, self._places[event.engine], event.completions)
         self._run.save(unit, samples)
         self._unit_seconds[unit.variant].append(event.seconds)
@@ -231,9 +182,8 @@ class Driver:
         self._keep(unit)
         self._skip_needless()
 
-    def _fail(self, event: Failed, state: EngineState) -> None:
-        unit = state.unit
-        assert unit is not None
+    def _fail(self, event: Failed, unit: Unit) -> None:
+        state = self.progress.engines[event.engine]
         if event.error.exit_code == 2:
             raise event.error
         self._set(

@@ -218,14 +218,14 @@ class Run:
     def _json(self, name: str) -> dict[str, Any]:
         file = self.folder / name
         try:
-            found = json.loads(file.read_text(encoding="utf-8"))
+            document = json.loads(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise BadInput(f"{file}: missing; `sweep launch` the sweep file again to finish the run") from None
         except ValueError as error:
             raise BadInput(f"{file}: not valid JSON: {error}; {REMEDIES[name]}") from None
-        if not isinstance(found, dict):
+        if not isinstance(document, dict):
             raise BadInput(f"{file}: not a JSON object; {REMEDIES[name]}")
-        return found
+        return document
 
 
 def create_run(runs: Path, plan: Plan, resolved: str) -> Run:

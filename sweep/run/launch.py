@@ -14,10 +14,11 @@ from sweep.errors import EngineStartFailed
 from sweep.plan.check import check_arguments, check_installed
 from sweep.plan.sweepfile import dump, load
 from sweep.plan.units import Plan, Unit, make_plan
-from sweep.run.driver import Driver, Outcome, View
+from sweep.run.driver import Driver, Outcome
 from sweep.run.folder import Run, create_run, open_run
 from sweep.run.others import named_builds, refuse_other_protocol
 from sweep.run.stopping import StopWatch
+from sweep.run.view import View
 from sweep.tasks import dataset
 from sweep.tasks.gsm8k import Questionnaire
 

@@ -152,13 +152,13 @@ def gather(plan: Plan, questionnaire: Questionnaire) -> Provenance:
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    installed = {}
     for package in PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def _git_commit() -> str | None:

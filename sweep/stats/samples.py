@@ -151,9 +151,11 @@ def tabulate(variant: str, columns: Mapping[str, npt.NDArray[Any]], question_ids
     sample = sample[whole]
 
     def table(field: str) -> npt.NDArray[Any]:
-        return columns[field][sample]
+        cells: npt.NDArray[Any] = columns[field][sample]
+        return cells
 
-    invalid = table("invalid")
+    invalid, answer = table("invalid"), table("extracted").astype(object)
+    answer[invalid] = None
     return VariantSamples(
         variant=variant,
         repetitions=tuple(numbers[whole].tolist()),
@@ -163,7 +165,7 @@ def tabulate(variant: str, columns: Mapping[str, npt.NDArray[Any]], question_ids
         invalid=invalid,
         truncated=table("finish_reason") == "length",
         fingerprint=table("fingerprint"),
-        answer=np.where(invalid, None, table("extracted").astype(object)),
+        answer=answer,
         text=table("text"),
         token_ids=TokenIds(lambda: table("token_ids")),
         completion_tokens=table("completion_tokens"),
