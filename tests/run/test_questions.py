@@ -55,17 +55,17 @@ def test_the_pinned_questions_are_those_that_were_asked_with_their_clusters(tmp_
 def test_a_run_whose_data_set_was_changed_or_is_gone_is_told_with_the_same_numbers(tmp_path: Path) -> None:
     run, other = with_templates(tmp_path / "a"), with_templates(tmp_path / "b")
 
-    def told() -> list[Any]:
+    def shown() -> list[Any]:
         summary = json.loads(sweep("report", run.folder, "--json"))
         compared = json.loads(sweep("compare", other.folder, run.folder, "--json"))
         gated = json.loads(sweep("gate", other.folder / "thresholds.json", "--run", run.folder, "--json"))
         return [summary, compared["comparisons"], gated]
 
-    before = told()
+    before = shown()
     change(tmp_path / "a" / "asked.jsonl")
-    assert told() == before
+    assert shown() == before
     (tmp_path / "a" / "asked.jsonl").unlink()
-    assert told() == before
+    assert shown() == before
     assert before[0]["variants"]["baseline"]["accuracy"]["sem_clustered"] > 0
     assert before[2]["exit_code"] == 0
     assert "7 new runs in MLflow" in sweep("track", run.folder)
