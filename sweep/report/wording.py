@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sweep.report.summary import ContractState, PerturbedSummary, Summary, VariantSummary
     from sweep.run.others import Against
     from sweep.run.view import EngineState
+    from sweep.stats.compare import Comparison, Side
 
 FACTORS = "question order, concurrency, shards, engine, build"
 """What can be perturbed to see a variance where repetitions are identical."""
@@ -254,10 +255,8 @@ def stopped_line(name: str, variant: VariantSummary) -> str:
 
 def build_line(run: str, perturbed: PerturbedSummary) -> str:
     """What else is another in a run of another build."""
-    known = (
-        "; ".join(map(str, perturbed.differs))
-        or "it has the same versions, driver and GPU as far as these are known"
-    )
+    unchanged = "it has the same versions, driver and GPU as far as these are known"
+    known = "; ".join(map(str, perturbed.differs)) or unchanged
     return f"build = {run}: {known}."
 
 
