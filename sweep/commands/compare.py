@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,11 +13,13 @@ import click
 from sweep.errors import ExitCode
 
 if TYPE_CHECKING:
+    from sweep.report.blocks import Block, Row
     from sweep.run.folder import Run
     from sweep.stats.compare import Comparison
 
 SHOWN = 10
 """Flipped questions listed on the terminal; JSON has all."""
+HEADINGS = ("variant", "A", "B", "B − A", "interval", "lost", "gained", "p", "verdict")
 
 
 @click.command(name="compare")
@@ -41,15 +43,19 @@ def command(
       sweep compare runs/gemma4-1a2b3c4d:baseline-det runs/gemma4-1a2b3c4d:topk1-det
       sweep compare runs/before runs/after --variant topk1 --json
     """
+    from rich.console import Console
+
+    from sweep.report.terminal import show
+
     (run_a, name_a), (run_b, name_b) = _side(a), _side(b)
     comparisons = _compared((run_a, name_a or name_b), (run_b, name_b or name_a), alpha, chosen)
     for note in _notes(run_a, run_b):
         click.echo(f"sweep: {note}", err=True)
     if as_json:
-        found = [{**asdict(c), "verdict": c.verdict} for c in comparisons]
-        click.echo(json.dumps({"a": a, "b": b, "alpha": alpha, "comparisons": found}, indent=2, allow_nan=False))
+        listed = [{**asdict(c), "verdict": c.verdict} for c in comparisons]
+        click.echo(json.dumps({"a": a, "b": b, "alpha": alpha, "comparisons": listed}, indent=2, allow_nan=False))
     else:
-        _print(comparisons)
+        show(_blocks(comparisons), Console())
     if gate and any(c.verdict == "worse" for c in comparisons):
         ctx.exit(ExitCode.BELOW)
 
@@ -93,68 +99,31 @@ def _notes(a: Run, b: Run) -> list[str]:
     return [f"A and B were asked by different protocols: {', '.join(differing) or 'other records'}"]
 
 
-def _print(comparisons: Sequence[Comparison]) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
+def _blocks(comparisons: Sequence[Comparison]) -> Iterator[Block]:
+    from sweep.report.blocks import Grid
+    from sweep.report.wording import comparison_legend, comparison_lines
 
-    console = Console()
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("variant", overflow="fold", min_width=14)
-    for heading in ("A", "B", "B - A", "interval", "flips", "p", "verdict"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for row in map(_row, comparisons):
-        table.add_row(*row)
-    console.print(table)
-    for line in (*(line for c in comparisons for line in _lines(c)), _legend(comparisons)):
-        console.print(line, markup=False, highlight=False)
+    yield Grid(HEADINGS, [_row(c) for c in comparisons])
+    for c in comparisons:
+        yield "\n".join([*comparison_lines(c), *_flips("lost", c.lost), *_flips("gained", c.gained)])
+    yield comparison_legend(comparisons)
 
 
-def _row(c: Comparison) -> Sequence[str]:
+def _row(c: Comparison) -> Row:
     low, high = c.difference.low, c.difference.high
     return (
         c.b.variant,
         f"{c.a.accuracy:.3f}",
         f"{c.b.accuracy:.3f}",
         f"{c.difference.mean:+.3f}",
-        "-" if low is None or high is None else f"{low:+.3f} {high:+.3f}",
-        f"-{len(c.lost)} +{len(c.gained)}",
+        "-" if low is None or high is None else f"{low:+.3f} to {high:+.3f}",
+        str(len(c.lost)),
+        str(len(c.gained)),
         f"{c.p_adjusted:.2g}",
         "-" if c.verdict == "no difference shown" else c.verdict,
     )
 
 
-def _legend(comparisons: Sequence[Comparison]) -> str:
-    several, alpha = len(comparisons) > 1, comparisons[0].alpha
-    return f"Flips: questions lost and gained. Intervals at {1 - alpha:.4g}, tests two-sided at alpha {alpha:g}" + (
-        f"; p corrected by Holm over {len(comparisons)} comparisons, intervals not." if several else "."
-    )
-
-
-def _title(c: Comparison) -> str:
-    return c.b.variant if c.a.variant == c.b.variant else f"{c.b.variant} against {c.a.variant}"
-
-
-def _lines(c: Comparison) -> list[str]:
-    from sweep.report.wording import number
-
-    lines = [
-        f"{_title(c)}: {c.questions} questions, {c.a.repetitions} and {c.b.repetitions} repetitions; {c.test}; "
-        f"accept length {number(c.a.accept_length, 2)} and {number(c.b.accept_length, 2)}; "
-        f"tokens/s a request {number(c.a.tokens_per_second, 2)} and {number(c.b.tokens_per_second, 2)}."
-    ]
-    if c.verdict == "no difference shown" and c.detectable is not None:
-        lines.append(
-            f"  No difference shown; a loss of {c.detectable:.3f} would be, with 80 % probability or more."
-        )
-    if c.p_runs is not None and c.difference.p_value is not None:
-        lines.append(
-            f"  A difference must show over the questions (p = {c.difference.p_value:.2g}) and also over the runs "
-            f"(p = {c.p_runs:.2g}): the larger p decides."
-        )
-    lines += [
-        f"  {what}: {', '.join(names[:SHOWN])}{f' and {len(names) - SHOWN} more' if len(names) > SHOWN else ''}"
-        for what, names in (("lost", c.lost), ("gained", c.gained))
-        if names
-    ]
-    return lines
+def _flips(what: str, names: Sequence[str]) -> list[str]:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return [f"- {what}: {', '.join(names[:SHOWN])}{more}"] if names else []

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from sweep.report.blocks import Block, Row
+
+HEADINGS = ("run", "backend", "units measured", "void", "threshold", "failed audits")
 
 
 @click.command(name="list")
@@ -19,6 +25,10 @@ def command(runs: Path, as_json: bool) -> None:
     Example:
       sweep list --runs /shared/runs
     """
+    from rich.console import Console
+
+    from sweep.report.terminal import show
+
     folders = [file.parent for file in runs.glob("*/sweep.yaml")]
     rows = [_row(folder) for folder in sorted(folders, key=_age)]
     if as_json:
@@ -26,7 +36,7 @@ def command(runs: Path, as_json: bool) -> None:
     elif not rows:
         click.echo(f"no runs under {runs}; `sweep launch FILE` makes one")
     else:
-        _print(rows)
+        show(_blocks(rows), Console())
 
 
 def _age(folder: Path) -> float:
@@ -34,11 +44,11 @@ def _age(folder: Path) -> float:
 
 
 def _row(folder: Path) -> dict[str, Any]:
-    """A run's line; a folder that cannot be read says why, and hides no other."""
+    """How far a run is; a folder that cannot be read says why, and hides no other."""
     from sweep.errors import SweepError
 
     try:
-        return _told(folder)
+        return _state(folder)
     except SweepError as error:
         fault = error.message.splitlines()[-1]
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
@@ -47,11 +57,12 @@ def _row(folder: Path) -> dict[str, Any]:
     return {"sweep_id": folder.name, "folder": str(folder), "fault": fault}
 
 
-def _told(folder: Path) -> dict[str, Any]:
+def _state(folder: Path) -> dict[str, Any]:
+    from sweep.report.summary import FILE, read_summary
     from sweep.run.folder import open_run
 
     run = open_run(folder)
-    summary = run.summary() if (folder / "summary.json").exists() else {}
+    summary = read_summary(run) if (folder / FILE).exists() else None
     return {
         "sweep_id": run.plan.sweep_id,
         "folder": str(folder),
@@ -60,35 +71,30 @@ def _told(folder: Path) -> dict[str, Any]:
         "units": len(run.plan.units),
         "measured": sum(run.unit_file(unit).exists() for unit in run.plan.units),
         "void": len(run.void()),
-        "threshold": summary.get("threshold", {}).get("value"),
-        "failed_audits": sum(finding["verdict"] == "fail" for finding in summary.get("audits", [])),
+        "threshold": summary.threshold.value if summary else None,
+        "failed_audits": sum(f.verdict == "fail" for f in summary.audits) if summary else None,
     }
 
 
-def _print(rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def _blocks(rows: Sequence[dict[str, Any]]) -> Iterator[Block]:
+    from sweep.report.blocks import Grid
 
+    readable = [row for row in rows if "fault" not in row]
+    if readable:
+        yield Grid(HEADINGS, [_cells(row) for row in readable])
+    faults = [f"{row['sweep_id']}: {row['fault']}" for row in rows if "fault" in row]
+    if faults:
+        yield "\n".join(faults)
+
+
+def _cells(row: dict[str, Any]) -> Row:
     from sweep.report.wording import cut
 
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("run", "backend", "measured", "void", "threshold", "failed audits"):
-        table.add_column(heading, justify="left" if heading in ("run", "backend") else "right")
-    for row in rows:
-        if "fault" in row:
-            table.add_row(row["sweep_id"], "cannot be read")
-            continue
-        value = row["threshold"]
-        table.add_row(
-            row["sweep_id"],
-            row["backend"],
-            f"{row['measured']}/{row['units']}",
-            str(row["void"]),
-            "-" if value is None else cut(value),
-            str(row["failed_audits"]),
-        )
-    console = Console(highlight=False)
-    console.print(table)
-    for row in rows:
-        if "fault" in row:
-            console.print(f"{row['sweep_id']}: {row['fault']}", markup=False, soft_wrap=True)
+    return (
+        row["sweep_id"],
+        row["backend"],
+        f"{row['measured']}/{row['units']}",
+        str(row["void"]),
+        "-" if row["threshold"] is None else cut(row["threshold"]),
+        "-" if row["failed_audits"] is None else str(row["failed_audits"]),
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from sweep.plan.units import Plan
+    from sweep.report.blocks import Block
 
 
 @click.command(name="plan")
@@ -26,9 +28,12 @@ def command(file: str, overrides: tuple[str, ...], as_json: bool, argv: bool) ->
       sweep plan configs/gemma4.yaml --set repetitions=5 --json
       sweep plan configs/gemma4.yaml --argv
     """
+    from rich.console import Console
+
     from sweep.plan.check import check_arguments
     from sweep.plan.sweepfile import load
     from sweep.plan.units import make_plan
+    from sweep.report.terminal import show
     from sweep.tasks import dataset
 
     plan = make_plan(load(file, overrides, dataset.faults))
@@ -38,7 +43,7 @@ def command(file: str, overrides: tuple[str, ...], as_json: bool, argv: bool) ->
     elif as_json:
         click.echo(json.dumps(_described(plan), indent=2))
     else:
-        _print(plan)
+        show(_blocks(plan), Console(highlight=False))
 
 
 def _described(plan: Plan) -> dict[str, Any]:
@@ -76,46 +81,58 @@ def _counts(engines: int | str) -> list[int]:
     return [engines] if isinstance(engines, int) else [1, 2, 4, 8]
 
 
-def _print(plan: Plan) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def _blocks(plan: Plan) -> Iterator[Block]:
+    from sweep.plan.variants import varying
+    from sweep.report.blocks import Grid, Heading
 
-    console = Console(highlight=False)
-    facts = _described(plan)
-    console.print(f"[bold]{plan.sweep_id}[/bold]: {facts['backend']} {facts['model']}")
-    for variant in plan.variants:
-        table = Table(title=_title(variant), title_justify="left", show_header=False, box=None, padding=(0, 2))
-        if variant.draft:
-            table.add_row("draft model", plan.config.engine.draft_model)
-        for key, value in sorted({**variant.arguments, **variant.environment}.items()):
-            mark = "[bold]*[/bold]" if key in facts["variants"][variant.name]["differs_in"] else ""
-            table.add_row(f"{key}{mark}", json.dumps(value))
-        console.print(table)
-    if any(v["differs_in"] for v in facts["variants"].values()):
-        console.print("* differs between variants")
-    repetitions, shards = facts["repetitions"], facts["shards"]
-    split = f" in {shards} shards" if shards > 1 else ""
-    others = {v.name for v in plan.perturbed}
-    extra = sum(unit.variant in others for unit in plan.units)
-    console.print(
-        f"{len(plan.variants)} variants x {repetitions} repetitions{split} of {facts['questions']} questions "
-        f"= {len(plan.units) - extra} units"
+    engine, differing = plan.config.engine, varying(plan.variants)
+    yield Heading(f"{plan.sweep_id}: {engine.backend} {engine.model}")
+    yield Grid(
+        ("variant", "draft", "claims determinism", "must reproduce"),
+        [(v.name, _value(v.draft), _value(v.deterministic), v.baseline or "-") for v in plan.variants],
+    )
+    settings = {v.name: {**v.arguments, **v.environment} for v in plan.variants}
+    apart = [
+        (name, key, _value(settings[name][key]))
+        for name, keys in differing.items()
+        for key in keys
+        if key in settings[name]
+    ]
+    if apart:
+        yield Grid(("variant", "setting that differs", "value"), apart)
+    first = plan.variants[0].name
+    shared = {key: value for key, value in settings[first].items() if key not in differing[first]}
+    if any(v.draft for v in plan.variants):
+        shared["draft model"] = engine.draft_model
+    if shared:
+        yield Grid(("setting of every variant", "value"), [(key, _value(v)) for key, v in sorted(shared.items())])
+    yield "\n".join(_amounts(plan))
+
+
+def _value(value: Any) -> str:
+    """A setting for people; `-` where a variant does not have it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "-" if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
+def _amounts(plan: Plan) -> Iterator[str]:
+    """How many units, on which engines, and for how long."""
+    config, engine = plan.config, plan.config.engine
+    split = f" in {config.shards} shards" if config.shards > 1 else ""
+    perturbed = {v.name for v in plan.perturbed}
+    extra = sum(unit.variant in perturbed for unit in plan.units)
+    yield (
+        f"{len(plan.variants)} variants x {config.repetitions} repetitions{split} of {config.protocol.questions} "
+        f"questions = {len(plan.units) - extra} units"
     )
     if extra:
-        console.print(f"perturbed: {', '.join(v.name for v in plan.perturbed)} = {extra} units")
-    engine = plan.config.engine
+        yield f"perturbed: {', '.join(v.name for v in plan.perturbed)} = {extra} units"
     owns = f"{engine.gpus:g} GPUs each" if engine.gpus else "no GPU"
-    console.print(f"engines: {engine.engines}, {owns}")
+    yield f"engines: {engine.engines}, {owns}"
     for count in _counts(engine.engines):
         duration = timedelta(seconds=round(plan.estimate(count)))
-        console.print(f"estimated time on {count} engine{'s' if count > 1 else ''}: {duration}")
-
-
-def _title(variant: Any) -> str:
-    claims = ["claims determinism"] if variant.deterministic else []
-    if variant.baseline:
-        claims.append(f"must reproduce {variant.baseline}")
-    return f"[bold]{variant.name}[/bold]" + (f" ({', '.join(claims)})" if claims else "")
+        yield f"estimated time on {count} engine{'s' if count > 1 else ''}: {duration}"
 
 
 def _print_argv(plan: Plan) -> None:

@@ -23,7 +23,7 @@ import click
 def command(run: str, form: str, against: str | None, as_json: bool) -> None:
     """Work out the numbers of RUN (a run folder) from its samples, write summary.json and report.md, and show them.
 
-    What is not a terminal gets report.md as it is.
+    A pipe or a file gets report.md as it is; a terminal gets tables that fit its width.
 
     \b
     Examples:
@@ -37,19 +37,19 @@ def command(run: str, form: str, against: str | None, as_json: bool) -> None:
     from sweep.errors import BadInput
     from sweep.report.conclude import conclude
     from sweep.report.pull_request import body
-    from sweep.report.sections import markdown
+    from sweep.report.sections import blocks, markdown
     from sweep.report.terminal import show
     from sweep.run.folder import open_run
 
     if as_json and form == "pr":
         raise BadInput("--format pr is Markdown and --json is the summary; give one of the two")
     opened = open_run(run)
-    summary = conclude(opened, open_run(against) if against else None)
+    summary = conclude(opened, open_run(against) if against else None, figures=True)
     if as_json:
-        click.echo(json.dumps(summary, indent=2))
+        click.echo(json.dumps(summary.to_json(), indent=2))
     elif form == "pr":
         click.echo(body(summary, opened.provenance()), nl=False)
     elif sys.stdout.isatty():
-        show(summary, Console())
+        show(blocks(summary), Console())
     else:
         click.echo(markdown(summary), nl=False)

@@ -1,4 +1,4 @@
-"""`sweep track`: log a run to MLflow, now or again."""
+"""`sweep track`: send a run to where its sweep file keeps the results, now or again."""
 
 from __future__ import annotations
 
@@ -14,20 +14,22 @@ def command(run: str) -> None:
     Example:
       sweep track runs/laptop-1a2b3c4d
     """
-    from rich.console import Console
-
     from sweep.errors import BadInput
     from sweep.report.conclude import conclude
-    from sweep.report.export.mlflow import sync
-    from sweep.report.terminal import tracking_lines
+    from sweep.report.export import ExportUnavailable, export, wanted
     from sweep.run.folder import open_run
 
     opened = open_run(run)
-    if opened.plan.config.tracking.uri is None:
-        raise BadInput(f"{opened.folder / 'sweep.yaml'}: tracking.uri is null; there is nowhere to log to")
-    tracked = sync(opened, conclude(opened))
-    new = f"{tracked.logged} new run{'' if tracked.logged == 1 else 's'}" if tracked.logged else "nothing new"
-    lines = [f"{opened.plan.sweep_id}: {new} in MLflow", *tracking_lines(tracked)]
-    console = Console(highlight=False)
-    for line in lines:
-        console.print(line, markup=False, soft_wrap=True)
+    if not any(wanted(opened.plan.config)):
+        raise BadInput(
+            f"{opened.folder / 'sweep.yaml'}: tracking.uri is null, so there is nowhere to log the run to"
+        )
+    outcomes = export(opened, conclude(opened, figures=True))
+    for name, outcome in outcomes.items():
+        if isinstance(outcome, ExportUnavailable):
+            continue
+        new = f"{outcome.added} new run{'' if outcome.added == 1 else 's'}" if outcome.added else "nothing new"
+        click.echo("\n".join([f"{opened.plan.sweep_id}: {new} in {name}", *outcome.lines]))
+    for outcome in outcomes.values():
+        if isinstance(outcome, ExportUnavailable):
+            raise outcome

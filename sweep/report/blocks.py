@@ -1,4 +1,4 @@
-"""What a report is made of, and as Markdown. Pure values."""
+"""What reports and commands show, and how it becomes Markdown. `sweep.report.terminal` draws it on a terminal."""
 
 from __future__ import annotations
 
@@ -35,7 +35,16 @@ class Picture:
     caption: str
 
 
-Block = Heading | Grid | Picture | str
+@dataclass(frozen=True)
+class Verbatim:
+    """Lines that are shown as they are, to be copied: code, paths, links."""
+
+    lines: Sequence[str]
+    language: str = ""
+    """For the colours of a Markdown viewer, such as `python`."""
+
+
+Block = Heading | Grid | Picture | Verbatim | str
 """What a report is made of; a string is a paragraph or a list, in Markdown."""
 
 
@@ -52,6 +61,8 @@ def _one(block: Block) -> str:
             return table(block.headings, block.rows)
         case Picture():
             return f"![{block.name}]({block.file})\n\n{block.caption}"
+        case Verbatim():
+            return "\n".join([f"```{block.language}", *block.lines, "```"])
     return block
 
 

@@ -25,7 +25,7 @@ SHARES = (0.001, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99)
 
 
 def write_all(samples: Mapping[str, VariantSamples], fits: Fits, threshold: Threshold, folder: Path) -> list[Path]:
-    """Draw every figure that there is something for, as PNG; returns the files. Takes older ones away.
+    """Draw every figure that there is data for, as PNG; returns the files. Older figures are removed.
 
     `fits`: what the threshold was derived from.
     """
@@ -94,14 +94,14 @@ def unstable(samples: Mapping[str, VariantSamples]) -> Any:
     image = axes.imshow(shares[chosen], cmap="gray", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
     axes.set_yticks(range(len(chosen)), [ids[row] for row in chosen], fontsize=6)
     axes.set_xticks(range(len(samples)), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
-    title = _told(len(chosen), int((doubt > 0).sum()), len(doubt))
+    title = _title(len(chosen), int((doubt > 0).sum()), len(doubt))
     figure.suptitle(fill(title, int(width * 13)), fontsize=9)
     figure.colorbar(image, label="share of repetitions right")
     return figure
 
 
-def _told(shown: int, unlike: int, asked: int) -> str:
-    """The heat map's title, from the questions that it shows, that are not always the same, that were asked."""
+def _title(shown: int, unlike: int, asked: int) -> str:
+    """The heat map's title, from how many questions it shows, how many are unstable, and how many were asked."""
     which = f"The {shown} least stable of {unlike}" if shown < unlike else f"All {unlike}"
     return f"{which} questions that are not answered alike throughout; {asked} were asked"
 
@@ -165,11 +165,11 @@ def _draw(axes: Any, name: str, curve: PowerCurve, threshold: Threshold) -> None
     lines += [(f"mean lower by {drop:g}", line) for drop, line in zip(curve.drops, curve.power, strict=True)]
     for (label, line), style in zip(lines, STYLES, strict=False):
         axes.step(curve.thresholds, line, where="pre", color="black", linestyle=style, linewidth=1.4, label=label)
-    told = []
-    own, overall = threshold.variants[name].value, threshold.value
-    if own is not None:
-        axes.axvline(own, color="0.45", linewidth=2.5, alpha=0.6, label="the variant's own threshold")
-        told.append(f"own {cut(own)}")
+    notes = []
+    variant, overall = threshold.variants[name].value, threshold.value
+    if variant is not None:
+        axes.axvline(variant, color="0.45", linewidth=2.5, alpha=0.6, label="the variant's own threshold")
+        notes.append(f"own {cut(variant)}")
     if overall is not None and overall >= curve.thresholds[0]:
         axes.axvline(
             overall, color="black", linestyle="-.", linewidth=0.9, label=f"the sweep's threshold, {cut(overall)}"
@@ -177,5 +177,5 @@ def _draw(axes: Any, name: str, curve: PowerCurve, threshold: Threshold) -> None
     elif overall is not None:
         axes.annotate(f"◂ the sweep's {cut(overall)}", (0.01, 0.9), xycoords="axes fraction", fontsize=8)
     if curve.looks > 1:
-        told.append(f"for one of {curve.looks} looks")
-    axes.set_title(": ".join([name, ", ".join(told)]) if told else name, fontsize=9)
+        notes.append(f"for one of {curve.looks} looks")
+    axes.set_title(": ".join([name, ", ".join(notes)]) if notes else name, fontsize=9)

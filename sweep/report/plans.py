@@ -30,11 +30,11 @@ def plan_lines(
     )
     rehearsal = answer.rehearsal
     if answer.count is not None:
-        yield f"Needed with rule {rehearsal.rule}: {_number(answer)} repetitions{_error(answer)}."
+        yield f"The rule {rehearsal.rule} needs {_number(answer)} repetitions{_error(answer)}."
     else:
-        yield f"Needed with rule {rehearsal.rule}: no number of repetitions up to {MOST_REPETITIONS:,} is enough."
+        yield f"No number of repetitions up to {MOST_REPETITIONS:,} is enough for the rule {rehearsal.rule}."
     if questions is not None:
-        yield _questions(goal, rehearsal, questions)
+        yield from _remedies(goal, rehearsal, questions)
     for judged in (rehearsal, given):
         if judged is not None:
             yield ""
@@ -43,20 +43,21 @@ def plan_lines(
     yield f"Every figure is from {rehearsal.sweeps:,} simulated sweeps, with its 95 % confidence interval."
 
 
-def _questions(goal: Goal, rehearsal: Rehearsal, questions: Needed) -> str:
+def _remedies(goal: Goal, rehearsal: Rehearsal, questions: Needed) -> Iterator[str]:
     """What to do where more repetitions do not help."""
     if rehearsal.silent > (1 - goal.power) * rehearsal.sweeps:
-        return (
+        yield (
             "The engine repeats itself too exactly to set a threshold: perturb it (question order, concurrency, "
             "build)."
         )
     repetitions = questions.rehearsal.repetitions
     if questions.count is not None:
-        return f"With {repetitions:,} repetitions, {_number(questions)} questions are enough{_error(questions)}."
-    return (
-        f"With {repetitions:,} repetitions, no number of questions up to {MOST_QUESTIONS:,} is enough either: "
-        "allow a larger drop or more false alarms, or remove noise from the engine."
-    )
+        yield f"With {repetitions:,} repetitions, {_number(questions)} questions are enough{_error(questions)}."
+    else:
+        yield (
+            f"With {repetitions:,} repetitions, no number of questions up to {MOST_QUESTIONS:,} is enough either: "
+            "allow a larger drop or more false alarms, or remove noise from the engine."
+        )
 
 
 def _number(answer: Needed) -> str:
@@ -67,7 +68,7 @@ def _number(answer: Needed) -> str:
 def _error(answer: Needed) -> str:
     """The numbers that the simulation cannot tell from the one that is needed."""
     if answer.low == answer.high:
-        return ", and no other within the simulation's error"
+        return " (no other number is within the simulation's error)"
     upper = "or more" if answer.high is None else f"to {answer.high:,}"
     return f" ({answer.low:,} {upper} within the simulation's error)"
 
@@ -82,4 +83,4 @@ def _judgement(goal: Goal, found: Rehearsal) -> Iterator[str]:
         # Two digits after the point: one simulated sweep shows.
         yield f"  {build}  {value * 100:5.2f} % ({share(low)} to {share(high)}), wanted {wanted}"
     if found.silent:
-        yield f"  {found.silent:,} sweeps set no threshold (equal scores, or a bound of 0), and so fail no build."
+        yield f"  {found.silent:,} sweeps fail no build, for they set no threshold (equal scores or a bound of 0)."

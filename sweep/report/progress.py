@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
@@ -14,9 +13,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from sweep.report.wording import engine_state, time_left
+
 if TYPE_CHECKING:
     from sweep.plan.units import Plan
-    from sweep.run.driver import EngineState, Progress, View
+    from sweep.run.view import Progress, View
 
 
 @contextmanager
@@ -30,21 +31,22 @@ def watch(plan: Plan, console: Console) -> Iterator[View]:
 
 
 class PlainView:
-    """A line a finished repetition, for logs."""
+    """One line per finished repetition, for logs."""
 
     def __init__(self, console: Console) -> None:
         """Everything goes to `console`."""
         self._console = console
-        self._told: set[tuple[str, int]] | None = None
+        self._reported: set[tuple[str, int]] | None = None
 
     def show(self, progress: Progress) -> None:
-        """Tells of the repetitions that are new since the last time; of none that were there at first."""
+        """Prints the repetitions that are new since the last call; the first call prints none."""
         done = {(variant, r) for variant, scores in progress.scores.items() for r in scores}
-        for variant, repetition in sorted(done - self._told) if self._told is not None else ():
-            total = f"{sum(progress.finished.values())}/{sum(progress.units.values())} units"
+        for variant, repetition in sorted(done - self._reported) if self._reported is not None else ():
             score = progress.scores[variant][repetition]
-            self.note(f"{variant} r{repetition:02d}: {score:.3f} ({total}, {left(progress)})")
-        self._told = done
+            units = f"{sum(progress.finished.values())} of {sum(progress.units.values())} units are measured"
+            left = time_left(progress.seconds_left)
+            self.note(f"{variant} r{repetition:02d}: accuracy {score:.3f} ({units}, {left})")
+        self._reported = done
 
     def note(self, text: str) -> None:
         """A line."""
@@ -59,7 +61,7 @@ class LiveView:
         self._live, self._repetitions = live, repetitions
 
     def show(self, progress: Progress) -> None:
-        """Redraws."""
+        """Draws the progress in the place of what was drawn before."""
         self._live.update(drawing(progress, self._repetitions))
 
     def note(self, text: str) -> None:
@@ -71,7 +73,7 @@ def drawing(progress: Progress, repetitions: Mapping[str, int]) -> Group:
     """The engines, the variants, and the time left."""
     engines = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for name, state in progress.engines.items():
-        engines.add_row(name, Text(doing(state), overflow="ellipsis", no_wrap=True))
+        engines.add_row(name, Text(engine_state(state), overflow="ellipsis", no_wrap=True))
     variants = Table(box=None, padding=(0, 2, 0, 0))
     variants.add_column("variant", overflow="ellipsis", no_wrap=True)
     variants.add_column("units")
@@ -88,18 +90,7 @@ def drawing(progress: Progress, repetitions: Mapping[str, int]) -> Group:
             running(scores),
             f"{len(scores)}/{repetitions[name]}",
         )
-    return Group(engines, Text(), variants, Text(left(progress)))
-
-
-def doing(state: EngineState) -> str:
-    """What an engine is at, in words."""
-    if state.down:
-        return "died; waiting for a new process"
-    if state.starting is not None:
-        return f"loading {state.variant}: {state.starting}"
-    if state.unit is not None:
-        return state.unit.id
-    return "idle" if state.variant is None else f"idle, has {state.variant}"
+    return Group(engines, Text(), variants, Text(time_left(progress.seconds_left)))
 
 
 def running(scores: list[float]) -> str:
@@ -107,10 +98,3 @@ def running(scores: list[float]) -> str:
     if not scores:
         return "-"
     return f"{fmean(scores):.3f} ± {f'{stdev(scores):.3f}' if len(scores) > 1 else '-'}"
-
-
-def left(progress: Progress) -> str:
-    """The estimate of the time left."""
-    if progress.seconds_left is None:
-        return "time left: unknown"
-    return f"about {timedelta(seconds=round(progress.seconds_left))} left"

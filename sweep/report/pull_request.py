@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from textwrap import wrap
-from typing import Any
 
-from sweep.report.blocks import Block, Grid, Heading, as_markdown
+from sweep.report.blocks import Block, Grid, Heading, Verbatim, as_markdown
 from sweep.report.sections import HEADINGS, audit_lines, evidence_rows, pictures, warnings
+from sweep.report.summary import Summary
 from sweep.report.thresholds import at_the_sweeps, every_rule, threshold_lines
-from sweep.report.wording import floored
+from sweep.report.wording import UPLOAD_FIGURES, floored, method_sentence
 from sweep.run.provenance import Provenance, gpu_names
-
-Summary = Mapping[str, Any]
 
 
 def body(summary: Summary, provenance: Provenance) -> str:
@@ -27,22 +25,18 @@ def threshold_code(summary: Summary) -> list[str]:
     A threshold that failed audits stand behind must not be merged by copying it, and one that is copied must pass
     whatever the contract passes: it is rounded down.
     """
-    measured = {
-        name: variant["accuracy"]["mean"]
-        for name, variant in summary["variants"].items()
-        if variant["accuracy"]["mean"] is not None
-    }
-    threshold, contract = summary["threshold"], summary["contract"]
-    task = re.sub(r"\W", "_", summary["protocol"]["task"]).upper()
+    means = {name: variant.accuracy.mean for name, variant in summary.variants.items()}
+    threshold, contract = summary.threshold, summary.contract
+    value = threshold.value if contract.file else None
+    task = re.sub(r"\W", "_", summary.protocol.task).upper()
     lines = [f"OBSERVED_{task}_SCORES = {{"]
-    lines += [f"    {name!r}: {mean:.4f}," for name, mean in measured.items()]
+    lines += [f"    {name!r}: {mean:.4f}," for name, mean in means.items() if mean is not None]
     lines.append("}")
-    if not contract["file"]:
-        lines += [f"# {line}" for line in wrap(contract["reason"], 100)]
-    agreed = bool(contract["file"]) and threshold["value"] is not None
-    lines.append(f"{task}_SCORE_THRESHOLD = {floored(threshold['value']) if agreed else None!r}")
-    if threshold["accept_length"] is not None:
-        lines.append(f"ACCEPT_LENGTH_THRESHOLD = {threshold['accept_length'] if agreed else None!r}")
+    if not contract.file:
+        lines += [f"# {line}" for line in wrap(contract.reason or "", 100)]
+    lines.append(f"{task}_SCORE_THRESHOLD = {None if value is None else floored(value)!r}")
+    if threshold.accept_length is not None:
+        lines.append(f"ACCEPT_LENGTH_THRESHOLD = {None if value is None else threshold.accept_length!r}")
     return lines
 
 
@@ -51,38 +45,26 @@ def _blocks(summary: Summary, provenance: Provenance) -> Iterator[Block]:
     yield Heading("Evidence")
     yield Grid(HEADINGS, evidence_rows(summary))
     yield Heading("Method")
-    yield _method(summary, provenance)
+    yield method_sentence(summary, provenance.git_commit)
     yield "\n".join(f"- {engine}" for engine in sorted(_engines(provenance)))
     yield Heading("Threshold")
-    yield "\n".join(["```python", *threshold_code(summary), "```"])
+    yield Verbatim(threshold_code(summary), "python")
     yield from threshold_lines(summary)
     yield from at_the_sweeps(summary)
     yield Heading("Every rule")
     yield from every_rule(summary)
     yield Heading("Audits")
-    yield "\n".join(audit_lines(summary))
-    if summary["figures"]:
+    yield "\n".join(f"- {line}" for line in audit_lines(summary))
+    if summary.figures:
         yield Heading("Figures")
-        yield "The links are to files of the run folder: upload these, and put the uploads' addresses in place."
+        yield UPLOAD_FIGURES
         yield from pictures(summary)
 
 
-def _method(summary: Summary, provenance: Provenance) -> str:
-    protocol = summary["protocol"]
-    return (
-        f"{protocol['task']}, {protocol['questions']} questions after {protocol['shots']} shots from the "
-        f"{protocol['shots_from']} split, {protocol['concurrency']} requests in flight, at "
-        f"most {protocol['max_tokens']} tokens, temperature {protocol['temperature']:g}; question order "
-        f"{protocol['question_order']}; std is the sample one (ddof=1) over repetitions. "
-        f"Protocol `{protocol['hash'][:12]}`, data `{summary['dataset']['sha256'][:12]}`, "
-        f"sweep `{summary['sweep_id']}`, commit `{provenance.git_commit}`."
-    )
-
-
 def _engines(provenance: Provenance) -> set[str]:
-    """What ran, a line for each distinct environment."""
-    found = set()
+    """What ran, one line for each distinct environment."""
+    lines = set()
     for engine in provenance.engines.values():
         versions = ", ".join(f"{name} {version}" for name, version in engine.versions.items())
-        found.add(f"{engine.backend}: {versions}; {gpu_names(engine.device) or 'no GPU'}")
-    return found
+        lines.add(f"{engine.backend}: {versions}; {gpu_names(engine.device) or 'no GPU'}")
+    return lines

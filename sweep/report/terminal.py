@@ -1,30 +1,27 @@
-"""A report on a terminal: tables that fit its width, lines broken between words and never within a number."""
+"""Blocks on a terminal: tables that fit its width, lines broken between words and never within a number."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING
 
-from sweep.report.blocks import Grid, Heading, Picture, Row
-from sweep.report.sections import HEADINGS, SIMULATED, Summary, audit_lines, blocks, evidence_rows
-from sweep.report.thresholds import threshold_lines
+from sweep.report.blocks import Block, Grid, Heading, Picture, Row, Verbatim
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
-
-    from sweep.report.export.mlflow import Tracked
-    from sweep.run.launch import Launched
 
 GAP = "   "
 """Between the columns of a table."""
 TIE = "\N{NO-BREAK SPACE}"
 
 
-def show(summary: Summary, console: Console) -> None:
-    """The report on a terminal: broken between words, never within a number."""
-    for block in blocks(summary):
+def show(blocks: Iterable[Block], console: Console) -> None:
+    """Print the blocks with an empty line between two."""
+    for index, block in enumerate(blocks):
+        if index:
+            console.print()
         match block:
             case Heading():
                 console.print(block.text, style="bold", markup=False, highlight=False)
@@ -32,14 +29,16 @@ def show(summary: Summary, console: Console) -> None:
                 console.print(grid(block, console.width))
             case Picture():
                 _say(f"{block.file}: {block.caption}", console)
+            case Verbatim():
+                for line in block.lines:
+                    console.print(line, markup=False, highlight=False, soft_wrap=True)
             case _:
                 for line in block.splitlines():
                     _say(line, console)
-        console.print()
 
 
 def _say(line: str, console: Console) -> None:
-    """A line of the report without Markdown's marks; in a file or a pipe it stays one."""
+    """A line without Markdown's marks; in a file or a pipe it is not broken."""
     text = re.sub(r"(?<!\w)\*(\w[\w ]*)\*(?!\w)", r"\1", line.replace("**", "").replace("`", ""))
     if console.is_terminal:
         text = _folded(text, console.width, indent="  " if text.startswith("- ") else "")
@@ -59,8 +58,8 @@ def _tied(text: str) -> str:
 def grid(block: Grid, width: int) -> RenderableType:
     """A table for a terminal of so many columns: cells are broken between words, and never in one.
 
-    One that does not fit and says the same in its first column again and again is a table for each; where even
-    that is too wide, a paragraph a row.
+    A table that does not fit becomes one table for each value of its first column, where the column repeats its
+    values; where even that is too wide, each row becomes a paragraph.
     """
     from rich.console import Group
     from rich.text import Text
@@ -91,9 +90,9 @@ def _drawn(block: Grid, widths: Sequence[int]) -> RenderableType:
 
 
 def _widths(block: Grid, room: int) -> list[int] | None:
-    """Characters a column, `room` in all; None where not even the longest words fit.
+    """The characters of each column, `room` in all; None where not even the longest words fit.
 
-    What is left beyond these goes to the cells, and then to the headings.
+    The room that is left goes to the cells first, and then to the headings.
     """
     everything = [block.headings, *block.rows]
     widths = _longest(everything, lambda cell: cell.split(" "))
@@ -102,7 +101,7 @@ def _widths(block: Grid, room: int) -> list[int] | None:
         return None
     for wanted in (_longest(block.rows or everything, str.splitlines), _longest(everything, str.splitlines)):
         while spare:
-            # The column that most is missing to.
+            # The column that is furthest from the width it wants.
             short = max(range(len(widths)), key=lambda column: wanted[column] - widths[column])
             if widths[short] >= wanted[short]:
                 break
@@ -112,34 +111,10 @@ def _widths(block: Grid, room: int) -> list[int] | None:
 
 
 def _longest(rows: Sequence[Row], parts: Callable[[str], list[str]]) -> list[int]:
-    """The longest part of any cell, in characters, a column."""
+    """The characters of the longest part of any cell, for each column."""
     return [max(len(part) for cell in column for part in parts(_tied(cell))) for column in zip(*rows, strict=True)]
 
 
 def _paragraph(headings: Row, row: Row) -> str:
-    """A row of a table that is too wide: `heading: cell` a line."""
+    """A row of a table that is too wide, each cell in a line `heading: cell`."""
     return "\n  ".join([row[0], *(f"{name}: {cell}" for name, cell in zip(headings[1:], row[1:], strict=True))])
-
-
-def closing(launched: Launched, console: Console) -> None:
-    """What the terminal shows when a launch ends."""
-    summary = launched.summary
-    console.print(grid(Grid(HEADINGS, evidence_rows(summary)), console.width))
-    console.print()
-    told = [] if summary["real_model"] else [SIMULATED]
-    for line in [*told, *threshold_lines(summary), *audit_lines(summary)]:
-        _say(line.removeprefix("- "), console)
-    places = [f"run folder     {launched.run.folder}"]
-    if launched.dashboard:
-        places.append(f"Ray dashboard  {launched.dashboard} (while the cluster runs)")
-    if launched.interrupted:
-        places.append("Interrupted: what is measured is kept; launch the same file again for the rest.")
-    if launched.tracked is not None:
-        places += tracking_lines(launched.tracked)
-    for line in places:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def tracking_lines(tracked: Tracked) -> list[str]:
-    """How to look at the run in MLflow; the compare link, which names every repetition, alone on the last line."""
-    return [f"MLflow         {tracked.command}", "compare the repetitions there:", tracked.compare_path]

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
-from sweep.gate.threshold import Reason
+from sweep.gate.threshold import Operating, Reason
 from sweep.report.blocks import Block, Grid, Row
-from sweep.report.wording import BRIEFLY, DIGITS, cut, floored, number, reason_sentence, share
-
-Summary = Mapping[str, Any]
+from sweep.report.summary import Summary, ThresholdSummary
+from sweep.report.wording import (
+    BRIEFLY,
+    DIGITS,
+    contract_line,
+    cut,
+    floored,
+    number,
+    reason_sentence,
+    share,
+    stopped_line,
+)
 
 ALARM = ("false alarm, 1 attempt", "false alarm, k attempts")
 CAUGHT = ("drop caught 80 / 95 %, 1 attempt", "drop caught 80 / 95 %, k attempts")
@@ -18,81 +26,67 @@ RULES = ("rule", "variant", "threshold", *ALARM, *CAUGHT)
 
 def threshold_lines(summary: Summary) -> list[str]:
     """What the threshold is, and what it implies; why there is none is said once."""
-    threshold, contract = summary["threshold"], summary["contract"]
-    value, lines = threshold["value"], []
+    threshold, contract = summary.threshold, summary.contract
+    value, lines = threshold.value, []
     if value is None:
-        first, *more = threshold["explanation"]
-        start = f"There is no threshold{', and so no contract' if contract['no_threshold'] else ''}."
+        first, *more = threshold.explanation
+        start = f"There is no threshold{', and so no contract' if contract.no_threshold else ''}."
         lines += [f"{start} {first}"] if not more else [start, *(f"- {line}" for line in (first, *more))]
     else:
-        but = "" if contract["file"] else " There is no contract, so no gate should use it yet."
+        but = "" if contract.file else " There is no contract, so no gate should use it yet."
         lines.append(
-            f"The threshold is **{cut(value)}**, by the rule `{threshold['rule']}`: a run passes if it scores that "
+            f"The threshold is **{cut(value)}**, by the rule `{threshold.rule}`: a run passes if it scores that "
             f"or more.{but}"
         )
-    if contract["file"]:
-        lines.append(f"The contract is {contract['file']}; `sweep gate` reads it.")
-    elif not contract["no_threshold"]:
-        lines.append(f"{contract['reason'][0].upper()}{contract['reason'][1:]}")
-    lines += [stopped_line(name, v) for name, v in summary["variants"].items() if v["stopped"]]
-    return [*lines, *threshold["statements"]]
-
-
-def stopped_line(name: str, variant: Mapping[str, Any]) -> str:
-    """Why a variant stopped early, and what that saved."""
-    repetitions = variant["repetitions"]
-    saved = variant["saved_seconds"]
-    seconds = f"{saved['gpu']:.0f} GPU-seconds" if saved["gpu"] else f"{saved['engine']:.0f} s of an engine"
-    return (
-        f"{name}: stopped early: {variant['stopped']}. {repetitions['saved']} of {repetitions['planned']} "
-        f"repetitions {'was' if repetitions['saved'] == 1 else 'were'} saved, about {seconds}."
-    )
+    if not contract.no_threshold:
+        lines.append(contract_line(contract))
+    lines += [stopped_line(name, v) for name, v in summary.variants.items() if v.stopped]
+    return [*lines, *threshold.statements]
 
 
 def at_the_sweeps(summary: Summary) -> Iterator[Block]:
     """What the sweep's threshold does to each variant; nothing without one."""
-    threshold = summary["threshold"]
-    if threshold["value"] is None:
+    threshold = summary.threshold
+    if threshold.value is None:
         return
-    several = threshold["retries"] > 1
-    least = ", the least of the variants' own," if len(threshold["variants"]) > 1 else ""
-    tried = f", where CI tries it up to {threshold['retries']} times (*k attempts*)" if several else ""
-    yield (
-        f"What the sweep's threshold of {cut(threshold['value'])}{least} does to a build of each variant{tried}:"
-    )
+    several = threshold.retries > 1
+    least = ", the least of the variants' own," if len(threshold.variants) > 1 else ""
+    tried = f", where CI tries it up to {threshold.retries} times (*k attempts*)" if several else ""
+    yield (f"What the sweep's threshold of {cut(threshold.value)}{least} does to a build of each variant{tried}:")
     shown = slice(None) if several else slice(1)
     yield Grid(
         ("variant", "mean − threshold", *ALARM[shown], *CAUGHT[shown]),
         [
             (
                 name,
-                number(own["mean"] - threshold["value"], 3),
-                *alarms(own["overall"])[shown],
-                *drops(own["overall"], own["noise_source"])[shown],
+                number(own.mean - threshold.value, 3),
+                *alarms(own.overall)[shown],
+                *drops(own.overall, own.noise_source)[shown],
             )
-            for name, own in threshold["variants"].items()
+            for name, own in threshold.variants.items()
+            if own.overall is not None
         ],
     )
     yield from _blunt(threshold)
 
 
-def _blunt(threshold: Mapping[str, Any]) -> Iterator[str]:
+def _blunt(threshold: ThresholdSummary) -> Iterator[str]:
     """The variant of which the sweep's threshold lets most pass, where its own threshold would not."""
-    name, judged = max(threshold["variants"].items(), key=lambda item: item[1]["mean"])
-    lost = judged["mean"] - threshold["value"]
-    if judged["value"] - threshold["value"] > 1e-9:
+    name, judged = max(threshold.variants.items(), key=lambda item: item[1].mean)
+    if threshold.value is not None and judged.value is not None and judged.value - threshold.value > 1e-9:
         yield (
-            f"The mean of {name} is {judged['mean']:.3f}, which is {lost:.3f} above the sweep's threshold: a build "
-            f"of it that loses less than that in accuracy still passes more often than not. {name} has a threshold "
-            f"of its own, {cut(judged['value'])}, which catches smaller losses: `sweep gate --variant {name}`."
+            f"The mean of {name} is {judged.mean:.3f}, which is {judged.mean - threshold.value:.3f} above the "
+            "sweep's threshold: a build of it that loses less than that in accuracy still passes more often than "
+            f"not. {name} has a threshold of its own, {cut(judged.value)}, which catches smaller losses: "
+            f"`sweep gate --variant {name}`."
         )
 
 
-def alarms(at: Mapping[str, Any]) -> Row:
+def alarms(at: Operating) -> Row:
     """The cells under ALARM of what a gate does."""
     return (
-        alarm(at["false_alarm_single"], at["false_alarm_single_interval"]),
-        alarm(at["false_alarm"], at["false_alarm_interval"]),
+        alarm(at.false_alarm_single, at.false_alarm_single_interval),
+        alarm(at.false_alarm, at.false_alarm_interval),
     )
 
 
@@ -104,15 +98,15 @@ def alarm(value: float | None, interval: tuple[float, float] | None) -> str:
     return bounds if value is None else f"{share(value)} ({bounds})"
 
 
-def drops(at: Mapping[str, Any], noise: str | None) -> Row:
+def drops(at: Operating, noise: str | None) -> Row:
     """The cells under CAUGHT; `noise` is where it was seen, None for nowhere."""
 
     def pair(least: float | None, more: float | None) -> str:
-        if noise is None or at["value"] is None:
+        if noise is None or at.value is None:
             return "-"
         return " / ".join("none" if drop is None else f"{drop:.3f}" for drop in (least, more))
 
-    return pair(at["mde80_single"], at["mde95_single"]), pair(at["mde80"], at["mde95"])
+    return pair(at.mde80_single, at.mde95_single), pair(at.mde80, at.mde95)
 
 
 def every_rule(summary: Summary) -> Iterator[Block]:
@@ -120,9 +114,9 @@ def every_rule(summary: Summary) -> Iterator[Block]:
     rows = rule_rows(summary)
     if not rows:
         return
-    attempts = next(iter(summary["rules"].values()))["attempts"]
+    attempts = next(iter(summary.rules.values())).attempts
     yield (
-        f"Every rule at each variant's own value: `{summary['threshold']['rule']}` as the sweep file has it, the "
+        f"Every rule at each variant's own value: `{summary.threshold.rule}` as the sweep file has it, the "
         f"others with their default parameters. *k attempts*: CI tries a build up to {attempts} times and fails it "
         "when all fail, if attempts are independent."
     )
@@ -144,38 +138,37 @@ def rule_rows(summary: Summary) -> list[Row]:
         (
             name,
             variant,
-            "-" if own["value"] is None else f"{floored(own['value']):.{DIGITS}f}",
+            "-" if own.value is None else f"{floored(own.value):.{DIGITS}f}",
             *alarms(own),
-            *drops(own, own["noise_source"]),
+            *drops(own, own.noise_source),
         )
-        for name, rule in summary["rules"].items()
-        for variant, own in rule["variants"].items()
+        for name, rule in summary.rules.items()
+        for variant, own in rule.variants.items()
     ]
 
 
 def reason_lines(summary: Summary) -> list[str]:
     """Why rules gave no threshold: one line for each reason, with its rules and variants; short if said above."""
     silent: dict[str, dict[str, list[str]]] = {}
-    for rule, outcome in summary["rules"].items():
-        for variant, judged in outcome["variants"].items():
-            if judged["reason"] is None:
+    for rule, outcome in summary.rules.items():
+        for variant, judged in outcome.variants.items():
+            if judged.reason is None:
                 continue
-            reason = Reason(judged["reason"])
-            if _said_above(summary, rule, variant, reason):
-                text = f": {BRIEFLY[reason]}, as said above."
+            if _said_above(summary, rule, variant, judged.reason):
+                text = f": {BRIEFLY[judged.reason]}, as said above."
             else:
-                text = f". {reason_sentence(reason, judged['n'], judged['bound'])}"
+                text = f". {reason_sentence(judged.reason, judged.n, judged.bound)}"
             silent.setdefault(text, {}).setdefault(f"`{rule}`", []).append(variant)
     return [f"No threshold by {_who(rules)}{text}" for text, rules in silent.items()]
 
 
 def _said_above(summary: Summary, rule: str, variant: str, reason: Reason) -> bool:
     """Whether `threshold_lines` gives the variant this reason, or says of its threshold that no noise was seen."""
-    threshold = summary["threshold"]
-    if threshold["silent"].get(variant) == reason:
+    threshold = summary.threshold
+    if threshold.silent.get(variant) == reason:
         # Every rule has a bound of its own.
-        return reason is not Reason.BOUND_NOT_POSITIVE or rule == threshold["rule"]
-    return reason in (Reason.ONE_REPETITION, Reason.IDENTICAL_REPETITIONS) and variant not in threshold["silent"]
+        return reason is not Reason.BOUND_NOT_POSITIVE or rule == threshold.rule
+    return reason in (Reason.ONE_REPETITION, Reason.IDENTICAL_REPETITIONS) and variant not in threshold.silent
 
 
 def _who(rules: Mapping[str, Sequence[str]]) -> str:

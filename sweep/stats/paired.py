@@ -180,7 +180,11 @@ def _detectable(error: float, dof: float, alpha: float, power: float) -> float:
 
 
 def holm(p_values: list[float]) -> list[float]:
-    """Holm's step-down adjusted p-values, in the order given."""
-    from statsmodels.stats.multitest import multipletests
+    """Holm's step-down adjusted p-values, in the order given (Holm, Scand. J. Statist. 6, 1979).
 
-    return [float(p) for p in multipletests(p_values, method="holm")[1]] if p_values else []
+    By hand, because statsmodels' multipletests collects garbage on each call: 0.1 s, most of a report's time.
+    """
+    values = np.asarray(p_values, dtype=float)
+    order, adjusted = np.argsort(values), np.empty(len(values))
+    adjusted[order] = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1)).clip(max=1.0)
+    return [float(p) for p in adjusted]

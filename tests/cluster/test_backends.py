@@ -1,4 +1,4 @@
-"""The seam for engines: what a stranger's backend gets by one module and one line; sweep/ names none."""
+"""The seam for engines: a stranger's backend is one module and one line, and nobody else is named."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 from sweep.errors import BadInput
 from sweep.gate import contract
 from sweep.report.contract import build
+from sweep.report.summary import RepetitionCounts, read_summary
 from sweep.run.folder import Run
 from tests.runs import finished
 
@@ -23,7 +24,7 @@ PART = {"baseline": 4, "mtp": 5}
 
 def built(run: Run) -> contract.Contract:
     """The run's contract."""
-    return build(run.plan, run.summary(), run.provenance(), NOW)
+    return build(run.plan, read_summary(run), run.provenance(), NOW)
 
 
 @pytest.fixture(scope="module")
@@ -163,8 +164,10 @@ def test_a_missing_contract_is_named(tmp_path: Path) -> None:
 
 
 def test_void_repetitions_are_counted_beside_those_measured(run: Run) -> None:
-    summary = run.summary()
-    summary["variants"]["mtp"]["repetitions"]["void"] = 2
+    summary = read_summary(run)
+    counts = RepetitionCounts(planned=5, measured=3, void=2)
+    mtp = summary.variants["mtp"].model_copy(update={"repetitions": counts})
+    summary = summary.model_copy(update={"variants": summary.variants | {"mtp": mtp}})
     made = build(run.plan, summary, run.provenance(), NOW, timedelta(days=1))
     assert made.variants["mtp"].void == 2
     assert made.expires == NOW + timedelta(days=1)

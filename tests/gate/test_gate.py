@@ -21,6 +21,7 @@ from sweep.errors import BadInput
 from sweep.gate import ContractDoesNotApply, Measured, assert_gate, judge
 from sweep.gate import contract as contracts
 from sweep.report.contract import build
+from sweep.report.summary import read_summary
 from sweep.run.folder import Run
 from sweep.run.measure import measure
 from tests.runs import finished
@@ -37,7 +38,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(scope="module")
 def contract(run: Run) -> contracts.Contract:
-    return build(run.plan, run.summary(), run.provenance(), NOW)
+    return build(run.plan, read_summary(run), run.provenance(), NOW)
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from sweep.gate.planning import (
     thresholds,
 )
 from sweep.gate.rules import FalseAlarmRule, MarginRule, MinObservedRule, ThresholdRule, ToleranceRule
-from sweep.gate.threshold import derive
+from sweep.gate.threshold import derive, fit_all
 from sweep.stats.scores import Scores
 
 BASELINE = Model(accuracy=0.378, flip_rate=0.176, questions=200)
@@ -131,6 +131,11 @@ def test_sweeps_of_two_equal_scores_set_no_threshold() -> None:
     assert rehearsal.silent == pytest.approx(silent, abs=4 * math.sqrt(silent))
 
 
+def test_an_engine_that_flips_no_question_sets_no_threshold() -> None:
+    answer = needed(replace(BASELINE, flip_rate=1e-5), GOAL, RULE, 0)
+    assert (answer.count, answer.rehearsal.silent, answer.rehearsal.power) == (None, 10_000, 0.0)
+
+
 def test_the_interval_is_wilsons() -> None:
     rehearsal = rehearse(BASELINE, GOAL, RULE, 10, seed=0)
     expected = proportion_confint(round(rehearsal.power * 10_000), 10_000, method="wilson")
@@ -182,7 +187,9 @@ def test_more_questions_help_where_no_number_of_repetitions_does() -> None:
 def test_thresholds_of_many_sweeps_are_those_of_each(rule: ThresholdRule) -> None:
     scores = simulate(BASELINE, 8, 6, np.random.default_rng(2))
     scores[0] = 0.4
-    each = [derive(rule, [Scores(variant="v", values=tuple(row), questions=200)]) for row in scores.tolist()]
+    each = [
+        derive(rule, fit_all([Scores(variant="v", values=tuple(row), questions=200)])) for row in scores.tolist()
+    ]
     assert thresholds(rule, scores, 200) == pytest.approx([threshold.value or 0.0 for threshold in each])
 
 

@@ -69,7 +69,8 @@ def test_a_strangers_rule_goes_from_a_sweep_file_to_the_report_and_the_contract(
     # 32 of 40 are right each time: .8, three quarters of which are .6.
     assert (summary["threshold"]["rule"], summary["threshold"]["value"]) == ("half", pytest.approx(0.6))
     assert list(summary["rules"]) == ["margin", "tolerance", "false_alarm", "min_observed", "half", "sigma"]
-    assert summary["rules"]["sigma"]["silent"] == dict.fromkeys(("baseline", "mtp"), "identical_repetitions")
+    sigma = summary["rules"]["sigma"]["variants"]
+    assert {outcome["reason"] for outcome in sigma.values()} == {"identical_repetitions"}
     assert "`half`" in (run.folder / "report.md").read_text()
     contract = load_contract(run.folder / CONTRACT)
     assert contract.threshold.value == pytest.approx(0.6)

@@ -16,7 +16,6 @@ from sweep.plan.units import Plan, make_plan
 from sweep.report.conclude import conclude
 from sweep.report.sections import markdown
 from sweep.run.folder import Run, create_run
-from sweep.run.provenance import gather
 from sweep.tasks import dataset
 from tests.runs import SWEEP, finished
 
@@ -99,17 +98,19 @@ def test_identical_repetitions_take_their_noise_from_the_perturbed_ones(tmp_path
         "threshold={rule: false_alarm, alpha: 0.05}",
     )
     summary = conclude(run)
-    own = summary["threshold"]["variants"]["baseline"]
-    assert own["noise_source"] == "perturbations"
+    own = summary.threshold.variants["baseline"]
+    assert own.noise_source == "perturbations"
     # Levels 0.75 and 0.70: their sample variance is 0.05^2 / 2.
-    assert list(own["factors"]) == [{"factor": "concurrency", "levels": 2, "variance": pytest.approx(0.00125)}]
-    assert summary["threshold"]["value"] < 0.70
-    assert list(summary["variants"]) == ["baseline", "mtp"]
-    level = summary["perturbed"]["baseline+concurrency=2"]
-    assert (level["perturbs"], level["factor"], level["level"]) == ("baseline", "concurrency", 2)
-    assert level["accuracy"]["mean"] == pytest.approx(0.70)
+    assert [(f.factor, f.levels) for f in own.factors] == [("concurrency", 2)]
+    assert own.factors[0].variance == pytest.approx(0.00125)
+    assert summary.threshold.value is not None
+    assert summary.threshold.value < 0.70
+    assert list(summary.variants) == ["baseline", "mtp"]
+    level = summary.perturbed["baseline+concurrency=2"]
+    assert (level.perturbs, level.factor, level.level) == ("baseline", "concurrency", 2)
+    assert level.accuracy.mean == pytest.approx(0.70)
     # Two of the 40 questions got another output.
-    assert level["outputs_as_the_variants"] == pytest.approx(38 / 40)
+    assert level.outputs_as_the_variants == pytest.approx(38 / 40)
     assert "| baseline | concurrency = 2 | 2/2 | 0.700 | 0.000 | 95.0 % |" in markdown(summary)
 
 
@@ -117,19 +118,19 @@ def test_a_claim_of_determinism_holds_at_another_concurrency_or_fails(tmp_path: 
     claims = "variants={a: {deterministic: true}, b: {deterministic: true}}"
     wrong = {"a": 3, "b": 3, "a+concurrency=2": 3, "b+concurrency=2": 4}
     summary = conclude(finished(tmp_path, wrong, claims, "perturb={repetitions: 2, concurrency: [2]}"))
-    verdicts = {f["variant"]: f["verdict"] for f in summary["audits"] if f["audit"] == "determinism"}
+    verdicts = {f.variant: f.verdict for f in summary.audits if f.audit == "determinism"}
     assert verdicts == {"a": "pass", "b": "pass", "a+concurrency=2": "pass", "b+concurrency=2": "fail"}
-    assert summary["contract"]["file"] is None
+    assert summary.contract.file is None
 
 
 def test_a_run_that_got_worse_than_an_earlier_one_fails_for_drift(tmp_path: Path) -> None:
     before = finished(tmp_path / "before", {"baseline": 4, "mtp": 4})
     after = finished(tmp_path / "after", {"baseline": 4, "mtp": 16})
     summary = conclude(after, before)
-    drift = {f["variant"]: f["verdict"] for f in summary["audits"] if f["audit"] == "drift"}
+    drift = {f.variant: f.verdict for f in summary.audits if f.audit == "drift"}
     # mtp lost 12 questions and gained none: exact McNemar p = 2^-11.
     assert drift == {"baseline": "pass", "mtp": "fail"}
-    assert f"Drift is against `{before.plan.sweep_id}`" in markdown(summary)
+    assert before.plan.sweep_id in markdown(summary)
 
 
 def test_an_earlier_run_of_another_protocol_is_refused(tmp_path: Path) -> None:
@@ -144,11 +145,11 @@ def test_every_rule_is_stated_with_and_without_retries(tmp_path: Path) -> None:
         return [f"test-{n}" for n in range(2, 4 + repetition)]
 
     summary = conclude(finished(tmp_path, wrong))
-    assert list(summary["rules"]) == ["margin", "tolerance", "false_alarm", "min_observed"]
-    least = summary["rules"]["min_observed"]["variants"]["baseline"]
+    assert list(summary.rules) == ["margin", "tolerance", "false_alarm", "min_observed"]
+    least = summary.rules["min_observed"].variants["baseline"]
     # Three repetitions: the next falls below their least with 1/4; two that both do, with 1 / C(5, 2).
-    assert least["false_alarm_single"] == pytest.approx(1 / 4)
-    assert least["false_alarm"] == pytest.approx(1 / 10)
+    assert least.false_alarm_single == pytest.approx(1 / 4)
+    assert least.false_alarm == pytest.approx(1 / 10)
     assert markdown(summary).count("| min_observed | ") == 2
 
 
@@ -157,8 +158,9 @@ def test_a_run_stays_held_against_the_run_of_its_last_report(tmp_path: Path) -> 
     after = finished(tmp_path / "after", {"baseline": 4, "mtp": 16}, "audits.accept_failures=known")
     conclude(after, before)
     again = conclude(after)
-    assert again["against"]["sweep_id"] == before.plan.sweep_id
-    assert [f["verdict"] for f in again["audits"] if f["audit"] == "drift"] == ["pass", "fail"]
+    assert again.against is not None
+    assert again.against.sweep_id == before.plan.sweep_id
+    assert [f.verdict for f in again.audits if f.audit == "drift"] == ["pass", "fail"]
     before.folder.rename(tmp_path / "elsewhere")
     with pytest.raises(BadInput, match=r"was held against made-.*cannot be read any more.*--against"):
         conclude(after)
@@ -188,16 +190,17 @@ def test_a_simulated_deterministic_engine_gets_its_noise_from_what_was_perturbed
     )
     run = simulated(tmp_path, *asked)
     summary = conclude(run)
-    own = summary["threshold"]["variants"]["baseline"]
-    assert summary["variants"]["baseline"]["accuracy"]["std"] == 0
-    assert (own["noise_source"], [f["factor"] for f in own["factors"]]) == (
+    own = summary.threshold.variants["baseline"]
+    assert summary.variants["baseline"].accuracy.std == 0
+    assert (own.noise_source, [f.factor for f in own.factors]) == (
         "perturbations",
         ["concurrency", "shards", "noise"],
     )
     # Batching changes nothing of a deterministic engine; other noise is another engine.
-    assert [f["variance"] > 0 for f in own["factors"]] == [False, False, True]
-    assert own["value"] < own["mean"]
-    verdicts = {f["variant"]: f["verdict"] for f in summary["audits"] if f["audit"] == "determinism"}
+    assert [f.variance > 0 for f in own.factors] == [False, False, True]
+    assert own.value is not None
+    assert own.value < own.mean
+    verdicts = {f.variant: f.verdict for f in summary.audits if f.audit == "determinism"}
     assert verdicts["baseline+concurrency=2"] == verdicts["baseline+shards=2"] == "pass"
     assert "concurrency 0.0000 (over 2 levels), shards 0.0000 (over 2 levels), noise" in markdown(summary)
 
@@ -207,7 +210,7 @@ def simulated(folder: Path, *overrides: str) -> Run:
     plan = planned(folder, *overrides)
     questionnaire = dataset.load(plan.config.protocol)
     run = create_run(folder / "runs", plan, dump(plan.config))
-    run.write_provenance(gather(plan, questionnaire))
+    run.pin(questionnaire)
     engine = SimulatedEngine()
     for unit in plan.units:
         spec = replace(plan.spec(unit.engine_variant), answers=questionnaire.answers())

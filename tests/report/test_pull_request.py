@@ -3,26 +3,50 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
 from sweep.report.conclude import conclude
 from sweep.report.pull_request import body, threshold_code
+from sweep.report.summary import ContractState, Summary, read_summary
+from sweep.report.wording import UPLOAD_FIGURES
+from sweep.run.folder import Run
 from tests.runs import finished
 
-
-def summary(value: float | None, refusal: str | None = None) -> dict[str, Any]:
-    means = {"topk1-det": 0.445, "topk3-det": 0.440, "never-ran": None}
-    return {
-        "variants": {name: {"accuracy": {"mean": mean}} for name, mean in means.items()},
-        "protocol": {"task": "gsm8k"},
-        "threshold": {"value": value, "accept_length": 1.5},
-        "contract": {"file": None if refusal else "thresholds.json", "reason": refusal},
-    }
+MEANS = {"topk1-det": 0.445, "topk3-det": 0.440, "never-ran": None}
 
 
-def test_the_threshold_lines_are_python_with_upstream_s_names_and_values() -> None:
+class Made(Protocol):
+    def __call__(self, value: float | None, refusal: str | None = None) -> Summary: ...
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return finished(tmp_path_factory.mktemp("run"), {"baseline": 4, "mtp": 4})
+
+
+@pytest.fixture
+def summary(run: Run) -> Made:
+    """The run's summary with MEANS, and a threshold and refusal to order."""
+    written = read_summary(run)
+    one = written.variants["baseline"]
+
+    def variant(mean: float | None) -> Any:
+        return one.model_copy(update={"accuracy": one.accuracy.model_copy(update={"mean": mean})})
+
+    def made(value: float | None, refusal: str | None = None) -> Summary:
+        changes = {
+            "variants": {name: variant(mean) for name, mean in MEANS.items()},
+            "threshold": written.threshold.model_copy(update={"value": value, "accept_length": 1.5}),
+            "contract": ContractState(file=None if refusal else "thresholds.json", reason=refusal),
+        }
+        return written.model_copy(update=changes)
+
+    return made
+
+
+def test_the_threshold_lines_are_python_with_upstream_s_names_and_values(summary: Made) -> None:
     # sgl-project/sglang pull request 26653: min(0.445, 0.440) - 0.03 = 0.41.
     namespace: dict[str, Any] = {}
     exec("\n".join(threshold_code(summary(0.41))), namespace)
@@ -31,11 +55,11 @@ def test_the_threshold_lines_are_python_with_upstream_s_names_and_values() -> No
     assert namespace["ACCEPT_LENGTH_THRESHOLD"] == 1.5
 
 
-def test_no_threshold_is_none_and_not_a_number() -> None:
+def test_no_threshold_is_none_and_not_a_number(summary: Made) -> None:
     assert "GSM8K_SCORE_THRESHOLD = None" in threshold_code(summary(None))
 
 
-def test_a_threshold_that_failed_audits_stand_behind_cannot_be_copied() -> None:
+def test_a_threshold_that_failed_audits_stand_behind_cannot_be_copied(summary: Made) -> None:
     lines = threshold_code(summary(0.002, "no contract: 2 audits failed: lossless speculation of topk3-det"))
     assert "GSM8K_SCORE_THRESHOLD = None" in lines
     assert "# no contract: 2 audits failed: lossless speculation of topk3-det" in lines
@@ -53,17 +77,16 @@ def test_a_threshold_that_failed_audits_stand_behind_cannot_be_copied() -> None:
     ],
 )
 def test_a_threshold_is_pasted_rounded_down_and_passes_what_the_contract_passes(
-    value: float, pasted: float
+    summary: Made, value: float, pasted: float
 ) -> None:
     namespace: dict[str, Any] = {}
     exec("\n".join(threshold_code(summary(value))), namespace)
     assert namespace["GSM8K_SCORE_THRESHOLD"] == pasted
 
 
-def test_the_body_says_simulated_before_any_number_and_has_every_rule(tmp_path: Path) -> None:
-    run = finished(tmp_path, {"baseline": 4, "mtp": 4})
-    lines = body(conclude(run), run.provenance()).splitlines()
-    assert lines[0].startswith("**Simulated**: these numbers come from a noise model")
+def test_the_body_says_simulated_before_any_number_and_has_every_rule(run: Run) -> None:
+    lines = body(read_summary(run), run.provenance()).splitlines()
+    assert lines[0].startswith("**Simulated**")
     rows = [line.split(" | ")[0] for line in lines]
     for rule in ("margin", "tolerance", "false_alarm", "min_observed"):
         assert rows.count(f"| {rule}") == 2
@@ -71,10 +94,11 @@ def test_the_body_says_simulated_before_any_number_and_has_every_rule(tmp_path: 
 
 def test_the_body_links_the_figures_that_there_are_and_says_that_they_have_to_be_uploaded(tmp_path: Path) -> None:
     run = finished(tmp_path, {"baseline": 4, "mtp": 4})
-    text = body(conclude(run), run.provenance())
+    text = body(conclude(run, figures=True), run.provenance())
     drawn = sorted(file.name for file in (run.folder / "figures").iterdir())
     assert [
         name for name in ("power.png", "repetitions.png", "unstable.png") if f"(figures/{name})" in text
     ] == drawn
     assert "repetitions.png" in drawn
-    assert "upload these" in text
+    assert UPLOAD_FIGURES in text
+    assert UPLOAD_FIGURES not in body(conclude(run), run.provenance())

@@ -9,6 +9,7 @@ import pty
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,14 @@ from rich.console import Console
 from sweep.errors import BadInput
 from sweep.gate.threshold import Reason
 from sweep.report.conclude import conclude
-from sweep.report.export.mlflow import Tracked
-from sweep.report.sections import markdown
-from sweep.report.terminal import closing, show
+from sweep.report.export import Exported, ExportUnavailable
+from sweep.report.sections import blocks, closing, markdown
+from sweep.report.summary import SCHEMA, Summary, read_summary
+from sweep.report.terminal import show
+from sweep.report.wording import places
 from sweep.run.folder import Run
-from sweep.run.launch import Launched
 from sweep.stats.noise import Noise, false_alarm
-from tests.runs import finished
+from tests.runs import Wrong, finished
 
 SCORES = {1: 6, 2: 8, 3: 10}
 """Repetition to questions wrong, of 40: scores .85, .80, .75, of mean .80 and std .05."""
@@ -36,38 +38,60 @@ def wrong(variant: str, repetition: int) -> list[str]:
     return [f"test-{n}" for n in range(2, 2 + SCORES[repetition])]
 
 
-def test_the_table_of_rules_has_the_sweeps_own_rule_as_it_is_and_thresholds_for_its_retries(tmp_path: Path) -> None:
-    summary = conclude(finished(tmp_path, wrong))  # margin .05, one attempt
-    margin = summary["rules"]["margin"]["variants"]["baseline"]
-    assert margin["value"] == pytest.approx(0.75)
+def concluded(folder: Path, wrong: Mapping[str, int] | Wrong, *overrides: str) -> Summary:
+    """The summary of a finished run, as its file has it."""
+    return read_summary(finished(folder, wrong, *overrides))
+
+
+def drawn(summary: Summary, width: int) -> str:
+    """The report as a terminal of so many columns shows it."""
+    out = io.StringIO()
+    show(blocks(summary), Console(file=out, width=width, force_terminal=True, color_system=None))
+    return out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def noisy(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """SCORES in both variants; nothing is written to it."""
+    return finished(tmp_path_factory.mktemp("noisy"), wrong)
+
+
+def test_the_table_of_rules_has_the_sweeps_own_rule_as_it_is_and_thresholds_for_its_retries(noisy: Run) -> None:
+    summary = read_summary(noisy)  # margin .05, one attempt
+    margin = summary.rules["margin"].variants["baseline"]
+    assert margin.value == pytest.approx(0.75)
     noise = Noise(mean=0.8, std=0.05, weight=3, dof=2, questions=40, source="repetitions")
-    assert margin["false_alarm_single"] == pytest.approx(false_alarm(0.75, noise, 1))
+    assert margin.false_alarm_single is not None
+    assert margin.false_alarm_single == pytest.approx(false_alarm(0.75, noise, 1))
     # The threshold stays the one for a single attempt; what a second one would do to it stands beside it.
-    assert margin["false_alarm"] == pytest.approx(false_alarm(0.75, noise, 2))
-    alarm = summary["rules"]["false_alarm"]["variants"]["baseline"]
-    assert alarm["false_alarm_single"] <= 0.01 < 10 * alarm["false_alarm_single"]
-    assert "`margin` as the sweep file has it" in markdown(summary)
+    assert margin.false_alarm == pytest.approx(false_alarm(0.75, noise, 2))
+    alarm = summary.rules["false_alarm"].variants["baseline"]
+    assert alarm.false_alarm_single is not None
+    assert alarm.false_alarm_single <= 0.01 < 10 * alarm.false_alarm_single
 
 
 def test_what_holds_for_several_variants_is_said_once(tmp_path: Path) -> None:
-    text = markdown(conclude(finished(tmp_path, {"baseline": 4, "mtp": 4})))
+    text = markdown(concluded(tmp_path, {"baseline": 4, "mtp": 4}))
     assert text.count("All 3 repetitions gave the same score") == 1
     assert "\nbaseline, mtp: All 3 repetitions" in text
 
 
 def test_a_threshold_that_audits_speak_against_is_marked_where_it_stands(tmp_path: Path) -> None:
-    text = markdown(conclude(finished(tmp_path, {"baseline": 4, "mtp": 16})))
+    summary = concluded(tmp_path, {"baseline": 4, "mtp": 16})
     # 24 of 40 right, less .05.
-    assert "**0.550**, by the rule `margin`" in text
-    assert "There is no contract" in text
-    assert "No contract: 1 audit failed: lossless speculation of mtp" in text
+    assert summary.threshold.value == pytest.approx(0.55)
+    assert summary.contract.file is None
+    assert not summary.contract.no_threshold
+    line = next(line for line in markdown(summary).splitlines() if "**0.550**" in line)
+    assert "There is no contract" in line
+    assert "lossless speculation of mtp" in (summary.contract.reason or "")
 
 
 def test_a_rule_without_a_threshold_says_why_in_the_summary(tmp_path: Path) -> None:
-    summary = conclude(finished(tmp_path, {"baseline": 4, "mtp": 4}))
-    tolerance = summary["rules"]["tolerance"]
-    assert tolerance["value"] is None
-    assert tolerance["silent"] == dict.fromkeys(("baseline", "mtp"), Reason.IDENTICAL_REPETITIONS)
+    summary = concluded(tmp_path, {"baseline": 4, "mtp": 4})
+    tolerance = summary.rules["tolerance"]
+    assert tolerance.value is None
+    assert {outcome.reason for outcome in tolerance.variants.values()} == {Reason.IDENTICAL_REPETITIONS}
 
 
 def cells(text: str, first: str, after: str = "") -> list[str]:
@@ -81,7 +105,7 @@ def test_the_sweeps_threshold_is_stated_for_every_variant_and_for_the_attempts_o
         return wrong(variant, repetition) if variant == "baseline" else wrong(variant, 2)[:2]
 
     rule = "threshold={rule: margin, margin: 0.05, retries: 3}"
-    text = markdown(conclude(finished(tmp_path, mixed, rule, "audits.accept_failures=known")))
+    text = markdown(concluded(tmp_path, mixed, rule, "audits.accept_failures=known"))
     # Means .80, of std .05, and .95; the least less .05 is .75, of which mtp is .20 away.
     at = "What the sweep's threshold of 0.750"
     assert "tries it up to 3 times" in text
@@ -99,8 +123,8 @@ def test_the_sweeps_threshold_is_stated_for_every_variant_and_for_the_attempts_o
     assert "`sweep gate --variant mtp`" in text
 
 
-def test_the_report_tells_spreads_questions_and_accept_lengths_apart(tmp_path: Path) -> None:
-    text = markdown(conclude(finished(tmp_path, wrong)))
+def test_the_report_tells_spreads_questions_and_accept_lengths_apart(noisy: Run) -> None:
+    text = markdown(read_summary(noisy))
     # 6, 8 and 10 of 40 wrong: 30 always right, 6 always wrong, two right twice and two right once of three times.
     assert cells(text, "baseline", "| variant | always right |")[1:4] == ["30", "6", "4"]
     # Around the mean .8 these have squares of 1.2, 3.84, 2 x .0178 and 2 x .2178, in all 5.511, and
@@ -122,25 +146,25 @@ def test_the_report_tells_the_accept_lengths_of_the_repetitions_and_of_all_of_th
     # Tokens by verification steps: 8, 12 and 10 by 4 in the three repetitions. Mean 2.5, std 0.5.
     for unit in (unit for unit in run.plan.units if unit.variant == "mtp"):
         tokens = {1: 8, 2: 12, 3: 10}[unit.repetition]
-        run.save(unit, [replace(sample, completion_tokens=tokens) for sample in run.load(unit)])
+        run.save(unit, [replace(sample, completion_tokens=tokens) for sample in run.samples(unit)])
     text = markdown(conclude(run))
     assert "| mtp | 2.500 ± 0.500 (2.000–3.000) | 2.500 |" in text
-    assert "| baseline |" not in text[text.index("Accept length, completion tokens") :].split("##")[0]
+    assert "| baseline |" not in text[text.index("| mtp | 2.500 ±") :].split("##")[0]
 
 
 def test_the_reason_for_a_missing_threshold_is_the_one_that_there_was(tmp_path: Path) -> None:
     def few_right(variant: str, repetition: int) -> list[str]:
         return [f"test-{n}" for n in range(2, 36 + repetition)]
 
-    summary = conclude(finished(tmp_path, few_right, MIN))
+    summary = concluded(tmp_path, few_right, MIN)
     text = markdown(summary)
     # 5, 4 and 3 of 40 right: mean .1, std .025; the tolerance bound of three runs lies 10.553 std under the mean.
-    assert summary["rules"]["tolerance"]["silent"]["mtp"] == Reason.BOUND_NOT_POSITIVE
+    assert summary.rules["tolerance"].variants["mtp"].reason is Reason.BOUND_NOT_POSITIVE
     assert "- No threshold by `tolerance` for baseline, mtp. The rule gives -0.164" in text
 
 
 def test_why_there_is_no_threshold_is_said_once(tmp_path: Path) -> None:
-    text = markdown(conclude(finished(tmp_path, {"baseline": 4, "mtp": 4}, "threshold={rule: tolerance}")))
+    text = markdown(concluded(tmp_path, {"baseline": 4, "mtp": 4}, "threshold={rule: tolerance}"))
     assert "and so no contract. baseline, mtp: All 3 repetitions gave the same score" in text
     assert text.count("All 3 repetitions gave the same score") == 1
     assert "- No threshold by `tolerance`, `false_alarm` for baseline, mtp: the repetitions are identical" in text
@@ -150,51 +174,48 @@ def test_variants_without_a_threshold_for_reasons_of_their_own_are_listed(tmp_pa
     def some(variant: str, repetition: int) -> list[str]:
         return [f"test-{n}" for n in range(2, 36 + (repetition if variant == "mtp" else 0))]
 
-    text = markdown(conclude(finished(tmp_path, some, "threshold={rule: tolerance}", "audits.accept_failures=so")))
+    text = markdown(concluded(tmp_path, some, "threshold={rule: tolerance}", "audits.accept_failures=so"))
     # Right are 6 of 40 each time, and 5, 4 and 3.
     assert "and so no contract.\n\n- baseline: All 3 repetitions gave the same score" in text
     assert "\n\n- mtp: The rule gives -" in text
 
 
 def test_a_sweep_that_answers_nothing_right_is_told_so_and_not_of_bounds(tmp_path: Path) -> None:
-    summary = conclude(finished(tmp_path, {"baseline": 40, "mtp": 40}))
-    assert summary["threshold"]["silent"] == dict.fromkeys(("baseline", "mtp"), Reason.EVERY_SCORE_IS_ZERO)
+    summary = concluded(tmp_path, {"baseline": 40, "mtp": 40})
+    assert summary.threshold.silent == dict.fromkeys(("baseline", "mtp"), Reason.EVERY_SCORE_IS_ZERO)
     text = markdown(summary)
     assert text.count("Every score is 0") == 1
     assert "The rule gives" not in text
 
 
 def test_the_threshold_is_never_shown_above_itself(tmp_path: Path) -> None:
-    text = markdown(conclude(finished(tmp_path, {"baseline": 18, "mtp": 18}, "protocol.questions=36", MIN)))
+    text = markdown(concluded(tmp_path, {"baseline": 18, "mtp": 18}, "protocol.questions=36", MIN))
     assert "**0.500**, by the rule `min_observed`" in text
-    other = markdown(conclude(finished(tmp_path / "b", {"baseline": 13, "mtp": 13}, "protocol.questions=36", MIN)))
+    other = markdown(concluded(tmp_path / "b", {"baseline": 13, "mtp": 13}, "protocol.questions=36", MIN))
     # 23 of 36 is .63888...: .639 and .6389 would fail it.
     assert "**0.6388**, by the rule `min_observed`" in other
     assert "| min_observed | baseline | 0.6388 |" in other
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_on_a_terminal_nothing_is_wider_than_it_and_no_number_is_torn(tmp_path: Path, width: int) -> None:
-    summary = conclude(finished(tmp_path, wrong))
-    out = io.StringIO()
-    show(summary, Console(file=out, width=width, force_terminal=True, color_system=None))
-    lines = out.getvalue().splitlines()
+def test_on_a_terminal_nothing_is_wider_than_it_and_no_number_is_torn(noisy: Run, width: int) -> None:
+    summary = read_summary(noisy)
+    text = drawn(summary, width)
+    lines = text.splitlines()
     # A word that is longer, as the path of the data may be, has a line of its own.
     assert all(len(line) <= width or " " not in line.strip() for line in lines)
     shown = re.findall(r"[\d.]+(?: %)?", " ".join(" ".join(lines).split()))
     for row in (line for line in markdown(summary).splitlines() if line.startswith("| ") and "---" not in line):
         for value in re.findall(r"\d[\d.]*\d(?: %)?", row):
             assert value in shown
-    assert "**" not in out.getvalue()
-    assert "| " not in out.getvalue()
+    assert "**" not in text
+    assert "| " not in text
 
 
 def test_a_table_too_wide_for_its_longest_words_is_told_a_row_at_a_time(tmp_path: Path) -> None:
     name = "a-name-that-leaves-no-room-for-anything-else-beside-it-on-the-line"
-    run = finished(tmp_path, lambda variant, repetition: (), f"variants={{{name}: {{}}}}")
-    out = io.StringIO()
-    show(conclude(run), Console(file=out, width=80, force_terminal=True, color_system=None))
-    assert f"{name}\n  N: 3/3\n  accuracy, mean ± std (min–max): 1.000 ± 0.000 (1.000–1.000)\n" in out.getvalue()
+    text = drawn(concluded(tmp_path, lambda variant, repetition: (), f"variants={{{name}: {{}}}}"), 80)
+    assert f"{name}\n  N: 3/3\n  accuracy, mean ± std (min–max): 1.000 ± 0.000 (1.000–1.000)\n" in text
 
 
 def sweep(*arguments: object, **more: Any) -> subprocess.CompletedProcess[str]:
@@ -229,24 +250,25 @@ def test_a_pull_requests_body_as_json_is_refused(tmp_path: Path) -> None:
     assert done.stderr == "sweep: --format pr is Markdown and --json is the summary; give one of the two\n"
 
 
-def test_the_compare_link_is_the_last_line_of_a_launch_and_alone_in_it(tmp_path: Path) -> None:
-    run = finished(tmp_path, wrong)
-    ids = tuple(f"{n:032x}" for n in range(36))
-    tracked = Tracked(uri="http://mlflow:5000", experiment_id="1", run_ids=ids, logged=36)
-    told = Launched(run=run, summary=conclude(run), interrupted=False, tracked=tracked, dashboard="http://ray:8265")
+def test_what_an_exporter_says_ends_a_launch_and_its_last_line_is_whole(noisy: Run) -> None:
+    link = "http://elsewhere/" + "x" * 200
+    away = ExportUnavailable("the other one is away")
+    exported = (away, Exported(added=36, lines=("Look at it:", link)))
+    ending = places(noisy.folder, "http://ray:8265", False, exported)
     out = io.StringIO()
-    closing(told, Console(file=out, width=80, force_terminal=True, color_system=None))
+    show(closing(read_summary(noisy), ending), Console(file=out, width=80, force_terminal=True, color_system=None))
     lines = out.getvalue().splitlines()
-    assert lines[-1] == tracked.compare_path
-    assert "http://ray:8265" in " ".join(lines[:-1])
-    assert max(map(len, lines[:-3])) <= max(80, len(f"run folder     {run.folder}"))
+    assert lines[-3:] == ["the other one is away", "Look at it:", link]
+    assert any("http://ray:8265" in line for line in lines)
+    assert sum(str(noisy.folder) in line for line in lines) == 1
+    assert max(map(len, lines[: -len(ending)])) <= 80
 
 
 def named(folder: Path, name: str) -> Run:
     return finished(folder, {"baseline": 4, "mtp": 4}, f"name={name}")
 
 
-@pytest.mark.parametrize("broken", ["{", "[]", "5", '{"threshold": null}', '{"audits": [1]}'])
+@pytest.mark.parametrize("broken", ["{", "[]", "5", '{"schema": 1}', '{"schema": 2, "audits": [1]}'])
 def test_a_run_that_cannot_be_read_hides_no_other_from_the_list(tmp_path: Path, broken: str) -> None:
     good, bad = named(tmp_path, "good"), named(tmp_path, "bad")
     (bad.folder / "summary.json").write_text(broken)
@@ -259,6 +281,47 @@ def test_a_run_that_cannot_be_read_hides_no_other_from_the_list(tmp_path: Path, 
     faults = [row["fault"] for row in listed if "fault" in row]
     assert len(faults) == 1
     assert str(bad.folder) in faults[0]
+
+
+def test_a_summary_comes_back_as_it_was_written(noisy: Run) -> None:
+    written = json.loads((noisy.folder / "summary.json").read_text(encoding="utf-8"))
+    assert read_summary(noisy).to_json() == written
+    baseline = written["variants"]["baseline"]
+    assert (written["schema"], written["sweep_id"]) == (SCHEMA, noisy.plan.sweep_id)
+    assert baseline["accuracy"]["per_repetition"] == [0.85, 0.8, 0.75]
+    assert [baseline["accuracy"][key] for key in ("mean", "std", "min", "max")] == pytest.approx(
+        [0.8, 0.05, 0.75, 0.85]
+    )
+    assert [baseline["repetitions"][key] for key in ("planned", "measured", "void")] == [3, 3, 0]
+    # The least mean .80 less .05.
+    assert (written["threshold"]["rule"], written["threshold"]["value"]) == ("margin", pytest.approx(0.75))
+
+
+def test_a_summary_of_another_schema_is_refused_in_one_line_and_written_again(tmp_path: Path) -> None:
+    before, run = named(tmp_path / "a", "before"), named(tmp_path / "b", "after")
+    conclude(run, before)
+    document = json.loads((run.folder / "summary.json").read_text(encoding="utf-8"))
+    for schema, fact in ((1, f"`sweep report {run.folder}` writes it again"), (3, "a newer sweep")):
+        (run.folder / "summary.json").write_text(json.dumps(document | {"schema": schema}))
+        with pytest.raises(BadInput) as refused:
+            read_summary(run)
+        assert fact in refused.value.message
+        assert len(refused.value.message.splitlines()) == 1
+    # Which earlier run drift is judged against is not forgotten.
+    against = conclude(run).against
+    assert against is not None
+    assert against.sweep_id == before.plan.sweep_id
+    assert read_summary(run).against == against
+
+
+def test_figures_are_drawn_and_linked_only_when_asked_for(tmp_path: Path) -> None:
+    run = finished(tmp_path, wrong)
+    assert read_summary(run).figures == ()
+    assert not (run.folder / "figures").exists()
+    summary = conclude(run, figures=True)
+    assert "figures/repetitions.png" in summary.figures
+    assert all((run.folder / file).read_bytes().startswith(b"\x89PNG") for file in summary.figures)
+    assert all(f"({file})" in markdown(summary) for file in summary.figures)
 
 
 def test_what_to_do_about_a_broken_file_is_what_helps(tmp_path: Path) -> None:

@@ -3,52 +3,98 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlparse
 
 import pytest
 
 from sweep.report.conclude import conclude
-from sweep.report.export.mlflow import Tracked, TrackingUnavailable, sync
+from sweep.report.export import Exported
+from sweep.report.export.mlflow import COMPARED, MlflowExporter, lines
+from sweep.run.folder import Run
 from tests.runs import finished
 
 
-@pytest.fixture
-def tracked(tmp_path: Path) -> Tracked:
-    uri = f"tracking={{uri: 'sqlite:///{tmp_path / 'mlflow.db'}', experiment: tried}}"
-    arguments = "variants={baseline: {}, mtp: {draft: true, arguments: {accept_length: 2}}}"
-    run = finished(tmp_path, {"baseline": 4, "mtp": 6}, uri, arguments)
-    first = sync(run, conclude(run))
-    again = sync(run, conclude(run))
-    assert (first.logged, again.logged) == (7, 0)
-    assert again.run_ids == first.run_ids
-    return again
+@dataclass(frozen=True, kw_only=True)
+class Logged:
+    """A run of two variants and three repetitions, and what MLflow has of it."""
+
+    run: Run
+    client: Any
+    exported: Exported
+
+    def there(self) -> dict[str, Any]:
+        """`sweep.unit` to the MLflow run, deleted ones aside."""
+        experiment = self.client.get_experiment_by_name("tried").experiment_id
+        runs = self.client.search_runs([experiment])
+        by_unit = {run.data.tags["sweep.unit"]: run for run in runs}
+        assert len(by_unit) == len(runs)
+        return by_unit
+
+    def files(self, unit: str, folder: str) -> set[str]:
+        """The names of the artifacts in a folder of a run."""
+        return {Path(file.path).name for file in self.client.list_artifacts(self.there()[unit].info.run_id, folder)}
 
 
-def test_each_repetition_is_a_run_with_what_was_measured_and_nothing_else(tracked: Tracked) -> None:
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory: pytest.TempPathFactory) -> Logged:
     import mlflow
 
-    client = mlflow.MlflowClient(tracked.uri)
-    runs = [client.get_run(run_id) for run_id in tracked.run_ids]
-    assert [run.info.run_name for run in runs[:-1]] == [
-        f"{v} r0{n}" for v in ("baseline", "mtp") for n in (1, 2, 3)
-    ]
-    baseline, mtp = runs[0].data, runs[3].data
+    folder = tmp_path_factory.mktemp("logged")
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    arguments = "variants={baseline: {}, mtp: {draft: true, arguments: {accept_length: 2}}}"
+    run = finished(folder, {"baseline": 4, "mtp": 6}, f"tracking={{uri: '{uri}', experiment: tried}}", arguments)
+    exported = MlflowExporter().sync(run, conclude(run, figures=True))
+    return Logged(run=run, client=mlflow.MlflowClient(uri), exported=exported)
+
+
+UNITS = [f"{variant}-r0{repetition}" for variant in ("baseline", "mtp") for repetition in (1, 2, 3)]
+
+
+def test_each_repetition_is_a_run_with_what_was_measured_and_nothing_else(logged: Logged) -> None:
+    assert logged.exported.added == 7
+    there = logged.there()
+    assert sorted(there) == [*UNITS, "sweep"]
+    baseline, mtp = there["baseline-r01"].data, there["mtp-r01"].data
     # 4 and 6 of 40 answers are wrong.
     assert (baseline.metrics["accuracy"], mtp.metrics["accuracy"]) == (0.9, 0.85)
     assert "accept_length" in mtp.metrics
     assert "accept_length" not in baseline.metrics
     assert (baseline.params["accept_length"], mtp.params["accept_length"]) == ("not set", "2")
+    # The margin rule: the least mean .85 less .05.
+    assert there["sweep"].data.metrics["threshold"] == pytest.approx(0.8)
+    assert logged.files("sweep", "figures") >= {"repetitions.png"}
 
 
-def test_the_compare_link_names_the_repetitions_and_not_the_sweep(tracked: Tracked) -> None:
-    asked = parse_qs(urlparse(urlparse(tracked.compare_path).fragment).query)
-    assert json.loads(asked["runs"][0]) == list(tracked.run_ids[:-1])
-    assert json.loads(asked["experiments"][0]) == [tracked.experiment_id]
+def test_the_link_compares_the_repetitions_and_not_the_sweep(logged: Logged) -> None:
+    asked = parse_qs(urlparse(urlparse(logged.exported.lines[-1]).fragment).query)
+    there = logged.there()
+    assert json.loads(asked["runs"][0]) == [there[unit].info.run_id for unit in UNITS]
+    assert json.loads(asked["experiments"][0]) == [there["sweep"].info.experiment_id]
 
 
-def test_a_tracking_server_that_is_away_is_told_with_what_to_do(tmp_path: Path) -> None:
-    # Port 9 (discard) has no listener.
-    run = finished(tmp_path, {"baseline": 4, "mtp": 6}, "tracking={uri: 'http://127.0.0.1:9'}")
-    with pytest.raises(TrackingUnavailable, match=r"Nothing is lost: `sweep track"):
-        sync(run, conclude(run))
+def test_a_long_sweeps_link_names_no_more_runs_than_a_page_compares() -> None:
+    link = lines("http://mlflow:5000", "1", [f"{n:032x}" for n in range(COMPARED + 1)])[-1]
+    assert link.startswith("http://mlflow:5000/#/compare-runs?")
+    assert len(json.loads(parse_qs(urlparse(urlparse(link).fragment).query)["runs"][0])) == COMPARED
+
+
+@pytest.mark.parametrize("unit", ["mtp-r02", "sweep"])
+def test_a_run_that_was_being_written_when_the_program_died_is_deleted_and_written_again(
+    logged: Logged, unit: str
+) -> None:
+    before = logged.there()
+    # As a death between `create_run` and `set_terminated` leaves it.
+    partial = before[unit].info.run_id
+    logged.client.update_run(partial, status="RUNNING")
+    exported = MlflowExporter().sync(logged.run, conclude(logged.run, figures=True))
+    after = logged.there()
+    assert exported.added == 1
+    assert logged.client.get_run(partial).info.lifecycle_stage == "deleted"
+    assert after[unit].info.status == "FINISHED"
+    assert after[unit].data.metrics == before[unit].data.metrics
+    assert {u for u in after if after[u].info.run_id != before[u].info.run_id} == {unit}
+    if unit != "sweep":
+        assert logged.files(unit, "samples") == {f"{unit}.parquet"}

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from scipy.stats import nct
 
@@ -18,8 +20,8 @@ from sweep.plan.sweepfile import load
 from sweep.plan.units import Plan, make_plan
 from sweep.report.conclude import conclude
 from sweep.report.sections import markdown
+from sweep.report.summary import SavedSeconds
 from sweep.run.stopping import StopWatch, bound_width, look_count, looks
-from sweep.stats.samples import Sample
 from sweep.stats.scores import Scores
 from tests.conftest import SWEEP
 from tests.runs import SWEEP as RUN
@@ -41,35 +43,16 @@ def watched(plan: Plan, scores: Mapping[int, float] | Sequence[float], texts: Se
     for unit in plan.units:
         if unit.variant == "baseline" and unit.repetition in numbered:
             text = texts[unit.repetition - 1] if texts else "same"
-            watch.add(unit, _samples(unit.repetition, round(numbered[unit.repetition] * QUESTIONS), text))
+            watch.add(unit, _columns(round(numbered[unit.repetition] * QUESTIONS), text))
     return watch
 
 
-def _samples(repetition: int, hits: int, text: str) -> list[Sample]:
-    return [
-        Sample(
-            variant="baseline",
-            repetition=repetition,
-            seed=repetition,
-            question_id=f"test-{question}",
-            engine="engine-1",
-            text=text,
-            fingerprint=text,
-            token_ids=None,
-            extracted="1",
-            gold="1" if question < hits else "2",
-            correct=question < hits,
-            invalid=False,
-            finish_reason="stop",
-            prompt_tokens=None,
-            completion_tokens=5,
-            verify_steps=None,
-            cached_tokens=None,
-            starts_with_bos=None,
-            seconds=1.0,
-        )
-        for question in range(QUESTIONS)
-    ]
+def _columns(hits: int, text: str) -> dict[str, npt.NDArray[Any]]:
+    return {
+        "question_id": np.array([f"test-{question}" for question in range(QUESTIONS)], dtype=object),
+        "correct": np.arange(QUESTIONS) < hits,
+        "fingerprint": np.full(QUESTIONS, text, dtype=object),
+    }
 
 
 @pytest.mark.parametrize(
@@ -203,14 +186,12 @@ def test_the_report_says_what_stopping_saved_in_gpu_seconds(tmp_path: Path) -> N
         if unit.variant == "baseline" and unit.repetition > 2:
             run.unit_file(unit).unlink()
     summary = conclude(run)
-    assert summary["complete"]
+    assert summary.complete
     # 40 requests of 0.5 s, 4 in flight: 5 s a repetition; six were saved, on engines of 2 GPUs.
-    assert summary["variants"]["baseline"]["saved_seconds"] == {"engine": 30.0, "gpu": 60.0}
-    assert (
-        "baseline: stopped early: 2 repetitions of different orders gave identical outputs. "
-        "6 of 8 repetitions were saved, about 60 GPU-seconds."
-    ) in markdown(summary)
-    assert summary["variants"]["mtp"]["saved_seconds"] is None
+    assert summary.variants["baseline"].saved_seconds == SavedSeconds(engine=30.0, gpu=60.0)
+    assert summary.variants["baseline"].repetitions.saved == 6
+    assert "60 GPU-seconds" in markdown(summary)
+    assert summary.variants["mtp"].saved_seconds is None
 
 
 def test_a_watched_variants_threshold_is_the_one_for_its_looks(tmp_path: Path) -> None:
@@ -222,6 +203,8 @@ def test_a_watched_variants_threshold_is_the_one_for_its_looks(tmp_path: Path) -
     seen = conclude(finished(tmp_path / "seen", wrong, "repetitions=6", rule, "stop={width: 0.001}"))
     strict = "threshold={rule: tolerance, confidence: 0.975}"  # two looks, after 5 and at the end
     asked = conclude(finished(tmp_path / "asked", wrong, "repetitions=6", strict))
-    value = seen["threshold"]["value"]
-    assert value == pytest.approx(asked["threshold"]["value"])
-    assert value < plain["threshold"]["value"]
+    value, unwatched = seen.threshold.value, plain.threshold.value
+    assert value is not None
+    assert unwatched is not None
+    assert value == pytest.approx(asked.threshold.value)
+    assert value < unwatched

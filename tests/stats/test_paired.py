@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweep.stats import paired
@@ -133,3 +133,11 @@ def test_holm_steps_down() -> None:
     # By hand: .01 * 3, .02 * 2, then .03 raised to the one before it.
     assert paired.holm([0.03, 0.01, 0.02]) == pytest.approx([0.04, 0.03, 0.04])
     assert paired.holm([]) == []
+
+
+@settings(deadline=None)  # multipletests collects garbage
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_agrees_with_statsmodels_for_ties_and_any_order(p_values: list[float]) -> None:
+    from statsmodels.stats.multitest import multipletests
+
+    assert paired.holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1])

@@ -1,1 +1,67 @@
-"""Where a run is sent as it grows and when it ends."""
+"""Where a run is sent as it grows and when it ends.
+
+A new exporter is one module with a class that has the methods of `Exporter`, and one line in EXPORTERS.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from sweep.errors import ExitCode, SweepError
+from sweep.plan.config import SweepConfig
+from sweep.report.summary import Summary
+from sweep.run.folder import Run
+
+EXPORTERS = {"MLflow": "sweep.report.export.mlflow:MlflowExporter"}
+"""Name to `module:class`; a module is imported when it is needed."""
+
+
+class ExportUnavailable(SweepError):
+    """The place that a run is sent to could not be reached or did not take it."""
+
+    exit_code = ExitCode.UNAVAILABLE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """What an exporter did with a run."""
+
+    added: int
+    """Entries that were new there."""
+    lines: tuple[str, ...]
+    """Where the user finds the run there: shown as they are, the one to be copied last."""
+
+
+class Exporter(Protocol):
+    """A place that runs are sent to."""
+
+    def wanted(self, config: SweepConfig) -> bool:
+        """Whether the sweep file asks for it."""
+
+    def sync(self, run: Run, summary: Summary | None) -> Exported:
+        """Send what is measured and not there yet; calling it again adds nothing twice.
+
+        `summary` is None while the run is being measured. Raises ExportUnavailable.
+        """
+
+
+def wanted(config: SweepConfig) -> Iterator[tuple[str, Exporter]]:
+    """The exporters that the sweep file asks for, by name."""
+    for name, place in EXPORTERS.items():
+        exporter: Exporter = pkgutil.resolve_name(place)()
+        if exporter.wanted(config):
+            yield name, exporter
+
+
+def export(run: Run, summary: Summary | None) -> dict[str, Exported | ExportUnavailable]:
+    """Send the run to every exporter that its sweep file asks for, by name; one that is away stops no other."""
+    outcomes: dict[str, Exported | ExportUnavailable] = {}
+    for name, exporter in wanted(run.plan.config):
+        try:
+            outcomes[name] = exporter.sync(run, summary)
+        except ExportUnavailable as unavailable:
+            outcomes[name] = unavailable
+    return outcomes

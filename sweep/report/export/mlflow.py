@@ -5,130 +5,117 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sweep.errors import ExitCode, SweepError
+import numpy as np
+import numpy.typing as npt
+
+from sweep.plan.config import SweepConfig
 from sweep.plan.units import Unit
 from sweep.plan.variants import varying
+from sweep.report.export import Exported, ExportUnavailable
+from sweep.report.summary import Summary
 from sweep.run.folder import Run
-from sweep.stats.samples import Sample
+from sweep.run.samples_file import joined
 
 SWEEP = "sweep"
 """The `sweep.unit` tag of the sweep's own run."""
 COMPARED = 100
 """Most runs in a compare link."""
+LOCAL = "http://127.0.0.1:5000"
+"""Where `mlflow ui` serves a store that has no server."""
 QUICK = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
-"""An unreachable server should be found out soon."""
+"""So that an unreachable server is noticed soon."""
 
 
-class TrackingUnavailable(SweepError):
-    """MLflow could not be reached or would not take the run."""
+class MlflowExporter:
+    """Logs every complete repetition as a run, and the sweep as one more when it has a summary."""
 
-    exit_code = ExitCode.UNAVAILABLE
+    def wanted(self, config: SweepConfig) -> bool:
+        """Whether `tracking.uri` names a place."""
+        return config.tracking.uri is not None
 
+    def sync(self, run: Run, summary: Summary | None) -> Exported:
+        """Log what MLflow does not have yet. A run that was written in part only is deleted and written again."""
+        uri = run.plan.config.tracking.uri
+        assert uri is not None
+        with _quiet():
+            import mlflow
+            from mlflow.exceptions import MlflowException
+            from requests.exceptions import RequestException
+            from sqlalchemy.exc import SQLAlchemyError
 
-@dataclass(frozen=True, kw_only=True)
-class Tracked:
-    """Where MLflow has a run."""
-
-    uri: str
-    """The tracking URI."""
-    experiment_id: str
-    """Of the sweep's experiment."""
-    run_ids: tuple[str, ...]
-    """The repetitions' runs, then the sweep's."""
-    logged: int
-    """How many runs were new."""
-
-    @property
-    def command(self) -> str:
-        """What shows the runs."""
-        if self.uri.startswith("http"):
-            return self.uri
-        return f"mlflow ui --backend-store-uri {self.uri}"
-
-    @property
-    def compare_path(self) -> str:
-        """The page that compares the repetitions; the sweep's own run has other metrics, and stays out."""
-        base = self.uri if self.uri.startswith("http") else "http://127.0.0.1:5000"
-        runs = quote(json.dumps(list(self.run_ids[:-1][:COMPARED])))
-        experiments = quote(json.dumps([self.experiment_id]))
-        return f"{base}/#/compare-runs?runs={runs}&experiments={experiments}"
+            try:
+                return _Log(run, summary, mlflow.MlflowClient(uri), uri).sync()
+            except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
+                first = str(error).strip().splitlines()[0]
+                raise ExportUnavailable(
+                    f"MLflow at {uri} did not take the run: {first}\n"
+                    f"Nothing is lost: run `sweep track {run.folder}` when MLflow is back, and it logs the run"
+                ) from None
 
 
-def sync(run: Run, summary: Mapping[str, Any]) -> Tracked:
-    """Log every complete repetition and the sweep that MLflow does not have yet.
+def lines(uri: str, experiment: str, repetitions: Sequence[str]) -> tuple[str, ...]:
+    """What shows the runs, and the page that compares the repetitions, by their run ids, last.
 
-    A run that was being written when the program died is deleted and written again.
-    Raises TrackingUnavailable when MLflow cannot be reached.
+    The sweep's own run has other metrics than the repetitions and is not compared with them.
     """
-    uri = run.plan.config.tracking.uri
-    assert uri is not None
-    with _quiet():
-        import mlflow
-        from mlflow.exceptions import MlflowException
-        from requests.exceptions import RequestException
-        from sqlalchemy.exc import SQLAlchemyError
-
-        try:
-            return _Log(run, summary, mlflow.MlflowClient(uri), uri).sync()
-        except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
-            first = str(error).strip().splitlines()[0]
-            raise TrackingUnavailable(
-                f"MLflow at {uri} did not take the run: {first}\n"
-                f"Nothing is lost: `sweep track {run.folder}` logs it when MLflow is back"
-            ) from None
+    served = uri.startswith("http")
+    runs, experiments = (quote(json.dumps(ids)) for ids in (list(repetitions[:COMPARED]), [experiment]))
+    return (
+        f"MLflow         {uri if served else f'mlflow ui --backend-store-uri {uri}'}",
+        "To compare the repetitions there, open:",
+        f"{uri if served else LOCAL}/#/compare-runs?runs={runs}&experiments={experiments}",
+    )
 
 
 class _Log:
     """One synchronisation."""
 
-    def __init__(self, run: Run, summary: Mapping[str, Any], client: Any, uri: str) -> None:
+    def __init__(self, run: Run, summary: Summary | None, client: Any, uri: str) -> None:
         self._run, self._summary, self._client, self._uri = run, summary, client, uri
         self._provenance = run.provenance()
         self._varying = varying(run.plan.measured)
 
-    def sync(self) -> Tracked:
+    def sync(self) -> Exported:
         experiment = self._experiment()
         there = self._there(experiment)
-        ids, logged = [], 0
+        before, repetitions = set(there), []
         for variant, repetition, units in self._repetitions():
             key = f"{variant}-r{repetition:02d}"
             if key not in there:
                 there[key] = self._log_repetition(experiment, key, units)
-                logged += 1
-            ids.append(there[key])
-        logged += SWEEP not in there
-        ids.append(self._log_sweep(experiment, there.get(SWEEP)))
-        return Tracked(uri=self._uri, experiment_id=experiment, run_ids=tuple(ids), logged=logged)
+            repetitions.append(there[key])
+        if self._summary is not None:
+            there[SWEEP] = self._log_sweep(experiment, there.get(SWEEP), self._summary)
+        return Exported(added=len(there.keys() - before), lines=lines(self._uri, experiment, repetitions))
 
     def _experiment(self) -> str:
         name = self._run.plan.config.tracking.experiment or self._run.plan.config.name
-        found = self._client.get_experiment_by_name(name)
-        if found is not None:
-            return str(found.experiment_id)
+        experiment = self._client.get_experiment_by_name(name)
+        if experiment is not None:
+            return str(experiment.experiment_id)
         return str(self._client.create_experiment(name, artifact_location=_artifacts(self._uri)))
 
     def _there(self, experiment: str) -> dict[str, str]:
         """`sweep.unit` to run id of what is logged whole; what is not is deleted."""
-        found: dict[str, str] = {}
+        whole: dict[str, str] = {}
         token = None
         query = f"tags.`sweep.id` = '{self._run.plan.sweep_id}'"
         while True:
             page = self._client.search_runs([experiment], query, page_token=token, max_results=1000)
             for run in page:
                 if run.info.status == "FINISHED":
-                    found[run.data.tags["sweep.unit"]] = run.info.run_id
+                    whole[run.data.tags["sweep.unit"]] = run.info.run_id
                 else:
                     self._client.delete_run(run.info.run_id)
             token = page.token
             if not token:
-                return found
+                return whole
 
     def _repetitions(self) -> Iterator[tuple[str, int, list[Unit]]]:
         """Variant, repetition and units of each complete repetition."""
@@ -142,7 +129,7 @@ class _Log:
     def _log_repetition(self, experiment: str, key: str, units: list[Unit]) -> str:
         from mlflow.entities import Param
 
-        samples = [sample for unit in units for sample in self._run.load(unit)]
+        samples = joined([self._run.load(unit) for unit in units])
         run_id = self._begin(experiment, key, f"{units[0].variant} r{units[0].repetition:02d}", units[0])
         parameters = {"variant": units[0].variant, **self._varying[units[0].variant]}
         self._client.log_batch(
@@ -157,7 +144,7 @@ class _Log:
         self._client.set_terminated(run_id)
         return run_id
 
-    def _log_sweep(self, experiment: str, run_id: str | None) -> str:
+    def _log_sweep(self, experiment: str, run_id: str | None, summary: Summary) -> str:
         """The sweep's own run; written over when it is there, since a sweep grows."""
         if run_id is None:
             run_id = self._begin(experiment, SWEEP, self._run.plan.sweep_id, None)
@@ -165,17 +152,16 @@ class _Log:
         report = (self._run.folder / "report.md").read_text(encoding="utf-8")
         self._client.set_tag(run_id, "mlflow.note.content", report)
         values = {
-            f"{name}/accuracy_{key}": variant["accuracy"][key]
-            for name, variant in self._summary["variants"].items()
+            f"{name}/accuracy_{key}": getattr(variant.accuracy, key)
+            for name, variant in summary.variants.items()
             for key in ("mean", "std", "min", "max")
         }
-        values["threshold"] = self._summary["threshold"]["value"]
+        values["threshold"] = summary.threshold.value
         self._client.log_batch(run_id, metrics=_metrics(values))
         for name in ("sweep.yaml", "provenance.json", "summary.json", "report.md"):
             self._client.log_artifact(run_id, str(self._run.folder / name))
-        figures = self._run.folder / "figures"
-        if figures.is_dir():
-            self._client.log_artifacts(run_id, str(figures), "figures")
+        for figure in summary.figures:
+            self._client.log_artifact(run_id, str(self._run.folder / figure), "figures")
         self._client.set_terminated(run_id)
         return run_id
 
@@ -185,8 +171,8 @@ class _Log:
             "sweep.id": self._run.plan.sweep_id,
             "sweep.unit": key,
             "kind": "repetition" if unit else "sweep",
-            "backend": self._summary["backend"],
-            "real_model": str(self._summary["real_model"]).lower(),
+            "backend": self._run.plan.config.engine.backend,
+            "real_model": str(self._run.plan.config.engine.backend != "simulated").lower(),
             "protocol.hash": self._provenance.protocol.hash,
             "dataset.sha256": self._provenance.dataset.sha256,
             **{f"version.{package}": version for package, version in (engine.versions if engine else {}).items()},
@@ -205,18 +191,17 @@ class _Log:
         self._client.log_inputs(run_id, datasets=[DatasetInput(dataset, context)])
 
 
-def repetition_metrics(samples: list[Sample]) -> dict[str, float | None]:
-    """A repetition's metrics; None where nothing was measured."""
-    count = len(samples)
-    tokens = sum(s.completion_tokens for s in samples)
-    steps = [s.verify_steps for s in samples if s.verify_steps is not None]
+def repetition_metrics(samples: Mapping[str, npt.NDArray[Any]]) -> dict[str, float | None]:
+    """A repetition's metrics, from its samples by column; None where nothing was measured."""
+    tokens = float(samples["completion_tokens"].sum())
+    steps = float(np.nansum(samples["verify_steps"].astype(float)))
     return {
-        "accuracy": sum(s.correct for s in samples) / count,
-        "invalid_rate": sum(s.invalid for s in samples) / count,
-        "truncated_rate": sum(s.finish_reason == "length" for s in samples) / count,
-        "accept_length": tokens / sum(steps) if steps and sum(steps) else None,
-        "completion_tokens": float(tokens),
-        "request_seconds_mean": sum(s.seconds for s in samples) / count,
+        "accuracy": float(samples["correct"].mean()),
+        "invalid_rate": float(samples["invalid"].mean()),
+        "truncated_rate": float((samples["finish_reason"] == "length").mean()),
+        "accept_length": tokens / steps if steps else None,
+        "completion_tokens": tokens,
+        "request_seconds_mean": float(samples["seconds"].mean()),
     }
 
 

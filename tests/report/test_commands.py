@@ -1,0 +1,70 @@
+"""What `plan`, `list` and `compare` show: tables of the one renderer, here of 80 columns."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from sweep.commands import compare, plan
+from sweep.commands import list as listing
+from sweep.run.folder import Run
+from tests.runs import finished
+
+
+def shown(command: click.Command, *arguments: object) -> str:
+    result = CliRunner(env={"COLUMNS": "80"}).invoke(command, [*map(str, arguments)], catch_exceptions=False)
+    assert result.exit_code in (0, None)
+    assert max(map(len, result.stdout.splitlines()[:3])) <= 80
+    return result.stdout
+
+
+def rows(text: str, first: str) -> list[list[str]]:
+    """The cells of every line whose first cell is `first`."""
+    return [line.split() for line in text.splitlines() if line.split()[:1] == [first]]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """baseline answers 36 of 40 right and mtp 24, three times alike."""
+    return finished(
+        tmp_path_factory.mktemp("run"),
+        {"baseline": 4, "mtp": 16},
+        "engine.arguments={noise: 0.25}",
+        "variants={baseline: {}, mtp: {draft: true, arguments: {accept_length: 2}}}",
+    )
+
+
+def test_a_plan_has_what_differs_between_variants_apart_from_what_they_share(run: Run) -> None:
+    text = shown(plan.command, run.folder / "sweep.yaml")
+    assert rows(text, "baseline") == [["baseline", "no", "no", "-"]]
+    assert rows(text, "mtp") == [["mtp", "yes", "no", "baseline"], ["mtp", "accept_length", "2"]]
+    assert rows(text, "noise") == [["noise", "0.25"]]
+    assert "= 6 units" in text
+
+
+def test_the_list_has_one_row_per_run_with_its_threshold_and_failed_audits(run: Run) -> None:
+    text = shown(listing.command, "--runs", run.folder.parent)
+    # 24 of 40 right less .05; lossless speculation of mtp failed.
+    assert rows(text, run.plan.sweep_id) == [[run.plan.sweep_id, "simulated", "6/6", "0", "0.550", "1"]]
+
+
+def test_a_run_without_a_summary_has_no_threshold_and_no_count_of_failed_audits(tmp_path: Path) -> None:
+    run = finished(tmp_path, {"baseline": 4, "mtp": 4})
+    (run.folder / "summary.json").unlink()
+    (row,) = json.loads(shown(listing.command, "--runs", run.folder.parent, "--json"))
+    assert (row["measured"], row["threshold"], row["failed_audits"]) == (6, None, None)
+
+
+def test_a_comparison_has_scores_flips_and_verdict_in_a_row_and_the_lost_questions_by_name(run: Run) -> None:
+    text = shown(compare.command, f"{run.folder}:baseline", f"{run.folder}:mtp")
+    row = rows(text, "mtp")[0]
+    assert row[:4] == ["mtp", "0.900", "0.600", "-0.300"]
+    # 12 lost and none gained: exact McNemar p = 2 / 2^12.
+    assert row[-4:] == ["12", "0", "0.00049", "worse"]
+    (lost,) = (line for line in text.splitlines() if "lost: " in line)
+    assert lost.count("test-") == compare.SHOWN
+    assert "and 2 more" in lost
