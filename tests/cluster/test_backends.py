@@ -21,7 +21,6 @@ from sweep.plan.sweepfile import dump, load
 from sweep.plan.units import make_plan
 from sweep.run.driver import Driver
 from sweep.run.folder import create_run
-from sweep.run.provenance import gather
 from sweep.run.stopping import StopWatch
 from sweep.tasks import dataset
 from tests.conftest import SWEEP
@@ -46,7 +45,7 @@ def drive(file: Path, pool: ActorPool | FakePool) -> Driver:
     plan = make_plan(load(file))
     questionnaire = dataset.load(plan.config.protocol)
     run = create_run(file.parent / "runs", plan, dump(plan.config))
-    run.write_provenance(gather(plan, questionnaire))
+    run.pin(questionnaire)
     driver = Driver(run, questionnaire, pool, Notes(), StopWatch(plan, len(questionnaire.questions)))
     assert not driver.drive({}, lambda: False).void
     assert sorted(run.done()[0]) == sorted(unit.id for unit in plan.units)
