@@ -30,18 +30,19 @@ def right(request: Request, answers: Mapping[str, str]) -> Completion:
 
 
 class FakePool:
-    """Answers each load and each batch at the next `wait`, oldest first, one event a call."""
+    """Answers each load and each batch at the next `wait`, oldest first, one event a call; rightly unless told."""
 
     def __init__(
         self,
         engines: Sequence[str] = ("engine-1", "engine-2"),
         fault: Fault = lambda engine, what, times: None,
+        answer: Callable[[Request], Completion] | None = None,
     ) -> None:
         self.engines = tuple(engines)
         self.loads: list[tuple[str, str]] = []
         self.runs: list[tuple[str, str]] = []
         self.closed = False
-        self._fault = fault
+        self._fault, self._answer = fault, answer
         self.specs: list[EngineSpec] = []
         self._specs: dict[str, EngineSpec] = {}
         self._pending: list[Event] = []
@@ -67,7 +68,8 @@ class FakePool:
             self._fail(Failed(engine=engine, work=work, error=error, log=(), died=fault != "error"), fault)
         else:
             answers = self._specs[engine].answers or {request.id: "" for request in batch.requests}
-            completions = [right(request, answers) for request in batch.requests]
+            answer = self._answer or (lambda request: right(request, answers))
+            completions = [answer(request) for request in batch.requests]
             self._pending.append(Completed(engine=engine, work=work, completions=completions, seconds=2.0))
 
     def _fail(self, failed: Failed, fault: str) -> None:
