@@ -30,7 +30,7 @@ def right(request: Request, answers: Mapping[str, str]) -> Completion:
 
 
 class FakePool:
-    """Answers each load and each batch at the next `wait`, oldest first, one event a call."""
+    """Answers each load and each batch at the next `wait`, oldest first, one event a call; rightly unless told."""
 
     def __init__(
         self,

@@ -115,7 +115,9 @@ def test_the_stop_strings_are_the_task_s_unless_the_sweep_file_has_its_own() -> 
 def test_the_answers_are_right_outputs_by_request_id() -> None:
     questionnaire = asked()
     answers = questionnaire.answers()
-    assert list(answers) == [request.id for request in asked(question_order="fixed").batch(unit(), 1).requests]
+    assert list(answers) == [
+        request.id for request in questionnaire.batch(unit(question_order="fixed"), 1).requests
+    ]
     assert answers["test-4"] == " a4\n#### 4"
 
 

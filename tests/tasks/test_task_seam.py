@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,7 +13,6 @@ from sweep.plan.units import make_plan
 from sweep.report.conclude import conclude
 from sweep.run.driver import Driver
 from sweep.run.folder import Run, create_run, open_run
-from sweep.run.provenance import gather
 from sweep.run.stopping import StopWatch
 from sweep.tasks import TASKS, dataset
 from tests.conftest import write_jsonl
@@ -63,7 +61,7 @@ def driven(file: Path, asked: list[Request]) -> Run:
     questionnaire = dataset.load(plan.config.protocol)
     answers = questionnaire.answers() | OUTPUTS
     run = create_run(file.parent / "runs", plan, dump(plan.config))
-    run.write_provenance(gather(plan, questionnaire))
+    run.pin(questionnaire)
 
     def answer(request: Request) -> Completion:
         asked.append(request)
@@ -78,13 +76,13 @@ def driven(file: Path, asked: list[Request]) -> Run:
 def test_a_stranger_s_benchmark_runs_from_its_sweep_file_to_its_report(file: Path) -> None:
     asked: list[Request] = []
     run = driven(file, asked)
-    summary: dict[str, Any] = conclude(run)
-    variant = summary["variants"]["baseline"]
+    summary = conclude(run)
+    variant = summary.variants["baseline"]
     # Four of six right, one wrong, one without an answer; twice.
-    assert variant["accuracy"]["per_repetition"] == pytest.approx([4 / 6, 4 / 6])
-    assert variant["invalid_rate"] == pytest.approx(1 / 6)
-    assert variant["identical_answers"] == 1.0
-    assert summary["protocol"]["task"] == "letters"
+    assert variant.accuracy.per_repetition == pytest.approx([4 / 6, 4 / 6])
+    assert variant.invalid_rate == pytest.approx(1 / 6)
+    assert variant.identical_answers == 1.0
+    assert summary.protocol.task == "letters"
     assert (run.folder / "report.md").is_file()
     first = next(request for request in asked if request.id == "test-3")
     assert first.prompt == (
@@ -96,7 +94,7 @@ def test_a_stranger_s_benchmark_runs_from_its_sweep_file_to_its_report(file: Pat
 
 def test_its_answers_are_kept_as_text(file: Path) -> None:
     run = open_run(driven(file, []).folder)
-    samples = run.load(run.plan.units[0])
+    samples = run.samples(run.plan.units[0])
     answers = {sample.question_id: sample.extracted for sample in samples}
     assert answers == {"test-1": "A", "test-2": None, **{f"test-{n}": "B" for n in range(3, 7)}}
     assert {sample.gold for sample in samples} == {"B"}
