@@ -12,7 +12,6 @@ from sweep.plan.units import make_plan
 from sweep.report.conclude import conclude
 from sweep.run import folder as store
 from sweep.run.folder import Run
-from sweep.run.provenance import gather
 from sweep.tasks import dataset
 from tests.conftest import write_jsonl
 from tests.fake_pool import facts, right
@@ -49,7 +48,7 @@ def finished(
     plan = make_plan(load(folder / "sweep.yaml", overrides))
     questionnaire = dataset.load(plan.config.protocol)
     run = store.create_run(folder / "runs", plan, dump(plan.config))
-    run.write_provenance(gather(plan, questionnaire))
+    run.pin(questionnaire)
     for variant in plan.variants:
         told = facts(plan.spec(variant.name))
         run.record_engine(

@@ -48,16 +48,17 @@ def command(
     """
     from rich.console import Console
 
+    from sweep.report.launch import launch_and_report
     from sweep.report.sections import closing
     from sweep.report.terminal import show
     from sweep.report.wording import places
-    from sweep.run.launch import Options, launch
+    from sweep.run.launch import Options
 
     console = Console(file=sys.stderr if as_json else sys.stdout)
     options = Options(runs=runs, address=address, wait=wait, track=not no_track, against=against)
     # Ray prints what befalls its workers to stdout, from a thread of its own.
     with redirect_stdout(sys.stderr) if as_json else nullcontext():
-        launched = launch(file, overrides, options, console)
+        launched = launch_and_report(file, overrides, options, console)
     if as_json:
         click.echo(json.dumps(launched.summary.to_json(), indent=2))
     ending = places(launched.run.folder, launched.dashboard, launched.interrupted, launched.exported.values())

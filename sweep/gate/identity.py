@@ -25,6 +25,10 @@ class Change:
     after: Any
     """Its value on the second side, likewise."""
 
+    def __str__(self) -> str:
+        """For people: `sglang 0.5.19, now 0.5.21`."""
+        return f"{self.what} {self.before}, now {self.after}"
+
 
 class EngineIdentity(Strict):
     """An engine as the sweep file resolved it: everything that decides its outputs, but versions and GPUs."""

@@ -274,7 +274,7 @@ def _versions(contract: Mapping[str, str], measured: Mapping[str, str]) -> Check
     """Other versions are what a gate is there to judge: worth knowing, no reason not to apply."""
     if not measured:
         return Check(what="versions", state="unchecked", detail="")
-    differing = [f"{change.what} {change.before}, now {change.after}" for change in changes(contract, measured)]
+    differing = [str(change) for change in changes(contract, measured)]
     return Check(what="versions", state="differs" if differing else "match", detail="; ".join(differing))
 
 

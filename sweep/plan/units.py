@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from cluster.spec import EngineSpec
 from sweep.plan.config import SweepConfig
@@ -18,6 +18,20 @@ RESULT_FREE: Any = {
     "perturb": {"build": True},
 }
 """What changes how a sweep runs but not what it measures, and so not the sweep's id."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """How a unit is run, resolved: the protocol's settings, or the level of a perturbed one."""
+
+    loads: str
+    """The variant that an engine must have loaded."""
+    concurrency: int
+    """Requests in flight at once."""
+    question_order: Literal["shuffled", "fixed"]
+    """`shuffled` by the unit's seed, or `fixed` as in the data set."""
+    engine: str | None = None
+    """The only engine that may run it; None where any may."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,19 +48,13 @@ class Unit:
     """How many the repetition has."""
     seed: int
     """The repetition's: orders the questions, and samples above temperature 0."""
-    concurrency: int | None = None
-    """Requests in flight at once, where it is not the protocol's."""
-    question_order: str | None = None
-    """As the protocol's, where it is another."""
-    engine: str | None = None
-    """The only engine that may run it, where not any will do."""
-    loads: str | None = None
-    """The variant that an engine must have loaded, where it is not `variant`."""
+    condition: Condition
+    """How it is run."""
 
     @property
     def engine_variant(self) -> str:
         """The variant that an engine must have loaded."""
-        return self.loads or self.variant
+        return self.condition.loads
 
     @property
     def id(self) -> str:
@@ -120,10 +128,16 @@ def make_plan(config: SweepConfig) -> Plan:
 
 
 def _units(plan: Plan, variant: Variant) -> Iterator[Unit]:
-    def level(factor: str) -> Any:
-        return variant.level if variant.factor == factor else None
+    def setting(factor: str, usual: Any) -> Any:
+        return variant.level if variant.factor == factor else usual
 
-    shards = level("shards") or plan.config.shards
+    protocol, shards = plan.config.protocol, setting("shards", plan.config.shards)
+    condition = Condition(
+        loads=variant.loads,
+        concurrency=setting("concurrency", protocol.concurrency),
+        question_order=setting("question_order", protocol.question_order),
+        engine=setting("engine", None),
+    )
     for repetition in range(1, plan.repetitions(variant) + 1):
         for shard in range(1, shards + 1):
             yield Unit(
@@ -132,10 +146,7 @@ def _units(plan: Plan, variant: Variant) -> Iterator[Unit]:
                 shard=shard,
                 shards=shards,
                 seed=plan.config.seed + repetition - 1,
-                concurrency=level("concurrency"),
-                question_order=level("question_order"),
-                engine=level("engine"),
-                loads=variant.loads if variant.loads != variant.name else None,
+                condition=condition,
             )
 
 

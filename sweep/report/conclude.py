@@ -17,12 +17,11 @@ from sweep.report.contract import NoThreshold, build
 from sweep.report.sections import markdown
 from sweep.report.summarise import RunEvidence, scores_of, summarise, thresholds_of
 from sweep.report.summary import FILE, ContractState, Summary
-from sweep.run.builds import other_builds
-from sweep.run.earlier import described, earlier
 from sweep.run.folder import Run
+from sweep.run.others import described, earlier, other_builds
+from sweep.run.questions import clusters_of
 from sweep.run.stopping import Stopped, StopWatch, repetition_seconds
 from sweep.stats.samples import VariantSamples
-from sweep.tasks import dataset
 
 
 def conclude(run: Run, against: Run | None = None, *, figures: bool = False) -> Summary:
@@ -51,8 +50,8 @@ def _read(run: Run, named: Run | None) -> RunEvidence:
         samples=samples,
         perturbed=run.perturbed_samples(),
         builds=other_builds(run),
-        clusters=dataset.load(run.plan.config.protocol).clusters,
-        void={unit: run.failures(unit)[-1]["reason"] for unit in run.void()},
+        clusters=clusters_of(run.questions()),
+        void=run.void(),
         stopped=_stopped(run, samples),
         against=described(run, against) if against else None,
         earlier=against.variant_samples() if against else None,

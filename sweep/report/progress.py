@@ -17,7 +17,7 @@ from sweep.report.wording import engine_state, time_left
 
 if TYPE_CHECKING:
     from sweep.plan.units import Plan
-    from sweep.run.driver import Progress, View
+    from sweep.run.view import Progress, View
 
 
 @contextmanager

@@ -26,8 +26,7 @@ from sweep.report.summary import (
     VariantSummary,
 )
 from sweep.report.wording import silent_lines, threshold_statements
-from sweep.run.builds import Build
-from sweep.run.earlier import Against
+from sweep.run.others import Against, Build
 from sweep.run.provenance import Provenance
 from sweep.run.stopping import Stopped, look_count
 from sweep.stats.describe import describe, sample_std

@@ -9,10 +9,11 @@ from pydantic import ConfigDict, Field, JsonValue, ValidationError
 
 from sweep.audit.finding import Finding
 from sweep.errors import BadInput
+from sweep.gate.identity import Change
 from sweep.gate.rules import Strict
 from sweep.gate.threshold import Operating, Reason, VariantThreshold
-from sweep.run.earlier import Against
 from sweep.run.folder import REMEDIES, Run
+from sweep.run.others import Against
 from sweep.run.provenance import DatasetFacts
 from sweep.stats.describe import Overdispersion, Spread
 
@@ -164,7 +165,7 @@ class PerturbedSummary(Strict):
     """The scores."""
     outputs_as_the_variants: float | None
     """Share of questions whose outputs are those of the unperturbed variant too, in all repetitions."""
-    differs: tuple[str, ...]
+    differs: tuple[Change, ...]
     """What else is another there, of a run of another build."""
 
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from sweep.audit.finding import Finding
     from sweep.report.export import Exported, ExportUnavailable
     from sweep.report.summary import ContractState, PerturbedSummary, Summary, VariantSummary
-    from sweep.run.driver import EngineState
-    from sweep.run.earlier import Against
+    from sweep.run.others import Against
+    from sweep.run.view import EngineState
     from sweep.stats.compare import Comparison, Side
 
 FACTORS = "question order, concurrency, shards, engine, build"
@@ -255,7 +255,8 @@ def stopped_line(name: str, variant: VariantSummary) -> str:
 
 def build_line(run: str, perturbed: PerturbedSummary) -> str:
     """What else is another in a run of another build."""
-    known = "; ".join(perturbed.differs) or "it has the same versions, driver and GPU as far as these are known"
+    unchanged = "it has the same versions, driver and GPU as far as these are known"
+    known = "; ".join(map(str, perturbed.differs)) or unchanged
     return f"build = {run}: {known}."
 
 
@@ -264,7 +265,7 @@ def against_line(against: Against) -> str:
     same_build = f"Drift is judged against the earlier run `{against.sweep_id}`"
     if not against.differs:
         return f"{same_build}."
-    return f"{same_build}, which also differs from this one in other ways: {'; '.join(against.differs)}."
+    return f"{same_build}, which also differs from this one in other ways: {'; '.join(map(str, against.differs))}."
 
 
 def finding_line(finding: Finding) -> str:

@@ -10,19 +10,20 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import Any, Protocol
+from typing import Any
 
 from cluster.backends import backend
 from cluster.errors import EngineStartFailed, ExitCode
 from cluster.events import Back, Completed, Event, Failed, Gone, Loaded, Pool, Starting
 from cluster.spec import EngineSpec
 from sweep.plan.units import Unit
+from sweep.run.failures import Failure, Void
 from sweep.run.folder import ATTEMPTS, Run
 from sweep.run.schedule import Costs, next_unit
 from sweep.run.stopping import StopWatch
-from sweep.stats.samples import Sample
+from sweep.run.view import EngineState, Progress, View
 from sweep.tasks.questionnaire import Questionnaire
 
 POLL_SECONDS = 0.5
@@ -31,62 +32,6 @@ GRACE_SECONDS = 30.0
 """Over the requests' own deadlines, for a batch."""
 LIVES = 3
 """Deaths in a row, without finishing anything, after which an engine is not used any more."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EngineState:
-    """What an engine is at."""
-
-    variant: str | None = None
-    """Loaded, or being loaded."""
-    unit: Unit | None = None
-    """Being run, or waiting for its variant to load."""
-    starting: str | None = None
-    """The phase of a start; None when loaded."""
-    deaths: int = 0
-    """In a row, without finishing anything."""
-    down: bool = False
-    """Its process died, and the new one is not up yet."""
-
-    @property
-    def busy(self) -> bool:
-        """At a unit."""
-        return self.unit is not None
-
-    @property
-    def idle(self) -> bool:
-        """Can be given one."""
-        return not self.busy and not self.down
-
-
-@dataclass(kw_only=True)
-class Progress:
-    """How a sweep stands; the driver keeps it and views read it."""
-
-    engines: dict[str, EngineState]
-    """Name to what it is at; retired engines are gone."""
-    units: dict[str, int]
-    """Variant to planned units."""
-    finished: Counter[str] = field(default_factory=Counter)
-    """Variant to measured units."""
-    void: Counter[str] = field(default_factory=Counter)
-    """Variant to void units."""
-    saved: Counter[str] = field(default_factory=Counter)
-    """Variant to units that early stopping made needless."""
-    scores: dict[str, dict[int, float]] = field(default_factory=dict)
-    """Variant to repetition to accuracy, of complete repetitions."""
-    seconds_left: float | None = None
-    """An estimate; None before there is one."""
-
-
-class View(Protocol):
-    """Somebody watching a sweep."""
-
-    def show(self, progress: Progress) -> None:
-        """Things moved on."""
-
-    def note(self, text: str) -> None:
-        """Something worth a line."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +78,7 @@ class Driver:
         engine raises, since trying again cannot help it.
         """
         for unit in measured.values():
-            self._keep(unit, self._run.load(unit))
+            self._keep(unit)
         self._waiting = [unit for unit in self._run.plan.units if unit.id not in measured]
         self._skip_needless()
         self._strand()
@@ -209,38 +154,43 @@ class Driver:
         match event:
             case Starting():
                 self._set(event.engine, starting=event.phase)
-            case Loaded():
-                assert state.variant is not None
-                assert state.unit is not None
-                self._known.add(state.variant)
-                self._failed_starts[state.variant].pop(event.engine, None)
-                self._places[event.engine] = place = f"{event.engine}@{event.facts.device.host}"
-                self._run.record_engine(state.variant, place, event.facts)
-                self._start_seconds.append(event.seconds)
-                self._set(event.engine, starting=None)
-                self._start_unit(event.engine, state.unit)
-            case Completed():
-                self._complete(event, state)
-            case Failed():
-                self._fail(event, state)
             case Back():
                 self._set(event.engine, down=False)
             case Gone():
                 self._retire(event.engine, event.error.message)
+            case _ if state.unit is not None:
+                self._answered(event, state.unit)
 
-    def _complete(self, event: Completed, state: EngineState) -> None:
-        unit = state.unit
-        assert unit is not None
+    def _answered(self, event: Loaded | Completed | Failed, unit: Unit) -> None:
+        """What an engine that is at a unit says of it, or of its start for it."""
+        match event:
+            case Loaded():
+                self._loaded(event, unit)
+            case Completed():
+                self._complete(event, unit)
+            case Failed():
+                self._fail(event, unit)
+
+    def _loaded(self, event: Loaded, unit: Unit) -> None:
+        variant = unit.engine_variant
+        self._known.add(variant)
+        self._failed_starts[variant].pop(event.engine, None)
+        self._places[event.engine] = place = f"{event.engine}@{event.facts.device.host}"
+        self._run.record_engine(variant, place, event.facts)
+        self._start_seconds.append(event.seconds)
+        self._set(event.engine, starting=None)
+        self._start_unit(event.engine, unit)
+
+    def _complete(self, event: Completed, unit: Unit) -> None:
         samples = self._questionnaire.score(unit, self._places[event.engine], event.completions)
         self._run.save(unit, samples)
         self._unit_seconds[unit.variant].append(event.seconds)
         self._set(event.engine, unit=None, deaths=0)
-        self._keep(unit, samples)
+        self._keep(unit)
         self._skip_needless()
 
-    def _fail(self, event: Failed, state: EngineState) -> None:
-        unit = state.unit
-        assert unit is not None
+    def _fail(self, event: Failed, unit: Unit) -> None:
+        state = self.progress.engines[event.engine]
         if event.error.exit_code == ExitCode.BAD_INPUT:
             raise event.error
         self._set(
@@ -274,7 +224,8 @@ class Driver:
         """Whether no engine can be expected to start the unit's variant."""
         failed = self._failed_starts[unit.engine_variant]
         engines = self.progress.engines
-        if all(failed[engine] >= ATTEMPTS for engine in ([unit.engine] if unit.engine else engines)):
+        only = unit.condition.engine
+        if all(failed[engine] >= ATTEMPTS for engine in ([only] if only else engines)):
             return True
         # Of a variant that never started, failures on two engines will do; one alone may be what is broken.
         return (
@@ -292,7 +243,7 @@ class Driver:
             self._give_up(unit, f"failed {ATTEMPTS} times")
 
     def _give_up(self, unit: Unit, reason: str) -> None:
-        self._run.note_failure(unit, {"void": True, "reason": reason})
+        self._run.note_failure(unit, Void(reason=reason))
         self._void.append(unit)
         self.progress.void[unit.variant] += 1
         self._view.note(f"{unit.id} is void: {reason}")
@@ -307,30 +258,30 @@ class Driver:
 
     def _strand(self) -> None:
         """Give up the units that only an engine may run which is not there."""
-        for unit in [u for u in self._waiting if u.engine and u.engine not in self.progress.engines]:
-            self._waiting.remove(unit)
-            self._give_up(unit, f"only {unit.engine} may run it, which is not among the engines")
+        for unit in list(self._waiting):
+            only = unit.condition.engine
+            if only is not None and only not in self.progress.engines:
+                self._waiting.remove(unit)
+                self._give_up(unit, f"only {only} may run it, which is not among the engines")
 
     def _note_failure(self, unit: Unit, event: Failed) -> None:
         attempt = self._tries[unit.id] + 1
-        stage = "start" if event.work is None else "unit"
-        evidence: dict[str, Any] = {
-            "void": False,
-            "stage": stage,
-            "attempt": attempt,
-            "engine": event.engine,
-            "died": event.died,
-            "error": event.error.message,
-            "log": list(event.log),
-            "time": time.time(),
-        }
-        self._run.note_failure(unit, evidence)
+        failure = Failure(
+            stage="start" if event.work is None else "unit",
+            attempt=attempt,
+            engine=event.engine,
+            died=event.died,
+            error=event.error.message,
+            log=tuple(event.log),
+            time=time.time(),
+        )
+        self._run.note_failure(unit, failure)
         first = event.error.message.splitlines()[0]
-        self._view.note(f"{unit.id}, {stage}, attempt {attempt}: {first}")
+        self._view.note(f"{unit.id}, {failure.stage}, attempt {attempt}: {first}")
 
-    def _keep(self, unit: Unit, samples: list[Sample]) -> None:
+    def _keep(self, unit: Unit) -> None:
         self.progress.finished[unit.variant] += 1
-        self._watch.add(unit, samples)
+        self._watch.add(unit, self._run.load(unit))
         score = self._watch.score(unit.variant, unit.repetition)
         if score is not None:
             self.progress.scores[unit.variant][unit.repetition] = score

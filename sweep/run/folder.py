@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -17,8 +16,13 @@ from sweep.errors import BadInput
 from sweep.plan.config import SweepConfig
 from sweep.plan.units import Plan, Unit, make_plan, result_settings
 from sweep.plan.variants import Variant
-from sweep.run.provenance import Place, Provenance
+from sweep.run import failures, samples_file
+from sweep.run.failures import Failure, Void
+from sweep.run.provenance import Place, Provenance, gather
+from sweep.run.questions import QUESTIONS, PinnedQuestion, pinned, read, to_text
+from sweep.run.samples_file import Columns
 from sweep.stats.samples import Sample, VariantSamples, tabulate
+from sweep.tasks.questionnaire import Questionnaire
 
 ATTEMPTS = 3
 """Attempts before a unit is void."""
@@ -36,6 +40,13 @@ REMEDIES = {
 """What to do about a file of the run folder that cannot be read."""
 
 
+class _Kept(NamedTuple):
+    state: tuple[int, int] | None
+    """Of the file, when `columns` were read or written."""
+    columns: Columns
+    """The unit's samples."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Run:
     """One sweep's folder."""
@@ -44,6 +55,38 @@ class Run:
     """`runs/<sweep id>`."""
     plan: Plan
     """What the folder's sweep.yaml says."""
+    _kept: dict[str, _Kept] = field(default_factory=dict, repr=False, compare=False)
+    """Unit id to what this process has read or written of it."""
+
+    def pin(self, questionnaire: Questionnaire) -> None:
+        """Keep what is asked: questions.jsonl and, in a new run, the provenance.
+
+        Raises BadInput when the run was asked something else before, and when what it has pinned was changed.
+        """
+        fresh = gather(self.plan, questionnaire)
+        before = self.provenance() if (self.folder / PROVENANCE).exists() else None
+        if before is not None:
+            self._refuse_other_data(before, fresh)
+            if before.protocol.questions_sha256 and (self.folder / QUESTIONS).exists():
+                self.questions()
+                return
+        self.write_text(QUESTIONS, to_text(pinned(questionnaire)))
+        self.write_provenance(before.model_copy(update={"protocol": fresh.protocol}) if before else fresh)
+
+    def _refuse_other_data(self, before: Provenance, now: Provenance) -> None:
+        for what, then, this in (
+            ("data set", before.dataset.sha256, now.dataset.sha256),
+            ("protocol", before.protocol.hash, now.protocol.hash),
+        ):
+            if then != this:
+                raise BadInput(
+                    f"{self.folder}: measured with another {what} ({then[:12]}, now {this[:12]}); the data set has "
+                    "changed under the sweep. Give another --runs, or restore the data"
+                )
+
+    def questions(self) -> tuple[PinnedQuestion, ...]:
+        """What is asked, in data set order. Raises BadInput when questions.jsonl is missing or changed."""
+        return read(self.folder / QUESTIONS, self.provenance().protocol.questions_sha256)
 
     @property
     def samples_folder(self) -> Path:
@@ -56,33 +99,27 @@ class Run:
 
     def save(self, unit: Unit, samples: Sequence[Sample]) -> None:
         """Write the unit's samples aside and rename them into place."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        columns = {f.name: [getattr(s, f.name) for s in samples] for f in fields(Sample)}
-        target = self.unit_file(unit)
-        aside = target.with_suffix(".tmp")
-        pq.write_table(pa.table(columns, schema=_schema()), aside, compression="zstd")
-        _sync(aside)
-        aside.replace(target)
-
-    def load(self, unit: Unit) -> list[Sample]:
-        """The unit's samples. Raises BadInput when the file is missing, torn or another unit's."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         file = self.unit_file(unit)
-        try:
-            rows = pq.read_table(file, schema=_schema()).to_pylist()
-        except (OSError, pa.ArrowException, KeyError) as error:
-            raise BadInput(f"{file}: cannot be read: {str(error).splitlines()[0]}") from None
-        wrong = [row for row in rows if (row["variant"], row["repetition"]) != (unit.variant, unit.repetition)]
-        if wrong or not rows:
+        columns = samples_file.write(file, samples)
+        self._kept[unit.id] = _Kept(_state(file), columns)
+
+    def load(self, unit: Unit) -> Columns:
+        """The unit's samples, read at most once while the file stays as it is.
+
+        Raises BadInput when it is missing, torn or another unit's.
+        """
+        file, kept = self.unit_file(unit), self._kept.get(unit.id)
+        if kept is not None and kept.state == _state(file):
+            return kept.columns
+        state, columns = _state(file), samples_file.read(file)
+        if set(zip(columns["variant"], columns["repetition"], strict=True)) != {(unit.variant, unit.repetition)}:
             raise BadInput(f"{file}: does not hold the samples of {unit.id}")
-        return [
-            Sample(**{**row, "token_ids": None if row["token_ids"] is None else tuple(row["token_ids"])})
-            for row in rows
-        ]
+        self._kept[unit.id] = _Kept(state, columns)
+        return columns
+
+    def samples(self, unit: Unit) -> list[Sample]:
+        """The unit's samples one by one, token ids included. Reads the file; raises BadInput as `load` does."""
+        return samples_file.read_samples(self.unit_file(unit))
 
     def done(self) -> tuple[dict[str, Unit], list[str]]:
         """The units that are measured, by id; and a line for each file that had to be put aside.
@@ -103,27 +140,22 @@ class Run:
                 measured[unit.id] = unit
         return measured, notes
 
-    def note_failure(self, unit: Unit, failure: Mapping[str, Any]) -> None:
-        """Keep the evidence of a failed attempt in `failures/<unit>.jsonl`."""
-        folder = self.folder / "failures"
-        folder.mkdir(exist_ok=True)
-        with (folder / f"{unit.id}.jsonl").open("a", encoding="utf-8") as out:
-            out.write(json.dumps(failure, ensure_ascii=False) + "\n")
+    def note_failure(self, unit: Unit, failure: Failure | Void) -> None:
+        """Keep the evidence of a failed attempt, or that the unit was given up."""
+        failures.append(self._failures_file(unit), failure)
 
-    def failures(self, unit: Unit) -> list[dict[str, Any]]:
-        """The evidence kept of a unit's failed attempts, oldest first."""
-        file = self.folder / "failures" / f"{unit.id}.jsonl"
-        if not file.exists():
-            return []
-        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    def failures(self, unit: Unit) -> tuple[Failure | Void, ...]:
+        """The evidence kept of a unit's failed attempts, oldest first. Raises BadInput when it cannot be read."""
+        return failures.read(self._failures_file(unit))
 
-    def void(self) -> tuple[Unit, ...]:
-        """The units that were given up and not measured since."""
-        return tuple(
-            unit
-            for unit in self.plan.units
-            if not self.unit_file(unit).exists() and any(f["void"] for f in self.failures(unit)[-1:])
-        )
+    def _failures_file(self, unit: Unit) -> Path:
+        return self.folder / "failures" / f"{unit.id}.jsonl"
+
+    def void(self) -> dict[Unit, str]:
+        """The units that were given up and not measured since, with the reason."""
+        missing = [unit for unit in self.plan.units if not self.unit_file(unit).exists()]
+        latest = {unit: self.failures(unit)[-1:] for unit in missing}
+        return {unit: last.reason for unit, lines in latest.items() for last in lines if isinstance(last, Void)}
 
     def void_repetitions(self) -> Counter[str]:
         """Variant to repetitions with a unit that was given up."""
@@ -142,8 +174,8 @@ class Run:
         tables = {}
         for variant in variants:
             units = [u for u in self.plan.units if u.variant == variant.name and self.unit_file(u).exists()]
-            samples = [sample for unit in units for sample in self.load(unit)]
-            tables[variant.name] = tabulate(variant.name, samples, question_ids)
+            columns = samples_file.joined([self.load(unit) for unit in units])
+            tables[variant.name] = tabulate(variant.name, columns, question_ids)
         return tables
 
     def write_json(self, name: str, value: Any) -> None:
@@ -186,14 +218,14 @@ class Run:
     def _json(self, name: str) -> dict[str, Any]:
         file = self.folder / name
         try:
-            found = json.loads(file.read_text(encoding="utf-8"))
+            document = json.loads(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise BadInput(f"{file}: missing; `sweep launch` the sweep file again to finish the run") from None
         except ValueError as error:
             raise BadInput(f"{file}: not valid JSON: {error}; {REMEDIES[name]}") from None
-        if not isinstance(found, dict):
+        if not isinstance(document, dict):
             raise BadInput(f"{file}: not a JSON object; {REMEDIES[name]}")
-        return found
+        return document
 
 
 def create_run(runs: Path, plan: Plan, resolved: str) -> Run:
@@ -250,34 +282,10 @@ def _differences(a: SweepConfig, b: SweepConfig) -> list[str]:
     return [key for key in dict.fromkeys((*one, *other)) if one.get(key) != other.get(key)]
 
 
-def _schema() -> Any:
-    import pyarrow as pa
-
-    text, number, real, flag = pa.string(), pa.int64(), pa.float64(), pa.bool_()
-    types = {
-        "variant": text,
-        "repetition": number,
-        "seed": number,
-        "question_id": text,
-        "engine": text,
-        "text": text,
-        "fingerprint": text,
-        "token_ids": pa.list_(pa.int32()),
-        "extracted": text,
-        "gold": text,
-        "correct": flag,
-        "invalid": flag,
-        "finish_reason": text,
-        "prompt_tokens": number,
-        "completion_tokens": number,
-        "verify_steps": number,
-        "cached_tokens": number,
-        "starts_with_bos": flag,
-        "seconds": real,
-    }
-    return pa.schema([(field.name, types[field.name]) for field in fields(Sample)])
-
-
-def _sync(file: Path) -> None:
-    with file.open("rb") as handle:
-        os.fsync(handle.fileno())
+def _state(file: Path) -> tuple[int, int] | None:
+    """What becomes another one when the file does; None without a file."""
+    try:
+        there = file.stat()
+    except FileNotFoundError:
+        return None
+    return there.st_ino, there.st_mtime_ns

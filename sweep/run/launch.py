@@ -1,32 +1,26 @@
-"""One launch, from a sweep file to its report: the effects in their order."""
+"""One launch as far as it measures: from a sweep file to a run folder with every sample that there will be."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from sweep.errors import BadInput, EngineStartFailed, ExitCode
+from sweep.errors import EngineStartFailed
 from sweep.plan.check import check_arguments, check_installed
 from sweep.plan.sweepfile import dump, load
-from sweep.plan.units import Unit, make_plan
-from sweep.run import builds
-from sweep.run import folder as store
-from sweep.run.folder import Run
-from sweep.run.provenance import gather
+from sweep.plan.units import Plan, Unit, make_plan
+from sweep.run.driver import Driver, Outcome
+from sweep.run.folder import Run, create_run, open_run
+from sweep.run.others import named_builds, refuse_other_protocol
+from sweep.run.stopping import StopWatch
+from sweep.run.view import View
 from sweep.tasks import dataset
 from sweep.tasks.questionnaire import Questionnaire
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from sweep.report.export import Exported, ExportUnavailable
-    from sweep.report.summary import Summary
-    from sweep.run.driver import Outcome
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,95 +39,69 @@ class Options:
     """An earlier run folder, to audit drift against."""
 
 
+class Audience(Protocol):
+    """Whoever launches a sweep and looks on."""
+
+    def tell(self, text: str) -> None:
+        """A line for people."""
+
+    def watch(self, plan: Plan) -> AbstractContextManager[View]:
+        """A view of the sweep while its engines run."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class Launched:
-    """What came of a launch."""
+class Finished:
+    """A launch that has measured what it could."""
 
     run: Run
     """The run folder."""
-    summary: Summary
-    """As in summary.json."""
-    interrupted: bool
+    against: Run | None
+    """The earlier run that was named, to audit drift against."""
+    interrupted: bool = False
     """Stopped by the user."""
-    exported: Mapping[str, Exported | ExportUnavailable]
-    """Exporter to what it did with the run."""
-    dashboard: str | None
+    dashboard: str | None = None
     """The Ray dashboard's address while the sweep ran; None when nothing had to run."""
 
-    @property
-    def exit_code(self) -> ExitCode:
-        """OK, VOID or INTERRUPTED."""
-        if self.interrupted:
-            return ExitCode.INTERRUPTED
-        return ExitCode.VOID if self.summary.has_void else ExitCode.OK
 
-
-def launch(file: str, overrides: Sequence[str], options: Options, console: Console) -> Launched:
-    """Run a sweep, or what is missing of it, and write its report.
+def launch(file: str, overrides: Sequence[str], options: Options, audience: Audience) -> Finished:
+    """Measure a sweep, or what is missing of it.
 
     Raises BadInput for what the user gave, ClusterUnavailable and EngineStartFailed when nothing could run.
     """
-    from sweep.report.conclude import conclude
-    from sweep.report.export import export
-    from sweep.run.earlier import refuse_other_protocol
-
     plan = make_plan(load(file, overrides, dataset.faults))
     check_installed(plan.config.engine.backend)
     check_arguments(plan, file)
     questionnaire = dataset.load(plan.config.protocol)
-    against = store.open_run(options.against) if options.against else None
+    against = open_run(options.against) if options.against else None
     if against is not None:
         refuse_other_protocol(against, questionnaire.hash)
-    builds.named(plan, questionnaire.hash)
-    run = store.create_run(options.runs, plan, dump(plan.config))
-    _pin_data(run, questionnaire)
+    named_builds(plan, questionnaire.hash)
+    run = create_run(options.runs, plan, dump(plan.config))
+    run.pin(questionnaire)
     measured, notes = run.done()
     for note in notes:
-        console.print(note, markup=False, highlight=False, soft_wrap=True)
-    _announce(run, measured, console)
-    interrupted, dashboard = False, None
-    if len(measured) < len(plan.units):
-        outcome, dashboard = _drive(run, questionnaire, measured, options, console)
-        interrupted = outcome.interrupted
-        _raise_if_nothing_ran(run, outcome)
-    summary = conclude(run, against, figures=True)
-    exported = export(run, summary) if options.track else {}
-    return Launched(run=run, summary=summary, interrupted=interrupted, exported=exported, dashboard=dashboard)
+        audience.tell(note)
+    audience.tell(_standing(run, measured))
+    if len(measured) == len(plan.units):
+        return Finished(run=run, against=against)
+    outcome, dashboard = _drive(run, questionnaire, measured, options, audience)
+    _raise_if_nothing_ran(run, outcome)
+    return Finished(run=run, against=against, interrupted=outcome.interrupted, dashboard=dashboard)
 
 
-def _announce(run: Run, measured: Mapping[str, Unit], console: Console) -> None:
-    missing = len(run.plan.units) - len(measured)
-    state = f"{len(measured)} of {len(run.plan.units)} units are measured" if measured else f"{missing} units"
-    console.print(f"{run.plan.sweep_id}: {state}; run folder {run.folder}", highlight=False, soft_wrap=True)
-
-
-def _pin_data(run: Run, questionnaire: Questionnaire) -> None:
-    """Write the provenance of a new run; refuse to go on with one that was asked other questions."""
-    if (run.folder / "provenance.json").exists():
-        before = run.provenance()
-        for key, then, now in (
-            ("dataset", before.dataset.sha256, questionnaire.dataset_sha256),
-            ("protocol", before.protocol.hash, questionnaire.hash),
-        ):
-            if then != now:
-                raise BadInput(
-                    f"{run.folder}: measured with another {key} ({then[:12]}, now {now[:12]}); "
-                    "the data set, or how the task asks and scores it, has changed under the sweep. Give another "
-                    "--runs, or restore the data"
-                )
-    else:
-        run.write_provenance(gather(run.plan, questionnaire))
+def _standing(run: Run, measured: Mapping[str, Unit]) -> str:
+    units = len(run.plan.units)
+    state = f"{len(measured)} of {units} units are measured" if measured else f"{units} units"
+    return f"{run.plan.sweep_id}: {state}; run folder {run.folder}"
 
 
 def _drive(
-    run: Run, questionnaire: Questionnaire, measured: Mapping[str, Unit], options: Options, console: Console
+    run: Run, questionnaire: Questionnaire, measured: Mapping[str, Unit], options: Options, audience: Audience
 ) -> tuple[Outcome, str | None]:
+    """Open the pool, the only place that does, and drive it; how it ended, and the Ray dashboard's address."""
     from cluster.backends import backend
     from cluster.connection import PoolSpec, token_hint
     from cluster.pool import RayPool
-    from sweep.report.progress import watch
-    from sweep.run.driver import Driver
-    from sweep.run.stopping import StopWatch
 
     engine = run.plan.config.engine
     spec = PoolSpec(
@@ -143,12 +111,12 @@ def _drive(
         address=options.address,
         deadline=options.wait,
     )
-    pool = RayPool(spec, tell=lambda text: console.print(text, highlight=False, soft_wrap=True))
+    pool = RayPool(spec, tell=audience.tell)
     try:
         if pool.dashboard:
-            console.print(f"Ray dashboard: {pool.dashboard}{token_hint()}", highlight=False, soft_wrap=True)
+            audience.tell(f"Ray dashboard: {pool.dashboard}{token_hint()}")
         # After Ray has started, since it takes the signals for itself.
-        with _interruptible() as stopped, watch(run.plan, console) as view:
+        with _interruptible() as stopped, audience.watch(run.plan) as view:
             watched = StopWatch(run.plan, len(questionnaire.questions))
             outcome = Driver(run, questionnaire, pool, view, watched).drive(measured, stopped)
     finally:

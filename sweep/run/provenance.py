@@ -15,6 +15,7 @@ from sweep import __version__
 from sweep.gate.identity import EngineIdentity
 from sweep.gate.rules import Strict
 from sweep.plan.units import Plan, content_hash
+from sweep.run.questions import pinned, sha256, to_text
 from sweep.tasks.questionnaire import Questionnaire
 
 PACKAGES = ("ray", "mlflow", "datasets", "numpy", "scipy")
@@ -40,6 +41,8 @@ class AskedProtocol(Strict):
     """Records before every question."""
     question_ids: tuple[str, ...]
     """In data set order."""
+    questions_sha256: str | None = None
+    """Of questions.jsonl; null in a run that was launched before that file was written."""
 
 
 class DatasetFacts(Strict):
@@ -145,6 +148,7 @@ def gather(plan: Plan, questionnaire: Questionnaire) -> Provenance:
             hash=questionnaire.hash,
             shot_ids=tuple(record.id for record in questionnaire.shots),
             question_ids=questionnaire.question_ids,
+            questions_sha256=sha256(to_text(pinned(questionnaire))),
         ),
         dataset=DatasetFacts(
             path=config.protocol.dataset.path,

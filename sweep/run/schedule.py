@@ -35,14 +35,14 @@ def next_unit(
     nobody else's, however many have its variant.
     """
     suited = [unit for unit in waiting if not _shunned(unit, engine, loaded, avoid)]
-    own = [unit for unit in suited if unit.engine_variant == loaded[engine]]
-    if own:
-        return own[0]
+    ready = [unit for unit in suited if unit.engine_variant == loaded[engine]]
+    if ready:
+        return ready[0]
     crews = Counter(variant for name, variant in loaded.items() if name != engine and variant is not None)
     work: dict[str, float] = {}
     for unit in suited:
         work[unit.engine_variant] = work.get(unit.engine_variant, 0.0) + costs.unit[unit.variant]
-    alone = {unit.engine_variant for unit in suited if unit.engine is not None}
+    alone = {unit.engine_variant for unit in suited if unit.condition.engine is not None}
     worth = {v: _gain(seconds, 0 if v in alone else crews[v], costs.start) for v, seconds in work.items()}
     best = max(worth, key=lambda variant: worth[variant], default=None)
     if best is None or worth[best] <= 0:
@@ -61,7 +61,7 @@ def _gain(work: float, crew: int, start: float) -> float:
 def _shunned(
     unit: Unit, engine: str, loaded: Mapping[str, str | None], avoid: Mapping[str, frozenset[str]]
 ) -> bool:
-    if unit.engine is not None:
-        return unit.engine != engine
+    if unit.condition.engine is not None:
+        return unit.condition.engine != engine
     failed_on = avoid.get(unit.id, frozenset())
     return engine in failed_on and any(other not in failed_on for other in loaded)

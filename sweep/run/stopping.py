@@ -11,18 +11,20 @@ they depend on one another.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, takewhile
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from sweep.plan.config import StopRule
 from sweep.plan.units import Plan, Unit
 from sweep.plan.variants import Variant
 from sweep.stats.describe import sample_std
 from sweep.stats.noise import tolerance_factor
-from sweep.stats.samples import Sample, VariantSamples
+from sweep.stats.samples import VariantSamples
 
 FIRST_LOOK = 5
 """Repetitions before the first look at a noisy variant; each further look is after twice as many."""
@@ -49,10 +51,11 @@ class StopWatch:
         self._questions = questions
         self._outcomes: dict[tuple[str, int], dict[str, tuple[bool, str]]] = {}
 
-    def add(self, unit: Unit, samples: Sequence[Sample]) -> None:
-        """A unit was measured."""
+    def add(self, unit: Unit, samples: Mapping[str, npt.NDArray[Any]]) -> None:
+        """A unit was measured: `samples` has `question_id`, `correct` and `fingerprint`, a value a sample."""
         outcomes = self._outcomes.setdefault((unit.variant, unit.repetition), {})
-        outcomes.update({s.question_id: (s.correct, s.fingerprint) for s in samples})
+        seen = zip(samples["correct"].tolist(), samples["fingerprint"], strict=True)
+        outcomes.update(zip(samples["question_id"], seen, strict=True))
 
     def score(self, variant: str, repetition: int) -> float | None:
         """The repetition's accuracy; None while it is not complete."""
@@ -71,11 +74,7 @@ class StopWatch:
 
     def _complete(self, variant: str) -> list[int]:
         """Repetitions 1..k, all complete."""
-        repetition, found = 1, []
-        while self.score(variant, repetition) is not None:
-            found.append(repetition)
-            repetition += 1
-        return found
+        return list(takewhile(lambda repetition: self.score(variant, repetition) is not None, count(1)))
 
     def _identical(self, variant: str, wanted: int | None) -> str | None:
         complete = self._complete(variant)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -81,8 +82,8 @@ class VariantSamples:
     """(R, Q) of str, None when invalid."""
     text: npt.NDArray[np.object_]
     """(R, Q) of str."""
-    token_ids: npt.NDArray[np.object_]
-    """(R, Q) of tuple[int, ...], None where the backend gives none."""
+    token_ids: npt.NDArray[np.object_] | TokenIds
+    """(R, Q) of sequences of int, None where the backend gives none."""
     completion_tokens: npt.NDArray[np.int64]
     """(R, Q)."""
     verify_steps: npt.NDArray[np.float64]
@@ -98,10 +99,11 @@ class VariantSamples:
         tables: dict[str, Any] = {
             field.name: np.concatenate([getattr(self, field.name), getattr(other, field.name)])
             for field in fields(self)
-            if field.name not in ("variant", "repetitions", "question_ids")
+            if field.name not in ("variant", "repetitions", "question_ids", "token_ids")
         }
         numbers = (*self.repetitions, *(last + number for number in other.repetitions))
-        return replace(self, variant=name, repetitions=numbers, **tables)
+        token_ids = TokenIds(lambda: np.concatenate([np.asarray(self.token_ids), np.asarray(other.token_ids)]))
+        return replace(self, variant=name, repetitions=numbers, token_ids=token_ids, **tables)
 
     @property
     def scores(self) -> npt.NDArray[np.float64]:
@@ -110,50 +112,69 @@ class VariantSamples:
         return scores
 
 
-def tabulate(variant: str, samples: Sequence[Sample], question_ids: Sequence[str]) -> VariantSamples:
-    """The complete repetitions of one variant as tables, `question_ids` giving the columns' order.
+class TokenIds:
+    """(R, Q): the outputs' token ids, read from where they are kept when first asked for."""
 
-    A repetition counts as complete when it has exactly one sample of each question.
+    def __init__(self, load: Callable[[], npt.NDArray[np.object_]]) -> None:
+        """`load` gives the whole table; it is called once at most."""
+        self._load = load
+
+    @cached_property
+    def _cells(self) -> npt.NDArray[np.object_]:
+        return self._load()
+
+    def __getitem__(self, place: Any) -> Any:
+        """A cell, or an array of several, by the place's indices."""
+        return self._cells[place]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[np.object_]:
+        """The whole table."""
+        return self._cells
+
+
+def tabulate(variant: str, columns: Mapping[str, npt.NDArray[Any]], question_ids: Sequence[str]) -> VariantSamples:
+    """The complete repetitions of one variant as tables, `question_ids` giving the tables' order.
+
+    `columns`: the fields of N samples, (N,) each, in any order; `token_ids` only when somebody reads them. A
+    repetition is complete when it has a sample of each question; of several of one question the last counts.
     Raises ValueError for a sample of another variant or of an unknown question.
     """
-    column = {question: index for index, question in enumerate(question_ids)}
-    rows: dict[int, list[Sample | None]] = {}
-    for sample in samples:
-        if sample.variant != variant or sample.question_id not in column:
-            raise ValueError(f"not a sample of {variant}: {sample.variant} {sample.question_id}")
-        row = rows.setdefault(sample.repetition, [None] * len(column))
-        row[column[sample.question_id]] = sample
-    whole = {number: row for number, row in sorted(rows.items()) if all(cell is not None for cell in row)}
-    shape = (len(whole), len(column))
+    place = {question: index for index, question in enumerate(question_ids)}
+    strange = {*columns["question_id"]} - place.keys() | {*columns["variant"]} - {variant}
+    if strange:
+        raise ValueError(f"not a sample of {variant}: {min(strange)}")
+    numbers, row = np.unique(columns["repetition"], return_inverse=True)
+    column = np.array([place[question] for question in columns["question_id"]], dtype=np.intp)
+    sample = np.full((len(numbers), len(place)), -1)
+    sample[row, column] = np.arange(len(row))
+    whole = (sample >= 0).all(axis=1)
+    sample = sample[whole]
 
-    def table(field: str, dtype: Any) -> Any:
-        filled = np.empty(shape, dtype=dtype)
-        for index, row in enumerate(whole.values()):
-            for place, cell in enumerate(row):
-                value = getattr(cell, field)
-                filled[index, place] = np.nan if value is None and dtype is np.float64 else value
-        return filled
+    def table(field: str) -> npt.NDArray[Any]:
+        cells: npt.NDArray[Any] = columns[field][sample]
+        return cells
 
+    invalid, answer = table("invalid"), table("extracted").astype(object)
+    answer[invalid] = None
     return VariantSamples(
         variant=variant,
-        repetitions=tuple(whole),
-        place=_places(whole.values()),
+        repetitions=tuple(numbers[whole].tolist()),
+        place=_places(table("engine")),
         question_ids=tuple(question_ids),
-        correct=table("correct", np.bool_),
-        invalid=table("invalid", np.bool_),
-        truncated=table("finish_reason", object) == "length",
-        fingerprint=table("fingerprint", object),
-        answer=table("extracted", object),
-        text=table("text", object),
-        token_ids=table("token_ids", object),
-        completion_tokens=table("completion_tokens", np.int64),
-        verify_steps=table("verify_steps", np.float64),
-        starts_with_bos=table("starts_with_bos", object),
-        seconds=table("seconds", np.float64),
+        correct=table("correct"),
+        invalid=invalid,
+        truncated=table("finish_reason") == "length",
+        fingerprint=table("fingerprint"),
+        answer=answer,
+        text=table("text"),
+        token_ids=TokenIds(lambda: table("token_ids")),
+        completion_tokens=table("completion_tokens"),
+        verify_steps=table("verify_steps").astype(np.float64),
+        starts_with_bos=table("starts_with_bos").astype(object),
+        seconds=table("seconds"),
     )
 
 
-def _places(rows: Iterable[Sequence[Sample | None]]) -> npt.NDArray[np.object_]:
-    """Where each repetition was measured."""
-    names = [" + ".join(sorted({sample.engine for sample in row if sample})) for row in rows]
-    return np.array(names, dtype=object)
+def _places(engines: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
+    """Where each repetition was measured, from the (R, Q) places of its samples."""
+    return np.array([" + ".join(sorted(set(row))) for row in engines], dtype=object)

@@ -61,7 +61,7 @@ class Questionnaire:
     def ordered(self, unit: Unit) -> tuple[Record, ...]:
         """The unit's questions in the order it asks them: the repetition's order, cut into shards."""
         order = list(self.questions)
-        if (unit.question_order or self.config.question_order) == "shuffled":
+        if unit.condition.question_order == "shuffled":
             random.Random(unit.seed).shuffle(order)
         size, spare = divmod(len(order), unit.shards)
         before = unit.shard - 1
@@ -72,7 +72,7 @@ class Questionnaire:
         """What an engine is handed to run the unit."""
         return Batch(
             requests=tuple(Request(id=r.id, prompt=self.task.prompt(r, self.shots)) for r in self.ordered(unit)),
-            concurrency=unit.concurrency or self.config.concurrency,
+            concurrency=unit.condition.concurrency,
             max_tokens=self.config.max_tokens,
             temperature=self.config.temperature,
             stop=self.stop,

@@ -16,11 +16,12 @@ from cluster.errors import RequestFailed
 from cluster.models import UnknownEmbedded, embedded_dataset, resolve
 from cluster.spec import Batch, Completion, EngineSpec, Message
 from sweep.plan.config import DatasetConfig, ProtocolConfig
-from sweep.plan.units import Unit
+from sweep.plan.units import Condition, Unit
 from sweep.tasks import dataset
 from sweep.tasks.questionnaire import Questionnaire
 
-UNIT = Unit(variant="v", repetition=1, shard=1, shards=1, seed=0)
+CONDITION = Condition(loads="v", concurrency=6, question_order="shuffled")
+UNIT = Unit(variant="v", repetition=1, shard=1, shards=1, seed=0, condition=CONDITION)
 
 
 @pytest.fixture(scope="module")

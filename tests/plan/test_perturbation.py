@@ -16,7 +16,6 @@ from sweep.plan.units import Plan, make_plan
 from sweep.report.conclude import conclude
 from sweep.report.sections import markdown
 from sweep.run.folder import Run, create_run
-from sweep.run.provenance import gather
 from sweep.tasks import dataset
 from tests.runs import SWEEP, finished
 
@@ -211,7 +210,7 @@ def simulated(folder: Path, *overrides: str) -> Run:
     plan = planned(folder, *overrides)
     questionnaire = dataset.load(plan.config.protocol)
     run = create_run(folder / "runs", plan, dump(plan.config))
-    run.write_provenance(gather(plan, questionnaire))
+    run.pin(questionnaire)
     engine = SimulatedEngine()
     for unit in plan.units:
         spec = replace(plan.spec(unit.engine_variant), answers=questionnaire.answers())

@@ -146,7 +146,7 @@ def test_the_report_tells_the_accept_lengths_of_the_repetitions_and_of_all_of_th
     # Tokens by verification steps: 8, 12 and 10 by 4 in the three repetitions. Mean 2.5, std 0.5.
     for unit in (unit for unit in run.plan.units if unit.variant == "mtp"):
         tokens = {1: 8, 2: 12, 3: 10}[unit.repetition]
-        run.save(unit, [replace(sample, completion_tokens=tokens) for sample in run.load(unit)])
+        run.save(unit, [replace(sample, completion_tokens=tokens) for sample in run.samples(unit)])
     text = markdown(conclude(run))
     assert "| mtp | 2.500 ± 0.500 (2.000–3.000) | 2.500 |" in text
     assert "| baseline |" not in text[text.index("| mtp | 2.500 ±") :].split("##")[0]

@@ -14,8 +14,9 @@ from sweep.plan.sweepfile import dump, load
 from sweep.plan.units import make_plan
 from sweep.run import folder as store
 from sweep.run.driver import Driver, Outcome
+from sweep.run.failures import Failure
 from sweep.run.folder import Run
-from sweep.run.provenance import Place, gather
+from sweep.run.provenance import Place
 from sweep.run.stopping import StopWatch
 from sweep.tasks import dataset
 from sweep.tasks.questionnaire import Questionnaire
@@ -32,7 +33,7 @@ class Bench:
         self.plan = make_plan(load(file, overrides))
         self.questionnaire: Questionnaire = dataset.load(self.plan.config.protocol)
         self.run: Run = store.create_run(file.parent / "runs", self.plan, dump(self.plan.config))
-        self.run.write_provenance(gather(self.plan, self.questionnaire))
+        self.run.pin(self.questionnaire)
         self.view = Notes()
 
     def drive(self, pool: FakePool, stopped: Callable[[], bool] = lambda: False) -> Outcome:
@@ -63,7 +64,9 @@ def test_a_failed_unit_is_tried_again_on_another_engine_and_the_evidence_is_kept
     assert tried[0] != tried[1]
     assert not outcome.void
     unit = bench.plan.units[2]
-    assert [f["error"] for f in bench.run.failures(unit)] == [f"{tried[0]} lost mtp-r01"]
+    [failure] = bench.run.failures(unit)
+    assert isinstance(failure, Failure)
+    assert (failure.error, failure.engine, failure.stage) == (f"{tried[0]} lost mtp-r01", tried[0], "unit")
 
 
 def test_a_unit_that_fails_three_times_is_void_and_never_scored(bench: Bench) -> None:
@@ -71,7 +74,7 @@ def test_a_unit_that_fails_three_times_is_void_and_never_scored(bench: Bench) ->
     outcome = bench.drive(pool)
     assert sum(work == "mtp-r02" for _, work in pool.runs) == 3
     assert [unit.id for unit in outcome.void] == ["mtp-r02"]
-    assert [unit.id for unit in bench.run.void()] == ["mtp-r02"]
+    assert {unit.id: reason for unit, reason in bench.run.void().items()} == {"mtp-r02": "failed 3 times"}
     assert bench.driver.progress.scores["mtp"] == {1: 1.0}
     assert bench.run.variant_samples()["mtp"].repetitions == (1,)
 
@@ -81,7 +84,7 @@ def test_a_void_unit_is_run_again_by_the_next_launch(bench: Bench) -> None:
     pool = FakePool()
     bench.drive(pool)
     assert [work for _, work in pool.runs] == ["mtp-r02"]
-    assert bench.run.void() == ()
+    assert bench.run.void() == {}
 
 
 def test_an_engine_that_dies_loads_its_variant_again(bench: Bench) -> None:
@@ -138,7 +141,7 @@ def test_a_unit_s_samples_read_back_as_they_were_written(bench: Bench) -> None:
     completions = [right(request, answers) for request in bench.questionnaire.batch(unit, 1).requests]
     samples = bench.questionnaire.score(unit, "engine-1", completions)
     bench.run.save(unit, samples)
-    assert bench.run.load(unit) == samples
+    assert bench.run.samples(unit) == samples
 
 
 def test_shards_of_a_repetition_make_one_score(write_sweep: Write) -> None:
@@ -203,7 +206,7 @@ def test_units_for_an_engine_that_died_for_good_are_void(write_sweep: Write) -> 
     bench = Bench(write_sweep(SWEEP), "perturb={repetitions: 1, engine: [engine-2]}")
     pool = FakePool(fault=lambda engine, what, times: "death" if engine == "engine-2" else None)
     outcome = bench.drive(pool)
-    assert {unit.engine for unit in outcome.void} == {"engine-2"}
+    assert {unit.condition.engine for unit in outcome.void} == {"engine-2"}
     assert len(bench.run.done()[0]) == 4
 
 
@@ -240,7 +243,7 @@ def test_units_for_one_engine_are_given_up_where_only_that_one_cannot_start_them
     bench = Bench(write_sweep(SWEEP), "perturb={repetitions: 1, engine: [engine-2]}")
     pool = FakePool(fault=lambda engine, what, times: "error" if engine == "engine-2" else None)
     outcome = bench.drive(pool)
-    assert {unit.engine for unit in outcome.void} == {"engine-2"}
+    assert {unit.condition.engine for unit in outcome.void} == {"engine-2"}
     assert len(bench.run.done()[0]) == 4
 
 

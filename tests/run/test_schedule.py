@@ -6,14 +6,18 @@ import heapq
 
 import pytest
 
-from sweep.plan.units import Unit
+from sweep.plan.units import Condition, Unit
 from sweep.run.schedule import Costs, next_unit
 
 FREE: dict[str, frozenset[str]] = {}
 
 
-def units(variant: str, count: int) -> list[Unit]:
-    return [Unit(variant=variant, repetition=r, shard=1, shards=1, seed=r) for r in range(1, count + 1)]
+def units(variant: str, count: int, engine: str | None = None) -> list[Unit]:
+    condition = Condition(loads=variant, concurrency=1, question_order="shuffled", engine=engine)
+    return [
+        Unit(variant=variant, repetition=r, shard=1, shards=1, seed=r, condition=condition)
+        for r in range(1, count + 1)
+    ]
 
 
 def costs(start: float = 100.0, unit: float = 10.0) -> Costs:
@@ -50,7 +54,7 @@ def test_a_failed_unit_goes_to_another_engine_while_there_is_one() -> None:
 
 
 def test_a_unit_for_one_engine_alone_waits_for_it_and_is_worth_its_start_there() -> None:
-    unit = Unit(variant="a", repetition=1, shard=1, shards=1, seed=1, engine="e2")
+    [unit] = units("a", 1, engine="e2")
     loaded: dict[str, str | None] = {"e1": "a", "e2": "b"}
     assert next_unit("e1", loaded, [unit], costs(), FREE) is None
     # e1 has the variant, but its help is no use here: 10 s of work are worth e2's 100 s of starting.

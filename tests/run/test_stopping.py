@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from scipy.stats import nct
 
@@ -20,7 +22,6 @@ from sweep.report.conclude import conclude
 from sweep.report.sections import markdown
 from sweep.report.summary import SavedSeconds
 from sweep.run.stopping import StopWatch, bound_width, look_count, looks
-from sweep.stats.samples import Sample
 from sweep.stats.scores import Scores
 from tests.conftest import SWEEP
 from tests.runs import SWEEP as RUN
@@ -42,35 +43,16 @@ def watched(plan: Plan, scores: Mapping[int, float] | Sequence[float], texts: Se
     for unit in plan.units:
         if unit.variant == "baseline" and unit.repetition in numbered:
             text = texts[unit.repetition - 1] if texts else "same"
-            watch.add(unit, _samples(unit.repetition, round(numbered[unit.repetition] * QUESTIONS), text))
+            watch.add(unit, _columns(round(numbered[unit.repetition] * QUESTIONS), text))
     return watch
 
 
-def _samples(repetition: int, hits: int, text: str) -> list[Sample]:
-    return [
-        Sample(
-            variant="baseline",
-            repetition=repetition,
-            seed=repetition,
-            question_id=f"test-{question}",
-            engine="engine-1",
-            text=text,
-            fingerprint=text,
-            token_ids=None,
-            extracted="1",
-            gold="1" if question < hits else "2",
-            correct=question < hits,
-            invalid=False,
-            finish_reason="stop",
-            prompt_tokens=None,
-            completion_tokens=5,
-            verify_steps=None,
-            cached_tokens=None,
-            starts_with_bos=None,
-            seconds=1.0,
-        )
-        for question in range(QUESTIONS)
-    ]
+def _columns(hits: int, text: str) -> dict[str, npt.NDArray[Any]]:
+    return {
+        "question_id": np.array([f"test-{question}" for question in range(QUESTIONS)], dtype=object),
+        "correct": np.arange(QUESTIONS) < hits,
+        "fingerprint": np.full(QUESTIONS, text, dtype=object),
+    }
 
 
 @pytest.mark.parametrize(

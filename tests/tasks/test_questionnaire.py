@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
 from cluster.spec import Completion
 from sweep.plan.config import DatasetConfig, ProtocolConfig
-from sweep.plan.units import Unit
+from sweep.plan.units import Condition, Unit
 from sweep.tasks import TASKS
 from sweep.tasks.base import Record
 from sweep.tasks.questionnaire import Questionnaire, choose, fingerprint
@@ -30,8 +32,11 @@ def asked(**changes: object) -> Questionnaire:
     return choose(protocol(**changes), GSM8K, {"test": RECORDS, "train": RECORDS[::-1]}, "0" * 64)
 
 
-def unit(seed: int = 0, shard: int = 1, shards: int = 1) -> Unit:
-    return Unit(variant="v", repetition=1, shard=shard, shards=shards, seed=seed)
+def unit(
+    seed: int = 0, shard: int = 1, shards: int = 1, question_order: Literal["shuffled", "fixed"] = "shuffled"
+) -> Unit:
+    condition = Condition(loads="v", concurrency=4, question_order=question_order)
+    return Unit(variant="v", repetition=1, shard=shard, shards=shards, seed=seed, condition=condition)
 
 
 def test_shots_from_test_are_not_among_the_questions() -> None:

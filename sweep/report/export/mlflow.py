@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
+import numpy.typing as npt
+
 from sweep.plan.config import SweepConfig
 from sweep.plan.units import Unit
 from sweep.plan.variants import varying
 from sweep.report.export import Exported, ExportUnavailable
 from sweep.report.summary import Summary
 from sweep.run.folder import Run
-from sweep.stats.samples import Sample
+from sweep.run.samples_file import joined
 
 SWEEP = "sweep"
 """The `sweep.unit` tag of the sweep's own run."""
@@ -126,7 +129,7 @@ class _Log:
     def _log_repetition(self, experiment: str, key: str, units: list[Unit]) -> str:
         from mlflow.entities import Param
 
-        samples = [sample for unit in units for sample in self._run.load(unit)]
+        samples = joined([self._run.load(unit) for unit in units])
         run_id = self._begin(experiment, key, f"{units[0].variant} r{units[0].repetition:02d}", units[0])
         parameters = {"variant": units[0].variant, **self._varying[units[0].variant]}
         self._client.log_batch(
@@ -188,18 +191,17 @@ class _Log:
         self._client.log_inputs(run_id, datasets=[DatasetInput(dataset, context)])
 
 
-def repetition_metrics(samples: list[Sample]) -> dict[str, float | None]:
-    """A repetition's metrics; None where nothing was measured."""
-    count = len(samples)
-    tokens = sum(s.completion_tokens for s in samples)
-    steps = [s.verify_steps for s in samples if s.verify_steps is not None]
+def repetition_metrics(samples: Mapping[str, npt.NDArray[Any]]) -> dict[str, float | None]:
+    """A repetition's metrics, from its samples by column; None where nothing was measured."""
+    tokens = float(samples["completion_tokens"].sum())
+    steps = float(np.nansum(samples["verify_steps"].astype(float)))
     return {
-        "accuracy": sum(s.correct for s in samples) / count,
-        "invalid_rate": sum(s.invalid for s in samples) / count,
-        "truncated_rate": sum(s.finish_reason == "length" for s in samples) / count,
-        "accept_length": tokens / sum(steps) if steps and sum(steps) else None,
-        "completion_tokens": float(tokens),
-        "request_seconds_mean": sum(s.seconds for s in samples) / count,
+        "accuracy": float(samples["correct"].mean()),
+        "invalid_rate": float(samples["invalid"].mean()),
+        "truncated_rate": float((samples["finish_reason"] == "length").mean()),
+        "accept_length": tokens / steps if steps else None,
+        "completion_tokens": tokens,
+        "request_seconds_mean": float(samples["seconds"].mean()),
     }
 
 

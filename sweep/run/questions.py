@@ -1,0 +1,72 @@
+"""The questions of a run, pinned in its folder at launch: what a report needs of them when the data set is gone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from sweep.errors import BadInput
+from sweep.gate.rules import Strict
+from sweep.tasks.questionnaire import Questionnaire
+
+QUESTIONS = "questions.jsonl"
+
+
+class PinnedQuestion(Strict):
+    """One question, as a line of questions.jsonl."""
+
+    id: str
+    """Stable within the data set, such as `test-17`."""
+    question: str
+    """Its text, without the shots before it."""
+    gold: str
+    """The answer that counts as right."""
+    cluster: str | None
+    """Questions of the same cluster are no independent evidence; None where the questions have no clusters."""
+
+
+def pinned(questionnaire: Questionnaire) -> tuple[PinnedQuestion, ...]:
+    """The questions that are asked, in data set order."""
+    records = questionnaire.questions
+    clusters = questionnaire.clusters or [None] * len(records)
+    return tuple(
+        PinnedQuestion(id=record.id, question=record.question, gold=record.gold, cluster=cluster)
+        for record, cluster in zip(records, clusters, strict=True)
+    )
+
+
+def clusters_of(questions: Sequence[PinnedQuestion]) -> tuple[str, ...] | None:
+    """Each question's cluster; None where they have none."""
+    names = tuple(question.cluster for question in questions if question.cluster is not None)
+    return names if len(names) == len(questions) else None
+
+
+def to_text(questions: Sequence[PinnedQuestion]) -> str:
+    """The content of questions.jsonl."""
+    return "".join(question.model_dump_json() + "\n" for question in questions)
+
+
+def sha256(text: str) -> str:
+    """SHA-256 of the content of questions.jsonl."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read(file: Path, expected: str | None) -> tuple[PinnedQuestion, ...]:
+    """The questions in a questions.jsonl whose SHA-256 is `expected`; None where the run has pinned none.
+
+    Raises BadInput when the file is missing or is another one.
+    """
+    if expected is None or not file.exists():
+        raise BadInput(
+            f"{file}: missing, so the run's questions are not known; `sweep launch` the sweep file again with the "
+            "same data set, which writes it and measures nothing twice"
+        )
+    text = file.read_text(encoding="utf-8")
+    if sha256(text) != expected:
+        raise BadInput(
+            f"{file}: changed since it was written (SHA-256 {sha256(text)[:12]}, provenance.json has "
+            f"{expected[:12]}); remove it and `sweep launch` the sweep file again with the same data set, which "
+            "writes it anew and measures nothing twice"
+        )
+    return tuple(PinnedQuestion.model_validate_json(line) for line in text.split("\n")[:-1])

@@ -1,0 +1,65 @@
+"""How a sweep stands while it runs, and whoever watches it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from sweep.plan.units import Unit
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineState:
+    """What an engine is at."""
+
+    variant: str | None = None
+    """Loaded, or being loaded."""
+    unit: Unit | None = None
+    """Being run, or waiting for its variant to load."""
+    starting: str | None = None
+    """The phase of a start; None when loaded."""
+    deaths: int = 0
+    """In a row, without finishing anything."""
+    down: bool = False
+    """Its process died, and the new one is not up yet."""
+
+    @property
+    def busy(self) -> bool:
+        """At a unit."""
+        return self.unit is not None
+
+    @property
+    def idle(self) -> bool:
+        """Can be given one."""
+        return not self.busy and not self.down
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """How a sweep stands; the driver keeps it and views read it."""
+
+    engines: dict[str, EngineState]
+    """Name to what it is at; retired engines are gone."""
+    units: dict[str, int]
+    """Variant to planned units."""
+    finished: Counter[str] = field(default_factory=Counter)
+    """Variant to measured units."""
+    void: Counter[str] = field(default_factory=Counter)
+    """Variant to void units."""
+    saved: Counter[str] = field(default_factory=Counter)
+    """Variant to units that early stopping made needless."""
+    scores: dict[str, dict[int, float]] = field(default_factory=dict)
+    """Variant to repetition to accuracy, of complete repetitions."""
+    seconds_left: float | None = None
+    """An estimate; None before there is one."""
+
+
+class View(Protocol):
+    """Somebody watching a sweep."""
+
+    def show(self, progress: Progress) -> None:
+        """Things moved on."""
+
+    def note(self, text: str) -> None:
+        """Something worth a line."""

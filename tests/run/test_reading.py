@@ -1,0 +1,99 @@
+"""A unit's Parquet file is read once, and rows in any order make the same tables."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from sweep.report.conclude import conclude
+from sweep.report.export.mlflow import sync
+from sweep.run.folder import create_run, open_run
+from sweep.stats.samples import Sample
+from tests.conftest import SWEEP
+from tests.fake_pool import FakePool, right
+from tests.run.test_driver import Bench
+
+Write = Callable[[str], Path]
+TOKENS = {"test-2": (7, 8), "test-3": (), "test-4": None, "test-5": (9,)}
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each Parquet file was read, by its stem."""
+    counted: Counter[str] = Counter()
+    read = pq.read_table
+
+    def counting(file: Path, **more: Any) -> Any:
+        counted[Path(file).stem] += 1
+        return read(file, **more)
+
+    monkeypatch.setattr(pq, "read_table", counting)
+    return counted
+
+
+def scored(bench: Bench, unit_index: int) -> list[Sample]:
+    unit = bench.plan.units[unit_index]
+    completions = [
+        replace(right(request), token_ids=TOKENS[request.id], verify_steps=3 if request.id == "test-2" else None)
+        for request in bench.questionnaire.batch(unit, 1).requests
+    ]
+    return bench.questionnaire.score(unit, "engine-1@here", completions)
+
+
+def test_a_resumed_launch_with_its_report_and_tracking_reads_each_file_once(
+    write_sweep: Write, tmp_path: Path, reads: Counter[str]
+) -> None:
+    tracking = f"tracking={{uri: 'sqlite:///{tmp_path / 'mlflow.db'}'}}"
+    bench = Bench(write_sweep(SWEEP), tracking, "stop={width: 0.001}")
+    bench.drive(FakePool(), stopped=lambda: len(list(bench.run.samples_folder.iterdir())) >= 2)
+    before = {file.stem for file in bench.run.samples_folder.iterdir()}
+    assert len(before) == 2
+    reads.clear()
+    bench.run = open_run(bench.run.folder)  # as another process does
+    bench.drive(FakePool())
+    sync(bench.run, conclude(bench.run))
+    assert len(bench.run.done()[0]) == 4
+    assert reads == dict.fromkeys(before, 1)
+
+
+def test_a_file_that_another_process_has_written_since_is_read_again(write_sweep: Write) -> None:
+    bench = Bench(write_sweep(SWEEP))
+    unit, samples = bench.plan.units[0], scored(bench, 0)
+    bench.run.save(unit, samples)
+    assert bench.run.load(unit)["correct"].all()
+    create_run(bench.run.folder.parent, bench.plan, "").save(unit, [replace(s, correct=False) for s in samples])
+    assert not bench.run.load(unit)["correct"].any()
+
+
+def test_rows_in_any_order_make_tables_in_the_order_of_the_data_set(write_sweep: Write) -> None:
+    bench = Bench(write_sweep(SWEEP))
+    samples = scored(bench, 0)
+    wrong = [replace(s, correct=s.question_id != "test-3", invalid=s.question_id == "test-5") for s in samples]
+    bench.run.save(bench.plan.units[0], wrong)
+    bench.run.save(bench.plan.units[1], [replace(s, repetition=2) for s in reversed(wrong)])
+    table = open_run(bench.run.folder).variant_samples()["baseline"]
+    assert (table.repetitions, table.question_ids) == ((1, 2), ("test-2", "test-3", "test-4", "test-5"))
+    assert table.correct.tolist() == [[True, False, True, True]] * 2
+    # The answers to "What is n + n?" are 2n.
+    assert table.answer.tolist() == [[4, 6, 8, None]] * 2
+    assert table.verify_steps[:, 0].tolist() == [3, 3]
+    assert table.verify_steps.dtype == table.seconds.dtype == float
+
+
+def test_token_ids_are_read_when_they_are_asked_for_and_only_then(write_sweep: Write, reads: Counter[str]) -> None:
+    bench = Bench(write_sweep(SWEEP))
+    unit = bench.plan.units[0]
+    bench.run.save(unit, scored(bench, 0))
+    table = bench.run.variant_samples()["baseline"]
+    assert reads == {}
+    ids = [None if cell is None else tuple(cell) for cell in table.token_ids[0, :]]
+    assert ids == [TOKENS[name] for name in table.question_ids]
+    both = table.beside(table, "twice")
+    assert list(both.token_ids[1, 0]) == [7, 8]
+    assert reads == {unit.id: 1}
