@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 
 from cluster.backends import runs_model
 from sweep.audit.finding import Finding
+from sweep.gate.identity import Change
 from sweep.gate.rules import Rule, every_rule
 from sweep.gate.threshold import Fits, Threshold, derive_all, operate
 from sweep.plan.units import Plan, Unit
@@ -189,7 +190,7 @@ def _level(
     base: VariantSamples,
     table: VariantSamples,
     repetitions: RepetitionCounts,
-    differs: Sequence[str],
+    differs: Sequence[Change],
 ) -> PerturbedSummary:
     """A perturbed variant beside `base`, the samples of the one that it perturbs."""
     scores = [float(score) for score in table.scores]

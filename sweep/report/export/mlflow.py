@@ -14,6 +14,7 @@ from urllib.parse import quote
 import numpy as np
 import numpy.typing as npt
 
+from cluster.backends import runs_model
 from sweep.plan.config import SweepConfig
 from sweep.plan.units import Unit
 from sweep.plan.variants import varying
@@ -172,7 +173,7 @@ class _Log:
             "sweep.unit": key,
             "kind": "repetition" if unit else "sweep",
             "backend": self._run.plan.config.engine.backend,
-            "real_model": str(self._run.plan.config.engine.backend != "simulated").lower(),
+            "real_model": str(runs_model(self._run.plan.config.engine.backend)).lower(),
             "protocol.hash": self._provenance.protocol.hash,
             "dataset.sha256": self._provenance.dataset.sha256,
             **{f"version.{package}": version for package, version in (engine.versions if engine else {}).items()},
