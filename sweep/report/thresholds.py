@@ -59,12 +59,12 @@ def at_the_sweeps(summary: Summary) -> Iterator[Block]:
         [
             (
                 name,
-                number(own.mean - threshold.value, 3),
-                *alarms(own.overall)[shown],
-                *drops(own.overall, own.noise_source)[shown],
+                number(judged.mean - threshold.value, 3),
+                *alarms(judged.overall)[shown],
+                *drops(judged.overall, judged.noise_source)[shown],
             )
-            for name, own in threshold.variants.items()
-            if own.overall is not None
+            for name, judged in threshold.variants.items()
+            if judged.overall is not None
         ],
     )
     yield from _blunt(threshold)
@@ -138,12 +138,12 @@ def rule_rows(summary: Summary) -> list[Row]:
         (
             name,
             variant,
-            "-" if own.value is None else f"{floored(own.value):.{DIGITS}f}",
-            *alarms(own),
-            *drops(own, own.noise_source),
+            "-" if outcome.value is None else f"{floored(outcome.value):.{DIGITS}f}",
+            *alarms(outcome),
+            *drops(outcome, outcome.noise_source),
         )
         for name, rule in summary.rules.items()
-        for variant, own in rule.variants.items()
+        for variant, outcome in rule.variants.items()
     ]
 
 

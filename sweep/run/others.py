@@ -10,7 +10,7 @@ from sweep.gate.identity import ABSENT, Change, changes
 from sweep.gate.rules import Strict
 from sweep.plan.units import Plan
 from sweep.plan.variants import BUILD, Variant
-from sweep.run.folder import Run, open_run
+from sweep.run.folder import REMEDIES, Run, open_run
 from sweep.run.provenance import identity
 from sweep.stats.samples import VariantSamples
 
@@ -104,14 +104,20 @@ def refuse_other_protocol(against: Run, protocol: str, where: str | None = None)
 def _remembered(run: Run) -> Run | None:
     if not (run.folder / "summary.json").exists():
         return None
-    before = run.summary().get("against")
-    if before is None:
-        return None
+    # Of any schema: a summary of an older one is about to be written again.
+    match run.summary().get("against"):
+        case None:
+            return None
+        case {"sweep_id": str(sweep_id), "folder": str(folder)}:
+            pass
+        case _:
+            remedy = REMEDIES["summary.json"]
+            raise BadInput(f"{run.folder / 'summary.json'}: `against` does not name an earlier run; {remedy}")
     try:
-        return open_run(before["folder"])
+        return open_run(folder)
     except BadInput as gone:
         raise BadInput(
-            f"{run.folder}: was held against {before['sweep_id']} for drift, and that run cannot be read any more "
+            f"{run.folder}: was held against {sweep_id} for drift, and that run cannot be read any more "
             f"({gone.message.splitlines()[0]}). Name it, or another one, with --against"
         ) from None
 

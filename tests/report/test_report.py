@@ -331,6 +331,9 @@ def test_what_to_do_about_a_broken_file_is_what_helps(tmp_path: Path) -> None:
         BadInput, match=r"summary\.json: not valid JSON: .*; remove it, and `sweep report` writes it"
     ):
         conclude(run)
+    (run.folder / "summary.json").write_text('{"against": 5}')
+    with pytest.raises(BadInput, match=r"summary\.json: `against` .*; remove it, and `sweep report` writes it"):
+        conclude(run)
     (run.folder / "summary.json").unlink()
     conclude(run)  # as the remedy says
     (run.folder / "provenance.json").write_text("{")
