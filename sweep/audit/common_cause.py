@@ -29,9 +29,7 @@ def findings(evidence: Evidence) -> Iterable[Finding]:
     for name, table in evidence.samples.items():
         scores = describe_scores(table.scores.tolist(), len(table.question_ids))
         if scores.std is None:
-            seen = (
-                f"The variant has {repetitions(scores.n, 'complete ')}; a spread takes at least 2."
-            )
+            seen = f"The variant has {repetitions(scores.n, 'complete ')}; a spread takes at least 2."
             yield finding(NAME, name, Verdict.UNKNOWN, seen, "Measure at least 2 repetitions, or better 20.")
         elif scores.std == 0:
             seen = f"All {scores.n} run scores are {scores.mean:.3f}."
