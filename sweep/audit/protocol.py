@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep.audit.finding import ALPHA, Evidence, Finding, Verdict, finding
-from sweep.stats.paired import holm, shares
+from sweep.stats.paired import holm
 from sweep.stats.samples import VariantSamples
 
 NAME = "protocol"
@@ -142,7 +142,7 @@ def _first_questions(tables: Sequence[VariantSamples]) -> Iterable[Finding]:
         questions = len(table.question_ids)
         if questions >= FEWEST:
             cut = SUBSET if questions > SUBSET else questions // 2
-            parts[table.variant] = np.split(shares(table.correct) > 0.5, [cut])
+            parts[table.variant] = np.split(table.correct.mean(axis=0) > 0.5, [cut])
             continue
         few = f"{questions} questions are too few to compare the first with the others"
         yield finding(audit, table.variant, Verdict.UNKNOWN, f"{few}; at least {FEWEST} are needed.")
