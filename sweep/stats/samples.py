@@ -159,7 +159,7 @@ def tabulate(variant: str, columns: Mapping[str, npt.NDArray[Any]], question_ids
     return VariantSamples(
         variant=variant,
         repetitions=tuple(numbers[whole].tolist()),
-        place=_places(table("engine")),
+        place=np.array([" + ".join(sorted(set(row))) for row in table("engine")], dtype=object),
         question_ids=tuple(question_ids),
         correct=table("correct"),
         invalid=invalid,
@@ -173,8 +173,3 @@ def tabulate(variant: str, columns: Mapping[str, npt.NDArray[Any]], question_ids
         starts_with_bos=table("starts_with_bos").astype(object),
         seconds=table("seconds"),
     )
-
-
-def _places(engines: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
-    """Where each repetition was measured, from the (R, Q) places of its samples."""
-    return np.array([" + ".join(sorted(set(row))) for row in engines], dtype=object)

@@ -6,16 +6,24 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sweep.errors import BadInput
 from sweep.stats.scores import Scores, fault_of
 
 COLUMNS = ("score", "variant", "questions")
 """What a CSV may have; `score` it must have."""
+
+
+class _Row(NamedTuple):
+    """One score, and where it is written."""
+
+    place: str
+    score: float
+    variant: str = "scores"
+    questions: int | None = None
 
 
 def read(source: str, questions: int | None = None) -> list[Scores]:
@@ -28,20 +36,28 @@ def read(source: str, questions: int | None = None) -> list[Scores]:
     text = _text(source)
     if not text.strip():
         raise BadInput(f"{name}: empty; give a JSON list of scores, or a CSV with a `score` column")
-    rows = list(_json_rows(text, name) if text.lstrip()[0] in "[{" else _csv_rows(text, name))
+    rows = []
+    for row in _json_rows(text, name) if text.lstrip()[0] in "[{" else _csv_rows(text, name):
+        fault = fault_of(row.score)
+        if fault:
+            raise BadInput(f"{row.place}: {fault}")
+        if row.questions is not None and questions not in (None, row.questions):
+            raise BadInput(
+                f"{row.place}: {row.questions} questions, against {questions} before it or in --questions; "
+                "scores over other questions have another mean and noise: give each count a file of its own"
+            )
+        questions = questions if row.questions is None else row.questions
+        rows.append(row)
     if not rows:
         raise BadInput(f"{name}: no scores in it")
-    return _grouped(rows, questions, name)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Row:
-    """One score as it was written."""
-
-    place: str
-    score: float
-    variant: str
-    questions: int | None
+    if questions is None:
+        raise BadInput(f"{name}: how many questions is a score over? Give --questions N or a `questions` column")
+    if questions < 1:
+        raise BadInput(f"{name}: questions must be at least 1, got {questions}")
+    return [
+        Scores(variant=v, values=tuple(row.score for row in rows if row.variant == v), questions=questions)
+        for v in dict.fromkeys(row.variant for row in rows)
+    ]
 
 
 def _text(source: str) -> str:
@@ -57,20 +73,17 @@ def _text(source: str) -> str:
 
 def _json_rows(text: str, name: str) -> Iterator[_Row]:
     try:
-        document = json.loads(text)
+        document = json.loads(text, parse_int=float)
     except json.JSONDecodeError as error:
         raise BadInput(f"{name}:{error.lineno}: broken JSON: {error.msg} (column {error.colno})") from None
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
         raise BadInput(f"{name}: not a list of scores: {error}") from None
     if not isinstance(document, list):
         raise BadInput(f"{name}: a JSON object; give a list of scores such as [0.385, 0.37]")
     for number, value in enumerate(document, start=1):
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if not isinstance(value, float):
             raise BadInput(f"{name}: score {number} is {json.dumps(value)}, not a number")
-        place = f"{name}: score {number}"
-        if isinstance(value, int) and abs(value) > 100:
-            raise BadInput(f"{place}: outside 0..1; a score is the share of right answers")
-        yield _checked(_Row(place=place, score=float(value), variant="scores", questions=None))
+        yield _Row(f"{name}: score {number}", value)
 
 
 def _csv_rows(text: str, name: str) -> Iterator[_Row]:
@@ -86,62 +99,18 @@ def _csv_rows(text: str, name: str) -> Iterator[_Row]:
             raise BadInput(f"{name}:1: the columns are {', '.join(columns)}; name each once")
         reader.fieldnames = columns
         for cells in reader:
-            yield _csv_row(cells, f"{name}:{reader.line_num}")
+            place = f"{name}:{reader.line_num}"
+            if None in cells or None in cells.values():
+                raise BadInput(f"{place}: not as many cells as the first line has columns")
+            score = _number(cells["score"], float, f"{place}: score")
+            questions = _number(cells.get("questions") or None, int, f"{place}: questions")
+            yield _Row(place, score, cells.get("variant", "").strip() or "scores", questions)
     except csv.Error as error:
         raise BadInput(f"{name}:{reader.reader.line_num}: broken CSV: {error}") from None
 
 
-def _csv_row(cells: dict[str | Any, Any], place: str) -> _Row:
-    if None in cells or None in cells.values():
-        raise BadInput(f"{place}: not as many cells as the first line has columns")
-    count = cells.get("questions")
-    return _checked(
-        _Row(
-            place=place,
-            score=_number(cells["score"], float, f"{place}: score"),
-            variant=cells.get("variant", "scores").strip() or "scores",
-            questions=_number(count, int, f"{place}: questions") if count else None,
-        )
-    )
-
-
-def _number(text: str, kind: type[Any], place: str) -> Any:
+def _number(text: str | None, kind: type[Any], place: str) -> Any:
     try:
-        return kind(text)
+        return None if text is None else kind(text)
     except ValueError:
         raise BadInput(f"{place}: `{text}` is not a{' whole' if kind is int else ''} number") from None
-
-
-def _checked(row: _Row) -> _Row:
-    fault = fault_of(row.score)
-    if fault:
-        raise BadInput(f"{row.place}: {fault}")
-    return row
-
-
-def _grouped(rows: Sequence[_Row], questions: int | None, name: str) -> list[Scores]:
-    """One `Scores` a variant, in the order of appearance; all with the same number of questions."""
-    count = _question_count(rows, questions, name)
-    variants = dict.fromkeys(row.variant for row in rows)
-    return [
-        Scores(variant=v, values=tuple(row.score for row in rows if row.variant == v), questions=count)
-        for v in variants
-    ]
-
-
-def _question_count(rows: Iterable[_Row], questions: int | None, name: str) -> int:
-    known = questions
-    for row in rows:
-        if row.questions is None:
-            continue
-        if known is not None and row.questions != known:
-            raise BadInput(
-                f"{row.place}: {row.questions} questions, against {known} before it or in --questions; "
-                "scores over other questions have another mean and noise: give each count a file of its own"
-            )
-        known = row.questions
-    if known is None:
-        raise BadInput(f"{name}: how many questions is a score over? Give --questions N or a `questions` column")
-    if known < 1:
-        raise BadInput(f"{name}: questions must be at least 1, got {known}")
-    return known

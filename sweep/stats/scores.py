@@ -41,14 +41,12 @@ class Scores:
 
 
 def fault_of(score: float) -> str | None:
-    """What is wrong with a score and what to do; None for a finite number in 0..1."""
-    if not math.isfinite(score):
+    """What is wrong with a score and what to do; None for a number in 0..1."""
+    if math.isnan(score):
         return f"{score} is not a number between 0 and 1; leave out the runs that gave no score"
     if 1 < score <= 100:
         return f"{score:g} looks like percent: divide by 100"
-    if not 0 <= score <= 1:
-        return f"{score:g} is outside 0..1; a score is the share of right answers"
-    return None
+    return None if 0 <= score <= 1 else f"{score:g} is outside 0..1; a score is the share of right answers"
 
 
 def from_samples(samples: VariantSamples, factor: str | None = None) -> Scores:

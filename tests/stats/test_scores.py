@@ -62,7 +62,7 @@ def test_a_csv_may_hold_variants_and_their_questions(tmp_path: Path) -> None:
         ('[0.4, "0.41"]', 'FILE: score 2 is "0.41", not a number'),
         ("[0.4, null]", "FILE: score 2 is null, not a number"),
         ("[0.4, true]", "FILE: score 2 is true, not a number"),
-        (f"[0.4, 1{'0' * 400}]", "FILE: score 2: outside 0..1; a score is the share of right answers"),
+        (f"[0.4, 1{'0' * 400}]", "FILE: score 2: inf is outside 0..1; a score is the share of right answers"),
         ("score,score\n0.4,0.5\n", "FILE:1: the columns are score, score; name each once"),
         (
             "[0.4, NaN]",
@@ -90,9 +90,8 @@ def test_what_cannot_be_read_is_told_with_its_place(tmp_path: Path, text: str, m
     assert refused(tmp_path, text) == message
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, f"[1{'0' * 5000}]"])
-def test_json_that_python_cannot_hold_is_refused(tmp_path: Path, text: str) -> None:
-    assert refused(tmp_path, text).startswith("FILE: not a list of scores: ")
+def test_json_that_python_cannot_hold_is_refused(tmp_path: Path) -> None:
+    assert refused(tmp_path, "[" * 100_000).startswith("FILE: not a list of scores: ")
 
 
 def test_an_unknown_number_of_questions_is_asked_for(tmp_path: Path) -> None:
