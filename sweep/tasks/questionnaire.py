@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
-from cluster.spec import Batch, Completion, Request
+from cluster.spec import Batch, Completion, Output, Request
 from sweep.plan.config import ProtocolConfig
 from sweep.plan.units import Unit, digest
 from sweep.stats.samples import Sample
@@ -93,20 +93,12 @@ class Questionnaire:
             seed=unit.seed,
             question_id=record.id,
             engine=place,
-            text=completion.text,
             fingerprint=fingerprint(completion),
-            token_ids=completion.token_ids,
             extracted=score.answer,
             gold=record.gold,
             correct=score.correct,
             invalid=score.answer is None,
-            finish_reason=completion.finish_reason,
-            prompt_tokens=completion.prompt_tokens,
-            completion_tokens=completion.completion_tokens,
-            verify_steps=completion.verify_steps,
-            cached_tokens=completion.cached_tokens,
-            starts_with_bos=completion.starts_with_bos,
-            seconds=completion.seconds,
+            **{field.name: getattr(completion, field.name) for field in fields(Output)},
         )
 
 
