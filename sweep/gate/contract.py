@@ -180,47 +180,41 @@ def load(path: str | Path) -> Contract:
     """Read and validate a contract.
 
     Raises BadInput, with the file and the JSON path of each fault, for one that is missing, broken, not valid by
-    the schema, or written by a newer sweep.
+    the schema, or written by a newer sweep; and for a run's summary.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: the contract cannot be read: {getattr(error, 'strerror', error)}") from None
-    try:
         document = json.loads(text)
+    except OSError as error:
+        raise BadInput(f"{path}: the contract cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
         raise BadInput(f"{path}: not valid JSON: {error}; a contract is a sweep's thresholds.json") from None
-    _refuse_other_documents(path, document)
     try:
         return Contract.model_validate_json(text, by_alias=True, by_name=False)
     except ValidationError as error:
-        raise BadInput(_listed(path, error)) from None
+        raise BadInput(_other_document(path, document) or _listed(path, error)) from None
 
 
-def _refuse_other_documents(path: str | Path, document: Any) -> None:
-    """Raises BadInput for a run's summary and for a contract of a newer schema."""
+def _other_document(path: str | Path, document: Any) -> str | None:
+    """What a run's summary is told, and a contract of a newer schema; None for all others."""
     if not isinstance(document, dict):
-        return
+        return None
     if {"real_model", "complete"} <= document.keys():
-        raise BadInput(f"{path}: a run's summary, not its contract; that is the {CONTRACT} beside it")
+        return f"{path}: a run's summary, not its contract; that is the {CONTRACT} beside it"
     version = document.get("schema")
     if isinstance(version, int) and version > SCHEMA:
-        raise BadInput(
+        return (
             f"{path}: written by a newer sweep (schema {version}, this one reads {SCHEMA}); update accuracy-sweep"
         )
+    return None
 
 
 def _listed(path: str | Path, error: ValidationError) -> str:
     """Every fault with its JSON path, up to SHOWN of them."""
-    faults = [f"{path}: {_json_path(fault['loc'])}: {_problem(fault)}" for fault in error.errors()]
-    shown = [*faults[:SHOWN], *([f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else [])]
-    return "\n".join([f"{path}: not a valid contract, {len(faults)} at fault", *shown])
-
-
-def _json_path(place: tuple[int | str, ...]) -> str:
-    return "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
-
-
-def _problem(fault: Any) -> str:
-    message: str = fault["msg"].removeprefix("Value error, ")
-    return message if isinstance(fault["input"], dict) else f"{message}, got {json.dumps(fault['input'])}"
+    lines = [f"{path}: not a valid contract, {error.error_count()} at fault"]
+    for fault in error.errors()[:SHOWN]:
+        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"])
+        given = "" if isinstance(fault["input"], dict) else f", got {json.dumps(fault['input'])}"
+        lines.append(f"{path}: ${place}: {fault['msg'].removeprefix('Value error, ')}{given}")
+    more = error.error_count() - SHOWN
+    return "\n".join([*lines, f"and {more} more"] if more > 0 else lines)
