@@ -124,6 +124,13 @@ class VariantContract(_Terms):
 class Contract(_Terms):
     """What a CI gate reads: thresholds, and everything that must match before they may be applied."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "$id": f"urn:accuracy-sweep:contract:{SCHEMA}",
+        }
+    )
+
     schema_version: Literal[1] = Field(default=1, alias="schema")
     """The form of this file."""
     sweep_id: Text
@@ -163,17 +170,8 @@ class Contract(_Terms):
         return self
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values, valid by `schema`."""
+        """As JSON values, valid by the model's JSON Schema."""
         return self.model_dump(mode="json", by_alias=True)
-
-
-def schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of contracts."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": f"urn:accuracy-sweep:contract:{SCHEMA}",
-        **Contract.model_json_schema(by_alias=True, mode="validation"),
-    }
 
 
 def load(path: str | Path) -> Contract:

@@ -129,6 +129,13 @@ def test_each_engine_argument_that_differs_is_named(contract: contracts.Contract
     ]
 
 
+def test_an_engine_without_the_contracts_draft_model_is_another_one(contract: contracts.Contract, run: Run) -> None:
+    measured = measure(run)["mtp"]
+    assert measured.engine is not None
+    plain = replace(measured, engine=measured.engine.model_copy(update={"draft_model": None}))
+    assert [c.what for c in judge(contract, plain, NOW).mismatches] == ["engine draft_model"]
+
+
 def test_other_versions_are_told_but_the_contract_applies(contract: contracts.Contract, run: Run) -> None:
     newer = replace(measure(run)["mtp"], versions={**contract.versions, "fake": "2"})
     verdict = judge(contract, newer, NOW)
