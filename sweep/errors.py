@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from difflib import get_close_matches
-from typing import TypeVar
-
 from cluster.errors import ClusterUnavailable, EngineStartFailed, ExitCode, RequestFailed, SweepError
 
 __all__ = [
@@ -15,10 +11,7 @@ __all__ = [
     "ExitCode",
     "RequestFailed",
     "SweepError",
-    "find",
 ]
-
-T = TypeVar("T")
 
 
 class BadInput(SweepError):
@@ -28,12 +21,3 @@ class BadInput(SweepError):
     """
 
     exit_code = ExitCode.BAD_INPUT
-
-
-def find(variants: Mapping[str, T], name: str, where: str) -> T:
-    """The variant of this name. Raises BadInput for an unknown one, with the nearest that `where` has."""
-    if name in variants:
-        return variants[name]
-    near = get_close_matches(name, variants, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(variants) or 'no variants'}"
-    raise BadInput(f"{where}: no variant {name}; {hint}")

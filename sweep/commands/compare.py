@@ -73,8 +73,8 @@ def _side(text: str) -> tuple[Run, str | None]:
 def _compared(
     a: tuple[Run, str | None], b: tuple[Run, str | None], alpha: float, chosen: Sequence[str]
 ) -> Sequence[Comparison]:
-    from sweep.errors import BadInput, find
-    from sweep.stats.compare import compare, compare_runs
+    from sweep.errors import BadInput
+    from sweep.stats.compare import compare, compare_runs, find
 
     (run_a, name_a), (run_b, name_b) = a, b
     if chosen and name_a:
