@@ -64,13 +64,11 @@ def cut(threshold: float) -> str:
 
 
 BRIEFLY = {
-    Reason.NO_COMPLETE_REPETITION: "no repetition is complete",
     Reason.EVERY_SCORE_IS_ZERO: "every score is 0",
     Reason.ONE_REPETITION: "there is only one repetition",
     Reason.IDENTICAL_REPETITIONS: "the repetitions are identical",
-    Reason.BOUND_NOT_POSITIVE: "the rule gives no number above 0",
 }
-"""Why a variant has no threshold, where `reason_sentence` was said before."""
+"""Why a variant has no threshold, beside a rule's name. A bound that is not positive is each rule's own."""
 
 
 def reason_sentence(reason: Reason, n: int = 0, bound: float | None = None) -> str:
