@@ -9,10 +9,10 @@ correlated, though noise as large would be possible for other questions: a warni
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from sweep.audit.finding import ALPHA, Evidence, Finding, Verdict, finding, repetitions
-from sweep.stats.describe import Overdispersion, ScoreStatistics, common_cause, describe_scores
+from sweep.stats.describe import Overdispersion, common_cause, describe_scores
 from sweep.stats.paired import holm
 
 NAME = "common cause"
@@ -24,32 +24,34 @@ DO = (
 
 def findings(evidence: Evidence) -> Iterable[Finding]:
     """A finding for each variant: those without spread first, then the tested ones."""
-    varying: dict[str, ScoreStatistics] = {}
+    stds: dict[str, float] = {}
+    bound: dict[str, Overdispersion] = {}
     measured: dict[str, Overdispersion] = {}
     for name, table in evidence.samples.items():
-        scores = describe_scores(table.scores.tolist(), len(table.question_ids))
+        scores, runs = describe_scores(table.scores.tolist(), len(table.question_ids)), len(table.scores)
         if scores.std is None:
-            seen = f"The variant has {repetitions(scores.n, 'complete ')}; a spread takes at least 2."
+            seen = f"The variant has {repetitions(runs, 'complete ')}; a spread takes at least 2."
             yield finding(NAME, name, Verdict.UNKNOWN, seen, "Measure at least 2 repetitions, or better 20.")
-        elif scores.std == 0:
-            seen = f"All {scores.n} run scores are {scores.mean:.3f}."
+        elif scores.std == 0 or scores.overdispersion is None:
+            seen = f"All {runs} run scores are {scores.mean:.3f}."
             yield finding(NAME, name, Verdict.PASS, seen, std=0.0, p_bound=None, p_measured=None)
         else:
-            varying[name] = scores
+            stds[name], bound[name] = scores.std, scores.overdispersion
             if (by_questions := common_cause(table.correct)) is not None:
                 measured[name] = by_questions
-    # The scores vary, so their mean is neither 0 nor 1 and every one of them has its first test.
-    bounds = holm([scores.overdispersion.p_value for scores in varying.values() if scores.overdispersion])
-    by_own_noise = dict(zip(measured, holm([test.p_value for test in measured.values()]), strict=True))
-    for (name, scores), p_bound in zip(varying.items(), bounds, strict=True):
-        yield _judged(name, scores, p_bound, by_own_noise.get(name))
+    p_bound, p_measured = _corrected(bound), _corrected(measured)
+    for name, std in stds.items():
+        # The largest std that independent noise can give run scores, from (N-1) s^2 over its square.
+        most = std * math.sqrt(bound[name].dof / bound[name].chi2)
+        yield _judged(name, std, most, p_bound[name], p_measured.get(name))
 
 
-def _judged(name: str, scores: ScoreStatistics, p_bound: float, p_measured: float | None) -> Finding:
+def _corrected(tests: Mapping[str, Overdispersion]) -> dict[str, float]:
+    return dict(zip(tests, holm([test.p_value for test in tests.values()]), strict=True))
+
+
+def _judged(name: str, std: float, most: float, p_bound: float, p_measured: float | None) -> Finding:
     """`p_bound`, `p_measured`: corrected over the variants; the latter None with too few unstable answers."""
-    assert scores.mean is not None
-    assert scores.questions
-    most = math.sqrt(scores.mean * (1 - scores.mean) / scores.questions)
     if p_bound < ALPHA:
         verdict = Verdict.FAIL
         meaning = f"more than noise that is independent between questions can cause (at most {most:.4f})"
@@ -64,11 +66,11 @@ def _judged(name: str, scores: ScoreStatistics, p_bound: float, p_measured: floa
         NAME,
         name,
         verdict,
-        f"The run scores have a standard deviation of {scores.std:.4f}, {meaning}. The test against the largest "
+        f"The run scores have a standard deviation of {std:.4f}, {meaning}. The test against the largest "
         f"independent noise gives p = {p_bound:.2g}; the test against the questions' own noise (Cochran's Q) "
         f"{by_questions}.",
         DO,
-        std=scores.std,
+        std=std,
         most_independent=most,
         p_bound=p_bound,
         p_measured=p_measured,

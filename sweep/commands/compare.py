@@ -101,7 +101,7 @@ def _notes(a: Run, b: Run) -> list[str]:
 
 def _blocks(comparisons: Sequence[Comparison]) -> Iterator[Block]:
     from sweep.report.blocks import Grid
-    from sweep.report.wording import comparison_legend, comparison_lines
+    from sweep.report.comparison import comparison_legend, comparison_lines
 
     yield Grid(HEADINGS, [_row(c) for c in comparisons])
     for c in comparisons:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from textwrap import wrap
 
-from sweep.report.blocks import Block, Grid, Heading, Verbatim, as_markdown
-from sweep.report.sections import HEADINGS, audit_lines, evidence_rows, pictures, warnings
+from sweep.report.blocks import Block, Heading, Verbatim, as_markdown
+from sweep.report.sections import audits, evidence, pictures, warnings
 from sweep.report.summary import Summary
 from sweep.report.thresholds import at_the_sweeps, every_rule, threshold_lines
 from sweep.report.wording import UPLOAD_FIGURES, floored, method_sentence
@@ -43,7 +43,7 @@ def threshold_code(summary: Summary) -> list[str]:
 def _blocks(summary: Summary, provenance: Provenance) -> Iterator[Block]:
     yield from warnings(summary)
     yield Heading("Evidence")
-    yield Grid(HEADINGS, evidence_rows(summary))
+    yield evidence(summary)
     yield Heading("Method")
     yield method_sentence(summary, provenance.git_commit)
     yield "\n".join(f"- {engine}" for engine in sorted(_engines(provenance)))
@@ -53,8 +53,7 @@ def _blocks(summary: Summary, provenance: Provenance) -> Iterator[Block]:
     yield from at_the_sweeps(summary)
     yield Heading("Every rule")
     yield from every_rule(summary)
-    yield Heading("Audits")
-    yield "\n".join(f"- {line}" for line in audit_lines(summary))
+    yield from audits(summary)
     if summary.figures:
         yield Heading("Figures")
         yield UPLOAD_FIGURES
