@@ -74,7 +74,12 @@ def _as_json(statistics: ScoreStatistics, rules: Rules) -> dict[str, Any]:
         "min_observed_false_alarm": 1 / (n + 1),
         "overdispersion": asdict(over) if over else {"chi2": None, "dof": None, "p_value": None},
         "thresholds": {
-            name: {key: getattr(judged, key) for key in ("value", "false_alarm", "false_alarm_single", "mde80")}
+            name: {
+                "value": judged.value,
+                "false_alarm": judged.false_alarm,
+                "false_alarm_single": judged.single.false_alarm,
+                "mde80": judged.mde80,
+            }
             for name, judged in rules.items()
         },
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
@@ -29,6 +29,8 @@ from sweep.stats.noise import (
 )
 from sweep.stats.scores import Scores
 
+POINTS = 201
+"""Thresholds of a power curve, or about so many."""
 Fits = Mapping[str, Fitted | None]
 """The variants by name, each with the noise of its scores; None for one without a complete repetition."""
 
@@ -47,38 +49,36 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Operating:
-    """What a gate at one value does to builds like those of one variant. None where no noise was seen."""
+class Odds:
+    """How builds like those of one variant fare at a gate. None where no noise was seen."""
+
+    false_alarm: float | None
+    """Probability that a healthy build fails."""
+    false_alarm_interval: tuple[float, float] | None
+    """Its lower and upper 95 % bounds."""
+    mde80: float | None
+    """Smallest drop of the mean that is caught with 80 % probability, in accuracy; None too where not even a drop
+    to 0 is, as for the one below."""
+    mde95: float | None
+    """The same with 95 %."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operating(Odds):
+    """What a gate at one value does. The inherited fields are for all attempts, if they are independent."""
 
     value: float | None
     """The threshold: a score at or above it passes, 0..1."""
     retries: int
     """Attempts; a build passes if one does."""
-    false_alarm: float | None
-    """Probability that a healthy build fails all its attempts, if they are independent."""
-    false_alarm_interval: tuple[float, float] | None
-    """Its lower and upper 95 % bounds."""
-    false_alarm_single: float | None
-    """Probability that it fails one attempt; also that it fails them all, if they share their fate."""
-    false_alarm_single_interval: tuple[float, float] | None
-    """Its bounds, likewise."""
-    mde80: float | None
-    """Smallest drop of the mean that makes all attempts fail with 80 % probability, in accuracy; None too where not
-    even a drop to 0 does, as for the three below."""
-    mde95: float | None
-    """The same with 95 %."""
-    mde80_single: float | None
-    """Smallest drop that one attempt catches with 80 %."""
-    mde95_single: float | None
-    """The same with 95 %."""
+    single: Odds
+    """For one attempt; also for all of them, if they share their fate."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class VariantThreshold(Operating):
     """A rule on one variant alone; the inherited fields are at the variant's own value."""
 
-    variant: str
-    """The variant's name."""
     n: int
     """Repetitions."""
     mean: float
@@ -131,8 +131,6 @@ class PowerCurve:
     """The D drops of the mean, in accuracy."""
     power: Floats
     """(D, T): probability that a build with that drop fails all attempts."""
-    retries: int
-    """Attempts."""
     looks: int
     """At the scores, as in `Noise`."""
 
@@ -154,25 +152,50 @@ def fit_all(variants: Sequence[Scores]) -> dict[str, Fitted | None]:
 
 def derive(rule: Rule, fits: Fits) -> Threshold:
     """The threshold of a rule over the sweep's variants; it has no value when one of them has none."""
-    alone = {name: None if fitted is None else _alone(rule, fitted) for name, fitted in fits.items()}
-    reasons = {
-        name: Reason.NO_COMPLETE_REPETITION if judged is None else judged.reason for name, judged in alone.items()
+    measured = {name: fitted for name, fitted in fits.items() if fitted is not None}
+    values = {name: _given(rule.thresholds(Estimates.of(fitted))) for name, fitted in measured.items()}
+    silent = {
+        name: Reason.NO_COMPLETE_REPETITION if fitted is None else _reason(rule, fitted)
+        for name, fitted in fits.items()
+        if values.get(name) is None
     }
-    silent = {name: reason for name, reason in reasons.items() if reason is not None}
-    values = [judged.value for judged in alone.values() if judged is not None and judged.value is not None]
-    overall = min(values) if values and not silent else None
+    overall = None if silent else min((value for value in values.values() if value is not None), default=None)
     return Threshold(
         rule=rule.rule,
         value=overall,
         retries=rule.retries,
         accept_length=rule.accept_length,
         variants={
-            name: replace(judged, overall=_at_the_sweeps(overall, judged, fitted))
-            for (name, fitted), judged in zip(fits.items(), alone.values(), strict=True)
-            if fitted is not None and judged is not None
+            name: _variant(rule, fitted, values[name], overall, silent.get(name))
+            for name, fitted in measured.items()
         },
         silent=silent,
     )
+
+
+def _variant(
+    rule: Rule, fitted: Fitted, value: float | None, overall: float | None, reason: Reason | None
+) -> VariantThreshold:
+    """The rule on one variant, whose own value is `value`, where the sweep's is `overall`."""
+    noise = fitted.noise
+    # At the variant's own value the rule may know the false alarm itself.
+    at_overall = rule if overall == value else None
+    return VariantThreshold(
+        **vars(operate(value, fitted, rule.retries, rule)),
+        n=len(fitted.scores.values),
+        mean=fitted.mean,
+        std=noise.std if noise else None,
+        noise_source=noise.source if noise else None,
+        factors=fitted.factors,
+        bound=_given(rule.bounds(Estimates.of(fitted))),
+        reason=reason,
+        overall=None if overall is None else operate(overall, fitted, rule.retries, at_overall),
+    )
+
+
+def _given(figures: Floats) -> float | None:
+    """Of one sweep, S = 1; None for NaN."""
+    return None if np.isnan(figures).any() else float(figures.item())
 
 
 def derive_all(fits: Fits, retries: int = 1, chosen: Rule | None = None) -> dict[str, Threshold]:
@@ -185,28 +208,21 @@ def operate(value: float | None, fitted: Fitted, retries: int, rule: Rule | None
 
     `rule`: the value is this rule's own on the variant, so that it may know the false alarm itself.
     """
-    alarm, interval = _alarm(value, fitted, retries, rule)
-    single, single_interval = _alarm(value, fitted, 1, rule)
+    single, together = (_odds(value, fitted, attempts, rule) for attempts in (1, retries))
+    return Operating(**vars(together), value=value, retries=retries, single=single)
 
-    def drop(attempts: int, power: float) -> float | None:
+
+def _odds(value: float | None, fitted: Fitted, attempts: int, rule: Rule | None) -> Odds:
+    alarm, interval = _alarm(value, fitted, attempts, rule)
+
+    def drop(power: float) -> float | None:
         if value is None or fitted.noise is None:
             return None
         least = max(0.0, detectable_drop(value, fitted.noise, attempts, power))
         # A score cannot fall by more than there is of it.
         return least if least <= fitted.mean else None
 
-    return Operating(
-        value=value,
-        retries=retries,
-        false_alarm=alarm,
-        false_alarm_interval=interval,
-        false_alarm_single=single,
-        false_alarm_single_interval=single_interval,
-        mde80=drop(retries, 0.8),
-        mde95=drop(retries, 0.95),
-        mde80_single=drop(1, 0.8),
-        mde95_single=drop(1, 0.95),
-    )
+    return Odds(false_alarm=alarm, false_alarm_interval=interval, mde80=drop(0.8), mde95=drop(0.95))
 
 
 def power_curve(
@@ -214,12 +230,11 @@ def power_curve(
     drops: Sequence[float],
     retries: int = 1,
     down_to: float | None = None,
-    points: int = 201,
 ) -> PowerCurve | None:
     """False alarm and power at thresholds up to the variant's mean; None without noise.
 
-    They begin 5 std under the deepest drop, or at `down_to` (accuracy) if that is less. `points`: at most about so
-    many; where fewer scores are possible, these. Raises BadInput for a drop outside 0..1.
+    They begin 5 std under the deepest drop, or at `down_to` (accuracy) if that is less. Raises BadInput for a drop
+    outside 0..1.
     """
     wrong = [drop for drop in drops if not 0 <= drop <= 1]
     if wrong:
@@ -229,7 +244,7 @@ def power_curve(
         return None
     lowest = noise.mean - max(drops, default=0.0) - 5 * noise.std
     lowest = max(0.0, lowest if down_to is None else min(lowest, down_to))
-    thresholds = _steps(lowest, fitted.mean, noise.questions, points)
+    thresholds = _steps(lowest, fitted.mean, noise.questions)
     distances = (noise.mean - edge(thresholds, noise.questions)) / noise.std
 
     def fails(drop: float) -> Floats:
@@ -242,15 +257,14 @@ def power_curve(
         false_alarm=fails(0.0),
         drops=tuple(drops),
         power=np.asarray([fails(drop) for drop in drops]).reshape(len(drops), len(thresholds)),
-        retries=retries,
         looks=noise.looks,
     )
 
 
-def _steps(low: float, high: float, questions: int | None, points: int) -> Floats:
-    """Thresholds from `low` to `high`: every possible score between, or `points` evenly if those are more."""
-    if questions is None or (high - low) * questions > points:
-        return np.linspace(low, high, points)
+def _steps(low: float, high: float, questions: int | None) -> Floats:
+    """Thresholds from `low` to `high`: every possible score between, or POINTS evenly if those are more."""
+    if questions is None or (high - low) * questions > POINTS:
+        return np.linspace(low, high, POINTS)
     between = np.arange(math.ceil(low * questions), math.floor(high * questions) + 1) / questions
     return np.unique(np.concatenate([[low], between, [high]]))
 
@@ -273,34 +287,6 @@ def _checked(variants: Sequence[Scores]) -> list[Scores]:
             "threshold; measure all of them on the same questions"
         )
     return bases
-
-
-def _alone(rule: Rule, fitted: Fitted) -> VariantThreshold:
-    """The rule on one variant, for now without what the sweep's value does to it."""
-    seen = Estimates.of(fitted)
-    bound, value = (None if math.isnan(x) else x for x in (rule.bounds(seen).item(), rule.thresholds(seen).item()))
-    at_own = operate(value, fitted, rule.retries, rule)
-    return VariantThreshold(
-        **{f.name: getattr(at_own, f.name) for f in fields(Operating)},
-        variant=fitted.scores.variant,
-        n=len(fitted.scores.values),
-        mean=fitted.mean,
-        std=None if fitted.noise is None else fitted.noise.std,
-        noise_source=None if fitted.noise is None else fitted.noise.source,
-        factors=fitted.factors,
-        bound=bound,
-        reason=_reason(rule, fitted) if value is None else None,
-        overall=None,
-    )
-
-
-def _at_the_sweeps(overall: float | None, judged: VariantThreshold, fitted: Fitted) -> Operating | None:
-    """What the sweep's value does to builds of a variant: at its own value, what the rule said of that."""
-    if overall is None:
-        return None
-    if overall == judged.value:
-        return Operating(**{f.name: getattr(judged, f.name) for f in fields(Operating)})
-    return operate(overall, fitted, judged.retries)
 
 
 def _reason(rule: Rule, fitted: Fitted) -> Reason:

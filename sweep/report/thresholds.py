@@ -87,13 +87,13 @@ def headings(retries: int) -> Row:
 def operating_cells(at: Operating, noise: str | None, retries: int) -> Row:
     """What a gate does, under `headings`; `noise` is where it was seen, None for nowhere."""
     alarms = (
-        _alarm(at.false_alarm_single, at.false_alarm_single_interval),
+        _alarm(at.single.false_alarm, at.single.false_alarm_interval),
         _alarm(at.false_alarm, at.false_alarm_interval),
     )
     if noise is None or at.value is None:
         drops = ("-", "-")
     else:
-        drops = (_drops(at.mde80_single, at.mde95_single), _drops(at.mde80, at.mde95))
+        drops = (_drops(at.single.mde80, at.single.mde95), _drops(at.mde80, at.mde95))
     return alarms + drops if retries > 1 else alarms[:1] + drops[:1]
 
 

@@ -141,7 +141,7 @@ def _statements(v: VariantThreshold) -> Iterator[str]:
     if v.value is not None and v.noise_source is not None:
         yield _caught(v.value, v.mde80, v.mde95, f"in all {v.retries} attempts " if v.retries > 1 else "")
         if v.retries > 1:
-            yield _caught(v.value, v.mde80_single, v.mde95_single, "in a single attempt ")
+            yield _caught(v.value, v.single.mde80, v.single.mde95, "in a single attempt ")
 
 
 def _caught(value: float, mde80: float | None, mde95: float | None, attempts: str) -> str:
@@ -166,11 +166,11 @@ def _alarms(v: VariantThreshold, value: float, alarm: float, interval: tuple[flo
         f"A healthy build {fails} at {cut(value)} with a probability of {share(alarm)} "
         f"(95 % bounds: {low} and {high})."
     )
-    if v.retries == 1 or v.false_alarm_single is None:
+    if v.retries == 1 or v.single.false_alarm is None:
         return text
     return (
         f"{text} This takes the attempts as independent. If one cause moves all of them together, the probability "
-        f"is up to {share(v.false_alarm_single)}, that of failing a single attempt."
+        f"is up to {share(v.single.false_alarm)}, that of failing a single attempt."
     )
 
 

@@ -80,7 +80,7 @@ def test_min_observed_with_retries_is_the_chance_that_the_lowest_ranks_are_all_n
     # Of the 13 exchangeable scores the 3 new ones must be the 3 lowest: 1 / C(13, 3) = 1/286.
     own = only(MinObservedRule(retries=3), scores(NOISY))
     assert own.false_alarm == pytest.approx(1 / 286)
-    assert own.false_alarm_single == pytest.approx(1 / 11)
+    assert own.single.false_alarm == pytest.approx(1 / 11)
 
 
 def test_two_scores_close_together_still_have_an_interval() -> None:
@@ -102,10 +102,10 @@ def test_retries_make_a_gate_blunter() -> None:
     std = np.std(NOISY, ddof=1)
     # Each of three attempts must fail: .8^(1/3) = .92832, z = 1.4634.
     assert own.mde80 == pytest.approx(0.03 + 1.4634 * std, abs=1e-5)
-    assert own.mde80_single == pytest.approx(0.03 + 0.8416 * std, abs=1e-5)
+    assert own.single.mde80 == pytest.approx(0.03 + 0.8416 * std, abs=1e-5)
     assert own.false_alarm is not None
-    assert own.false_alarm_single is not None
-    assert own.false_alarm < own.false_alarm_single
+    assert own.single.false_alarm is not None
+    assert own.false_alarm < own.single.false_alarm
 
 
 def test_a_score_counts_as_rounded_to_whole_questions() -> None:

@@ -148,7 +148,7 @@ def test_every_rule_is_stated_with_and_without_retries(tmp_path: Path) -> None:
     assert list(summary.rules) == ["margin", "tolerance", "false_alarm", "min_observed"]
     least = summary.rules["min_observed"].variants["baseline"]
     # Three repetitions: the next falls below their least with 1/4; two that both do, with 1 / C(5, 2).
-    assert least.false_alarm_single == pytest.approx(1 / 4)
+    assert least.single.false_alarm == pytest.approx(1 / 4)
     assert least.false_alarm == pytest.approx(1 / 10)
     assert markdown(summary).count("| min_observed | ") == 2
 

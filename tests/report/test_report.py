@@ -61,13 +61,13 @@ def test_the_table_of_rules_has_the_sweeps_own_rule_as_it_is_and_thresholds_for_
     margin = summary.rules["margin"].variants["baseline"]
     assert margin.value == pytest.approx(0.75)
     noise = Noise(mean=0.8, std=0.05, weight=3, dof=2, questions=40, source="repetitions")
-    assert margin.false_alarm_single is not None
-    assert margin.false_alarm_single == pytest.approx(false_alarm(0.75, noise, 1))
+    assert margin.single.false_alarm is not None
+    assert margin.single.false_alarm == pytest.approx(false_alarm(0.75, noise, 1))
     # The threshold stays the one for a single attempt; what a second one would do to it stands beside it.
     assert margin.false_alarm == pytest.approx(false_alarm(0.75, noise, 2))
     alarm = summary.rules["false_alarm"].variants["baseline"]
-    assert alarm.false_alarm_single is not None
-    assert alarm.false_alarm_single <= 0.01 < 10 * alarm.false_alarm_single
+    assert alarm.single.false_alarm is not None
+    assert alarm.single.false_alarm <= 0.01 < 10 * alarm.single.false_alarm
 
 
 def test_what_holds_for_several_variants_is_said_once(tmp_path: Path) -> None:

@@ -19,14 +19,14 @@ def derived(rule: Rule, *values: tuple[float, ...], level: Scores | None = None)
 
 def test_attempts_are_stated_together_and_alone() -> None:
     threshold = derived(FalseAlarmRule(retries=3), NOISY)
-    together, alone = threshold.variants["a"].false_alarm, threshold.variants["a"].false_alarm_single
+    together, alone = threshold.variants["a"].false_alarm, threshold.variants["a"].single.false_alarm
     assert together is not None
     assert alone is not None
     alarms, in_all, in_one = threshold_statements(threshold)
     assert share(together) in alarms
     assert share(alone) in alarms
     assert f"{threshold.variants['a'].mde80:.3f}" in in_all
-    assert f"{threshold.variants['a'].mde80_single:.3f}" in in_one
+    assert f"{threshold.variants['a'].single.mde80:.3f}" in in_one
 
 
 def test_the_spread_of_each_perturbed_factor_is_stated_and_whether_it_is_used() -> None:

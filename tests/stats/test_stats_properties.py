@@ -159,7 +159,7 @@ def test_every_stated_probability_is_one_and_its_bounds_are_in_order(right: list
     own = derive(rule, fit_all([scores(right)])).variants["v"]
     for alarm, interval in (
         (own.false_alarm, own.false_alarm_interval),
-        (own.false_alarm_single, own.false_alarm_single_interval),
+        (own.single.false_alarm, own.single.false_alarm_interval),
     ):
         if interval is not None:
             assert 0 <= interval[0] <= interval[1] <= 1
@@ -167,8 +167,8 @@ def test_every_stated_probability_is_one_and_its_bounds_are_in_order(right: list
             assert 0 <= alarm <= 1
             assert interval is not None
             assert interval[0] <= alarm <= interval[1]
-    if own.false_alarm is not None and own.false_alarm_single is not None:
-        assert own.false_alarm <= own.false_alarm_single + 1e-12
+    if own.false_alarm is not None and own.single.false_alarm is not None:
+        assert own.false_alarm <= own.single.false_alarm + 1e-12
 
 
 @given(whole, st.floats(0.01, 0.99), st.floats(0.01, 0.99))
