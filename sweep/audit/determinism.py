@@ -81,8 +81,9 @@ def _divergence(samples: VariantSamples, column: int) -> dict[str, Any]:
     """
     prints = samples.fingerprint[:, column]
     others = [row for row in range(len(prints)) if prints[row] != prints[0]]
-    known = all(samples.token_ids[row, column] is not None for row in (0, *others))
-    outputs = samples.token_ids[:, column] if known else samples.text[:, column]
+    ids = samples.token_ids()[:, column]
+    known = all(ids[row] is not None for row in (0, *others))
+    outputs = ids if known else samples.text[:, column]
     other = min(others, key=lambda row: _parting(outputs[0], outputs[row]))
     position = _parting(outputs[0], outputs[other])
     texts = [samples.text[row, column] for row in (0, other)]

@@ -12,8 +12,7 @@ from sweep.errors import ExitCode
 
 if TYPE_CHECKING:
     from sweep.gate.contract import Contract
-    from sweep.gate.judge import Verdict
-    from sweep.gate.measured import Measured
+    from sweep.gate.judge import Measured, Verdict
 
 CODES = (ExitCode.OK, ExitCode.BAD_INPUT, ExitCode.BELOW, ExitCode.NOT_APPLICABLE)
 """How a gate ends."""
@@ -65,7 +64,7 @@ def _worst(codes: set[ExitCode]) -> ExitCode:
 
 def _of_score(variant: str | None, given: dict[str, object]) -> list[Measured]:
     from sweep.errors import BadInput
-    from sweep.gate.measured import Measured
+    from sweep.gate.judge import Measured
 
     if given["score"] is None:
         raise BadInput("nothing to judge: give --run RUN, or --score X with --questions N")

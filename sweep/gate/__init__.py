@@ -3,7 +3,6 @@
 Imports nothing heavier than pydantic, numpy and scipy, so that a test of an engine can afford `assert_gate`.
 """
 
-from sweep.gate.judge import ContractDoesNotApply, Verdict, assert_gate, judge
-from sweep.gate.measured import Measured
+from sweep.gate.judge import ContractDoesNotApply, Measured, Verdict, assert_gate, judge
 
 __all__ = ["ContractDoesNotApply", "Measured", "Verdict", "assert_gate", "judge"]

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +16,6 @@ from cluster.backends import runs_model
 from sweep.errors import BadInput, ExitCode, SweepError
 from sweep.gate.contract import Contract, VariantContract, load
 from sweep.gate.identity import EngineIdentity, changes
-from sweep.gate.measured import Measured
 from sweep.stats.compare import find
 from sweep.stats.scores import fault_of, possible
 
@@ -28,6 +27,43 @@ class ContractDoesNotApply(SweepError):
     """The contract was made under other conditions, or has expired: it can say nothing about this score."""
 
     exit_code = ExitCode.NOT_APPLICABLE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """A score, and what is known of how it came about. What is None is not checked."""
+
+    score: float
+    """Accuracy, 0..1; a run's mean over its complete repetitions."""
+    questions: int | None = None
+    """Questions it is over."""
+    variant: str | None = None
+    """The contract's variant; None judges by the sweep's threshold, the least of its variants'."""
+    accept_length: float | None = None
+    """Mean accept length."""
+    repetitions: int = 1
+    """Complete repetitions that the score is the mean of."""
+    void: int = 0
+    """Repetitions that could not be measured."""
+    protocol_hash: str | None = None
+    """Of the protocol asked."""
+    dataset_sha256: str | None = None
+    """Of the canonical records."""
+    gpu: str | None = None
+    """The GPUs' name."""
+    gpu_count: float | None = None
+    """GPUs an engine owned."""
+    engine: EngineIdentity | None = None
+    """What decided its outputs."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Package to version."""
+
+    @property
+    def right(self) -> int | None:
+        """Questions right, of one repetition: what the score was before it was rounded. None where it is none."""
+        if self.questions is None or self.repetitions != 1 or not possible(self.score, self.questions):
+            return None
+        return round(self.score * self.questions)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -70,7 +70,7 @@ class Estimates:
         )
 
     @classmethod
-    def of_scores(cls, scores: Floats, questions: int | None, looks: int = 1) -> Estimates:
+    def of_scores(cls, scores: Floats, questions: int | None) -> Estimates:
         """What each of S sweeps showed, from (S, n) scores of n >= 2 repetitions."""
         runs, mean = scores.shape[1], scores.mean(axis=1)
         noisy = np.ptp(scores, axis=1) > 0
@@ -82,7 +82,6 @@ class Estimates:
             weight=runs,
             dof=runs - 1,
             questions=questions,
-            looks=looks,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sweep.errors import BadInput
-from sweep.gate.measured import Measured
+from sweep.gate.judge import Measured
 from sweep.run.folder import Run
 from sweep.run.provenance import identity
 from sweep.stats.describe import describe

@@ -66,11 +66,9 @@ class Comparison:
     questions: int
     """Questions that both answered."""
     lost: tuple[str, ...]
-    """Questions right in A and wrong in B, by majority of the repetitions, in A's order."""
+    """Questions right in A and wrong in B, in A's order: by majority of the repetitions, where both have one."""
     gained: tuple[str, ...]
     """Questions wrong in A and right in B, likewise."""
-    tied: int
-    """Questions without a majority on a side."""
     p_mcnemar: float
     """Exact two-sided McNemar test of the flips."""
     difference: paired.Difference
@@ -114,18 +112,19 @@ def compare(a: VariantSamples, b: VariantSamples, alpha: float = 0.05, among: in
         raise BadInput(f"alpha is a probability between 0 and 1, got {alpha:g}; 0.05 is usual")
     columns = _columns(a, b)
     share_a, share_b = a.correct.mean(axis=0), b.correct.mean(axis=0)[columns]
-    flips = paired.flips(share_a, share_b)
+    lost = np.flatnonzero((share_a > 0.5) & (share_b < 0.5))
+    gained = np.flatnonzero((share_a < 0.5) & (share_b > 0.5))
+    p_mcnemar = paired.mcnemar(len(lost), len(gained))
     difference, runs = paired.difference(share_a, share_b), paired.between_runs(a.scores, b.scores)
     unanimous = bool(np.isin(share_a, (0, 1)).all() and np.isin(share_b, (0, 1)).all())
-    test, p_value = _decide(unanimous, flips, difference.p_value, runs.p_value)
+    test, p_value = _decide(unanimous, p_mcnemar, difference.p_value, runs.p_value)
     return Comparison(
         a=_side(a),
         b=_side(b),
         questions=len(share_a),
-        lost=tuple(a.question_ids[column] for column in flips.lost),
-        gained=tuple(a.question_ids[column] for column in flips.gained),
-        tied=flips.tied,
-        p_mcnemar=flips.p_value,
+        lost=tuple(a.question_ids[column] for column in lost),
+        gained=tuple(a.question_ids[column] for column in gained),
+        p_mcnemar=p_mcnemar,
         difference=difference,
         p_runs=runs.p_value,
         test=test,
@@ -203,10 +202,10 @@ def _named(questions: Sequence[str]) -> str:
 
 
 def _decide(
-    unanimous: bool, flips: paired.Flips, p_questions: float | None, p_runs: float | None
+    unanimous: bool, p_mcnemar: float, p_questions: float | None, p_runs: float | None
 ) -> tuple[DecidedBy, float]:
     if unanimous or p_questions is None:
-        return DecidedBy.MCNEMAR, flips.p_value
+        return DecidedBy.MCNEMAR, p_mcnemar
     if p_runs is None:
         return DecidedBy.PAIRED, p_questions
     return DecidedBy.BOTH, max(p_questions, p_runs)

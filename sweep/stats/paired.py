@@ -22,23 +22,6 @@ SAME = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flips:
-    """Questions that change side between A and B, by the majority of each one's repetitions."""
-
-    lost: npt.NDArray[np.intp]
-    """Columns right in A and wrong in B, ascending."""
-    gained: npt.NDArray[np.intp]
-    """Columns wrong in A and right in B, ascending."""
-    tied: int
-    """Questions without a majority in A or in B; they count for neither side."""
-
-    @property
-    def p_value(self) -> float:
-        """Exact two-sided McNemar."""
-        return mcnemar(len(self.lost), len(self.gained))
-
-
-@dataclass(frozen=True, kw_only=True)
 class Difference:
     """B's mean accuracy less A's, and how well it is known: what a two-sided t-test reads."""
 
@@ -79,17 +62,6 @@ class Difference:
             return None
         critical = special.stdtrit(self.dof, 1 - alpha / 2)
         return float(special.nctdtrinc(self.dof, 1 - power, critical)) * self.standard_error
-
-
-def flips(a: Shares, b: Shares) -> Flips:
-    """The questions that change side, each counted once however many repetitions there are."""
-    right_a, right_b = a > 0.5, b > 0.5
-    decided = (a != 0.5) & (b != 0.5)
-    return Flips(
-        lost=np.flatnonzero(decided & right_a & ~right_b),
-        gained=np.flatnonzero(decided & ~right_a & right_b),
-        tied=int((~decided).sum()),
-    )
 
 
 def mcnemar(lost: int, gained: int) -> float:

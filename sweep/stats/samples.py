@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -66,8 +66,8 @@ class VariantSamples:
     """(R, Q) of str, None when invalid."""
     text: npt.NDArray[np.object_]
     """(R, Q) of str."""
-    token_ids: npt.NDArray[np.object_] | TokenIds
-    """(R, Q) of sequences of int, None where the backend gives none."""
+    token_ids: Callable[[], npt.NDArray[np.object_]]
+    """Gives (R, Q) of sequences of int, None where the backend gives none: read where they are kept, once."""
     completion_tokens: npt.NDArray[np.int64]
     """(R, Q)."""
     verify_steps: npt.NDArray[np.float64]
@@ -86,7 +86,7 @@ class VariantSamples:
             if field.name not in ("variant", "repetitions", "question_ids", "token_ids")
         }
         numbers = (*self.repetitions, *(last + number for number in other.repetitions))
-        token_ids = TokenIds(lambda: np.concatenate([np.asarray(self.token_ids), np.asarray(other.token_ids)]))
+        token_ids = cache(lambda: np.concatenate([self.token_ids(), other.token_ids()]))
         return replace(self, variant=name, repetitions=numbers, token_ids=token_ids, **tables)
 
     @property
@@ -94,26 +94,6 @@ class VariantSamples:
         """(R,): each repetition's accuracy."""
         scores: npt.NDArray[np.float64] = self.correct.mean(axis=1, dtype=np.float64)
         return scores
-
-
-class TokenIds:
-    """(R, Q): the outputs' token ids, read from where they are kept when first asked for."""
-
-    def __init__(self, load: Callable[[], npt.NDArray[np.object_]]) -> None:
-        """`load` gives the whole table; it is called once at most."""
-        self._load = load
-
-    @cached_property
-    def _cells(self) -> npt.NDArray[np.object_]:
-        return self._load()
-
-    def __getitem__(self, place: Any) -> Any:
-        """A cell, or an array of several, by the place's indices."""
-        return self._cells[place]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[np.object_]:
-        """The whole table."""
-        return self._cells
 
 
 def tabulate(variant: str, columns: Mapping[str, npt.NDArray[Any]], question_ids: Sequence[str]) -> VariantSamples:
@@ -151,7 +131,7 @@ def tabulate(variant: str, columns: Mapping[str, npt.NDArray[Any]], question_ids
         fingerprint=table("fingerprint"),
         answer=answer,
         text=table("text"),
-        token_ids=TokenIds(lambda: table("token_ids")),
+        token_ids=cache(lambda: table("token_ids")),
         completion_tokens=table("completion_tokens"),
         verify_steps=table("verify_steps").astype(np.float64),
         starts_with_bos=table("starts_with_bos").astype(object),

@@ -51,7 +51,7 @@ def test_the_first_diverging_token_is_shown_side_by_side() -> None:
     texts = np.asarray([["It is 12", "so 5"], ["It is 13", "so 5"]], dtype=object)
     ids = np.empty((2, 2), dtype=object)
     ids[0, 0], ids[1, 0], ids[0, 1], ids[1, 1] = (1, 2, 31), (1, 2, 32), (4,), (4,)
-    samples = changed(table("a", [[1, 1], [0, 1]], texts), token_ids=ids)
+    samples = changed(table("a", [[1, 1], [0, 1]], texts), token_ids=lambda: ids)
     [worst] = of(findings(evidence([CLAIM], {"a": samples})), "a").evidence["worst"]
     assert (worst["question"], worst["unit"], worst["position"]) == ("test-5", "token", 2)
     assert worst["tokens"] == [[1, 2, 31], [1, 2, 32]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -142,7 +143,7 @@ def test_a_rule_is_silent_where_no_noise_was_seen_if_it_says_so(rule: Rule, scor
 
 @every
 def test_more_attempts_never_lower_a_threshold_and_more_looks_never_raise_it(rule: Rule) -> None:
-    seen = [Estimates.of_scores(SCORES, QUESTIONS, looks) for looks in (1, 4)]
+    seen = [replace(Estimates.of_scores(SCORES, QUESTIONS), looks=looks) for looks in (1, 4)]
     once, looked_at = (np.nan_to_num(rule.thresholds(estimates)) for estimates in seen)
     thrice = np.nan_to_num(rule.model_copy(update={"retries": 3}).thresholds(seen[0]))
     assert (thrice >= once - 1e-12).all()

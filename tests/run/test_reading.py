@@ -92,8 +92,8 @@ def test_token_ids_are_read_when_they_are_asked_for_and_only_then(write_sweep: W
     bench.run.save(unit, scored(bench, 0))
     table = bench.run.variant_samples()["baseline"]
     assert reads == {}
-    ids = [None if cell is None else tuple(cell) for cell in table.token_ids[0, :]]
+    ids = [None if cell is None else tuple(cell) for cell in table.token_ids()[0, :]]
     assert ids == [TOKENS[name] for name in table.question_ids]
     both = table.beside(table, "twice")
-    assert list(both.token_ids[1, 0]) == [7, 8]
+    assert list(both.token_ids()[1, 0]) == [7, 8]
     assert reads == {unit.id: 1}

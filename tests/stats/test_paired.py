@@ -8,13 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweep.stats import paired
+from sweep.stats.compare import compare
+from sweep.stats.samples import VariantSamples
+from tests.tables import table
 
 
 def test_flips_are_counted_once_a_question_by_majority() -> None:
-    a = np.asarray([1.0, 1.0, 0.0, 0.67, 0.5])
-    b = np.asarray([0.0, 0.33, 1.0, 1.00, 0.0])
-    flips = paired.flips(a, b)
-    assert (list(flips.lost), list(flips.gained), flips.tied) == ([0, 1], [2], 1)
+    def sixth(name: str, right: list[int]) -> VariantSamples:
+        return table(name, np.stack([np.arange(6) < count for count in right], axis=1))
+
+    # The last one has no majority in A, so it counts for neither side.
+    compared = compare(sixth("a", [6, 6, 0, 4, 3]), sixth("b", [0, 2, 6, 6, 0]))
+    assert (compared.lost, compared.gained) == (("test-5", "test-6"), ("test-7",))
 
 
 @pytest.mark.parametrize(
