@@ -78,33 +78,21 @@ def _one_environment(evidence: Evidence) -> Finding:
 
 
 def _truncated(table: VariantSamples, max_tokens: int) -> Finding:
-    rate, wrong = float(table.truncated.mean()), float((table.truncated & ~table.correct).mean())
-    return finding(
-        f"{NAME}: truncation",
-        table.variant,
-        _graded(rate),
-        f"{rate:.1%} of the outputs are cut at {max_tokens} tokens; {wrong:.1%} are cut and wrong.",
-        "Raise max_tokens, or read these outputs to see whether they go on past a missing stop string.",
-        rate=rate,
-        cut_and_wrong=wrong,
-        max_tokens=max_tokens,
-    )
+    wrong = float((table.truncated & ~table.correct).mean())
+    seen = f"are cut at {max_tokens} tokens; {wrong:.1%} are cut and wrong"
+    do = "Raise max_tokens, or read these outputs to see whether they go on past a missing stop string."
+    return _graded("truncation", table.variant, float(table.truncated.mean()), seen, do)
 
 
 def _invalid(table: VariantSamples) -> Finding:
-    rate = float(table.invalid.mean())
-    return finding(
-        f"{NAME}: invalid",
-        table.variant,
-        _graded(rate),
-        f"{rate:.1%} of the outputs hold no answer.",
-        "Read some of these outputs: the prompt, the stop strings or the engine may be at fault.",
-        rate=rate,
-    )
+    do = "Read some of these outputs: the prompt, the stop strings or the engine may be at fault."
+    return _graded("invalid", table.variant, float(table.invalid.mean()), "hold no answer", do)
 
 
-def _graded(rate: float) -> Verdict:
-    return Verdict.FAIL if rate > DECIDES else Verdict.WARN if rate > WORTH_A_LOOK else Verdict.PASS
+def _graded(what: str, variant: str, rate: float, seen: str, do: str) -> Finding:
+    """`rate`: the share of outputs of which `seen` holds."""
+    verdict = Verdict.FAIL if rate > DECIDES else Verdict.WARN if rate > WORTH_A_LOOK else Verdict.PASS
+    return finding(f"{NAME}: {what}", variant, verdict, f"{rate:.1%} of the outputs {seen}.", do, rate=rate)
 
 
 def _bos(tables: Sequence[VariantSamples]) -> Iterable[Finding]:

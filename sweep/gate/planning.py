@@ -284,7 +284,6 @@ def number_right(chances: Floats) -> Floats:
     return mass
 
 
-@lru_cache(maxsize=4)
 def latent(model: Model, drop: float = 0.0) -> tuple[Floats, float, float]:
     """mu + spread z_q of each question (Q,), cause, and own; mu lowered for the accuracy to be less by `drop`.
 

@@ -196,9 +196,7 @@ RULES: dict[str, type[Rule]] = {
 def every_rule(retries: int = 1, chosen: Rule | None = None) -> tuple[Rule, ...]:
     """The rules with their default parameters, but for the `chosen` one."""
     return tuple(
-        chosen
-        if chosen is not None and chosen.rule == name
-        else kind.model_validate({"rule": name, "retries": retries})
+        chosen if chosen and chosen.rule == name else kind.model_validate({"rule": name, "retries": retries})
         for name, kind in RULES.items()
     )
 
