@@ -7,19 +7,12 @@ from __future__ import annotations
 
 from itertools import chain
 
-from sweep.audit import common_cause, determinism, drift, engines, lossless, protocol
+from sweep.audit import common_cause, determinism, drift, lossless, protocol
 from sweep.audit.finding import Audit, Evidence, Finding, Verdict
 
 __all__ = ["AUDITS", "Audit", "Evidence", "Finding", "Verdict", "run_all"]
 
-AUDITS: tuple[Audit, ...] = (
-    determinism,
-    lossless,
-    common_cause,
-    engines,
-    protocol,
-    drift,
-)
+AUDITS: tuple[Audit, ...] = (determinism, lossless, common_cause, protocol, drift)
 
 
 def run_all(evidence: Evidence) -> tuple[Finding, ...]:

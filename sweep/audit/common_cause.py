@@ -9,7 +9,9 @@ correlated, though noise as large would be possible for other questions: a warni
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
 
 from sweep.audit.finding import ALPHA, Evidence, Finding, Verdict, finding, repetitions
 from sweep.stats.describe import Overdispersion, common_cause, describe_scores
@@ -23,7 +25,7 @@ DO = (
 
 
 def findings(evidence: Evidence) -> Iterable[Finding]:
-    """A finding for each variant: those without spread first, then the tested ones."""
+    """A finding for each variant: those without spread first, then the tested ones; then what engines explain."""
     stds: dict[str, float] = {}
     bound: dict[str, Overdispersion] = {}
     measured: dict[str, Overdispersion] = {}
@@ -44,6 +46,7 @@ def findings(evidence: Evidence) -> Iterable[Finding]:
         # The largest std that independent noise can give run scores, from (N-1) s^2 over its square.
         most = std * math.sqrt(bound[name].dof / bound[name].chi2)
         yield _judged(name, std, most, p_bound[name], p_measured.get(name))
+    yield from by_engine(evidence)
 
 
 def _corrected(tests: Mapping[str, Overdispersion]) -> dict[str, float]:
@@ -74,4 +77,41 @@ def _judged(name: str, std: float, most: float, p_bound: float, p_measured: floa
         most_independent=most,
         p_bound=p_bound,
         p_measured=p_measured,
+    )
+
+
+def by_engine(evidence: Evidence) -> Iterable[Finding]:
+    """A warning for each variant whose run scores depend on the engine, by an analysis of variance, Holm-corrected.
+
+    Which engine measured what is the schedule's choice and should change no report: all others get no finding.
+    """
+    from scipy.stats import f_oneway
+
+    tested: dict[str, dict[str, list[float]]] = {}
+    for name, table in evidence.samples.items():
+        by_place = {place: table.scores[table.place == place].tolist() for place in sorted(set(table.place))}
+        if 1 < len(by_place) < len(table.scores) and np.ptp(table.scores) > 0:
+            tested[name] = by_place
+    p_values = holm([float(f_oneway(*scores.values()).pvalue) for scores in tested.values()])
+    for (name, scores), p_adjusted in zip(tested.items(), p_values, strict=True):
+        if p_adjusted < ALPHA:
+            yield _apart(name, scores, p_adjusted)
+
+
+def _apart(variant: str, by_place: Mapping[str, Sequence[float]], p_adjusted: float) -> Finding:
+    means = ", ".join(
+        f"{np.mean(scores):.3f} on {place} ({repetitions(len(scores))})" for place, scores in by_place.items()
+    )
+    return finding(
+        f"{NAME}: engine",
+        variant,
+        Verdict.WARN,
+        f"The scores depend on the engine that measured them: the mean accuracy is {means}. Engines that are "
+        f"alike would differ this much with a probability of at most {p_adjusted:.2g} (analysis of variance, "
+        "corrected for the number of variants).",
+        "Compare the GPU, driver and clocks of the engine whose mean is unlike the others'. While the engines "
+        "differ, the standard deviation of this variant's scores is partly a difference between engines, and a "
+        "threshold derived from it is too low for some engines or too high for others.",
+        scores=by_place,
+        p_adjusted=p_adjusted,
     )

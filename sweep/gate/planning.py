@@ -208,7 +208,9 @@ def rehearse(model: Model, goal: Goal, rule: ThresholdRule, repetitions: int, se
     silent = failed = caught = 0
     for batch in range(SWEEPS // BATCH):
         measured, healthy, worse = np.random.default_rng([seed, batch]).spawn(3)
-        limits = thresholds(rule, simulate(model, BATCH, repetitions, measured), model.questions)[:, None]
+        scores = simulate(model, BATCH, repetitions, measured)
+        # A threshold of 0, for none, fails nothing.
+        limits = np.nan_to_num(rule.thresholds(Estimates.of_scores(scores, model.questions)))[:, None]
         silent += int((limits <= 0).sum())
         failed += int((simulate(model, BATCH, goal.retries, healthy) < limits).all(axis=1).sum())
         caught += int((simulate(model, BATCH, goal.retries, worse, goal.drop) < limits).all(axis=1).sum())
@@ -317,8 +319,3 @@ def _correlation(height: float, disagreement: float) -> float:
 
     ratio = 1.0 if gap(1.0) <= 0 else float(optimize.brentq(gap, 0.0, 1.0, xtol=1e-15, maxiter=1000))
     return (1 - ratio**2) / (1 + ratio**2)
-
-
-def thresholds(rule: ThresholdRule, scores: Floats, questions: int) -> Floats:
-    """The rule's threshold for each row of scores (sweeps, n >= 2); 0, which fails nothing, for none."""
-    return np.nan_to_num(rule.thresholds(Estimates.of_scores(scores, questions)))

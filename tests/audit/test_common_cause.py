@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.special import fdtrc
 
-from sweep.audit import Finding, Verdict, common_cause, engines
+from sweep.audit import Finding, Verdict, common_cause
 from tests.audit.evidence import noisy, of, plain
 from tests.tables import changed, first, table
 
@@ -69,7 +69,7 @@ def test_scores_that_depend_on_the_engine_are_a_warning_with_each_engines_scores
     alike = [80 + (r % 3 - 1) for r in range(20)]
     places = np.array(["engine-1@a"] * 10 + ["engine-2@b"] * 10, dtype=object)
     tables = [changed(table(name, right(s)), place=places) for name, s in (("apart", apart), ("alike", alike))]
-    [finding] = engines.findings(plain(*tables))
+    [finding] = common_cause.by_engine(plain(*tables))
     assert (finding.variant, finding.verdict) == ("apart", Verdict.WARN)
     means = {place: np.mean(scores) for place, scores in finding.evidence["scores"].items()}
     assert means == pytest.approx({"engine-1@a": 0.3995, "engine-2@b": 0.38})  # 799 and 760 of 2,000 right
@@ -83,5 +83,5 @@ def test_scores_that_depend_on_the_engine_are_a_warning_with_each_engines_scores
 
 
 def test_one_engine_says_nothing_of_engines() -> None:
-    assert not list(engines.findings(plain(table("a", right([80, 81, 82])))))
-    assert not list(engines.findings(plain(table("a", first(100, runs=4)))))
+    assert not list(common_cause.by_engine(plain(table("a", right([80, 81, 82])))))
+    assert not list(common_cause.by_engine(plain(table("a", first(100, runs=4)))))

@@ -18,7 +18,7 @@ from tests.audit.evidence import evidence, measured, plain, variant
 from tests.runs import finished
 from tests.tables import first, table
 
-SPREAD = ("determinism", "common cause", "common cause: engine")
+SPREAD = ("determinism", "common cause")
 """Audits of what differs between repetitions: a single one cannot tell."""
 
 

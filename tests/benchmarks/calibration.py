@@ -18,8 +18,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from sweep.gate.planning import Model, latent, simulate, thresholds
+from sweep.gate.planning import Model, latent, simulate
 from sweep.gate.rules import (
+    Estimates,
     FalseAlarmRule,
     MarginRule,
     MinObservedRule,
@@ -109,10 +110,15 @@ def study(sweeps: int, seed: int) -> Iterator[tuple[str, int, list[Cell]]]:
         for n in REPETITIONS:
             scores = simulate(model, sweeps, n, np.random.default_rng([seed, n]))
             cells = [
-                _cell(rule, n, exact.fails(thresholds(rule, scores, model.questions), attempts, shared))
+                _cell(rule, n, exact.fails(_thresholds(rule, scores, model.questions), attempts, shared))
                 for rule, attempts, shared in COLUMNS.values()
             ]
             yield name, n, cells
+
+
+def _thresholds(rule: ThresholdRule, scores: Floats, questions: int) -> Floats:
+    """The rule's threshold for each row of scores; 0, which fails nothing, for none."""
+    return np.nan_to_num(rule.thresholds(Estimates.of_scores(scores, questions)))
 
 
 def _cell(rule: ThresholdRule, n: int, fails: Floats) -> Cell:
@@ -149,7 +155,7 @@ def stopped(sweeps: int, seed: int) -> Iterator[tuple[str, float, float, list[Ce
                     limits = np.empty(sweeps)
                     for end in set(ends.tolist()):
                         chosen = ends == end
-                        limits[chosen] = thresholds(_shared(rule, among), scores[chosen, :end], model.questions)
+                        limits[chosen] = _thresholds(_shared(rule, among), scores[chosen, :end], model.questions)
                     cells.append(_cell(rule, LONGEST, exact.fails(limits)))
             yield name, width, float(ends.mean()), cells
 

@@ -26,11 +26,8 @@ from sweep.gate.planning import (
     questions_needed,
     rehearse,
     simulate,
-    thresholds,
 )
-from sweep.gate.rules import FalseAlarmRule, MarginRule, MinObservedRule, ThresholdRule, ToleranceRule
-from sweep.gate.threshold import derive, fit_all
-from sweep.stats.scores import Scores
+from sweep.gate.rules import FalseAlarmRule, MinObservedRule
 
 BASELINE = Model(accuracy=0.378, flip_rate=0.176, questions=200)
 """As published for Gemma4: std .021."""
@@ -177,20 +174,6 @@ def test_more_questions_help_where_no_number_of_repetitions_does() -> None:
     assert answer.count == pytest.approx(0.176 / 2 * (3.53 / 0.05) ** 2, rel=0.06)
     # A common cause of .05 stays, however many questions are asked.
     assert questions_needed(replace(BASELINE, common_cause=0.05), goal, RULE, 20, 0).count is None
-
-
-@pytest.mark.parametrize(
-    "rule",
-    [MarginRule(), ToleranceRule(rule="tolerance"), RULE, MinObservedRule(rule="min_observed")],
-    ids=lambda rule: str(rule.rule),
-)
-def test_thresholds_of_many_sweeps_are_those_of_each(rule: ThresholdRule) -> None:
-    scores = simulate(BASELINE, 8, 6, np.random.default_rng(2))
-    scores[0] = 0.4
-    each = [
-        derive(rule, fit_all([Scores(variant="v", values=tuple(row), questions=200)])) for row in scores.tolist()
-    ]
-    assert thresholds(rule, scores, 200) == pytest.approx([threshold.value or 0.0 for threshold in each])
 
 
 @pytest.mark.parametrize(

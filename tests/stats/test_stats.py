@@ -16,6 +16,7 @@ from sweep.stats.describe import (
     flip_rate,
     standard_error,
 )
+from sweep.stats.scores import Scores
 from tests.tables import changed, table
 
 FOUR_RUNS = [[1, 1, 0, 0, 1], [1, 0, 0, 0, 1], [1, 1, 0, 1, 1], [1, 1, 0, 0, 0]]
@@ -273,4 +274,4 @@ def test_all_wrong_or_all_right_has_no_overdispersion(mean: float) -> None:
 )
 def test_a_score_that_is_no_share_is_refused(score: float, message: str) -> None:
     with pytest.raises(BadInput, match=f"score 2: {message}"):
-        describe_scores([0.4, score], 200)
+        Scores(variant="v", values=(0.4, score))
