@@ -82,7 +82,7 @@ class Fitted:
             scores=base,
             least=min(value for s in (base, *perturbed) for value in s.values),
             mean=exact_mean(base.values),
-            noise=_of_repetitions(base) or _of_perturbations(base, levels, factors),
+            noise=_noise(base, levels, factors),
             factors=factors,
         )
 
@@ -96,30 +96,26 @@ def _factor_variance(factor: str, levels: Sequence[Scores]) -> FactorVariance:
     return FactorVariance(factor=factor, levels=len(levels), variance=0.0 if variance < 1e-24 else variance)
 
 
-def _of_repetitions(base: Scores) -> Noise | None:
-    """The noise of repetitions that differ; None where they do not, which is not the same as no noise."""
-    n, std = len(base.values), sample_std(np.sort(np.asarray(base.values)))
-    if not std:
-        return None
-    return Noise(
-        mean=exact_mean(base.values),
-        std=std,
-        weight=n,
-        dof=n - 1,
-        questions=base.questions,
-        source="repetitions",
-        looks=base.looks,
-    )
+def _noise(base: Scores, levels: Mapping[str, Sequence[Scores]], factors: Sequence[FactorVariance]) -> Noise | None:
+    """None where there is none to see, which is not the same as no noise.
 
-
-def _of_perturbations(
-    base: Scores, levels: Mapping[str, Sequence[Scores]], factors: Sequence[FactorVariance]
-) -> Noise | None:
-    """Factors add up independently; the sum's degrees of freedom are by Welch and Satterthwaite's formula."""
+    Repetitions that differ give it (ddof=1). Where they do not, the factors do: they add up independently, and
+    Welch and Satterthwaite's formula gives the degrees of freedom of the sum.
+    """
+    n, mean, std = len(base.values), exact_mean(base.values), sample_std(np.sort(np.asarray(base.values)))
+    if std:
+        return Noise(
+            mean=mean,
+            std=std,
+            weight=n,
+            dof=n - 1,
+            questions=base.questions,
+            source="repetitions",
+            looks=base.looks,
+        )
     total = sum(f.variance for f in factors)
     if total <= 0:
         return None
-    mean = exact_mean(base.values)
     shifts = [np.mean([np.mean(s.values) for s in of_factor]) - mean for of_factor in levels.values()]
     return Noise(
         # What CI runs is a level like the others; a perturbation may lower the centre, never raise it.
