@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from cluster.actor import EngineActor
-from cluster.connection import PoolSpec, await_actors, connect, inventory, refuse_if_too_few, room
+from cluster.connection import PoolSpec, await_actors, connect, engine_count, inventory
 from cluster.errors import ClusterUnavailable, EngineStartFailed, RequestFailed, SweepError
 from cluster.events import Back, Completed, Event, Failed, Gone, Loaded, Starting
 from cluster.log import SEARCHED, TAIL, last_error, tail
@@ -32,17 +33,19 @@ class _Task:
     """None for a start."""
     begun: float
     deadline: float
-    log: tuple[str, ...] = field(default=())
+    log: tuple[str, ...] = ()
 
 
 class RayPool:
-    """Engines on a Ray cluster, an actor each; one that dies is replaced."""
+    """`cluster.events.Pool` on a Ray cluster, an actor for each engine; one that dies is replaced."""
 
     def __init__(self, spec: PoolSpec, tell: Callable[[str], None]) -> None:
         """Connect and bring up the actors; `tell` is given what is being waited for.
 
         Raises ClusterUnavailable when there is no cluster, or no room in it within the deadline.
         """
+
+        import ray
 
         self._spec = spec
         self._tasks: dict[Any, _Task] = {}
@@ -53,15 +56,12 @@ class RayPool:
         """Where an engine's process is, by Ray's id."""
         self._logs: dict[str, str | None] = {}
         """A loaded engine's log on its node, where it keeps one."""
-        self.local = not (spec.address or os.environ.get("RAY_ADDRESS"))
-        self.dashboard = connect(spec, self.local)
+        address = spec.address or os.environ.get("RAY_ADDRESS")
+        self.dashboard = connect(spec, address)
         try:
-            self._board = _board()
-            count = spec.engines or room(spec)
-            if self.local:
-                refuse_if_too_few(spec, count)
-            for number in range(1, count + 1):
-                self._actors[f"engine-{number}"] = self._actor(f"engine-{number}")
+            self._board = ray.remote(_Board).options(num_cpus=0, max_restarts=-1).remote()
+            names = [f"engine-{number + 1}" for number in range(engine_count(spec, local=not address))]
+            self._actors = {name: self._actor(name) for name in names}
             await_actors(self._actors, spec, tell)
         except BaseException:
             self.close()
@@ -69,22 +69,18 @@ class RayPool:
 
     @property
     def engines(self) -> tuple[str, ...]:
-        """The engines' names."""
         return tuple(self._actors)
 
     def load(self, engine: str, spec: EngineSpec) -> None:
-        """See `cluster.events.Pool`."""
         call = self._actors[engine].load.options(name=f"{engine} [loading {spec.label}]")
         self._logs.pop(engine, None)
-        self._begin(call.remote(spec, _Poster(self._board)), engine, None, spec.start_deadline + START_GRACE)
+        self._begin(call.remote(spec, partial(_post, self._board)), engine, None, spec.start_deadline + START_GRACE)
 
     def run(self, engine: str, work: str, batch: Batch, deadline: float) -> None:
-        """See `cluster.events.Pool`."""
         call = self._actors[engine].run.options(name=f"{engine} [{work}]")
         self._begin(call.remote(batch), engine, work, deadline)
 
     def wait(self, timeout: float) -> list[Event]:
-        """See `cluster.events.Pool`."""
         import ray
 
         if not self._tasks and not self._reviving:
@@ -100,7 +96,6 @@ class RayPool:
         return events + self._revived([ref for ref in done if ref in self._reviving])
 
     def close(self) -> None:
-        """See `cluster.events.Pool`."""
         import ray
 
         absent = {engine for engine, _ in self._reviving.values()}
@@ -162,9 +157,16 @@ class RayPool:
             words = self._last_words(task)
             task.log = words[-TAIL:]
             self._replace(task.engine)
-            return _failed(task, _death(task, last_error(words), str(error)), died=True)
+            error_line = last_error(words)
+            what = "while it started" if task.work is None else f"in the middle of {task.work}"
+            # The last error in the engine's own log says more than Ray can.
+            text = f"died {what}: {f'{error_line}. Ray: ' if error_line else ''}{_gist(str(error))}"
+            return _failed(task, _fault(task, f"{task.engine} {text}"), died=True)
         except RayTaskError as error:
-            return _failed(task, _cause(task, error), died=False)
+            cause = error.cause
+            # One that is no SweepError is kept whole, as text.
+            text = f"{task.engine}: {type(cause).__name__}: {cause}\n{error}"
+            return _failed(task, cause if isinstance(cause, SweepError) else _fault(task, text), died=False)
         seconds = time.monotonic() - task.begun
         if task.work is None:
             self._logs[task.engine] = result.device.log
@@ -175,13 +177,10 @@ class RayPool:
         """Replace an engine that is past its deadline."""
         task.log = self._last_words(task)[-TAIL:]
         self._replace(task.engine)
-        if task.work is None:
-            text = (
-                f"{task.engine} was not ready after {task.deadline:g} s (engine.start_deadline + {START_GRACE:g})"
-            )
-            return _failed(task, EngineStartFailed(text, task.log), died=True)
-        text = f"{task.engine} had not finished {task.work} after {task.deadline:g} s (engine.request_deadline)"
-        return _failed(task, RequestFailed(text), died=True)
+        text = f"was not ready after {task.deadline:g} s (engine.start_deadline + {START_GRACE:g})"
+        if task.work is not None:
+            text = f"had not finished {task.work} after {task.deadline:g} s (engine.request_deadline)"
+        return _failed(task, _fault(task, f"{task.engine} {text}"), died=True)
 
     def _last_words(self, task: _Task) -> tuple[str, ...]:
         """The log lines of a task that came to a bad end: posted while it started, else read where it ran."""
@@ -222,7 +221,7 @@ class RayPool:
         return phases
 
 
-_Post = tuple[str, str, tuple[str, ...], str]
+_Posted = tuple[str, str, tuple[str, ...], str]
 """Engine, phase, last log lines, node."""
 
 
@@ -230,32 +229,21 @@ class _Board:
     """Where engines leave word while they start; it outlives them, and so do a dead one's last lines."""
 
     def __init__(self) -> None:
-        self._posts: list[_Post] = []
+        self._posts: list[_Posted] = []
 
-    def post(self, post: _Post) -> None:
+    def post(self, post: _Posted) -> None:
         self._posts.append(post)
 
-    def take(self) -> list[_Post]:
+    def take(self) -> list[_Posted]:
         taken, self._posts = self._posts, []
         return taken
 
 
-@dataclass(frozen=True)
-class _Poster:
-    """`cluster.actor.Post` across Ray."""
-
-    board: Any
-
-    def __call__(self, engine: str, phase: str, log: tuple[str, ...]) -> None:
-        import ray
-
-        self.board.post.remote((engine, phase, log, ray.get_runtime_context().get_node_id()))
-
-
-def _board() -> Any:
+def _post(board: Any, engine: str, phase: str, log: tuple[str, ...]) -> None:
+    """`cluster.actor.Post` across Ray, once it is given the board."""
     import ray
 
-    return ray.remote(_Board).options(num_cpus=0, max_restarts=-1).remote()
+    board.post.remote((engine, phase, log, ray.get_runtime_context().get_node_id()))
 
 
 def _failed(task: _Task, error: SweepError, died: bool) -> Failed:
@@ -263,10 +251,7 @@ def _failed(task: _Task, error: SweepError, died: bool) -> Failed:
     return Failed(engine=task.engine, work=task.work, error=error, log=log, died=died)
 
 
-def _death(task: _Task, error: str | None, ray_says: str) -> SweepError:
-    """`error`: the last one in the engine's own log, which says more than Ray can."""
-    what = "while it started" if task.work is None else f"in the middle of {task.work}"
-    text = f"{task.engine} died {what}: {f'{error}. Ray: ' if error else ''}{_gist(ray_says)}"
+def _fault(task: _Task, text: str) -> SweepError:
     return EngineStartFailed(text, task.log) if task.work is None else RequestFailed(text)
 
 
@@ -276,12 +261,3 @@ def _gist(ray_says: str) -> str:
     telling = [line for line in lines if "exit" in line.lower() or "killed" in line.lower()]
     # Ray goes on with what it often is; here the engine's own log says.
     return (telling or lines or ["no cause given"])[0].partition(" Some common causes")[0]
-
-
-def _cause(task: _Task, error: Any) -> SweepError:
-    """The engine's own error; one that is no SweepError is kept whole, as text."""
-    cause = error.cause
-    if isinstance(cause, SweepError):
-        return cause
-    text = f"{task.engine}: {type(cause).__name__}: {cause}\n{error}"
-    return EngineStartFailed(text, task.log) if task.work is None else RequestFailed(text)

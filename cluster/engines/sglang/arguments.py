@@ -28,7 +28,6 @@ whole one; CUDA graphs and contexts take the rest."""
 VALIDATION_SECONDS = 180.0
 """For the installed SGLang to judge a sweep's variants; a cold import alone has taken 25 s."""
 
-_NEEDS_NO_DRAFT = frozenset({"NGRAM"})
 _OTHER_NAMES = {
     "model": "model_path",
     "tensor_parallel_size": "tp_size",
@@ -45,11 +44,12 @@ _FLAGS = {
     "ep_join_rank_offset": "--elastic-ep-join-rank-offset",
 }
 """Fields whose flag is called otherwise; all others are the name with dashes."""
+_ONE_NODE = "an engine is one process on one node, with the GPUs that Ray gave it; take it out"
 _OWNED = {
     "model_path": "comes from engine.model; take it out of the arguments",
     "skip_tokenizer_init": "gives no text to score; take it out",
-    "nnodes": "an engine is one process on one node, with the GPUs that Ray gave it; take it out",
-    "node_rank": "an engine is one process on one node, with the GPUs that Ray gave it; take it out",
+    "nnodes": _ONE_NODE,
+    "node_rank": _ONE_NODE,
     "base_gpu_id": "Ray chooses the GPUs, and the engine counts the ones it was given from 0; take it out",
     "use_ray": "makes actors of its own, outside the ones that own the GPUs; take it out",
 }
@@ -59,37 +59,24 @@ def engine_arguments(spec: EngineSpec) -> dict[str, Any]:
     """The arguments to start `sglang.Engine` with: the spec's own, and the models, tp size and GPU share."""
     from cluster.models import resolve
 
-    given = dict(spec.arguments)
-    added: dict[str, Any] = {"model_path": str(resolve(spec.model)), "tp_size": max(1, int(spec.gpus))}
+    added: dict[str, Any] = {"model_path": resolve(spec.model), "tp_size": max(1, int(spec.gpus))}
     if spec.draft_model is not None:
-        added["speculative_draft_model_path"] = str(resolve(spec.draft_model))
+        added["speculative_draft_model_path"] = resolve(spec.draft_model)
     if 0 < spec.gpus < 1:
         added["mem_fraction_static"] = round(GPU_SHARE * spec.gpus, 3)
-    return {**added, **given}
+    return {**added, **spec.arguments}
 
 
 def to_argv(spec: EngineSpec) -> list[str]:
     """The `python -m sglang.launch_server` command that serves what the engine runs, but its environment."""
-    argv = ["python", "-m", "sglang.launch_server"]
-    for name, value in engine_arguments(spec).items():
-        argv += _flag(name, value)
-    return argv
+    flags = (part for name, value in engine_arguments(spec).items() for part in _flag(name, value))
+    return ["python", "-m", "sglang.launch_server", *flags]
 
 
 def command_line(spec: EngineSpec) -> str:
     """`to_argv` for a shell, the environment in front."""
     environment = [f"{name}={shlex.quote(value)}" for name, value in sorted(spec.environment.items())]
     return " ".join([*environment, shlex.join(to_argv(spec))])
-
-
-def deterministic(arguments: Mapping[str, Any]) -> bool:
-    """Whether SGLang is asked for identical outputs. Pure."""
-    return bool(arguments.get("enable_deterministic_inference"))
-
-
-def speculative(name: str) -> bool:
-    """Whether an argument is about the draft. Pure."""
-    return name.startswith("speculative_")
 
 
 def gpus(arguments: Mapping[str, Any]) -> int | None:
@@ -102,7 +89,8 @@ def gpus(arguments: Mapping[str, Any]) -> int | None:
 
 def check_spec(spec: EngineSpec) -> list[Problem]:
     """What cannot be meant, whatever SGLang accepts: what it ignores, rewrites or dies of. Pure."""
-    return _meaning_problems(spec.arguments, draft=spec.draft_model is not None) + _share_problems(spec)
+    owned = [(name, why) for name, why in _OWNED.items() if spec.arguments.get(name)]
+    return owned + _draft_problems(spec.arguments, draft=spec.draft_model is not None) + _share_problems(spec)
 
 
 def unknown_names(arguments: Iterable[str], known: Collection[str]) -> list[Problem]:
@@ -116,14 +104,16 @@ def check_specs(specs: Sequence[EngineSpec]) -> list[list[Problem]]:
 
     SGLang's validation reads the model's configuration, so it runs only for models that are local folders.
     """
-    problems = [check_spec(spec) for spec in specs]
+    problems = list(map(check_spec, specs))
     if find_spec("sglang") is None:
         return problems
     names, verdicts = _ask([{"arguments": engine_arguments(s), "argv": to_argv(s)[3:]} for s in specs])
-    return [
-        _merged(spec, ours + unknown_names(spec.arguments, names), verdict)
-        for spec, ours, verdict in zip(specs, problems, verdicts, strict=True)
-    ]
+    for spec, ours, theirs in zip(specs, problems, verdicts, strict=True):
+        ours += unknown_names(spec.arguments, names)
+        # SGLang's own words only where we have nothing to say: they would be about the same.
+        if theirs is not None and not ours:
+            ours.append((_mentioned(theirs, spec.arguments), theirs))
+    return problems
 
 
 def _ask(entries: list[dict[str, Any]]) -> tuple[frozenset[str], list[str | None]]:
@@ -145,13 +135,6 @@ def _ask(entries: list[dict[str, Any]]) -> tuple[frozenset[str], list[str | None
     return frozenset(answer["names"]), answer["problems"]
 
 
-def _merged(spec: EngineSpec, ours: list[Problem], theirs: str | None) -> list[Problem]:
-    """SGLang's own words only where we have nothing to say: they would be about the same."""
-    if ours or theirs is None:
-        return ours
-    return [(_mentioned(theirs, spec.arguments), theirs)]
-
-
 def _mentioned(text: str, arguments: Mapping[str, Any]) -> str:
     """The argument that a message of SGLang's is about, as far as it names one."""
     spelled = text.replace("-", "_").replace(" ", "_")
@@ -171,25 +154,18 @@ def _flag(name: str, value: Any) -> list[str]:
     return [flag, str(value)]
 
 
-def _meaning_problems(arguments: Mapping[str, Any], *, draft: bool) -> list[Problem]:
-    owned = [(name, why) for name, why in _OWNED.items() if arguments.get(name)]
-    return owned + _draft_problems(arguments, draft=draft)
-
-
 def _draft_problems(arguments: Mapping[str, Any], *, draft: bool) -> list[Problem]:
     algorithm = arguments.get("speculative_algorithm")
-    spare = sorted(name for name in arguments if name.startswith("speculative_") and arguments[name] is not None)
     if algorithm is None:
-        problems = [
-            (name, "does nothing without speculative_algorithm; add it, or take this out") for name in spare
-        ]
+        spare = sorted(n for n, value in arguments.items() if n.startswith("speculative_") and value is not None)
+        problems = [(n, "does nothing without speculative_algorithm; add it, or take this out") for n in spare]
         if draft:
             text = "missing: the draft model would not be used; add speculative_algorithm, or say draft: false"
             problems.append(("speculative_algorithm", text))
         return problems
-    drafted = draft or algorithm in _NEEDS_NO_DRAFT
     problems = _tree_problems(arguments)
-    if not drafted:
+    # An n-gram search proposes tokens without a model.
+    if not draft and algorithm != "NGRAM":
         text = f"{algorithm} decodes with a draft; say draft: true in the variant and name engine.draft_model"
         problems.append(("speculative_algorithm", text))
     return problems

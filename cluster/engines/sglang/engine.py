@@ -29,6 +29,7 @@ from cluster.engines.sglang.log import ANSWERING, IMPORTED, EngineLog, Progress
 from cluster.engines.sglang.requests import prompt, sampling, starts_with_bos
 from cluster.engines.sglang.validation import field_names
 from cluster.errors import EngineStartFailed, RequestFailed
+from cluster.log import SEARCHED, last_error, tail
 from cluster.spec import Batch, Completion, EngineFacts, EngineSpec, Report, Request
 
 T = TypeVar("T")
@@ -122,45 +123,38 @@ class _Running:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sglang")
 
     def start(self, deadline: float, report: Report) -> None:
-        """See `SGLangEngine.start`."""
-        changes = host.engine_environment(self.spec.environment)
-        self._environment.enter_context(restored_environment(changes))
+        self._environment.enter_context(restored_environment(host.engine_environment(self.spec.environment)))
         if 0 < self.spec.gpus < 1:
             self._await_turn(deadline, report)
-        self._log.redirect()
         self._log.survive_sigquit()
-        try:
+        with self._log.taking_output():
             self._watch(self._thread.submit(self._boot), deadline, report)
-        finally:
-            self._log.restore()
         self._turn.close()
         self._log.die_by_sigquit()
 
     def generate(self, batch: Batch) -> list[Completion]:
-        """See `SGLangEngine.generate`."""
         return self._in_loop(lambda: self._complete_all(batch))
 
     def flush(self) -> None:
-        """See `SGLangEngine.flush`."""
         result = self._in_loop(lambda: self._engine.tokenizer_manager.flush_cache(timeout_s=FLUSH_SECONDS))
         if not result.success:
             raise RequestFailed(f"{self.spec.label}: SGLang did not empty its cache: {result}")
 
     def describe(self) -> EngineFacts:
-        """See `SGLangEngine.describe`."""
         info = self._thread.submit(self._engine.get_server_info).result()
-        fields = set(field_names(type(self._engine.server_args))) - SECRETS
+        public = field_names(type(self._engine.server_args)) - SECRETS
+        arguments = {key: value for key, value in info.items() if key in public}
         return EngineFacts(
             backend="sglang",
             versions=_versions(),
             device=replace(host.device(), log=str(self._log.path)),
             fingerprint_of="token_ids" if "output_ids" in self._first else "text",
             start_seconds=self._progress.seconds(),
-            arguments={key: _plain(value) for key, value in info.items() if key in fields},
+            # What JSON does not have (a NumPy scalar, an enum) becomes its text.
+            arguments=json.loads(json.dumps(arguments, default=str)),
         )
 
     def stop(self) -> None:
-        """See `SGLangEngine.stop`."""
         fault = self.close(keep_log=False)
         if fault:
             raise EngineStartFailed(f"{self.spec.label}: SGLang did not shut down: {fault}", ())
@@ -209,7 +203,7 @@ class _Running:
 
         self._log.mark(IMPORTED)
         arguments = {"log_level": "info", **engine_arguments(self.spec)}
-        refuse(self.spec, unknown_names(arguments, frozenset(field_names(ServerArgs))))
+        refuse(self.spec, unknown_names(arguments, field_names(ServerArgs)))
         if self._abandoned.is_set():
             return
         engine = sglang.Engine(**arguments)
@@ -230,7 +224,7 @@ class _Running:
             now = time.monotonic()
             for phase in begun or ([self._progress.phase] if now - reported >= REPORT_SECONDS else []):
                 reported = now
-                report(phase, self._log.tail())
+                report(phase, tail(self._log.path))
             if now >= deadline and not booting.done():
                 text = f"not ready after {self.spec.start_deadline:g} s, while {self._progress.phase}"
                 raise self._failure(f"{text}; raise engine.start_deadline if that is too short")
@@ -239,13 +233,13 @@ class _Running:
             raise error
         if error is not None:
             # A worker's own error is in its log; what reaches us then is only that it died.
-            text = self._log.last_error() or f"{type(error).__name__}: {error}"
+            text = last_error(tail(self._log.path, SEARCHED)) or f"{type(error).__name__}: {error}"
             raise self._failure(f"failed while {self._progress.phase}: {text}") from error
         self._progress.enter("ready")
 
     def _failure(self, text: str) -> EngineStartFailed:
         """With the log's tail; its last lines may say more than `text`."""
-        return EngineStartFailed(f"{self.spec.label}: {text}. Its log: {self._log.path}", self._log.tail())
+        return EngineStartFailed(f"{self.spec.label}: {text}. Its log: {self._log.path}", tail(self._log.path))
 
     def _shut_down(self) -> None:
         """In the engine's thread."""
@@ -331,8 +325,3 @@ def _versions() -> dict[str, str]:
         with contextlib.suppress(metadata.PackageNotFoundError):
             versions[package] = metadata.version(package)
     return versions
-
-
-def _plain(value: Any) -> Any:
-    """As JSON has it; what JSON does not have (a NumPy scalar, an enum) as its text."""
-    return json.loads(json.dumps(value, default=str))
