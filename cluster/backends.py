@@ -81,8 +81,9 @@ def check_installed(name: str) -> None:
         return
     command = f"pip install {' '.join(missing)}"
     if chosen.extra:
-        extra = f"[{chosen.extra}]"
-        command = f"pip install 'accuracy-sweep{extra}' (in a checkout: pip install -e '.{extra}')"
+        command = (
+            f"pip install 'accuracy-sweep[{chosen.extra}]' (in a checkout: pip install -e '.[{chosen.extra}]')"
+        )
     raise BadInput(f"engine.backend: `{name}` needs {' and '.join(missing)}, not installed here; {command}")
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,22 +104,3 @@ def inventory() -> str:
     parts = [f"{free.get(key, 0):g} of {total.get(key, 0):g} {key}s free" for key in ("GPU", "CPU")]
     nodes = sum(node["Alive"] for node in ray.nodes())
     return f"the cluster has {' and '.join(parts)} on {nodes} node{'s' if nodes != 1 else ''}"
-
-
-def await_actors(actors: dict[str, Any], spec: PoolSpec, tell: Callable[[str], None]) -> None:
-    """Wait until every actor is up, saying what is waited for. Raises ClusterUnavailable at the deadline."""
-    import ray
-
-    names = {actor.ready.remote(): name for name, actor in actors.items()}
-    begun = time.monotonic()
-    waiting = list(names)
-    while True:
-        left = spec.deadline - (time.monotonic() - begun)
-        _, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=max(0.0, min(10.0, left)))
-        if not waiting:
-            return
-        missing = ", ".join(names[ref] for ref in waiting)
-        wants = f"{missing} wait{'s' if len(waiting) == 1 else ''} for {spec.gpus:g} GPUs each; {inventory()}"
-        if left <= 0:
-            raise ClusterUnavailable(f"after {spec.deadline:g} s {wants}. {REMEDY}")
-        tell(wants)

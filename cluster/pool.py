@@ -10,12 +10,14 @@ from functools import partial
 from typing import Any
 
 from cluster.actor import EngineActor
-from cluster.connection import PoolSpec, await_actors, connect, engine_count, inventory
+from cluster.connection import REMEDY, PoolSpec, connect, engine_count, inventory
 from cluster.errors import ClusterUnavailable, EngineStartFailed, RequestFailed, SweepError
 from cluster.events import Back, Completed, Event, Failed, Gone, Loaded, Starting
 from cluster.log import SEARCHED, TAIL, last_error, tail
 from cluster.spec import Batch, EngineSpec
 
+TELL_SECONDS = 10.0
+"""Between two words on what is waited for."""
 STOP_SECONDS = 30.0
 """How long an engine may take to stop before its process is killed."""
 START_GRACE = 150.0
@@ -26,14 +28,22 @@ EVIDENCE_SECONDS = 10.0
 
 @dataclass(kw_only=True)
 class _Task:
-    """A call that an engine is at."""
+    """A call that an engine is at: a start, a batch, or the coming up of a new process."""
 
     engine: str
-    work: str | None
-    """None for a start."""
+    work: str | None = None
+    """The batch's name."""
+    back: bool = False
+    """The engine has no process, and a new one is to come up."""
     begun: float
+    """When; for a new process, when the engine lost the one before."""
     deadline: float
+    """Seconds that it may take."""
     log: tuple[str, ...] = ()
+
+    @property
+    def left(self) -> float:
+        return self.begun + self.deadline - time.monotonic()
 
 
 class RayPool:
@@ -49,8 +59,6 @@ class RayPool:
 
         self._spec = spec
         self._tasks: dict[Any, _Task] = {}
-        self._reviving: dict[Any, tuple[str, float]] = {}
-        """By the call that says that it is up: a replaced engine, and since when."""
         self._actors: dict[str, Any] = {}
         self._nodes: dict[str, str] = {}
         """Where an engine's process is, by Ray's id."""
@@ -60,9 +68,9 @@ class RayPool:
         self.dashboard = connect(spec, address)
         try:
             self._board = ray.remote(_Board).options(num_cpus=0, max_restarts=-1).remote()
-            names = [f"engine-{number + 1}" for number in range(engine_count(spec, local=not address))]
-            self._actors = {name: self._actor(name) for name in names}
-            await_actors(self._actors, spec, tell)
+            for number in range(engine_count(spec, local=not address)):
+                self._bring_up(f"engine-{number + 1}", time.monotonic())
+            self._await_all(tell)
         except BaseException:
             self.close()
             raise
@@ -74,113 +82,115 @@ class RayPool:
     def load(self, engine: str, spec: EngineSpec) -> None:
         call = self._actors[engine].load.options(name=f"{engine} [loading {spec.label}]")
         self._logs.pop(engine, None)
-        self._begin(call.remote(spec, partial(_post, self._board)), engine, None, spec.start_deadline + START_GRACE)
+        task = _Task(engine=engine, begun=time.monotonic(), deadline=spec.start_deadline + START_GRACE)
+        self._tasks[call.remote(spec, partial(_post, self._board, engine))] = task
 
     def run(self, engine: str, work: str, batch: Batch, deadline: float) -> None:
         call = self._actors[engine].run.options(name=f"{engine} [{work}]")
-        self._begin(call.remote(batch), engine, work, deadline)
+        task = _Task(engine=engine, work=work, begun=time.monotonic(), deadline=deadline)
+        self._tasks[call.remote(batch)] = task
 
     def wait(self, timeout: float) -> list[Event]:
         import ray
 
-        if not self._tasks and not self._reviving:
+        if not self._tasks:
             return []
-        ends = [task.begun + task.deadline for task in self._tasks.values()]
-        ends += [since + self._spec.deadline for _, since in self._reviving.values()]
-        due = min(ends) - time.monotonic()
-        done, _ = ray.wait([*self._tasks, *self._reviving], timeout=max(0.0, min(timeout, due)))
-        events: list[Event] = list(self._phases())
-        events += [self._finish(ref, self._tasks.pop(ref)) for ref in done if ref in self._tasks]
-        late = [ref for ref, t in self._tasks.items() if time.monotonic() >= t.begun + t.deadline]
-        events += [self._overrun(self._tasks.pop(ref)) for ref in late]
-        return events + self._revived([ref for ref in done if ref in self._reviving])
+        due = min(task.left for task in self._tasks.values())
+        done, _ = ray.wait([*self._tasks], timeout=max(0.0, min(timeout, due)))
+        events: list[Event] = [*self._phases()]
+        events += [event for ref in done if (event := self._finish(ref, self._tasks.pop(ref)))]
+        late = [ref for ref, task in self._tasks.items() if task.left <= 0]
+        return events + [self._overrun(self._tasks.pop(ref)) for ref in late]
 
     def close(self) -> None:
         import ray
 
-        absent = {engine for engine, _ in self._reviving.values()}
-        stops = [a.stop.remote() for name, a in self._actors.items() if name not in absent and not self._tasks]
+        absent = {task.engine for task in self._tasks.values()}
+        idle = all(task.back for task in self._tasks.values())
+        stops = [actor.stop.remote() for name, actor in self._actors.items() if idle and name not in absent]
         if stops:
             ray.wait(stops, num_returns=len(stops), timeout=STOP_SECONDS)
         for actor in self._actors.values():
             ray.kill(actor)
         self._actors.clear()
         self._tasks.clear()
-        self._reviving.clear()
         ray.shutdown()
 
-    def _actor(self, name: str) -> Any:
-        """A new process for an engine. Not restarted by Ray: what was loaded is lost, and the driver must know."""
+    def _bring_up(self, engine: str, since: float) -> None:
+        """Ask for a process for an engine that has had none `since`, in the place of one that it may have had.
+
+        Ray does not restart it by itself: what was loaded is lost, and the driver must know.
+        """
         import ray
 
-        return ray.remote(EngineActor).options(num_cpus=0, num_gpus=self._spec.gpus).remote(name)
-
-    def _replace(self, engine: str, since: float | None = None) -> None:
-        """Ask for a new process for an engine that has been dead `since`; from now on unless given."""
-        import ray
-
-        ray.kill(self._actors[engine])
-        self._actors[engine] = self._actor(engine)
-        self._reviving[self._actors[engine].ready.remote()] = (engine, since or time.monotonic())
-
-    def _revived(self, up: list[Any]) -> list[Event]:
-        """The replaced engines that are up, and those for which there was no room in time."""
-        import ray
-        from ray.exceptions import RayActorError
-
-        events: list[Event] = []
-        for ref in up:
-            engine, since = self._reviving.pop(ref)
-            try:
-                ray.get(ref)
-                events.append(Back(engine=engine))
-            except RayActorError:
-                self._replace(engine, since)
-        late = [r for r, (_, since) in self._reviving.items() if time.monotonic() >= since + self._spec.deadline]
-        for ref in late:
-            engine, _ = self._reviving.pop(ref)
+        if engine in self._actors:
             ray.kill(self._actors[engine])
-            text = f"{engine} could not be replaced within {self._spec.deadline:g} s: {inventory()}"
-            events.append(Gone(engine=engine, error=ClusterUnavailable(text)))
-        return events
+        actor = ray.remote(EngineActor).options(num_cpus=0, num_gpus=self._spec.gpus).remote(engine)
+        self._actors[engine] = actor
+        task = _Task(engine=engine, back=True, begun=since, deadline=self._spec.deadline)
+        self._tasks[actor.ready.remote()] = task
 
-    def _begin(self, ref: Any, engine: str, work: str | None, deadline: float) -> None:
-        self._tasks[ref] = _Task(engine=engine, work=work, begun=time.monotonic(), deadline=deadline)
+    def _await_all(self, tell: Callable[[str], None]) -> None:
+        while self._tasks:
+            events = self.wait(TELL_SECONDS)
+            for event in events:
+                if isinstance(event, Gone):
+                    raise event.error
+            if not events:
+                missing = ", ".join(task.engine for task in self._tasks.values())
+                tell(f"waiting for {missing}, which need {self._spec.gpus:g} GPUs each; {inventory()}")
 
-    def _finish(self, ref: Any, task: _Task) -> Event:
+    def _finish(self, ref: Any, task: _Task) -> Event | None:
+        """What came of a call; None for a new process that died again, and is replaced again."""
         import ray
         from ray.exceptions import RayActorError, RayTaskError
 
         try:
             result = ray.get(ref)
         except RayActorError as error:
-            words = self._last_words(task)
-            task.log = words[-TAIL:]
-            self._replace(task.engine)
-            error_line = last_error(words)
-            what = "while it started" if task.work is None else f"in the middle of {task.work}"
-            # The last error in the engine's own log says more than Ray can.
-            text = f"died {what}: {f'{error_line}. Ray: ' if error_line else ''}{_gist(str(error))}"
-            return _failed(task, _fault(task, f"{task.engine} {text}"), died=True)
+            return self._died(task, str(error))
         except RayTaskError as error:
             cause = error.cause
             # One that is no SweepError is kept whole, as text.
             text = f"{task.engine}: {type(cause).__name__}: {cause}\n{error}"
-            return _failed(task, cause if isinstance(cause, SweepError) else _fault(task, text), died=False)
+            return _failed(task, cause if isinstance(cause, SweepError) else text, died=False)
         seconds = time.monotonic() - task.begun
-        if task.work is None:
-            self._logs[task.engine] = result.device.log
-            return Loaded(engine=task.engine, facts=result, seconds=seconds)
-        return Completed(engine=task.engine, work=task.work, completions=result, seconds=seconds)
+        if task.back:
+            return Back(engine=task.engine)
+        if task.work is not None:
+            return Completed(engine=task.engine, work=task.work, completions=result, seconds=seconds)
+        self._logs[task.engine] = result.device.log
+        return Loaded(engine=task.engine, facts=result, seconds=seconds)
 
-    def _overrun(self, task: _Task) -> Failed:
-        """Replace an engine that is past its deadline."""
+    def _died(self, task: _Task, ray_says: str) -> Failed | None:
+        if task.back:
+            self._bring_up(task.engine, task.begun)
+            return None
+        words = self._last_words(task)
+        task.log = words[-TAIL:]
+        self._bring_up(task.engine, time.monotonic())
+        error = last_error(words)
+        what = f"in the middle of {task.work}" if task.work else "while it started"
+        # The last error in the engine's own log says more than Ray can.
+        text = f"{task.engine} died {what}: {f'{error}. Ray: ' if error else ''}{_gist(ray_says)}"
+        return _failed(task, text, died=True)
+
+    def _overrun(self, task: _Task) -> Failed | Gone:
+        """Replace an engine that is past its deadline; one that got no process by then is gone."""
+        import ray
+
+        if task.back:
+            ray.kill(self._actors[task.engine])
+            text = (
+                f"{task.engine} still waits for {self._spec.gpus:g} GPUs after {task.deadline:g} s; {inventory()}"
+            )
+            return Gone(engine=task.engine, error=ClusterUnavailable(f"{text}. {REMEDY}"))
         task.log = self._last_words(task)[-TAIL:]
-        self._replace(task.engine)
+        self._bring_up(task.engine, time.monotonic())
         text = f"was not ready after {task.deadline:g} s (engine.start_deadline + {START_GRACE:g})"
         if task.work is not None:
             text = f"had not finished {task.work} after {task.deadline:g} s (engine.request_deadline)"
-        return _failed(task, _fault(task, f"{task.engine} {text}"), died=True)
+        return _failed(task, f"{task.engine} {text}", died=True)
 
     def _last_words(self, task: _Task) -> tuple[str, ...]:
         """The log lines of a task that came to a bad end: posted while it started, else read where it ran."""
@@ -204,7 +214,7 @@ class RayPool:
         import ray
         from ray.exceptions import RayActorError
 
-        loading = {task.engine: task for task in self._tasks.values() if task.work is None}
+        loading = {task.engine: task for task in self._tasks.values() if not (task.work or task.back)}
         if not loading:
             return []
         phases = []
@@ -240,19 +250,17 @@ class _Board:
 
 
 def _post(board: Any, engine: str, phase: str, log: tuple[str, ...]) -> None:
-    """`cluster.actor.Post` across Ray, once it is given the board."""
+    """`cluster.spec.Report` across Ray, once it is given the board and the engine's name."""
     import ray
 
     board.post.remote((engine, phase, log, ray.get_runtime_context().get_node_id()))
 
 
-def _failed(task: _Task, error: SweepError, died: bool) -> Failed:
+def _failed(task: _Task, error: SweepError | str, died: bool) -> Failed:
+    if isinstance(error, str):
+        error = EngineStartFailed(error, task.log) if task.work is None else RequestFailed(error)
     log = error.log_tail if isinstance(error, EngineStartFailed) and error.log_tail else task.log
     return Failed(engine=task.engine, work=task.work, error=error, log=log, died=died)
-
-
-def _fault(task: _Task, text: str) -> SweepError:
-    return EngineStartFailed(text, task.log) if task.work is None else RequestFailed(text)
 
 
 def _gist(ray_says: str) -> str:

@@ -143,14 +143,15 @@ def _mentioned(text: str, arguments: Mapping[str, Any]) -> str:
 
 def _flag(name: str, value: Any) -> list[str]:
     flag = _FLAGS.get(name, "--" + name.replace("_", "-"))
-    if value is None or value is False:
-        return []
-    if value is True:
-        return [flag]
-    if isinstance(value, list | tuple):
-        return [flag, *map(str, value)]
-    if isinstance(value, Mapping):
-        return [flag, json.dumps(value)]
+    match value:
+        case None | False:
+            return []
+        case True:
+            return [flag]
+        case list() | tuple():
+            return [flag, *map(str, value)]
+        case dict():
+            return [flag, json.dumps(value)]
     return [flag, str(value)]
 
 
