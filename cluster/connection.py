@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ray
+
+import cluster
 from cluster.errors import ClusterUnavailable
 
 CPUS_PER_ENGINE = 2
@@ -34,10 +37,6 @@ class PoolSpec:
 
 def connect(spec: PoolSpec, address: str | None) -> str | None:
     """Connect to Ray at the address, or start it here without one; returns the dashboard's address."""
-    import ray
-
-    import cluster
-
     # Ray's own notes on dead workers would run across the live view; the driver tells of them itself.
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     try:
@@ -76,8 +75,6 @@ def engine_count(spec: PoolSpec, *, local: bool) -> int:
 
     Raises ClusterUnavailable when there is room for none, or too little in a local cluster, which will not grow.
     """
-    import ray
-
     total = ray.cluster_resources()
     if spec.engines is not None:
         needed = spec.engines * spec.gpus
@@ -98,8 +95,6 @@ def engine_count(spec: PoolSpec, *, local: bool) -> int:
 
 def inventory() -> str:
     """What the cluster has, and how much of it is free, in words."""
-    import ray
-
     total, free = ray.cluster_resources(), ray.available_resources()
     parts = [f"{free.get(key, 0):g} of {total.get(key, 0):g} {key}s free" for key in ("GPU", "CPU")]
     nodes = sum(node["Alive"] for node in ray.nodes())

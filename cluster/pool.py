@@ -1,4 +1,7 @@
-"""Engines as Ray actors. All of Ray that the program uses is here and in `cluster.connection`."""
+"""Engines as Ray actors. All of Ray that the program uses is here and in `cluster.connection`.
+
+Both import Ray, which takes a second: import them where a pool is opened.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+
+import ray
+from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.actor import EngineActor
 from cluster.connection import REMEDY, PoolSpec, connect, engine_count, inventory
@@ -55,8 +62,6 @@ class RayPool:
         Raises ClusterUnavailable when there is no cluster, or no room in it within the deadline.
         """
 
-        import ray
-
         self._spec = spec
         self._tasks: dict[Any, _Task] = {}
         self._actors: dict[str, Any] = {}
@@ -91,8 +96,6 @@ class RayPool:
         self._tasks[call.remote(batch)] = task
 
     def wait(self, timeout: float) -> list[Event]:
-        import ray
-
         if not self._tasks:
             return []
         due = min(task.left for task in self._tasks.values())
@@ -103,8 +106,6 @@ class RayPool:
         return events + [self._overrun(self._tasks.pop(ref)) for ref in late]
 
     def close(self) -> None:
-        import ray
-
         absent = {task.engine for task in self._tasks.values()}
         idle = all(task.back for task in self._tasks.values())
         stops = [actor.stop.remote() for name, actor in self._actors.items() if idle and name not in absent]
@@ -116,18 +117,16 @@ class RayPool:
         self._tasks.clear()
         ray.shutdown()
 
-    def _bring_up(self, engine: str, since: float) -> None:
+    def _bring_up(self, engine: str, since: float, log: tuple[str, ...] = ()) -> None:
         """Ask for a process for an engine that has had none `since`, in the place of one that it may have had.
 
         Ray does not restart it by itself: what was loaded is lost, and the driver must know.
         """
-        import ray
-
         if engine in self._actors:
             ray.kill(self._actors[engine])
         actor = ray.remote(EngineActor).options(num_cpus=0, num_gpus=self._spec.gpus).remote(engine)
         self._actors[engine] = actor
-        task = _Task(engine=engine, back=True, begun=since, deadline=self._spec.deadline)
+        task = _Task(engine=engine, back=True, begun=since, deadline=self._spec.deadline, log=log)
         self._tasks[actor.ready.remote()] = task
 
     def _await_all(self, tell: Callable[[str], None]) -> None:
@@ -142,9 +141,6 @@ class RayPool:
 
     def _finish(self, ref: Any, task: _Task) -> Event | None:
         """What came of a call; None for a new process that died again, and is replaced again."""
-        import ray
-        from ray.exceptions import RayActorError, RayTaskError
-
         try:
             result = ray.get(ref)
         except RayActorError as error:
@@ -164,7 +160,7 @@ class RayPool:
 
     def _died(self, task: _Task, ray_says: str) -> Failed | None:
         if task.back:
-            self._bring_up(task.engine, task.begun)
+            self._bring_up(task.engine, task.begun, (_gist(ray_says),))
             return None
         words = self._last_words(task)
         task.log = words[-TAIL:]
@@ -177,14 +173,11 @@ class RayPool:
 
     def _overrun(self, task: _Task) -> Failed | Gone:
         """Replace an engine that is past its deadline; one that got no process by then is gone."""
-        import ray
-
         if task.back:
             ray.kill(self._actors[task.engine])
-            text = (
-                f"{task.engine} still waits for {self._spec.gpus:g} GPUs after {task.deadline:g} s; {inventory()}"
-            )
-            return Gone(engine=task.engine, error=ClusterUnavailable(f"{text}. {REMEDY}"))
+            why = f"the last one died: {task.log[0]}" if task.log else f"it waits for {self._spec.gpus:g} GPUs"
+            text = f"{task.engine} has no process after {task.deadline:g} s, {why}; {inventory()}. {REMEDY}"
+            return Gone(engine=task.engine, error=ClusterUnavailable(text))
         task.log = self._last_words(task)[-TAIL:]
         self._bring_up(task.engine, time.monotonic())
         text = f"was not ready after {task.deadline:g} s (engine.start_deadline + {START_GRACE:g})"
@@ -194,10 +187,6 @@ class RayPool:
 
     def _last_words(self, task: _Task) -> tuple[str, ...]:
         """The log lines of a task that came to a bad end: posted while it started, else read where it ran."""
-        import ray
-        from ray.exceptions import GetTimeoutError, RayError
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
         path = self._logs.pop(task.engine, None)
         if path is None:
             return task.log
@@ -211,9 +200,6 @@ class RayPool:
 
     def _phases(self) -> list[Starting]:
         """What the engines posted since the last look; keeps their last log lines."""
-        import ray
-        from ray.exceptions import RayActorError
-
         loading = {task.engine: task for task in self._tasks.values() if not (task.work or task.back)}
         if not loading:
             return []
@@ -251,8 +237,6 @@ class _Board:
 
 def _post(board: Any, engine: str, phase: str, log: tuple[str, ...]) -> None:
     """`cluster.spec.Report` across Ray, once it is given the board and the engine's name."""
-    import ray
-
     board.post.remote((engine, phase, log, ray.get_runtime_context().get_node_id()))
 
 
