@@ -61,7 +61,6 @@ class RayPool:
 
         Raises ClusterUnavailable when there is no cluster, or no room in it within the deadline.
         """
-
         self._spec = spec
         self._tasks: dict[Any, _Task] = {}
         self._actors: dict[str, Any] = {}

@@ -13,12 +13,13 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
 from cluster.backends import Problem
 from cluster.errors import EngineStartFailed
+from cluster.models import resolve
 from cluster.spec import EngineSpec
 
 GPU_SHARE = 0.8
@@ -57,8 +58,6 @@ _OWNED = {
 
 def engine_arguments(spec: EngineSpec) -> dict[str, Any]:
     """The arguments to start `sglang.Engine` with: the spec's own, and the models, tp size and GPU share."""
-    from cluster.models import resolve
-
     added: dict[str, Any] = {"model_path": resolve(spec.model), "tp_size": max(1, int(spec.gpus))}
     if spec.draft_model is not None:
         added["speculative_draft_model_path"] = resolve(spec.draft_model)
@@ -89,14 +88,12 @@ def gpus(arguments: Mapping[str, Any]) -> int | None:
 
 def check_spec(spec: EngineSpec) -> list[Problem]:
     """What cannot be meant, whatever SGLang accepts: what it ignores, rewrites or dies of. Pure."""
-    owned = [(name, why) for name, why in _OWNED.items() if spec.arguments.get(name)]
-    return owned + _draft_problems(spec.arguments, draft=spec.draft_model is not None) + _share_problems(spec)
+    return [*_owned_problems(spec), *_draft_problems(spec)]
 
 
 def unknown_names(arguments: Iterable[str], known: Collection[str]) -> list[Problem]:
     """The arguments that SGLang does not have, each with the nearest name that it has. Pure."""
-    unknown = [name for name in arguments if name not in known]
-    return [(name, f"SGLang has no such argument; {_nearest(name, known)}") for name in unknown]
+    return [(n, f"SGLang has no such argument; {_nearest(n, known)}") for n in arguments if n not in known]
 
 
 def check_specs(specs: Sequence[EngineSpec]) -> list[list[Problem]]:
@@ -155,54 +152,55 @@ def _flag(name: str, value: Any) -> list[str]:
     return [flag, str(value)]
 
 
-def _draft_problems(arguments: Mapping[str, Any], *, draft: bool) -> list[Problem]:
+def _owned_problems(spec: EngineSpec) -> Iterator[Problem]:
+    """What the spec's GPUs and models decide."""
+    for name, why in _OWNED.items():
+        if spec.arguments.get(name):
+            yield name, why
+    share = spec.arguments.get("mem_fraction_static")
+    shared = 0 < spec.gpus < 1 and spec.arguments.get("device") != "cpu"
+    if shared and isinstance(share, int | float) and share > spec.gpus:
+        yield (
+            "mem_fraction_static",
+            f"{share:g} of the GPU's memory is more than this engine's {spec.gpus:g} of the GPU: its neighbours"
+            f" would find none. Write at most {GPU_SHARE * spec.gpus:g}, or leave it out",
+        )
+
+
+def _draft_problems(spec: EngineSpec) -> Iterator[Problem]:
+    arguments, draft = spec.arguments, spec.draft_model is not None
     algorithm = arguments.get("speculative_algorithm")
-    if algorithm is None:
-        spare = sorted(n for n, value in arguments.items() if n.startswith("speculative_") and value is not None)
-        problems = [(n, "does nothing without speculative_algorithm; add it, or take this out") for n in spare]
-        if draft:
-            text = "missing: the draft model would not be used; add speculative_algorithm, or say draft: false"
-            problems.append(("speculative_algorithm", text))
-        return problems
-    problems = _tree_problems(arguments)
-    # An n-gram search proposes tokens without a model.
-    if not draft and algorithm != "NGRAM":
-        text = f"{algorithm} decodes with a draft; say draft: true in the variant and name engine.draft_model"
-        problems.append(("speculative_algorithm", text))
-    return problems
+    if algorithm is not None:
+        yield from _tree_problems(arguments)
+        # An n-gram search proposes tokens without a model.
+        if not draft and algorithm != "NGRAM":
+            text = f"{algorithm} decodes with a draft; say draft: true in the variant and name engine.draft_model"
+            yield "speculative_algorithm", text
+        return
+    for name in sorted(arguments):
+        if name.startswith("speculative_") and arguments[name] is not None:
+            yield name, "does nothing without speculative_algorithm; add it, or take this out"
+    if draft:
+        text = "missing: the draft model would not be used; add speculative_algorithm, or say draft: false"
+        yield "speculative_algorithm", text
 
 
-def _tree_problems(arguments: Mapping[str, Any]) -> list[Problem]:
+def _tree_problems(arguments: Mapping[str, Any]) -> Iterator[Problem]:
     """Steps, top-k and draft tokens that do not make a tree."""
-    steps, topk, tokens = (
-        arguments.get(f"speculative_{name}") for name in ("num_steps", "eagle_topk", "num_draft_tokens")
-    )
+    names = ("speculative_num_steps", "speculative_eagle_topk", "speculative_num_draft_tokens")
+    steps, topk, tokens = map(arguments.get, names)
     if not (isinstance(steps, int) and isinstance(topk, int) and isinstance(tokens, int)):
-        return []
+        return
+    # The first step proposes top-k tokens, each later one top-k for each of the top-k kept; and the root.
+    most = 1 + topk + (steps - 1) * topk * topk
     if topk == 1 and tokens != steps + 1:
         text = (
             f"top-k 1 drafts a chain, so {steps} steps need {steps + 1} draft tokens (the root counts), not"
             f" {tokens}; SGLang would run {steps + 1} and only warn. Write {steps + 1}, or {tokens - 1} steps"
         )
-        return [("speculative_num_draft_tokens", text)]
-    # The first step proposes top-k tokens, each later one top-k for each of the top-k kept; and the root.
-    most = 1 + topk + (steps - 1) * topk * topk
-    if topk > 1 and not 2 <= tokens <= most:
-        text = f"{steps} steps at top-k {topk} draft 2 to {most} tokens, the root counted, not {tokens}"
-        return [("speculative_num_draft_tokens", text)]
-    return []
-
-
-def _share_problems(spec: EngineSpec) -> list[Problem]:
-    share = spec.arguments.get("mem_fraction_static")
-    shared = 0 < spec.gpus < 1 and spec.arguments.get("device") != "cpu"
-    if not shared or not isinstance(share, int | float) or share <= spec.gpus:
-        return []
-    text = (
-        f"{share:g} of the GPU's memory is more than this engine's {spec.gpus:g} of the GPU:"
-        f" its neighbours would find none. Write at most {GPU_SHARE * spec.gpus:g}, or leave it out"
-    )
-    return [("mem_fraction_static", text)]
+        yield names[2], text
+    elif topk > 1 and not 2 <= tokens <= most:
+        yield names[2], f"{steps} steps at top-k {topk} draft 2 to {most} tokens, the root counted, not {tokens}"
 
 
 def _nearest(name: str, known: Collection[str]) -> str:
