@@ -10,8 +10,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
+from cluster.backends import backend, check_installed
 from sweep.errors import EngineStartFailed
-from sweep.plan.check import check_arguments, check_installed
+from sweep.plan.check import check_arguments
 from sweep.plan.sweepfile import dump, load
 from sweep.plan.units import Plan, Unit, make_plan
 from sweep.run.driver import Driver, Outcome
@@ -99,7 +100,6 @@ def _drive(
     run: Run, questionnaire: Questionnaire, measured: Mapping[str, Unit], options: Options, audience: Audience
 ) -> tuple[Outcome, str | None]:
     """Open the pool, the only place that does, and drive it; how it ended, and the Ray dashboard's address."""
-    from cluster.backends import backend
     from cluster.connection import PoolSpec, token_hint
     from cluster.pool import RayPool
 
