@@ -22,6 +22,7 @@ from sweep.tasks import dataset
 from sweep.tasks.questionnaire import Questionnaire
 from tests.conftest import SWEEP
 from tests.fake_pool import FakePool, Notes, right
+from tests.runs import samples_of
 
 Write = Callable[[str], Path]
 
@@ -138,7 +139,7 @@ def test_a_unit_s_samples_read_back_as_they_were_written(bench: Bench) -> None:
     completions = [right(request, answers) for request in bench.questionnaire.batch(unit, 1).requests]
     samples = bench.questionnaire.score(unit, "engine-1", completions)
     bench.run.save(unit, samples)
-    assert bench.run.samples(unit) == samples
+    assert samples_of(bench.run, unit) == samples
 
 
 def test_shards_of_a_repetition_make_one_score(write_sweep: Write) -> None:
