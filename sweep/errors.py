@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 from cluster.errors import ClusterUnavailable, EngineStartFailed, ExitCode, RequestFailed, SweepError
 
 __all__ = [
@@ -11,6 +14,7 @@ __all__ = [
     "ExitCode",
     "RequestFailed",
     "SweepError",
+    "did_you_mean",
 ]
 
 
@@ -21,3 +25,10 @@ class BadInput(SweepError):
     """
 
     exit_code = ExitCode.BAD_INPUT
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: the nearest known one, or all of them where none is near."""
+    names = list(known)
+    near = get_close_matches(given, names, n=1, cutoff=0.5)
+    return f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"
