@@ -1,11 +1,11 @@
-"""The faults of sweep files, data and run folders, in the tree that `cluster.errors` begins."""
+"""The faults of the program, for all of `sweep`: the tree is in `cluster.errors`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from cluster.errors import ClusterUnavailable, EngineStartFailed, ExitCode, RequestFailed, SweepError
+from cluster.errors import BadInput, ClusterUnavailable, EngineStartFailed, ExitCode, RequestFailed, SweepError
 
 __all__ = [
     "BadInput",
@@ -16,15 +16,6 @@ __all__ = [
     "SweepError",
     "did_you_mean",
 ]
-
-
-class BadInput(SweepError):
-    """What the user gave cannot be used: a sweep file, an option, a data set, a run folder, a contract.
-
-    The message says what, where (file:line when there is one), why, and what to do.
-    """
-
-    exit_code = ExitCode.BAD_INPUT
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:

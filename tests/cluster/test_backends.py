@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 import sweep
-from cluster.backends import BACKENDS, BackendMissing, check_installed, check_specs, runs_model
+from cluster.backends import BACKENDS, check_installed, check_specs, runs_model
 from cluster.spec import EngineSpec
 from sweep.commands.plan import command
 from sweep.errors import BadInput
@@ -112,7 +112,7 @@ def test_only_the_simulated_backend_runs_no_model() -> None:
 
 def test_a_missing_package_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda package: None)
-    with pytest.raises(BackendMissing, match=r"`transformers` needs torch and transformers.*accuracy-sweep\[cpu\]"):
+    with pytest.raises(BadInput, match=r"`transformers` needs torch and transformers.*accuracy-sweep\[cpu\]"):
         check_installed("transformers")
     check_installed("toy")
 
