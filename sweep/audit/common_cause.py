@@ -29,10 +29,10 @@ def findings(evidence: Evidence) -> Iterable[Finding]:
     for name, table in evidence.samples.items():
         scores = describe_scores(table.scores.tolist(), len(table.question_ids))
         if scores.std is None:
-            seen = f"The variant has {repetitions(scores.n, 'complete ')}; a spread takes at least 2."
+            seen = f"The variant has {repetitions(len(table.scores), 'complete ')}; a spread takes at least 2."
             yield finding(NAME, name, Verdict.UNKNOWN, seen, "Measure at least 2 repetitions, or better 20.")
         elif scores.std == 0:
-            seen = f"All {scores.n} run scores are {scores.mean:.3f}."
+            seen = f"All {len(table.scores)} run scores are {scores.mean:.3f}."
             yield finding(NAME, name, Verdict.PASS, seen, std=0.0, p_bound=None, p_measured=None)
         else:
             varying[name] = scores
@@ -42,14 +42,16 @@ def findings(evidence: Evidence) -> Iterable[Finding]:
     bounds = holm([scores.overdispersion.p_value for scores in varying.values() if scores.overdispersion])
     by_own_noise = dict(zip(measured, holm([test.p_value for test in measured.values()]), strict=True))
     for (name, scores), p_bound in zip(varying.items(), bounds, strict=True):
-        yield _judged(name, scores, p_bound, by_own_noise.get(name))
+        questions = len(evidence.samples[name].question_ids)
+        yield _judged(name, scores, questions, p_bound, by_own_noise.get(name))
 
 
-def _judged(name: str, scores: ScoreStatistics, p_bound: float, p_measured: float | None) -> Finding:
+def _judged(
+    name: str, scores: ScoreStatistics, questions: int, p_bound: float, p_measured: float | None
+) -> Finding:
     """`p_bound`, `p_measured`: corrected over the variants; the latter None with too few unstable answers."""
     assert scores.mean is not None
-    assert scores.questions
-    most = math.sqrt(scores.mean * (1 - scores.mean) / scores.questions)
+    most = math.sqrt(scores.mean * (1 - scores.mean) / questions)
     if p_bound < ALPHA:
         verdict = Verdict.FAIL
         meaning = f"more than noise that is independent between questions can cause (at most {most:.4f})"

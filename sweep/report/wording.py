@@ -100,13 +100,6 @@ def no_noise_sentence(n: int) -> str:
     )
 
 
-def why_no_threshold(threshold: Threshold) -> str | None:
-    """Why the sweep has no threshold, each reason once with the variants that it holds for; None where it has."""
-    if threshold.value is not None:
-        return None
-    return " ".join(silent_lines(threshold)) or "Nothing was measured."
-
-
 def silent_lines(threshold: Threshold) -> tuple[str, ...]:
     """Why variants have no threshold, a line for each reason."""
     return _with_names((name, (_why(threshold, name),)) for name in threshold.silent)

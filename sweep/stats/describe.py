@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean as exact_mean
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -42,34 +43,24 @@ class Overdispersion:
 
 @dataclass(frozen=True, kw_only=True)
 class Spread:
-    """A quantity measured once a repetition."""
+    """A quantity measured once a repetition. None without repetitions."""
 
-    mean: float
+    mean: float | None
     """Over the repetitions."""
     std: float | None
-    """Sample standard deviation (ddof=1); None for one repetition."""
-    min: float
+    """Sample standard deviation between repetitions; None for fewer than 2."""
+    ddof: Literal[1] = 1
+    """Of `std`: its sum of squares is over N - ddof."""
+    min: float | None
     """Least."""
-    max: float
+    max: float | None
     """Greatest."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreStatistics:
-    """What the run scores alone say."""
+class ScoreStatistics(Spread):
+    """What the run scores alone say, in accuracy, 0..1."""
 
-    n: int
-    """Repetitions."""
-    questions: int | None
-    """Questions in a repetition; None where unknown."""
-    mean: float | None
-    """Mean accuracy, 0..1; None without repetitions, like all below that need one."""
-    std: float | None
-    """Run-to-run sample standard deviation (ddof=1), in accuracy; None for fewer than 2 repetitions."""
-    min: float | None
-    """Least score."""
-    max: float | None
-    """Greatest score."""
     per_repetition: tuple[float, ...]
     """The scores, in the order of the repetitions."""
     flip_rate_scores: float | None
@@ -81,8 +72,8 @@ class ScoreStatistics:
 
 
 @dataclass(frozen=True, kw_only=True)
-class VariantStatistics(ScoreStatistics):
-    """What a variant's samples say."""
+class Accuracy(ScoreStatistics):
+    """The scores of a variant's repetitions, and what spreads them."""
 
     sem_questions: float | None
     """Question-sampling standard error of the mean, over the questions' mean scores; None below 2 of them."""
@@ -90,6 +81,16 @@ class VariantStatistics(ScoreStatistics):
     """The same where questions come in clusters; None without clusters, or with fewer than 2."""
     run_variance_share: float | None
     """Run-to-run share of a score's variance, 0..1; None where neither part is defined and positive."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VariantStatistics:
+    """What a variant's samples say. Shares are 0..1, and None where nothing was measured."""
+
+    questions: int
+    """Questions in a repetition."""
+    accuracy: Accuracy
+    """The scores."""
     flip_rate: float | None
     """Expected share of questions that flip between two runs, unbiased; None for fewer than 2 repetitions."""
     unanimous_right: int
@@ -123,23 +124,27 @@ def describe_scores(scores: Sequence[float], questions: int | None = None) -> Sc
         fault = fault_of(score)
         if fault:
             raise BadInput(f"score {number}: {fault}")
-    seen = _spread(scores)
-    mean, std = (seen.mean, seen.std) if seen else (None, None)
-    flips, over = None, None
-    if mean is not None and std is not None and questions is not None:
-        flips, most = 2 * questions * std**2, mean * (1 - mean)
-        over = overdispersion(std, len(scores), most / questions)
-        flips = flips if flips <= 2 * most else None
+    spread, n = _spread(scores), len(scores)
+    mean, std = spread.mean, spread.std
+    least_noise = None if mean is None or questions is None else mean * (1 - mean) / questions
+    flips = None if std is None or questions is None else 2 * questions * std**2
+    possible = mean is not None and flips is not None and flips <= 2 * mean * (1 - mean)
     return ScoreStatistics(
-        n=len(scores),
-        questions=questions,
-        mean=mean,
-        std=std,
-        min=seen.min if seen else None,
-        max=seen.max if seen else None,
-        per_repetition=tuple(float(score) for score in scores),
-        flip_rate_scores=flips,
-        overdispersion=over,
+        **vars(spread),
+        per_repetition=tuple(scores),
+        flip_rate_scores=flips if possible else None,
+        overdispersion=None if std is None or least_noise is None else overdispersion(std, n, least_noise),
+    )
+
+
+def _spread(values: Sequence[float]) -> Spread:
+    # Sorted, and averaged exactly: the order of the repetitions changes not even the last digit.
+    ordered = sorted(values)
+    return Spread(
+        mean=exact_mean(ordered) if ordered else None,
+        std=sample_std(np.asarray(ordered)),
+        min=ordered[0] if ordered else None,
+        max=ordered[-1] if ordered else None,
     )
 
 
@@ -158,12 +163,14 @@ def describe(samples: VariantSamples, clusters: Sequence[str] | None = None) -> 
     share = correct.mean(axis=0) if repetitions else np.zeros(0)
     unstable = np.flatnonzero((share > 0) & (share < 1))
     scores = describe_scores(samples.scores.tolist() if questions else [], questions)
-    rows = zip(samples.completion_tokens, samples.verify_steps, strict=True)
     return VariantStatistics(
-        **vars(scores),
-        sem_questions=standard_error(share),
-        sem_clustered=None if clusters is None else clustered_error(share, clusters),
-        run_variance_share=_run_variance_share(correct, scores.std),
+        questions=questions,
+        accuracy=Accuracy(
+            **vars(scores),
+            sem_questions=standard_error(share),
+            sem_clustered=None if clusters is None else clustered_error(share, clusters),
+            run_variance_share=_run_variance_share(correct, scores.std),
+        ),
         flip_rate=flip_rate(correct),
         unanimous_right=int((share == 1).sum()),
         unanimous_wrong=int((share == 0).sum()),
@@ -173,18 +180,9 @@ def describe(samples: VariantSamples, clusters: Sequence[str] | None = None) -> 
         invalid_rate=float(samples.invalid.mean()) if correct.size else None,
         truncated_rate=float(samples.truncated.mean()) if correct.size else None,
         accept_length=accept_length(samples.completion_tokens, samples.verify_steps),
-        accept_lengths=_spread([length for row in rows if (length := accept_length(*row)) is not None]),
+        accept_lengths=_accept_lengths(samples),
         common_cause=common_cause(correct),
     )
-
-
-def _spread(values: Sequence[float]) -> Spread | None:
-    """None without values. The order of the repetitions changes not even the last digit."""
-    if not len(values):
-        return None
-    ordered = np.sort(np.asarray(values, dtype=np.float64))
-    mean = exact_mean(ordered.tolist())
-    return Spread(mean=mean, std=sample_std(ordered), min=float(ordered[0]), max=float(ordered[-1]))
 
 
 def standard_error(scores: Floats) -> float | None:
@@ -264,6 +262,12 @@ def accept_length(tokens: npt.NDArray[np.int64], steps: Floats) -> float | None:
     speculated = ~np.isnan(steps)
     total = float(steps[speculated].sum())
     return float(tokens[speculated].sum()) / total if total > 0 else None
+
+
+def _accept_lengths(samples: VariantSamples) -> Spread | None:
+    rows = zip(samples.completion_tokens, samples.verify_steps, strict=True)
+    measured = [length for tokens, steps in rows if (length := accept_length(tokens, steps)) is not None]
+    return _spread(measured) if measured else None
 
 
 def common_cause(correct: Table) -> Overdispersion | None:
