@@ -41,7 +41,11 @@ def scored(bench: Bench, unit_index: int) -> list[Sample]:
     unit = bench.plan.units[unit_index]
     answers = bench.questionnaire.answers()
     completions = [
-        replace(right(request, answers), token_ids=TOKENS[request.id], verify_steps=3 if request.id == "test-2" else None)
+        replace(
+            right(request, answers),
+            token_ids=TOKENS[request.id],
+            verify_steps=3 if request.id == "test-2" else None,
+        )
         for request in bench.questionnaire.batch(unit, 1).requests
     ]
     return bench.questionnaire.score(unit, "engine-1@here", completions)
