@@ -152,14 +152,15 @@ def test_a_run_folder_that_cannot_be_made_exits_2(write_sweep: Write, tmp_path: 
 
 
 def test_more_gpus_than_the_cluster_has_exit_4_with_what_it_has(write_sweep: Write) -> None:
-    import cluster.pool as pool
+    from cluster.connection import PoolSpec
     from cluster.errors import ClusterUnavailable
+    from cluster.pool import RayPool
 
-    spec = pool.PoolSpec(engines=2, gpus=2, needs_real_gpus=True, address=None, deadline=5)
+    spec = PoolSpec(engines=2, gpus=2, needs_real_gpus=True, address=None, deadline=5)
     with pytest.raises(
         ClusterUnavailable, match=r"2 engines of 2 GPUs each need 4 GPUs; the cluster has"
     ) as caught:
-        pool.RayPool(spec, print)
+        RayPool(spec, print)
     assert caught.value.exit_code == 4
 
 
