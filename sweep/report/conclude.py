@@ -12,10 +12,11 @@ from sweep.audit import Evidence, run_all
 from sweep.audit.finding import Finding
 from sweep.errors import BadInput
 from sweep.gate.contract import CONTRACT
-from sweep.gate.threshold import Fits, Threshold, fit_all
+from sweep.gate.threshold import derive_all, fit_all
 from sweep.report.contract import build
+from sweep.report.figures import write_all
 from sweep.report.sections import markdown
-from sweep.report.summarise import RunEvidence, scores_of, summarise, thresholds_of
+from sweep.report.summarise import RunEvidence, scores_of, summarise
 from sweep.report.summary import FILE, ContractState, Summary
 from sweep.run.folder import Run
 from sweep.run.others import described, earlier, other_builds
@@ -32,10 +33,11 @@ def conclude(run: Run, against: Run | None = None, *, figures: bool = False) -> 
     """
     evidence = _read(run, against)
     fits = fit_all(scores_of(evidence))
-    thresholds = thresholds_of(evidence, fits)
+    rule = run.plan.config.threshold
+    thresholds = derive_all(fits, rule.retries, rule)
     summary = summarise(evidence, fits, thresholds, _audited(evidence))
     contract = _contract(run, evidence, summary)
-    drawn = _drawn(run, evidence, fits, thresholds[summary.threshold.rule]) if figures else ()
+    drawn = write_all(evidence.samples, fits, summary.threshold, run.folder) if figures else ()
     summary = summary.model_copy(update={"contract": contract, "figures": drawn})
     run.write_json(FILE, summary.to_json())
     run.write_text("report.md", markdown(summary))
@@ -43,12 +45,12 @@ def conclude(run: Run, against: Run | None = None, *, figures: bool = False) -> 
 
 
 def _read(run: Run, named: Run | None) -> RunEvidence:
-    samples, against = run.variant_samples(), earlier(run, named)
+    samples, perturbed, against = run.variant_samples(), run.perturbed_samples(), earlier(run, named)
     return RunEvidence(
         plan=run.plan,
         provenance=run.provenance(),
         samples=samples,
-        perturbed=run.perturbed_samples(),
+        perturbed=[(v, perturbed[v.name]) for v in run.plan.perturbed],
         builds=other_builds(run),
         clusters=clusters_of(run.questions()),
         void=run.void(),
@@ -64,7 +66,7 @@ def _audited(evidence: RunEvidence) -> Sequence[Finding]:
         Evidence(
             variants=evidence.plan.variants,
             samples=evidence.samples,
-            perturbed=evidence.conditions,
+            perturbed=evidence.perturbed,
             earlier=evidence.earlier,
             shot_ids=provenance.protocol.shot_ids if protocol.shots_from == "test" else (),
             max_tokens=protocol.max_tokens,
@@ -85,14 +87,6 @@ def _contract(run: Run, evidence: RunEvidence, summary: Summary) -> ContractStat
         return ContractState(file=None, reason=refusal.message)
     run.write_json(CONTRACT, contract.to_json())
     return ContractState(file=CONTRACT, reason=None)
-
-
-def _drawn(run: Run, evidence: RunEvidence, fits: Fits, threshold: Threshold) -> tuple[str, ...]:
-    """Draw the figures; their places in the run folder."""
-    from sweep.report.figures import write_all
-
-    files = write_all(evidence.samples, fits, threshold, run.folder / "figures")
-    return tuple(file.relative_to(run.folder).as_posix() for file in files)
 
 
 def _stopped(run: Run, samples: Mapping[str, VariantSamples]) -> dict[str, Stopped]:

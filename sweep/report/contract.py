@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from sweep.audit.finding import Finding
 from sweep.errors import BadInput
 from sweep.gate.contract import (
     LIFETIME,
@@ -23,9 +22,7 @@ from sweep.report.wording import silent_lines, threshold_statements
 from sweep.run.provenance import Provenance, identity
 
 
-def build(
-    plan: Plan, summary: Summary, provenance: Provenance, created: datetime, lifetime: timedelta = LIFETIME
-) -> Contract:
+def build(plan: Plan, summary: Summary, provenance: Provenance, created: datetime) -> Contract:
     """The contract of a finished run, from its summary.json and provenance.json.
 
     Raises BadInput when the rule gave no threshold, and, naming them, when audits failed and the sweep file gives
@@ -35,7 +32,7 @@ def build(
     if threshold.value is None:
         why = " ".join(silent_lines(threshold))
         raise BadInput(f"no contract: the rule {threshold.rule} gave no threshold. {why}")
-    failed = [_named(f) for f in summary.audits if f.verdict == "fail"]
+    failed = [f"{f.audit} of {f.variant}" if f.variant else f.audit for f in summary.audits if f.verdict == "fail"]
     reason = plan.config.audits.accept_failures
     if failed and not reason:
         many = "1 audit" if len(failed) == 1 else f"{len(failed)} audits"
@@ -52,7 +49,7 @@ def build(
     return Contract(
         sweep_id=summary.sweep_id,
         created=created,
-        expires=created + lifetime,
+        expires=created + LIFETIME,
         commit=provenance.git_commit,
         protocol=ProtocolTerms(hash=provenance.protocol.hash, questions=summary.protocol.questions),
         dataset=DatasetTerms(sha256=provenance.dataset.sha256),
@@ -89,7 +86,3 @@ def _variant(plan: Plan, summary: Summary, name: str) -> VariantContract:
         accept_length=summary.threshold.accept_length if measured.draft else None,
         engine=identity(plan, name),
     )
-
-
-def _named(finding: Finding) -> str:
-    return f"{finding.audit} of {finding.variant}" if finding.variant else finding.audit

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from cluster.backends import runs_model
 from sweep.audit.finding import Finding
 from sweep.gate.rules import Rule, every_rule
-from sweep.gate.threshold import Fits, Threshold, derive_all, operate
+from sweep.gate.threshold import Fits, Threshold, operate
 from sweep.plan.config import ProtocolConfig
 from sweep.plan.units import Plan, Unit
 from sweep.plan.variants import Variant
@@ -43,8 +43,8 @@ class RunEvidence:
     """Where the samples come from."""
     samples: Mapping[str, VariantSamples]
     """Each variant's complete repetitions, by name."""
-    perturbed: Mapping[str, VariantSamples]
-    """Each perturbed variant's, likewise."""
+    perturbed: Sequence[tuple[Variant, VariantSamples]]
+    """This run's perturbed variants, each with its samples, likewise."""
     builds: Sequence[Build]
     """The variants as other builds measured them."""
     clusters: Sequence[str] | None
@@ -59,14 +59,9 @@ class RunEvidence:
     """That run's complete repetitions."""
 
     @property
-    def conditions(self) -> list[tuple[Variant, VariantSamples]]:
-        """This run's perturbed variants, each with its samples."""
-        return [(v, self.perturbed[v.name]) for v in self.plan.perturbed]
-
-    @property
     def levels(self) -> list[tuple[str, Variant, VariantSamples]]:
         """Every perturbed variant after the one that it perturbs, other builds too."""
-        every = [*self.conditions, *((b.variant, b.samples) for b in self.builds)]
+        every = [*self.perturbed, *((b.variant, b.samples) for b in self.builds)]
         return [(v.perturbs, v, table) for v, table in every if v.perturbs]
 
 
@@ -77,12 +72,6 @@ def scores_of(evidence: RunEvidence) -> list[Scores]:
     return variants + [
         replace(from_samples(table, factor=v.factor), variant=perturbed) for perturbed, v, table in evidence.levels
     ]
-
-
-def thresholds_of(evidence: RunEvidence, fits: Fits) -> dict[str, Threshold]:
-    """Every rule by name: the sweep's own as the sweep file has it, the others with their default parameters."""
-    chosen = evidence.plan.config.threshold
-    return derive_all(fits, chosen.retries, chosen)
 
 
 def summarise(

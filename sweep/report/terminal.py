@@ -41,11 +41,11 @@ def _say(line: str, console: Console) -> None:
     """A line without Markdown's marks; in a file or a pipe it is not broken."""
     text = re.sub(r"(?<!\w)\*(\w[\w ]*)\*(?!\w)", r"\1", line.replace("**", "").replace("`", ""))
     if console.is_terminal:
-        text = _folded(text, console.width, indent="  " if text.startswith("- ") else "")
+        text = folded(text, console.width, indent="  " if text.startswith("- ") else "")
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _folded(text: str, width: int, indent: str = "") -> str:
+def folded(text: str, width: int, indent: str = "") -> str:
     """The text in lines of at most `width` characters, a longer word alone in its own; `5 %` stays together."""
     folded = fill(_tied(text), width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
     return folded.replace(TIE, " ")
@@ -83,9 +83,9 @@ def _drawn(block: Grid, widths: Sequence[int]) -> RenderableType:
 
     drawn = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for index, (heading, wide) in enumerate(zip(block.headings, widths, strict=True)):
-        drawn.add_column(Text(_folded(heading, wide)), justify="right" if index else "left", width=wide)
+        drawn.add_column(Text(folded(heading, wide)), justify="right" if index else "left", width=wide)
     for row in block.rows:
-        drawn.add_row(*(Text(_folded(cell, wide)) for cell, wide in zip(row, widths, strict=True)))
+        drawn.add_row(*(Text(folded(cell, wide)) for cell, wide in zip(row, widths, strict=True)))
     return drawn
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweep.errors import SweepError
@@ -16,11 +15,9 @@ if TYPE_CHECKING:
     from sweep.audit.finding import Finding
     from sweep.report.export import Exported, ExportUnavailable
     from sweep.report.summary import ContractState, PerturbedSummary, Summary, VariantSummary
+    from sweep.run.launch import Finished
     from sweep.run.others import Against
     from sweep.run.view import EngineState
-
-FACTORS = "question order, concurrency, shards, engine, build"
-"""What can be perturbed to see a variance where repetitions are identical."""
 
 
 def share(value: float) -> str:
@@ -94,7 +91,8 @@ def no_noise_sentence(n: int) -> str:
         f"All {n} repetitions gave the same score. That does not mean that every run will: the next run of the "
         f"same build may give another score, with a probability of up to {share(differs)} (95 % confidence), and "
         "nothing is known of how far off it would be. Another build may differ more often. To see how far scores "
-        f"move, measure the variants under other conditions: list some under `perturb` ({FACTORS})."
+        "move, measure the variants under other conditions: list some under `perturb` (question order, "
+        "concurrency, shards, engine, build)."
     )
 
 
@@ -274,14 +272,12 @@ def method_sentence(summary: Summary, commit: str | None) -> str:
     )
 
 
-def places(
-    folder: Path, dashboard: str | None, interrupted: bool, exported: Iterable[Exported | ExportUnavailable]
-) -> list[str]:
+def places(finished: Finished, exported: Iterable[Exported | ExportUnavailable]) -> list[str]:
     """Where the results of a launch are: the run folder, the Ray dashboard, and what the exporters did."""
-    lines = [f"run folder     {folder}"]
-    if dashboard:
-        lines.append(f"Ray dashboard  {dashboard} (while the cluster runs)")
-    if interrupted:
+    lines = [f"run folder     {finished.run.folder}"]
+    if finished.dashboard:
+        lines.append(f"Ray dashboard  {finished.dashboard} (while the cluster runs)")
+    if finished.interrupted:
         lines.append(INTERRUPTED)
     for outcome in exported:
         lines += [outcome.message] if isinstance(outcome, SweepError) else outcome.lines

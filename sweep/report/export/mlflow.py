@@ -6,7 +6,6 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -25,6 +24,8 @@ from sweep.run.samples_file import joined
 
 SWEEP = "sweep"
 """The `sweep.unit` tag of the sweep's own run."""
+MOST = 50_000
+"""Runs that MLflow gives at once, at most."""
 COMPARED = 100
 """Most runs in a compare link."""
 LOCAL = "http://127.0.0.1:5000"
@@ -44,20 +45,20 @@ class MlflowExporter:
         """Log what MLflow does not have yet. A run that was written in part only is deleted and written again."""
         uri = run.plan.config.tracking.uri
         assert uri is not None
-        with _quiet():
-            import mlflow
-            from mlflow.exceptions import MlflowException
-            from requests.exceptions import RequestException
-            from sqlalchemy.exc import SQLAlchemyError
+        _quiet()
+        import mlflow
+        from mlflow.exceptions import MlflowException
+        from requests.exceptions import RequestException
+        from sqlalchemy.exc import SQLAlchemyError
 
-            try:
-                return _Log(run, summary, mlflow.MlflowClient(uri), uri).sync()
-            except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
-                first = str(error).strip().splitlines()[0]
-                raise ExportUnavailable(
-                    f"MLflow at {uri} did not take the run: {first}\n"
-                    f"Nothing is lost: run `sweep track {run.folder}` when MLflow is back, and it logs the run"
-                ) from None
+        try:
+            return _Log(run, summary, mlflow.MlflowClient(uri), uri).sync()
+        except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
+            first = str(error).strip().splitlines()[0]
+            raise ExportUnavailable(
+                f"MLflow at {uri} did not take the run: {first}\n"
+                f"Nothing is lost: run `sweep track {run.folder}` when MLflow is back, and it logs the run"
+            ) from None
 
 
 def lines(uri: str, experiment: str, repetitions: Sequence[str]) -> tuple[str, ...]:
@@ -105,18 +106,13 @@ class _Log:
     def _there(self, experiment: str) -> dict[str, str]:
         """`sweep.unit` to run id of what is logged whole; what is not is deleted."""
         whole: dict[str, str] = {}
-        token = None
         query = f"tags.`sweep.id` = '{self._run.plan.sweep_id}'"
-        while True:
-            page = self._client.search_runs([experiment], query, page_token=token, max_results=1000)
-            for run in page:
-                if run.info.status == "FINISHED":
-                    whole[run.data.tags["sweep.unit"]] = run.info.run_id
-                else:
-                    self._client.delete_run(run.info.run_id)
-            token = page.token
-            if not token:
-                return whole
+        for run in self._client.search_runs([experiment], query, max_results=MOST):
+            if run.info.status == "FINISHED":
+                whole[run.data.tags["sweep.unit"]] = run.info.run_id
+            else:
+                self._client.delete_run(run.info.run_id)
+        return whole
 
     def _repetitions(self) -> Iterator[tuple[str, int, list[Unit]]]:
         """Variant, repetition and units of each complete repetition."""
@@ -222,16 +218,9 @@ def _artifacts(uri: str) -> str | None:
     return (Path(uri.removeprefix("sqlite:///")).resolve().parent / "mlartifacts").as_uri()
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet() -> None:
     """Without MLflow's and alembic's chatter, and with short patience for servers."""
-    before = {name: os.environ.get(name) for name in QUICK}
-    os.environ.update({name: value for name, value in QUICK.items() if before[name] is None})
+    for name, value in QUICK.items():
+        os.environ.setdefault(name, value)
     for name in ("alembic", "mlflow", "mlflow.store.db.utils"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
