@@ -43,8 +43,6 @@ def command(
       sweep compare runs/gemma4-1a2b3c4d:baseline-det runs/gemma4-1a2b3c4d:topk1-det
       sweep compare runs/before runs/after --variant topk1 --json
     """
-    from rich.console import Console
-
     from sweep.report.terminal import show
 
     (run_a, name_a), (run_b, name_b) = _side(a), _side(b)
@@ -54,7 +52,7 @@ def command(
         listed = [{**asdict(c), "verdict": c.verdict} for c in comparisons]
         click.echo(json.dumps({"a": a, "b": b, "alpha": alpha, "comparisons": listed}, indent=2, allow_nan=False))
     else:
-        show(_blocks(comparisons), Console())
+        show(_blocks(comparisons))
     if gate and any(c.verdict == "worse" for c in comparisons):
         ctx.exit(ExitCode.BELOW)
 

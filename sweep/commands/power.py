@@ -76,10 +76,9 @@ def _asked(options: dict[str, Any]) -> tuple[Model, Goal, int | None, ThresholdR
 
     config = None if options["file"] is None else load(options["file"])
     written = config.threshold if config else FalseAlarmRule()
-    said: dict[str, Any] = (
-        {"questions": config.protocol.questions, "repetitions": config.repetitions} if config else {}
-    )
-    said |= {"alpha": getattr(written, "alpha", 0.01), "retries": written.retries}
+    said: dict[str, Any] = {"alpha": getattr(written, "alpha", 0.01), "retries": written.retries}
+    if config:
+        said |= {"questions": config.protocol.questions, "repetitions": config.repetitions}
     # An option of 0 stands: it is refused for what it is, and not replaced.
     wanted = said | {name: value for name, value in options.items() if value is not None}
     if not isinstance(wanted.get("questions"), int):

@@ -5,11 +5,10 @@ The effects in their order: read the run folder, work out (pure, in `sweep.repor
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from sweep.audit import Evidence, run_all
-from sweep.audit.finding import Finding
+from sweep.audit import run_all
 from sweep.errors import BadInput
 from sweep.gate.contract import CONTRACT
 from sweep.gate.threshold import derive_all, fit_all
@@ -35,7 +34,7 @@ def conclude(run: Run, against: Run | None = None, *, figures: bool = False) -> 
     fits = fit_all(scores_of(evidence))
     rule = run.plan.config.threshold
     thresholds = derive_all(fits, rule.retries, rule)
-    summary = summarise(evidence, fits, thresholds, _audited(evidence))
+    summary = summarise(evidence, fits, thresholds, run_all(evidence))
     contract = _contract(run, evidence, summary)
     drawn = write_all(evidence.samples, fits, summary.threshold, run.folder) if figures else ()
     summary = summary.model_copy(update={"contract": contract, "figures": drawn})
@@ -45,34 +44,24 @@ def conclude(run: Run, against: Run | None = None, *, figures: bool = False) -> 
 
 
 def _read(run: Run, named: Run | None) -> RunEvidence:
+    protocol, provenance = run.plan.config.protocol, run.provenance()
     samples, perturbed, against = run.variant_samples(), run.perturbed_samples(), earlier(run, named)
     return RunEvidence(
         plan=run.plan,
-        provenance=run.provenance(),
+        provenance=provenance,
+        variants=run.plan.variants,
         samples=samples,
         perturbed=[(v, perturbed[v.name]) for v in run.plan.perturbed],
         builds=other_builds(run),
         clusters=clusters_of(run.questions()),
+        shot_ids=provenance.protocol.shot_ids if protocol.shots_from == "test" else (),
+        max_tokens=protocol.max_tokens,
+        temperature=protocol.temperature,
+        places={name: place.environment for name, place in provenance.places.items()},
         void=run.void(),
         stopped=_stopped(run, samples),
         against=described(run, against) if against else None,
         earlier=against.variant_samples() if against else None,
-    )
-
-
-def _audited(evidence: RunEvidence) -> Sequence[Finding]:
-    protocol, provenance = evidence.plan.config.protocol, evidence.provenance
-    return run_all(
-        Evidence(
-            variants=evidence.plan.variants,
-            samples=evidence.samples,
-            perturbed=evidence.perturbed,
-            earlier=evidence.earlier,
-            shot_ids=provenance.protocol.shot_ids if protocol.shots_from == "test" else (),
-            max_tokens=protocol.max_tokens,
-            temperature=protocol.temperature,
-            places={name: place.environment for name, place in provenance.places.items()},
-        )
     )
 
 
@@ -97,9 +86,13 @@ def _stopped(run: Run, samples: Mapping[str, VariantSamples]) -> dict[str, Stopp
     for unit in run.plan.units:
         if run.unit_file(unit).exists():
             watch.add(unit, run.load(unit))
-    concurrency = run.plan.config.protocol.concurrency
-    return {
-        name: Stopped(reason=reason, repetition_seconds=repetition_seconds(table, concurrency))
-        for name, table in samples.items()
-        if (reason := watch.enough(name)) is not None
-    }
+    return {name: stopped for name, table in samples.items() if (stopped := _saved(run, table, watch.enough(name)))}
+
+
+def _saved(run: Run, samples: VariantSamples, reason: str | None) -> Stopped | None:
+    if reason is None:
+        return None
+    config = run.plan.config
+    seconds = repetition_seconds(samples, config.protocol.concurrency)
+    saved = (config.repetitions - len(samples.repetitions)) * seconds
+    return Stopped(reason=reason, engine_seconds=saved, gpu_seconds=saved * config.engine.gpus)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cluster.backends import runs_model
-from sweep.audit.finding import Finding
+from sweep.audit.finding import Evidence, Finding
 from sweep.gate.rules import Rule, every_rule
 from sweep.gate.threshold import Fits, Threshold, operate
 from sweep.plan.config import ProtocolConfig
@@ -17,7 +17,6 @@ from sweep.report.summary import (
     PerturbedSummary,
     ProtocolSummary,
     RepetitionCounts,
-    SavedSeconds,
     Summary,
     VariantSummary,
 )
@@ -34,17 +33,13 @@ WITH_RETRIES = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunEvidence:
+class RunEvidence(Evidence):
     """All that a run's summary is made from."""
 
     plan: Plan
     """What the sweep file asks for."""
     provenance: Provenance
     """Where the samples come from."""
-    samples: Mapping[str, VariantSamples]
-    """Each variant's complete repetitions, by name."""
-    perturbed: Sequence[tuple[Variant, VariantSamples]]
-    """This run's perturbed variants, each with its samples, likewise."""
     builds: Sequence[Build]
     """The variants as other builds measured them."""
     clusters: Sequence[str] | None
@@ -55,8 +50,6 @@ class RunEvidence:
     """Variants that needed no more repetitions."""
     against: Against | None
     """The earlier run that drift is judged against."""
-    earlier: Mapping[str, VariantSamples] | None
-    """That run's complete repetitions."""
 
     @property
     def levels(self) -> list[tuple[str, Variant, VariantSamples]]:
@@ -159,26 +152,17 @@ def _variant(evidence: RunEvidence, variant: Variant) -> VariantSummary:
     void = {unit: reason for unit, reason in evidence.void.items() if unit.variant == variant.name}
     stopped, planned = evidence.stopped.get(variant.name), evidence.plan.config.repetitions
     measured = len(statistics.accuracy.per_repetition)
-    counts = RepetitionCounts(
-        planned=planned,
-        measured=measured,
-        void=len({unit.repetition for unit in void}),
-        saved=planned - measured if stopped else 0,
-    )
     return VariantSummary(
         **vars(statistics),
         draft=variant.draft,
         deterministic=variant.deterministic,
         baseline=variant.baseline,
-        repetitions=counts,
-        stopped=stopped.reason if stopped else None,
-        saved_seconds=_saved(counts.saved, stopped, evidence.plan.config.engine.gpus),
+        repetitions=RepetitionCounts(
+            planned=planned,
+            measured=measured,
+            void=len({unit.repetition for unit in void}),
+            saved=planned - measured if stopped else 0,
+        ),
+        stopped=stopped,
         void_units={unit.id: reason for unit, reason in void.items()},
     )
-
-
-def _saved(repetitions: int, stopped: Stopped | None, gpus: float) -> SavedSeconds | None:
-    if stopped is None:
-        return None
-    seconds = repetitions * stopped.repetition_seconds
-    return SavedSeconds(engine=seconds, gpu=seconds * gpus)

@@ -17,8 +17,11 @@ GAP = "   "
 TIE = "\N{NO-BREAK SPACE}"
 
 
-def show(blocks: Iterable[Block], console: Console) -> None:
-    """Print the blocks with an empty line between two."""
+def show(blocks: Iterable[Block], console: Console | None = None) -> None:
+    """Print the blocks with an empty line between two, on stdout where no console is given."""
+    from rich.console import Console
+
+    console = console or Console()
     for index, block in enumerate(blocks):
         if index:
             console.print()

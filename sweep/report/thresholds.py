@@ -39,7 +39,7 @@ def threshold_lines(summary: Summary) -> list[str]:
             f"scores that or more.{but}",
             contract_line(contract),
         ]
-    stopped = [stopped_line(name, v) for name, v in summary.variants.items() if v.stopped]
+    stopped = [stopped_line(name, v.stopped, v.repetitions) for name, v in summary.variants.items() if v.stopped]
     return [*lines, *stopped, *threshold_statements(threshold)]
 
 

@@ -14,9 +14,10 @@ from sweep.stats.noise import differs_at_most
 if TYPE_CHECKING:
     from sweep.audit.finding import Finding
     from sweep.report.export import Exported, ExportUnavailable
-    from sweep.report.summary import ContractState, PerturbedSummary, Summary, VariantSummary
+    from sweep.report.summary import ContractState, PerturbedSummary, RepetitionCounts, Summary
     from sweep.run.launch import Finished
     from sweep.run.others import Against
+    from sweep.run.stopping import Stopped
     from sweep.run.view import EngineState
 
 
@@ -229,15 +230,12 @@ def contract_line(contract: ContractState) -> str:
     return reason[:1].upper() + reason[1:]
 
 
-def stopped_line(name: str, variant: VariantSummary) -> str:
+def stopped_line(name: str, stopped: Stopped, repetitions: RepetitionCounts) -> str:
     """Why a variant stopped early, and what that saved."""
-    saved, count = variant.saved_seconds, variant.repetitions.saved
-    time = ""
-    if saved:
-        time = f", about {saved.gpu:.0f} GPU-seconds" if saved.gpu else f", about {saved.engine:.0f} s of an engine"
+    gpus, engine = f"{stopped.gpu_seconds:.0f} GPU-seconds", f"{stopped.engine_seconds:.0f} s of an engine"
     return (
-        f"{name} was stopped early: {variant.stopped}. This saved {count} of its {variant.repetitions.planned} "
-        f"repetitions{time}."
+        f"{name} was stopped early: {stopped.reason}. This saved {repetitions.saved} of its {repetitions.planned} "
+        f"repetitions, about {gpus if stopped.gpu_seconds else engine}."
     )
 
 
