@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, JsonValue, field_validator
+from pydantic import AfterValidator, Field, JsonValue, field_validator
+from pydantic_core import PydanticCustomError
 
 from cluster.backends import BACKENDS
 from sweep.gate.rules import Count, MarginRule, OpenShare, Strict, ThresholdRule
@@ -13,15 +14,17 @@ from sweep.gate.rules import Count, MarginRule, OpenShare, Strict, ThresholdRule
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
 """Names become folder and file names."""
 
-Arguments = dict[str, JsonValue]
-Seconds = Annotated[float, Field(gt=0)]
-Text = Annotated[str, Field(min_length=1, strict=True)]
-
 
 def _named(value: str) -> str:
     if not NAME.fullmatch(value):
         raise ValueError("must begin with a letter or digit and hold only letters, digits and . _ = + -")
     return value
+
+
+Arguments = dict[str, JsonValue]
+Name = Annotated[str, AfterValidator(_named)]
+Seconds = Annotated[float, Field(gt=0)]
+Text = Annotated[str, Field(min_length=1, strict=True)]
 
 
 class Expected(Strict):
@@ -60,7 +63,8 @@ class EngineConfig(Strict):
     @classmethod
     def _registered(cls, value: str) -> str:
         if value not in BACKENDS:
-            raise ValueError("must be a backend that is registered")
+            known = {"known": list(BACKENDS)}
+            raise PydanticCustomError("unknown_name", "must be a backend that is registered", known)
         return value
 
     @field_validator("gpus")
@@ -181,9 +185,9 @@ class StopRule(Strict):
 class SweepConfig(Strict):
     """A sweep file, validated."""
 
-    name: Text
+    name: Name
     engine: EngineConfig
-    variants: dict[str, VariantConfig] = {}
+    variants: dict[Name, VariantConfig] = {}
     """Name to variant."""
     grid: dict[str, dict[str, VariantConfig] | list[JsonValue]] = {}
     """Axis to named levels, or to a list of values of the argument named by the axis; every combination
@@ -201,22 +205,10 @@ class SweepConfig(Strict):
     audits: AuditConfig = AuditConfig()
     tracking: TrackingConfig = TrackingConfig()
 
-    @field_validator("name")
-    @classmethod
-    def _name(cls, value: str) -> str:
-        return _named(value)
-
     @field_validator("grid", mode="before")
     @classmethod
     def _levels(cls, value: Any) -> Any:
         for axis, levels in value.items() if isinstance(value, dict) else ():
             if not levels:
                 raise ValueError(f"axis {axis} has no levels")
-        return value
-
-    @field_validator("variants")
-    @classmethod
-    def _variant_names(cls, value: dict[str, VariantConfig]) -> dict[str, VariantConfig]:
-        for name in value:
-            _named(name)
         return value

@@ -10,11 +10,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
-from sweep.errors import EngineStartFailed
-from sweep.plan.check import check_arguments, check_installed
+from cluster.backends import backend, check_installed
+from sweep.plan.check import check_arguments
 from sweep.plan.sweepfile import dump, load
 from sweep.plan.units import Plan, Unit, make_plan
-from sweep.run.driver import Driver, Outcome
+from sweep.run.driver import Driver
 from sweep.run.folder import Run, create_run, open_run
 from sweep.run.others import named_builds, refuse_other_protocol
 from sweep.run.stopping import StopWatch
@@ -82,9 +82,8 @@ def launch(file: str, overrides: Sequence[str], options: Options, audience: Audi
     audience.tell(_standing(run, measured))
     if len(measured) == len(plan.units):
         return Finished(run=run, against=against)
-    outcome, dashboard = _drive(run, questionnaire, measured, options, audience)
-    _raise_if_nothing_ran(run, outcome)
-    return Finished(run=run, against=against, interrupted=outcome.interrupted, dashboard=dashboard)
+    interrupted, dashboard = _drive(run, questionnaire, measured, options, audience)
+    return Finished(run=run, against=against, interrupted=interrupted, dashboard=dashboard)
 
 
 def _standing(run: Run, measured: Mapping[str, Unit]) -> str:
@@ -95,9 +94,8 @@ def _standing(run: Run, measured: Mapping[str, Unit]) -> str:
 
 def _drive(
     run: Run, questionnaire: Questionnaire, measured: Mapping[str, Unit], options: Options, audience: Audience
-) -> tuple[Outcome, str | None]:
-    """Open the pool, the only place that does, and drive it; how it ended, and the Ray dashboard's address."""
-    from cluster.backends import backend
+) -> tuple[bool, str | None]:
+    """Open the pool, the only place that does, and drive it; if it was interrupted, and the dashboard's address."""
     from cluster.connection import PoolSpec, token_hint
     from cluster.pool import RayPool
 
@@ -116,10 +114,10 @@ def _drive(
         # After Ray has started, since it takes the signals for itself.
         with _interruptible() as stopped, audience.watch(run.plan) as view:
             watched = StopWatch(run.plan, len(questionnaire.questions))
-            outcome = Driver(run, questionnaire, pool, view, watched).drive(measured, stopped)
+            interrupted = Driver(run, questionnaire, pool, view, watched).drive(measured, stopped)
     finally:
         pool.close()
-    return outcome, pool.dashboard
+    return interrupted, pool.dashboard
 
 
 @contextmanager
@@ -138,13 +136,3 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _raise_if_nothing_ran(run: Run, outcome: Outcome) -> None:
-    """A sweep of which not one unit could be started is a failure of the engine, not a result."""
-    if outcome.start_failure and not run.done()[0]:
-        raise EngineStartFailed(
-            f"no engine could be started: {outcome.start_failure.message}\n"
-            f"The evidence is in {run.folder / 'failures'}",
-            outcome.start_failure.log_tail,
-        )

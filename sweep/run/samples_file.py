@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
@@ -75,12 +75,6 @@ def read(file: Path) -> Columns:
     return Columns(table=_read(file, _schema(TOKEN_IDS).names), files=(file,))
 
 
-def read_samples(file: Path) -> list[Sample]:
-    """A unit's samples, whole. Raises BadInput as `read` does."""
-    rows = _read(file, _schema().names).to_pylist()
-    return [Sample(**{**row, TOKEN_IDS: None if row[TOKEN_IDS] is None else tuple(row[TOKEN_IDS])}) for row in rows]
-
-
 def _token_ids(files: Iterable[Path]) -> npt.NDArray[np.object_]:
     lists = [row for file in files for row in _read(file, [TOKEN_IDS])[TOKEN_IDS]]
     cells = np.empty(len(lists), dtype=object)
@@ -100,28 +94,11 @@ def _read(file: Path, columns: list[str]) -> Any:
 
 
 def _schema(*without: str) -> Any:
+    """Each field of Sample as a column; every one of them may be null."""
     import pyarrow as pa
 
-    text, number, real, flag = pa.string(), pa.int64(), pa.float64(), pa.bool_()
-    types = {
-        "variant": text,
-        "repetition": number,
-        "seed": number,
-        "question_id": text,
-        "engine": text,
-        "text": text,
-        "fingerprint": text,
-        "token_ids": pa.list_(pa.int32()),
-        "extracted": text,
-        "gold": text,
-        "correct": flag,
-        "invalid": flag,
-        "finish_reason": text,
-        "prompt_tokens": number,
-        "completion_tokens": number,
-        "verify_steps": number,
-        "cached_tokens": number,
-        "starts_with_bos": flag,
-        "seconds": real,
-    }
-    return pa.schema([(field.name, types[field.name]) for field in fields(Sample) if field.name not in without])
+    types = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_(), tuple: pa.list_(pa.int32())}
+    hints = {name: (get_args(hint) or (hint,))[0] for name, hint in get_type_hints(Sample).items()}
+    return pa.schema(
+        [(name, types[get_origin(kind) or kind]) for name, kind in hints.items() if name not in without]
+    )

@@ -160,7 +160,6 @@ def describe(samples: VariantSamples, clusters: Sequence[str] | None = None) -> 
         raise BadInput(
             f"{samples.variant}: {len(clusters)} clusters for {questions} questions; give every question one"
         )
-    several = repetitions >= 2
     share = correct.mean(axis=0) if repetitions else np.zeros(0)
     unstable = np.flatnonzero((share > 0) & (share < 1))
     scores = describe_scores(samples.scores.tolist() if questions else [], questions)
@@ -170,14 +169,14 @@ def describe(samples: VariantSamples, clusters: Sequence[str] | None = None) -> 
             **vars(scores),
             sem_questions=standard_error(share),
             sem_clustered=None if clusters is None else clustered_error(share, clusters),
-            run_variance_share=_run_variance_share(samples),
+            run_variance_share=_run_variance_share(correct, scores.std),
         ),
         flip_rate=flip_rate(correct),
         unanimous_right=int((share == 1).sum()),
         unanimous_wrong=int((share == 0).sum()),
         unstable_questions=tuple(samples.question_ids[place] for place in unstable),
-        identical_outputs=identical(samples.fingerprint) if several else None,
-        identical_answers=identical(samples.answer) if several else None,
+        identical_outputs=identical(samples.fingerprint),
+        identical_answers=identical(samples.answer),
         invalid_rate=float(samples.invalid.mean()) if correct.size else None,
         truncated_rate=float(samples.truncated.mean()) if correct.size else None,
         accept_length=accept_length(samples.completion_tokens, samples.verify_steps),
@@ -212,19 +211,11 @@ def clustered_error(scores: Floats, clusters: Sequence[str]) -> float | None:
     return float(np.sqrt(count / (count - 1) * (sums**2).sum()) / len(scores))
 
 
-def noise_variance(correct: Table) -> float | None:
-    """Variance of a run score from noise that is independent between questions: sum p (1-p) / n^2, unbiased.
-
-    `correct`: (K, n). The factor K/(K-1) undoes the bias of p (1-p) at estimated p. None below 2 repetitions.
-    """
-    rate = flip_rate(correct)
-    return None if rate is None else rate / (2 * correct.shape[1])
-
-
 def flip_rate(correct: Table) -> float | None:
     """Expected share of questions that flip between two runs: 2 mean p (1-p) K/(K-1), unbiased.
 
-    `correct`: (K, n). It is the mean disagreement over all pairs of runs. None below 2 repetitions.
+    `correct`: (K, n). It is the mean disagreement over all pairs of runs; over 2 n it is the variance of a run
+    score from noise that is independent between questions. None below 2 repetitions.
     """
     repetitions, questions = correct.shape
     if repetitions < 2 or questions == 0:
@@ -250,23 +241,20 @@ def sample_std(values: Floats) -> float | None:
     return 0.0 if np.ptp(values) == 0 else float(values.std(ddof=1))
 
 
-def _run_variance_share(samples: VariantSamples) -> float | None:
+def _run_variance_share(correct: Table, std: float | None) -> float | None:
     """s^2 / (s^2 + question-sampling variance), the latter less the run noise in the questions' means."""
-    correct = samples.correct
     repetitions, questions = correct.shape
-    std = sample_std(np.sort(samples.scores))
-    noise = noise_variance(correct)
-    if std is None or noise is None or questions < 2:
+    rate = flip_rate(correct)
+    if std is None or rate is None or questions < 2:
         return None
-    share = correct.mean(axis=0)
-    between = max(0.0, float(share.var(ddof=1)) / questions - noise / repetitions)
-    total = std**2 + between
+    sampling = float(correct.mean(axis=0).var(ddof=1)) - rate / 2 / repetitions
+    total = std**2 + max(0.0, sampling / questions)
     return std**2 / total if total > 0 else None
 
 
 def identical(table: npt.NDArray[np.object_]) -> float | None:
-    """Share of columns with one value all the way down; None without columns."""
-    return float((table == table[0]).all(axis=0).mean()) if table.shape[1] else None
+    """Share of the columns of (K, n) with one value all the way down; None below 2 rows and without columns."""
+    return float((table == table[0]).all(axis=0).mean()) if len(table) > 1 and table.size else None
 
 
 def accept_length(tokens: npt.NDArray[np.int64], steps: Floats) -> float | None:
@@ -289,9 +277,8 @@ def common_cause(correct: Table) -> Overdispersion | None:
     the measured shares p would give them. None with one row, and with fewer than 24 answers to questions that vary,
     where the chi-square approximation fails (Tate and Brown, JASA 65, 1970).
     """
-    noise = noise_variance(correct)
-    varying = (correct != correct[:1]).any(axis=0)
-    if noise is None or int(varying.sum()) * len(correct) < FEWEST_ANSWERS:
+    rate, varying = flip_rate(correct), (correct != correct[:1]).any(axis=0)
+    if rate is None or int(varying.sum()) * len(correct) < FEWEST_ANSWERS:
         return None
-    std = sample_std(np.sort(correct.mean(axis=1)))
-    return None if std is None else overdispersion(std, len(correct), noise)
+    std = sample_std(np.sort(correct.mean(axis=1))) or 0.0
+    return overdispersion(std, len(correct), rate / (2 * correct.shape[1]))

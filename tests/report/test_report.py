@@ -28,7 +28,7 @@ from sweep.report.wording import places
 from sweep.run.folder import Run
 from sweep.run.launch import Finished
 from sweep.stats.noise import Noise, false_alarm
-from tests.runs import Wrong, finished
+from tests.runs import Wrong, finished, samples_of
 
 SCORES = {1: 6, 2: 8, 3: 10}
 """Repetition to questions wrong, of 40: scores .85, .80, .75, of mean .80 and std .05."""
@@ -146,7 +146,7 @@ def test_the_report_tells_the_accept_lengths_of_the_repetitions_and_of_all_of_th
     # Tokens by verification steps: 8, 12 and 10 by 4 in the three repetitions. Mean 2.5, std 0.5.
     for unit in (unit for unit in run.plan.units if unit.variant == "mtp"):
         tokens = {1: 8, 2: 12, 3: 10}[unit.repetition]
-        run.save(unit, [replace(sample, completion_tokens=tokens) for sample in run.samples(unit)])
+        run.save(unit, [replace(sample, completion_tokens=tokens) for sample in samples_of(run, unit)])
     text = markdown(conclude(run))
     assert "| mtp | 2.500 ± 0.500 (2.000–3.000) | 2.500 |" in text
     assert "| baseline |" not in text[text.index("| mtp | 2.500 ±") :].split("##")[0]

@@ -13,7 +13,7 @@ from sweep.stats.describe import (
     common_cause,
     describe,
     describe_scores,
-    noise_variance,
+    flip_rate,
     standard_error,
 )
 from tests.tables import changed, table
@@ -106,7 +106,7 @@ def test_a_std_that_no_independent_noise_makes_has_no_flip_rate() -> None:
 
 def test_independent_noise_is_unbiased_by_k_over_k_minus_1() -> None:
     # p (1-p): 0, .1875, 0, .1875, .1875; sum .5625 x 4/3 / 25 = .03.
-    assert noise_variance(np.array(FOUR_RUNS, dtype=bool)) == pytest.approx(0.03)
+    assert flip_rate(np.array(FOUR_RUNS, dtype=bool)) == pytest.approx(2 * 5 * 0.03)
 
 
 def test_variance_shares_are_run_noise_against_question_sampling() -> None:

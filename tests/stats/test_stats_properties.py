@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as arrays
 from sweep.gate.rules import FalseAlarmRule, MarginRule, MinObservedRule, ThresholdRule, ToleranceRule
 from sweep.gate.threshold import derive, derive_all, fit_all
 from sweep.stats.describe import clustered_error, describe, describe_scores, standard_error
-from sweep.stats.noise import false_alarm, fit
+from sweep.stats.noise import Fitted, false_alarm
 from sweep.stats.scores import Scores
 from tests.tables import table
 
@@ -174,7 +174,7 @@ def test_every_stated_probability_is_one_and_its_bounds_are_in_order(right: list
 @given(whole, st.floats(0.01, 0.99), st.floats(0.01, 0.99))
 @settings(deadline=None)
 def test_a_higher_gate_never_fails_fewer_healthy_builds(right: list[int], one: float, other: float) -> None:
-    noise = fit(scores(right))
+    noise = Fitted.to(scores(right)).noise
     if noise is not None:
         low, high = sorted((one, other))
         assert false_alarm(low, noise, 1) <= false_alarm(high, noise, 1)
