@@ -16,7 +16,7 @@ from sweep.report.contract import build
 from sweep.report.figures import write_all
 from sweep.report.sections import markdown
 from sweep.report.summarise import RunEvidence, scores_of, summarise
-from sweep.report.summary import FILE, ContractState, Summary
+from sweep.report.summary import FILE, Summary
 from sweep.run.folder import Run
 from sweep.run.others import described, earlier, other_builds
 from sweep.run.questions import clusters_of
@@ -35,9 +35,9 @@ def conclude(run: Run, against: Run | None = None, *, figures: bool = False) -> 
     rule = run.plan.config.threshold
     thresholds = derive_all(fits, rule.retries, rule)
     summary = summarise(evidence, fits, thresholds, run_all(evidence))
-    contract = _contract(run, evidence, summary)
+    no_contract = _no_contract(run, evidence, summary)
     drawn = write_all(evidence.samples, fits, summary.threshold, run.folder) if figures else ()
-    summary = summary.model_copy(update={"contract": contract, "figures": drawn})
+    summary = summary.model_copy(update={"no_contract": no_contract, "figures": drawn})
     run.write_json(FILE, summary.to_json())
     run.write_text("report.md", markdown(summary))
     return summary
@@ -65,17 +65,15 @@ def _read(run: Run, named: Run | None) -> RunEvidence:
     )
 
 
-def _contract(run: Run, evidence: RunEvidence, summary: Summary) -> ContractState:
+def _no_contract(run: Run, evidence: RunEvidence, summary: Summary) -> str | None:
     """Write thresholds.json, or say why there is none; one that no longer holds is taken away."""
     try:
-        if not summary.complete:
-            raise BadInput("no contract: the sweep is not complete")
         contract = build(run.plan, summary, evidence.provenance, datetime.now(UTC))
     except BadInput as refusal:
         (run.folder / CONTRACT).unlink(missing_ok=True)
-        return ContractState(file=None, reason=refusal.message)
+        return refusal.message
     run.write_json(CONTRACT, contract.to_json())
-    return ContractState(file=CONTRACT, reason=None)
+    return None
 
 
 def _stopped(run: Run, samples: Mapping[str, VariantSamples]) -> dict[str, Stopped]:
@@ -86,13 +84,10 @@ def _stopped(run: Run, samples: Mapping[str, VariantSamples]) -> dict[str, Stopp
     for unit in run.plan.units:
         if run.unit_file(unit).exists():
             watch.add(unit, run.load(unit))
-    return {name: stopped for name, table in samples.items() if (stopped := _saved(run, table, watch.enough(name)))}
-
-
-def _saved(run: Run, samples: VariantSamples, reason: str | None) -> Stopped | None:
-    if reason is None:
-        return None
-    config = run.plan.config
-    seconds = repetition_seconds(samples, config.protocol.concurrency)
-    saved = (config.repetitions - len(samples.repetitions)) * seconds
-    return Stopped(reason=reason, engine_seconds=saved, gpu_seconds=saved * config.engine.gpus)
+    stopped, config = {}, run.plan.config
+    for name, table in samples.items():
+        if (reason := watch.enough(name)) is not None:
+            seconds = repetition_seconds(table, config.protocol.concurrency)
+            saved = (config.repetitions - len(table.repetitions)) * seconds
+            stopped[name] = Stopped(reason=reason, engine_seconds=saved, gpu_seconds=saved * config.engine.gpus)
+    return stopped

@@ -122,7 +122,11 @@ def power(fits: Fits, threshold: Threshold) -> Any:
     """
     import matplotlib.pyplot as plt
 
-    known = _curves(fits, threshold)
+    known = {
+        name: curve
+        for name, fitted in fits.items()
+        if fitted and (curve := power_curve(fitted, DROPS, threshold.retries, threshold.variants[name].value))
+    }
     if not known:
         return None
     columns = 1 if len(known) < 3 else 2
@@ -141,16 +145,6 @@ def power(fits: Fits, threshold: Threshold) -> Any:
     figure.supylabel(f"probability of failing {attempts}", fontsize=10)
     figure.supxlabel("threshold, accuracy", fontsize=10)
     return figure
-
-
-def _curves(fits: Fits, threshold: Threshold) -> dict[str, PowerCurve]:
-    """The curve of every variant with noise, by name; its own threshold lies on it."""
-    curves = {
-        name: power_curve(fitted, DROPS, threshold.retries, down_to=threshold.variants[name].value)
-        for name, fitted in fits.items()
-        if fitted is not None
-    }
-    return {name: curve for name, curve in curves.items() if curve is not None}
 
 
 def _draw(axes: Any, name: str, curve: PowerCurve, threshold: Threshold) -> None:

@@ -13,7 +13,6 @@ from sweep.plan.config import ProtocolConfig
 from sweep.plan.units import Plan, Unit
 from sweep.plan.variants import Variant
 from sweep.report.summary import (
-    ContractState,
     PerturbedSummary,
     ProtocolSummary,
     RepetitionCounts,
@@ -92,7 +91,7 @@ def summarise(
         rules=_rules(plan.config.threshold, fits, thresholds),
         perturbed=perturbed,
         against=evidence.against,
-        contract=ContractState(file=None, reason="no contract: none was made"),
+        no_contract="No contract: none was made.",
     )
 
 

@@ -87,15 +87,6 @@ class PerturbedSummary(Strict):
     """What else is another there, of a run of another build."""
 
 
-class ContractState(Strict):
-    """Whether the run has a contract. One of the two is None."""
-
-    file: str | None
-    """The contract's file in the run folder."""
-    reason: str | None
-    """Why there is none."""
-
-
 class Summary(Strict):
     """summary.json."""
 
@@ -129,8 +120,8 @@ class Summary(Strict):
     """By name: the variants under other conditions."""
     against: Against | None
     """The earlier run that drift is judged against."""
-    contract: ContractState
-    """Whether there is one."""
+    no_contract: str | None
+    """Why there is no contract; None where there is one."""
     figures: tuple[str, ...] = ()
     """The figures' files in the run folder; empty when none were drawn."""
 

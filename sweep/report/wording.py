@@ -14,7 +14,7 @@ from sweep.stats.noise import differs_at_most
 if TYPE_CHECKING:
     from sweep.audit.finding import Finding
     from sweep.report.export import Exported, ExportUnavailable
-    from sweep.report.summary import ContractState, PerturbedSummary, RepetitionCounts, Summary
+    from sweep.report.summary import PerturbedSummary, RepetitionCounts, Summary
     from sweep.run.launch import Finished
     from sweep.run.others import Against
     from sweep.run.stopping import Stopped
@@ -220,14 +220,6 @@ def protocol_sentence(summary: Summary) -> str:
         f"temperature {protocol.temperature:g}. The hash of this protocol is `{protocol.hash[:12]}`. Standard "
         "deviations are sample ones (ddof=1) between repetitions."
     )
-
-
-def contract_line(contract: ContractState) -> str:
-    """Where the contract is, or why there is none."""
-    if contract.file:
-        return f"Contract: {contract.file}; `sweep gate` reads it."
-    reason = contract.reason or ""
-    return reason[:1].upper() + reason[1:]
 
 
 def stopped_line(name: str, stopped: Stopped, repetitions: RepetitionCounts) -> str:

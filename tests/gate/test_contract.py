@@ -103,7 +103,7 @@ def test_a_rule_without_a_threshold_makes_no_contract(tmp_path: Path) -> None:
 
 
 def test_one_repetition_makes_no_contract_whatever_the_rule(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="no contract: one repetition of baseline, mtp shows no run-to-run spread"):
+    with pytest.raises(BadInput, match="No contract: one repetition of baseline, mtp shows no run-to-run spread"):
         built(finished(tmp_path / "one", PART, "threshold={rule: min_observed}", "repetitions=1"))
 
 
