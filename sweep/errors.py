@@ -5,17 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from cluster.errors import ClusterUnavailable, EngineStartFailed, ExitCode, RequestFailed, SweepError
+from cluster.errors import EngineStartFailed, ExitCode, SweepError
 
-__all__ = [
-    "BadInput",
-    "ClusterUnavailable",
-    "EngineStartFailed",
-    "ExitCode",
-    "RequestFailed",
-    "SweepError",
-    "did_you_mean",
-]
+__all__ = ["BadInput", "EngineStartFailed", "ExitCode", "SweepError", "did_you_mean"]
 
 
 class BadInput(SweepError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, JsonValue, field_validator
 from pydantic_core import PydanticCustomError
@@ -21,7 +21,9 @@ def _named(value: str) -> str:
     return value
 
 
+T = TypeVar("T")
 Arguments = dict[str, JsonValue]
+Levels = Annotated[T, Field(min_length=1)]
 Name = Annotated[str, AfterValidator(_named)]
 Seconds = Annotated[float, Field(gt=0)]
 Text = Annotated[str, Field(min_length=1, strict=True)]
@@ -189,7 +191,7 @@ class SweepConfig(Strict):
     engine: EngineConfig
     variants: dict[Name, VariantConfig] = {}
     """Name to variant."""
-    grid: dict[str, dict[str, VariantConfig] | list[JsonValue]] = {}
+    grid: dict[str, Levels[dict[str, VariantConfig]] | Levels[list[JsonValue]]] = {}
     """Axis to named levels, or to a list of values of the argument named by the axis; every combination
     is a variant, named by its levels."""
     protocol: ProtocolConfig
@@ -204,11 +206,3 @@ class SweepConfig(Strict):
     perturb: PerturbConfig | None = None
     audits: AuditConfig = AuditConfig()
     tracking: TrackingConfig = TrackingConfig()
-
-    @field_validator("grid", mode="before")
-    @classmethod
-    def _levels(cls, value: Any) -> Any:
-        for axis, levels in value.items() if isinstance(value, dict) else ():
-            if not levels:
-                raise ValueError(f"axis {axis} has no levels")
-        return value

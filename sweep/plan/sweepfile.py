@@ -23,6 +23,7 @@ from sweep.plan.config import SweepConfig
 from sweep.plan.variants import Fault, KeyPath, fault_list
 
 Check = Callable[[SweepConfig], list[Fault]]
+ABSENT = object()
 LOCAL = (".jsonl", ".json", ".parquet")
 LOCAL_PATHS: tuple[KeyPath, ...] = (("protocol", "dataset", "path"), ("protocol", "dataset", "train_path"))
 """Keys whose value, when it names a local file, is relative to the sweep file."""
@@ -234,26 +235,24 @@ def _written(detail: ErrorDetails, document: Any) -> KeyPath:
     path: list[str | int] = []
     *around, last = detail["loc"] or ("",)
     for part in around:
-        inside, value = _inside(document, part)
-        if inside:
+        if (inside := _below(document, part)) is not ABSENT:
             path.append(part)
-            document = value
+            document = inside
     absent = detail["type"] in ("missing", "unknown_name")
-    return tuple([*path, last] if absent or _inside(document, last)[0] else path)
+    return tuple([*path, last] if absent or _below(document, last) is not ABSENT else path)
 
 
-def _inside(document: Any, part: str | int) -> tuple[bool, Any]:
-    """Whether a mapping or list of the document has this key or index, and what it holds."""
-    if isinstance(document, Mapping):
-        return part in document, document.get(part)
-    if isinstance(document, list) and isinstance(part, int):
-        return part < len(document), document[part] if part < len(document) else None
-    return False, None
+def _below(document: Any, part: str | int) -> Any:
+    """What a mapping or list of the document holds under a key or index, or ABSENT."""
+    try:
+        return document[part]
+    except (LookupError, TypeError):
+        return ABSENT
 
 
 def _at(document: Any, path: KeyPath) -> Any:
-    """What the document holds at a path; None where nothing is."""
-    return reduce(lambda around, part: _inside(around, part)[1], path, document)
+    """What the document holds at a path, or ABSENT."""
+    return reduce(_below, path, document)
 
 
 def _fields_at(annotation: Any, path: KeyPath, document: Any) -> list[str]:

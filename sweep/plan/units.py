@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from cluster.spec import EngineSpec
 from sweep.plan.config import SweepConfig
-from sweep.plan.variants import Variant, perturbed, variants
+from sweep.plan.variants import Variant, conditions, perturbed, variants
 
 RESULT_FREE: Any = {
     "tracking": True,
@@ -128,16 +128,11 @@ def make_plan(config: SweepConfig) -> Plan:
 
 
 def _units(plan: Plan, variant: Variant) -> Iterator[Unit]:
-    def setting(factor: str, usual: Any) -> Any:
-        return variant.level if variant.factor == factor else usual
-
-    protocol, shards = plan.config.protocol, setting("shards", plan.config.shards)
-    condition = Condition(
-        loads=variant.loads,
-        concurrency=setting("concurrency", protocol.concurrency),
-        question_order=setting("question_order", protocol.question_order),
-        engine=setting("engine", None),
-    )
+    settings = conditions(plan.config)
+    if variant.factor in settings:
+        settings[variant.factor] = variant.level
+    shards = settings.pop("shards")
+    condition = Condition(loads=variant.loads, **settings)
     for repetition in range(1, plan.repetitions(variant) + 1):
         for shard in range(1, shards + 1):
             yield Unit(

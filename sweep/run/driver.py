@@ -12,7 +12,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from statistics import fmean
-from typing import Any
 
 from cluster.backends import backend
 from cluster.errors import EngineStartFailed, ExitCode
@@ -99,18 +98,17 @@ class Driver:
 
     def _give(self, engine: str, costs: Costs) -> None:
         """Hand the engine a unit, if it is idle and one is worth its while."""
-        if not self.progress.engines[engine].idle:
-            return
+        state = self.progress.engines[engine]
         loaded = {name: other.variant for name, other in self.progress.engines.items() if not other.down}
-        unit = next_unit(engine, loaded, self._waiting, costs, self._avoid())
+        unit = next_unit(engine, loaded, self._waiting, costs, self._avoid()) if state.idle else None
         if unit is None:
             return
         self._waiting.remove(unit)
-        if self.progress.engines[engine].variant == unit.engine_variant:
-            self._set(engine, unit=unit)
+        state.unit = unit
+        if state.variant == unit.engine_variant:
             self._start_unit(engine, unit)
         else:
-            self._set(engine, unit=unit, variant=unit.engine_variant, starting="starting")
+            state.variant, state.starting = unit.engine_variant, "starting"
             self._pool.load(engine, self._spec(unit.engine_variant))
 
     def _spec(self, variant: str) -> EngineSpec:
@@ -141,17 +139,19 @@ class Driver:
             return  # given up before its new process came
         match event:
             case Starting():
-                self._set(event.engine, starting=event.phase)
+                state.starting = event.phase
             case Back():
-                self._set(event.engine, down=False)
+                state.down = False
             case Gone():
                 self._retire(event.engine, event.error.message)
             case Loaded() if state.unit:
+                state.starting = None
                 self._loaded(event, state.unit)
-            case Completed() if state.unit:
-                self._complete(event, state.unit)
-            case Failed() if state.unit:
-                self._fail(event, state.unit)
+            case Completed() if unit := state.unit:
+                state.unit, state.deaths = None, 0
+                self._complete(event, unit)
+            case Failed() if unit := state.unit:
+                self._fail(event, unit, state)
 
     def _loaded(self, event: Loaded, unit: Unit) -> None:
         variant = unit.engine_variant
@@ -160,29 +160,22 @@ class Driver:
         self._places[event.engine] = place = f"{event.engine}@{event.facts.device.host}"
         self._run.record_engine(variant, place, event.facts)
         self._start_seconds.append(event.seconds)
-        self._set(event.engine, starting=None)
         self._start_unit(event.engine, unit)
 
     def _complete(self, event: Completed, unit: Unit) -> None:
         samples = self._questionnaire.score(unit, self._places[event.engine], event.completions)
         self._run.save(unit, samples)
         self._unit_seconds[unit.variant].append(event.seconds)
-        self._set(event.engine, unit=None, deaths=0)
         self._keep(unit)
         self._skip_needless()
 
-    def _fail(self, event: Failed, unit: Unit) -> None:
-        state = self.progress.engines[event.engine]
+    def _fail(self, event: Failed, unit: Unit, state: EngineState) -> None:
         if event.error.exit_code == ExitCode.BAD_INPUT:
             raise event.error
-        self._set(
-            event.engine,
-            unit=None,
-            starting=None,
-            variant=None if event.died or event.work is None else state.variant,
-            deaths=state.deaths + 1 if event.died else state.deaths,
-            down=event.died,
-        )
+        state.unit, state.starting, state.down = None, None, event.died
+        state.deaths += event.died
+        if event.died or event.work is None:
+            state.variant = None
         self._note_failure(unit, event)
         self._waiting.insert(0, unit)
         if event.work is None:
@@ -191,7 +184,7 @@ class Driver:
             self._failed_on[unit.id].append(event.engine)
             if self._attempt(unit) > ATTEMPTS:
                 self._give_up(unit, f"failed {ATTEMPTS} times")
-        if self.progress.engines[event.engine].deaths >= LIVES:
+        if state.deaths >= LIVES:
             text = f"{event.engine} died {LIVES} times in a row and is not used any more"
             self._retire(event.engine, f"{text}: {event.error.message}")
 
@@ -282,6 +275,3 @@ class Driver:
         work = sum(costs.unit[unit.variant] for unit in (*self._waiting, *running))
         starting = sum(costs.start for state in self.progress.engines.values() if state.starting)
         return (work + starting) / len(self.progress.engines)
-
-    def _set(self, engine: str, **changes: Any) -> None:
-        self.progress.engines[engine] = replace(self.progress.engines[engine], **changes)

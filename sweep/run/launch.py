@@ -81,17 +81,13 @@ def launch(file: str, overrides: Sequence[str], options: Options, audience: Audi
     measured, notes = run.done()
     for note in notes:
         audience.tell(note)
-    audience.tell(_standing(run, measured))
-    if len(measured) == len(plan.units):
+    units = len(plan.units)
+    standing = f"{len(measured)} of {units} units are measured" if measured else f"{units} units"
+    audience.tell(f"{plan.sweep_id}: {standing}; run folder {run.folder}")
+    if len(measured) == units:
         return Finished(run=run, against=against)
     interrupted, dashboard = _drive(run, questionnaire, measured, options, audience)
     return Finished(run=run, against=against, interrupted=interrupted, dashboard=dashboard)
-
-
-def _standing(run: Run, measured: Mapping[str, Unit]) -> str:
-    units = len(run.plan.units)
-    state = f"{len(measured)} of {units} units are measured" if measured else f"{units} units"
-    return f"{run.plan.sweep_id}: {state}; run folder {run.folder}"
 
 
 def _drive(

@@ -9,9 +9,9 @@ from typing import Protocol
 from sweep.plan.units import Unit
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class EngineState:
-    """What an engine is at."""
+    """What an engine is at; the driver keeps it and views read it."""
 
     variant: str | None = None
     """Loaded, or being loaded."""

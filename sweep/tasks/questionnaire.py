@@ -87,26 +87,19 @@ class Questionnaire:
 
     def _sample(self, unit: Unit, place: str, record: Record, completion: Completion) -> Sample:
         score = self.task.score(record, completion.text)
+        measured = {name: value for name, value in vars(completion).items() if name != "request_id"}
         return Sample(
             variant=unit.variant,
             repetition=unit.repetition,
             seed=unit.seed,
             question_id=record.id,
             engine=place,
-            text=completion.text,
             fingerprint=fingerprint(completion),
-            token_ids=completion.token_ids,
             extracted=score.answer,
             gold=record.gold,
             correct=score.correct,
             invalid=score.answer is None,
-            finish_reason=completion.finish_reason,
-            prompt_tokens=completion.prompt_tokens,
-            completion_tokens=completion.completion_tokens,
-            verify_steps=completion.verify_steps,
-            cached_tokens=completion.cached_tokens,
-            starts_with_bos=completion.starts_with_bos,
-            seconds=completion.seconds,
+            **measured,
         )
 
 
