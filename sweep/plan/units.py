@@ -52,11 +52,6 @@ class Unit:
     """How it is run."""
 
     @property
-    def engine_variant(self) -> str:
-        """The variant that an engine must have loaded."""
-        return self.condition.loads
-
-    @property
     def id(self) -> str:
         """Stable, and fit for a file name: `topk1-det-r07`, or `topk1-det-r07-s2of4` when sharded."""
         shard = f"-s{self.shard}of{self.shards}" if self.shards > 1 else ""
@@ -111,7 +106,7 @@ class Plan:
         """
         expected = self.config.engine.expected
         work = sum(expected.repetition / unit.shards for unit in self.units)
-        starts = max(len({unit.engine_variant for unit in self.units}), engines) * expected.start
+        starts = max(len({unit.condition.loads for unit in self.units}), engines) * expected.start
         return (work + starts) / engines
 
 

@@ -52,7 +52,7 @@ class Variant:
         return self.perturbs if self.perturbs is not None and self.factor in CONDITIONS else self.name
 
 
-Fault = tuple[tuple[str, ...], str]
+Fault = tuple[KeyPath, str]
 """A key path, and what is wrong there and what to do."""
 
 

@@ -36,10 +36,10 @@ LIVES = 3
 class Driver:
     """One launch of a sweep: from the units that are missing to none."""
 
-    def __init__(self, run: Run, questionnaire: Questionnaire, pool: Pool, view: View, watch: StopWatch) -> None:
+    def __init__(self, run: Run, questionnaire: Questionnaire, pool: Pool, view: View) -> None:
         """Nothing starts before `drive`."""
         self._run, self._questionnaire, self._pool, self._view = run, questionnaire, pool, view
-        self._watch = watch
+        self._watch = StopWatch(run.plan, len(questionnaire.questions))
         self._waiting: list[Unit] = []
         self._failed_on: defaultdict[str, list[str]] = defaultdict(list)
         self._failed_starts: dict[str, Counter[str]] = {v.name: Counter() for v in run.plan.measured}
@@ -85,12 +85,12 @@ class Driver:
     def _expecting(self) -> bool:
         """Whether anything is still to happen: somebody works, or is to come back to what waits."""
         states = self.progress.engines.values()
-        return any(s.busy for s in states) or (bool(self._waiting) and any(s.down for s in states))
+        return any(s.unit for s in states) or (bool(self._waiting) and any(s.down for s in states))
 
     def _assign(self) -> None:
         for name in self.progress.engines:
             self._give(name, self._costs())
-        if not any(state.busy for state in self.progress.engines.values()):
+        if not any(state.unit for state in self.progress.engines.values()):
             # Left idle because help was not worth a start, or because a unit failed here: but nobody else works.
             for name in self.progress.engines:
                 self._give(name, replace(self._costs(), start=0.0))
@@ -105,11 +105,11 @@ class Driver:
             return
         self._waiting.remove(unit)
         state.unit = unit
-        if state.variant == unit.engine_variant:
+        if state.variant == unit.condition.loads:
             self._start_unit(engine, unit)
         else:
-            state.variant, state.starting = unit.engine_variant, "starting"
-            self._pool.load(engine, self._spec(unit.engine_variant))
+            state.variant, state.starting = unit.condition.loads, "starting"
+            self._pool.load(engine, self._spec(unit.condition.loads))
 
     def _spec(self, variant: str) -> EngineSpec:
         """How to start an engine with this variant; with the answers only where it has no model to ask."""
@@ -119,7 +119,7 @@ class Driver:
     def _avoid(self) -> dict[str, frozenset[str]]:
         """Unit to the engines that it, or a start of its variant, has failed on."""
         return {
-            unit.id: frozenset(self._failed_on[unit.id]) | self._failed_starts[unit.engine_variant].keys()
+            unit.id: frozenset(self._failed_on[unit.id]) | self._failed_starts[unit.condition.loads].keys()
             for unit in self._waiting
         }
 
@@ -154,7 +154,7 @@ class Driver:
                 self._fail(event, unit, state)
 
     def _loaded(self, event: Loaded, unit: Unit) -> None:
-        variant = unit.engine_variant
+        variant = unit.condition.loads
         self._known.add(variant)
         self._failed_starts[variant].pop(event.engine, None)
         self._places[event.engine] = place = f"{event.engine}@{event.facts.device.host}"
@@ -189,23 +189,23 @@ class Driver:
             self._retire(event.engine, f"{text}: {event.error.message}")
 
     def _failed_start(self, unit: Unit, event: Failed) -> None:
-        variant = unit.engine_variant
+        variant = unit.condition.loads
         self._failed_starts[variant][event.engine] += 1
         if isinstance(event.error, EngineStartFailed):
             self._start_failure = EngineStartFailed(event.error.message, event.log)
-        for lost in [u for u in self._waiting if u.engine_variant == variant and self._hopeless(u)]:
+        for lost in [u for u in self._waiting if u.condition.loads == variant and self._hopeless(u)]:
             self._give_up(lost, f"{variant} failed to start {ATTEMPTS} times: {event.error.message}")
 
     def _hopeless(self, unit: Unit) -> bool:
         """Whether no engine can be expected to start the unit's variant."""
-        failed = self._failed_starts[unit.engine_variant]
+        failed = self._failed_starts[unit.condition.loads]
         engines = self.progress.engines
         only = unit.condition.engine
         if all(failed[engine] >= ATTEMPTS for engine in ([only] if only else engines)):
             return True
         # Of a variant that never started, failures on two engines will do; one alone may be what is broken.
         return (
-            unit.engine_variant not in self._known
+            unit.condition.loads not in self._known
             and failed.total() >= ATTEMPTS
             and len(failed) >= min(2, len(engines))
         )

@@ -35,19 +35,19 @@ def next_unit(
     nobody else's, however many have its variant.
     """
     suited = [unit for unit in waiting if not _shunned(unit, engine, loaded, avoid)]
-    ready = [unit for unit in suited if unit.engine_variant == loaded[engine]]
+    ready = [unit for unit in suited if unit.condition.loads == loaded[engine]]
     if ready:
         return ready[0]
     crews = Counter(variant for name, variant in loaded.items() if name != engine and variant is not None)
     work: dict[str, float] = {}
     for unit in suited:
-        work[unit.engine_variant] = work.get(unit.engine_variant, 0.0) + costs.unit[unit.variant]
-    alone = {unit.engine_variant for unit in suited if unit.condition.engine is not None}
+        work[unit.condition.loads] = work.get(unit.condition.loads, 0.0) + costs.unit[unit.variant]
+    alone = {unit.condition.loads for unit in suited if unit.condition.engine is not None}
     worth = {v: _gain(seconds, 0 if v in alone else crews[v], costs.start) for v, seconds in work.items()}
     best = max(worth, key=lambda variant: worth[variant], default=None)
     if best is None or worth[best] <= 0:
         return None
-    return next(unit for unit in suited if unit.engine_variant == best)
+    return next(unit for unit in suited if unit.condition.loads == best)
 
 
 def _gain(work: float, crew: int, start: float) -> float:

@@ -25,14 +25,9 @@ class EngineState:
     """Its process died, and the new one is not up yet."""
 
     @property
-    def busy(self) -> bool:
-        """At a unit."""
-        return self.unit is not None
-
-    @property
     def idle(self) -> bool:
-        """Can be given one."""
-        return not self.busy and not self.down
+        """Can be given a unit."""
+        return self.unit is None and not self.down
 
 
 @dataclass(kw_only=True)

@@ -40,7 +40,7 @@ def load(config: ProtocolConfig) -> Questionnaire:
     ones.
     """
     if wrong := _faults(config):
-        raise BadInput("\n".join(f"{'.'.join(path)}: {text}" for path, text in wrong))
+        raise BadInput("\n".join(f"{'.'.join(map(str, path))}: {text}" for path, text in wrong))
     dataset, chosen = config.dataset, task(config.task)
     splits = {split: _records(dataset, split, chosen) for split in _splits(config)}
     sha256 = canonical_sha256(chosen, splits["test"])
