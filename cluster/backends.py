@@ -12,17 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cluster.errors import ExitCode, SweepError
+from cluster.errors import BadInput
 from cluster.spec import Engine, EngineSpec
 
 Problem = tuple[str, str]
 """An argument's name, and what is wrong with it and what to do."""
-
-
-class BackendMissing(SweepError):
-    """A backend's packages are not installed."""
-
-    exit_code = ExitCode.BAD_INPUT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,13 +68,13 @@ def runs_model(name: str) -> bool:
 
 
 def make_engine(name: str) -> Engine:
-    """A new engine with nothing loaded. Raises KeyError for an unknown backend, BackendMissing as below."""
+    """A new engine with nothing loaded. Raises KeyError for an unknown backend, BadInput as below."""
     check_installed(name)
     return backend(name).make_engine()
 
 
 def check_installed(name: str) -> None:
-    """Raises BackendMissing, with the command that installs it, when a package of the backend is absent."""
+    """Raises BadInput, with the command that installs it, when a package of the backend is absent."""
     chosen = backend(name)
     missing = [package for package in chosen.packages if importlib.util.find_spec(package) is None]
     if not missing:
@@ -89,7 +83,7 @@ def check_installed(name: str) -> None:
     if chosen.extra:
         extra = f"[{chosen.extra}]"
         command = f"pip install 'accuracy-sweep{extra}' (in a checkout: pip install -e '.{extra}')"
-    raise BackendMissing(f"engine.backend: `{name}` needs {' and '.join(missing)}, not installed here; {command}")
+    raise BadInput(f"engine.backend: `{name}` needs {' and '.join(missing)}, not installed here; {command}")
 
 
 def check_specs(name: str, specs: Sequence[EngineSpec]) -> list[list[Problem]]:

@@ -1,26 +1,19 @@
-"""The faults of sweep files, data and run folders, in the tree that `cluster.errors` begins."""
+"""The faults of the program, for all of `sweep`: the tree is in `cluster.errors`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from difflib import get_close_matches
+from collections.abc import Mapping
+from typing import TypeVar
 
-from cluster.errors import EngineStartFailed, ExitCode, SweepError
+from cluster.errors import BadInput, EngineStartFailed, ExitCode, SweepError, suggestion
 
-__all__ = ["BadInput", "EngineStartFailed", "ExitCode", "SweepError", "did_you_mean"]
+__all__ = ["BadInput", "EngineStartFailed", "ExitCode", "SweepError", "find", "suggestion"]
 
-
-class BadInput(SweepError):
-    """What the user gave cannot be used: a sweep file, an option, a data set, a run folder, a contract.
-
-    The message says what, where (file:line when there is one), why, and what to do.
-    """
-
-    exit_code = ExitCode.BAD_INPUT
+T = TypeVar("T")
 
 
-def did_you_mean(given: str, known: Iterable[str]) -> str:
-    """The end of a message about an unknown name: the nearest known one, or all of them where none is near."""
-    names = list(known)
-    near = get_close_matches(given, names, n=1, cutoff=0.5)
-    return f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"
+def find(variants: Mapping[str, T], name: str, where: str) -> T:
+    """The variant of this name. Raises BadInput for an unknown one, with the nearest that `where` has."""
+    if name in variants:
+        return variants[name]
+    raise BadInput(f"{where}: no variant {name}; {suggestion(name, variants)}")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from cluster.backends import Problem
-from cluster.errors import EngineStartFailed
+from cluster.errors import EngineStartFailed, suggestion
 from cluster.spec import EngineSpec
 
 
@@ -32,6 +31,4 @@ def refuse(spec: EngineSpec, problems: Sequence[Problem]) -> None:
 def _problem(model: type[BaseModel], key: str, kind: str, message: str) -> Problem:
     if kind != "extra_forbidden":
         return key, message[0].lower() + message[1:]
-    near = get_close_matches(key, model.model_fields, n=1)
-    known = f"known: {', '.join(model.model_fields)}"
-    return key, f"unknown argument; {f'did you mean {near[0]}?' if near else known}"
+    return key, f"unknown argument; {suggestion(key, model.model_fields)}"

@@ -73,8 +73,8 @@ def _side(text: str) -> tuple[Run, str | None]:
 def _compared(
     a: tuple[Run, str | None], b: tuple[Run, str | None], alpha: float, chosen: Sequence[str]
 ) -> Sequence[Comparison]:
-    from sweep.errors import BadInput
-    from sweep.stats.compare import compare, compare_runs, find
+    from sweep.errors import BadInput, find
+    from sweep.stats.compare import compare, compare_runs
 
     (run_a, name_a), (run_b, name_b) = a, b
     if chosen and name_a:
@@ -101,7 +101,7 @@ def _notes(a: Run, b: Run) -> list[str]:
 
 def _blocks(comparisons: Sequence[Comparison]) -> Iterator[Block]:
     from sweep.report.blocks import Grid
-    from sweep.report.wording import comparison_legend, comparison_lines
+    from sweep.report.comparison import comparison_legend, comparison_lines
 
     yield Grid(HEADINGS, [_row(c) for c in comparisons])
     for c in comparisons:
@@ -110,13 +110,13 @@ def _blocks(comparisons: Sequence[Comparison]) -> Iterator[Block]:
 
 
 def _row(c: Comparison) -> Row:
-    low, high = c.difference.low, c.difference.high
+    interval = c.difference.interval(1 - c.alpha)
     return (
         c.b.variant,
         f"{c.a.accuracy:.3f}",
         f"{c.b.accuracy:.3f}",
         f"{c.difference.mean:+.3f}",
-        "-" if low is None or high is None else f"{low:+.3f} to {high:+.3f}",
+        " to ".join(f"{end:+.3f}" for end in interval) if interval else "-",
         str(len(c.lost)),
         str(len(c.gained)),
         f"{c.p_adjusted:.2g}",

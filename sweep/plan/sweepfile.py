@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from sweep.errors import BadInput, did_you_mean
+from sweep.errors import BadInput, suggestion
 from sweep.gate.rules import RULES, Rule
 from sweep.plan.config import SweepConfig
 from sweep.plan.variants import Fault, KeyPath, fault_list
@@ -198,7 +198,7 @@ def _fault(detail: ErrorDetails, document: Any) -> Fault:
         return path, "missing; add it"
     if detail["type"] == "extra_forbidden":
         known = dict.fromkeys(_fields_at(SweepConfig, path[:-1], document))
-        return path, f"unknown key; {did_you_mean(str(path[-1]), known)}"
+        return path, f"unknown key; {suggestion(str(path[-1]), known)}"
     value = json.dumps(detail["input"], default=str)
     shown = value if len(value) <= 60 else value[:57] + "..."
     rule = detail["msg"].removeprefix("Value error, ")
@@ -249,7 +249,7 @@ def _fields_at(annotation: Any, path: KeyPath, document: Any) -> list[str]:
 def _remedy(detail: ErrorDetails) -> str:
     context = detail.get("ctx", {})
     if "known" in context:
-        return did_you_mean(str(detail["input"]), context["known"])
+        return suggestion(str(detail["input"]), context["known"])
     if "expected" in context:
         return f"write {context['expected']}"
     bounds = [f"{word} {context[key]}" for key, word in _BOUNDS.items() if key in context]

@@ -13,7 +13,7 @@ from sweep.audit.finding import Finding
 from sweep.errors import BadInput
 from sweep.gate.contract import CONTRACT
 from sweep.gate.threshold import Fits, Threshold, fit_all
-from sweep.report.contract import NoThreshold, build
+from sweep.report.contract import build
 from sweep.report.sections import markdown
 from sweep.report.summarise import RunEvidence, scores_of, summarise, thresholds_of
 from sweep.report.summary import FILE, ContractState, Summary
@@ -82,8 +82,7 @@ def _contract(run: Run, evidence: RunEvidence, summary: Summary) -> ContractStat
         contract = build(run.plan, summary, evidence.provenance, datetime.now(UTC))
     except BadInput as refusal:
         (run.folder / CONTRACT).unlink(missing_ok=True)
-        no_threshold = isinstance(refusal, NoThreshold)
-        return ContractState(file=None, reason=refusal.message, no_threshold=no_threshold)
+        return ContractState(file=None, reason=refusal.message)
     run.write_json(CONTRACT, contract.to_json())
     return ContractState(file=CONTRACT, reason=None)
 

@@ -19,11 +19,8 @@ from sweep.gate.contract import (
 )
 from sweep.plan.units import Plan
 from sweep.report.summary import Summary
+from sweep.report.wording import silent_lines, threshold_statements
 from sweep.run.provenance import Provenance, identity
-
-
-class NoThreshold(BadInput):
-    """There is no contract because the rule gave no threshold."""
 
 
 def build(
@@ -31,9 +28,13 @@ def build(
 ) -> Contract:
     """The contract of a finished run, from its summary.json and provenance.json.
 
-    Raises BadInput, naming them, when audits failed and the sweep file gives no reason to go on
-    (`audits.accept_failures`), and when the rule gave no threshold.
+    Raises BadInput when the rule gave no threshold, and, naming them, when audits failed and the sweep file gives
+    no reason to go on (`audits.accept_failures`).
     """
+    threshold = summary.threshold
+    if threshold.value is None:
+        why = " ".join(silent_lines(threshold))
+        raise BadInput(f"no contract: the rule {threshold.rule} gave no threshold. {why}")
     failed = [_named(f) for f in summary.audits if f.verdict == "fail"]
     reason = plan.config.audits.accept_failures
     if failed and not reason:
@@ -42,10 +43,6 @@ def build(
             f"no contract: {many} failed: {', '.join(failed)}. Mend what they found, or give the reason for a "
             "threshold all the same under audits.accept_failures; it goes into the contract"
         )
-    threshold = summary.threshold
-    if threshold.value is None:
-        why = " ".join(threshold.explanation)
-        raise NoThreshold(f"no contract: the rule {threshold.rule} gave no threshold. {why}")
     once = [name for name, outcome in threshold.variants.items() if outcome.n == 1]
     if once:
         raise BadInput(
@@ -65,7 +62,7 @@ def build(
             value=threshold.value,
             rule=plan.config.threshold.model_dump(mode="json"),
             retries=threshold.retries,
-            statements=threshold.statements,
+            statements=threshold_statements(threshold),
         ),
         audits=tuple(
             AuditVerdict(audit=f.audit, variant=f.variant, verdict=f.verdict.value) for f in summary.audits
@@ -89,7 +86,7 @@ def _variant(plan: Plan, summary: Summary, name: str) -> VariantContract:
         repetitions=outcome.n,
         void=measured.repetitions.void,
         questions=measured.questions,
-        accept_length=plan.config.threshold.accept_length if measured.draft else None,
+        accept_length=summary.threshold.accept_length if measured.draft else None,
         engine=identity(plan, name),
     )
 

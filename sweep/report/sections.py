@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from sweep.plan.variants import BUILD
 from sweep.report.blocks import Block, Grid, Heading, Picture, Row, Verbatim, as_markdown
-from sweep.report.summary import Accuracy, Summary, VariantSummary
+from sweep.report.summary import Summary, VariantSummary
 from sweep.report.thresholds import at_the_sweeps, every_rule, threshold_lines
 from sweep.report.wording import (
     ACCEPT_LENGTHS,
@@ -103,7 +103,7 @@ def evidence_rows(summary: Summary) -> list[Row]:
     ]
 
 
-def spread(measured: Accuracy | Spread, digits: int) -> str:
+def spread(measured: Spread, digits: int) -> str:
     """`0.378 ± 0.021 (0.335–0.435)`; a std that is not defined is left out."""
     if measured.mean is None:
         return "-"
@@ -155,7 +155,7 @@ def spread_rows(summary: Summary) -> list[Row]:
             number(v.accuracy.sem_clustered, 4),
             percent(v.accuracy.run_variance_share),
             percent(v.flip_rate),
-            percent(v.flip_rate_scores),
+            percent(v.accuracy.flip_rate_scores),
         )
         for name, v in summary.variants.items()
     ]

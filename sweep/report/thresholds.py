@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from sweep.gate.threshold import Operating, Reason
+from sweep.gate.threshold import Operating, Reason, Threshold, VariantThreshold
 from sweep.report.blocks import Block, Grid, Row
-from sweep.report.summary import Summary, ThresholdSummary
+from sweep.report.summary import Summary
 from sweep.report.wording import (
     BRIEFLY,
     DIGITS,
@@ -16,32 +16,31 @@ from sweep.report.wording import (
     number,
     reason_sentence,
     share,
+    silent_lines,
     stopped_line,
+    threshold_statements,
 )
 
 ALARM = ("false alarm, 1 attempt", "false alarm, k attempts")
 CAUGHT = ("drop caught 80 / 95 %, 1 attempt", "drop caught 80 / 95 %, k attempts")
-RULES = ("rule", "variant", "threshold", *ALARM, *CAUGHT)
 
 
 def threshold_lines(summary: Summary) -> list[str]:
     """What the threshold is, and what it implies; why there is none is said once."""
     threshold, contract = summary.threshold, summary.contract
-    value, lines = threshold.value, []
-    if value is None:
-        first, *more = threshold.explanation
-        start = f"There is no threshold{', and so no contract' if contract.no_threshold else ''}."
-        lines += [f"{start} {first}"] if not more else [start, *(f"- {line}" for line in (first, *more))]
+    if threshold.value is None:
+        first, *more = silent_lines(threshold)
+        start = "There is no threshold, and so no contract."
+        lines = [f"{start} {first}"] if not more else [start, *(f"- {line}" for line in (first, *more))]
     else:
         but = "" if contract.file else " There is no contract, so no gate should use it yet."
-        lines.append(
-            f"The threshold is **{cut(value)}**, by the rule `{threshold.rule}`: a run passes if it scores that "
-            f"or more.{but}"
-        )
-    if not contract.no_threshold:
-        lines.append(contract_line(contract))
-    lines += [stopped_line(name, v) for name, v in summary.variants.items() if v.stopped]
-    return [*lines, *threshold.statements]
+        lines = [
+            f"The threshold is **{cut(threshold.value)}**, by the rule `{threshold.rule}`: a run passes if it "
+            f"scores that or more.{but}",
+            contract_line(contract),
+        ]
+    stopped = [stopped_line(name, v) for name, v in summary.variants.items() if v.stopped]
+    return [*lines, *stopped, *threshold_statements(threshold)]
 
 
 def at_the_sweeps(summary: Summary) -> Iterator[Block]:
@@ -49,19 +48,17 @@ def at_the_sweeps(summary: Summary) -> Iterator[Block]:
     threshold = summary.threshold
     if threshold.value is None:
         return
-    several = threshold.retries > 1
+    retries = threshold.retries
     least = ", the least of the variants' own," if len(threshold.variants) > 1 else ""
-    tried = f", where CI tries it up to {threshold.retries} times (*k attempts*)" if several else ""
+    tried = f", where CI tries it up to {retries} times (*k attempts*)" if retries > 1 else ""
     yield (f"What the sweep's threshold of {cut(threshold.value)}{least} does to a build of each variant{tried}:")
-    shown = slice(None) if several else slice(1)
     yield Grid(
-        ("variant", "mean − threshold", *ALARM[shown], *CAUGHT[shown]),
+        ("variant", "mean − threshold", *headings(retries)),
         [
             (
                 name,
                 number(judged.mean - threshold.value, 3),
-                *alarms(judged.overall)[shown],
-                *drops(judged.overall, judged.noise_source)[shown],
+                *operating_cells(judged.overall, judged.noise_source, retries),
             )
             for name, judged in threshold.variants.items()
             if judged.overall is not None
@@ -70,7 +67,7 @@ def at_the_sweeps(summary: Summary) -> Iterator[Block]:
     yield from _blunt(threshold)
 
 
-def _blunt(threshold: ThresholdSummary) -> Iterator[str]:
+def _blunt(threshold: Threshold) -> Iterator[str]:
     """The variant of which the sweep's threshold lets most pass, where its own threshold would not."""
     name, judged = max(threshold.variants.items(), key=lambda item: item[1].mean)
     if threshold.value is not None and judged.value is not None and judged.value - threshold.value > 1e-9:
@@ -82,15 +79,31 @@ def _blunt(threshold: ThresholdSummary) -> Iterator[str]:
         )
 
 
-def alarms(at: Operating) -> Row:
-    """The cells under ALARM of what a gate does."""
-    return (
-        alarm(at.false_alarm_single, at.false_alarm_single_interval),
-        alarm(at.false_alarm, at.false_alarm_interval),
+def headings(retries: int) -> Row:
+    """Of `operating_cells`: false alarms and drops caught, by one attempt, and by all where there are several."""
+    return ALARM + CAUGHT if retries > 1 else ALARM[:1] + CAUGHT[:1]
+
+
+def operating_cells(at: Operating, noise: str | None, retries: int) -> Row:
+    """What a gate does, under `headings`; `noise` is where it was seen, None for nowhere."""
+    alarms = (
+        _alarm(at.false_alarm_single, at.false_alarm_single_interval),
+        _alarm(at.false_alarm, at.false_alarm_interval),
     )
+    if noise is None or at.value is None:
+        drops = ("-", "-")
+    else:
+        drops = (_drops(at.mde80_single, at.mde95_single), _drops(at.mde80, at.mde95))
+    return alarms + drops if retries > 1 else alarms[:1] + drops[:1]
 
 
-def alarm(value: float | None, interval: tuple[float, float] | None) -> str:
+def rule_cells(outcome: VariantThreshold, retries: int) -> Row:
+    """A rule's own threshold, rounded down, and what it does."""
+    value = "-" if outcome.value is None else f"{floored(outcome.value):.{DIGITS}f}"
+    return (value, *operating_cells(outcome, outcome.noise_source, retries))
+
+
+def _alarm(value: float | None, interval: tuple[float, float] | None) -> str:
     """`1.2 % (0.1 % to 5 %)`; without a value the bounds alone, and `-` without those."""
     if interval is None:
         return "-"
@@ -98,29 +111,26 @@ def alarm(value: float | None, interval: tuple[float, float] | None) -> str:
     return bounds if value is None else f"{share(value)} ({bounds})"
 
 
-def drops(at: Operating, noise: str | None) -> Row:
-    """The cells under CAUGHT; `noise` is where it was seen, None for nowhere."""
-
-    def pair(least: float | None, more: float | None) -> str:
-        if noise is None or at.value is None:
-            return "-"
-        return " / ".join("none" if drop is None else f"{drop:.3f}" for drop in (least, more))
-
-    return pair(at.mde80_single, at.mde95_single), pair(at.mde80, at.mde95)
+def _drops(*caught: float | None) -> str:
+    return " / ".join("none" if drop is None else f"{drop:.3f}" for drop in caught)
 
 
 def every_rule(summary: Summary) -> Iterator[Block]:
     """The rules beside one another, at each variant's own value; and why some gave none."""
-    rows = rule_rows(summary)
+    attempts = next(iter(summary.rules.values())).retries
+    rows = [
+        (name, variant, *rule_cells(outcome, attempts))
+        for name, rule in summary.rules.items()
+        for variant, outcome in rule.variants.items()
+    ]
     if not rows:
         return
-    attempts = next(iter(summary.rules.values())).attempts
     yield (
         f"Every rule at each variant's own value: `{summary.threshold.rule}` as the sweep file has it, the "
         f"others with their default parameters. *k attempts*: CI tries a build up to {attempts} times and fails it "
         "when all fail, if attempts are independent."
     )
-    yield Grid(RULES, rows)
+    yield Grid(("rule", "variant", "threshold", *headings(attempts)), rows)
     yield (
         "The brackets hold the 95 % bounds of the false alarm. Where a variant has identical repetitions, these "
         "bounds are all that is known: neither the false alarm itself nor the drop that is caught (`-`) can be "
@@ -130,21 +140,6 @@ def every_rule(summary: Summary) -> Iterator[Block]:
     reasons = "\n".join(f"- {line}" for line in reason_lines(summary))
     if reasons:
         yield reasons
-
-
-def rule_rows(summary: Summary) -> list[Row]:
-    """One row for each rule and variant, under RULES."""
-    return [
-        (
-            name,
-            variant,
-            "-" if outcome.value is None else f"{floored(outcome.value):.{DIGITS}f}",
-            *alarms(outcome),
-            *drops(outcome, outcome.noise_source),
-        )
-        for name, rule in summary.rules.items()
-        for variant, outcome in rule.variants.items()
-    ]
 
 
 def reason_lines(summary: Summary) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from sweep.report.summary import ContractState, PerturbedSummary, Summary, VariantSummary
     from sweep.run.others import Against
     from sweep.run.view import EngineState
-    from sweep.stats.compare import Comparison, Side
 
 FACTORS = "question order, concurrency, shards, engine, build"
 """What can be perturbed to see a variance where repetitions are identical."""
@@ -99,13 +98,6 @@ def no_noise_sentence(n: int) -> str:
         "nothing is known of how far off it would be. Another build may differ more often. To see how far scores "
         f"move, measure the variants under other conditions: list some under `perturb` ({FACTORS})."
     )
-
-
-def why_no_threshold(threshold: Threshold) -> str | None:
-    """Why the sweep has no threshold, each reason once with the variants that it holds for; None where it has."""
-    if threshold.value is not None:
-        return None
-    return " ".join(silent_lines(threshold)) or "Nothing was measured."
 
 
 def silent_lines(threshold: Threshold) -> tuple[str, ...]:
@@ -296,47 +288,6 @@ def places(
     for outcome in exported:
         lines += [outcome.message] if isinstance(outcome, SweepError) else outcome.lines
     return lines
-
-
-# Sentences of `sweep compare`.
-
-
-def comparison_lines(c: Comparison) -> Iterator[str]:
-    """What was compared and how, and what the comparison could have missed."""
-    title = c.b.variant if c.a.variant == c.b.variant else f"{c.b.variant} against {c.a.variant}"
-    yield f"{title}: {c.questions} questions, compared by {c.test}. A: {_side(c.a)}. B: {_side(c.b)}."
-    if c.verdict == "no difference shown" and c.detectable is not None:
-        yield (
-            f"- No difference is shown. A true loss of {c.detectable:.3f} or more would have been shown with a "
-            "probability of at least 80 %."
-        )
-    if c.p_runs is not None and c.difference.p_value is not None:
-        yield (
-            f"- The paired questions give p = {c.difference.p_value:.2g}, the scores of whole runs {c.p_runs:.2g}. "
-            "The larger one decides, so that neither a few lucky questions nor a few lucky runs show a difference."
-        )
-
-
-def comparison_legend(comparisons: Sequence[Comparison]) -> str:
-    """What the columns of the table mean."""
-    alpha, count = comparisons[0].alpha, len(comparisons)
-    corrected = (
-        f" The p-values are corrected for {count} comparisons (Holm); the intervals are not." if count > 1 else ""
-    )
-    return (
-        "Lost and gained: questions that A has right and B wrong, and the reverse. The intervals hold B − A with "
-        f"{100 * (1 - alpha):.4g} % confidence, the tests are two-sided at alpha {alpha:g}.{corrected}"
-    )
-
-
-def _side(side: Side) -> str:
-    """What one side of a comparison has, beside its accuracy."""
-    facts = [f"{side.repetitions} repetition{'' if side.repetitions == 1 else 's'}"]
-    if side.accept_length is not None:
-        facts.append(f"accept length {side.accept_length:.2f}")
-    if side.tokens_per_second is not None:
-        facts.append(f"{side.tokens_per_second:.2f} tokens/s for each request")
-    return ", ".join(facts)
 
 
 # Sentences of the live view.

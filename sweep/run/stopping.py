@@ -122,4 +122,5 @@ def bound_width(scores: Sequence[float], rule: StopRule, among: int) -> float | 
     std = sample_std(np.sort(np.asarray(scores)))
     if not std:
         return None
-    return tolerance_factor(len(scores), rule.coverage, 1 - (1 - rule.confidence) / among) * std
+    confidence = 1 - (1 - rule.confidence) / among
+    return tolerance_factor(len(scores), len(scores) - 1, rule.coverage, confidence) * std

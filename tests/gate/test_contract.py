@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -166,7 +167,7 @@ def test_a_missing_contract_is_named(tmp_path: Path) -> None:
 def test_void_repetitions_are_counted_beside_those_measured(run: Run) -> None:
     summary = read_summary(run)
     counts = RepetitionCounts(planned=5, measured=3, void=2)
-    mtp = summary.variants["mtp"].model_copy(update={"repetitions": counts})
+    mtp = replace(summary.variants["mtp"], repetitions=counts)
     summary = summary.model_copy(update={"variants": summary.variants | {"mtp": mtp}})
     made = build(run.plan, summary, run.provenance(), NOW, timedelta(days=1))
     assert made.variants["mtp"].void == 2

@@ -13,7 +13,7 @@ from rich.console import Console
 from sweep.plan.sweepfile import load
 from sweep.plan.units import Plan, make_plan
 from sweep.report.progress import LiveView, PlainView, watch
-from sweep.run.driver import EngineState, Progress
+from sweep.run.view import EngineState, Progress
 from tests.runs import SWEEP
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -9,7 +10,7 @@ import pytest
 
 from sweep.report.conclude import conclude
 from sweep.report.pull_request import body, threshold_code
-from sweep.report.summary import ContractState, Summary, read_summary
+from sweep.report.summary import ContractState, Summary, VariantSummary, read_summary
 from sweep.report.wording import UPLOAD_FIGURES
 from sweep.run.folder import Run
 from tests.runs import finished
@@ -32,13 +33,13 @@ def summary(run: Run) -> Made:
     written = read_summary(run)
     one = written.variants["baseline"]
 
-    def variant(mean: float | None) -> Any:
-        return one.model_copy(update={"accuracy": one.accuracy.model_copy(update={"mean": mean})})
+    def variant(mean: float | None) -> VariantSummary:
+        return replace(one, accuracy=replace(one.accuracy, mean=mean))
 
     def made(value: float | None, refusal: str | None = None) -> Summary:
         changes = {
             "variants": {name: variant(mean) for name, mean in MEANS.items()},
-            "threshold": written.threshold.model_copy(update={"value": value, "accept_length": 1.5}),
+            "threshold": replace(written.threshold, value=value, accept_length=1.5),
             "contract": ContractState(file=None if refusal else "thresholds.json", reason=refusal),
         }
         return written.model_copy(update=changes)

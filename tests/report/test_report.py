@@ -81,7 +81,6 @@ def test_a_threshold_that_audits_speak_against_is_marked_where_it_stands(tmp_pat
     # 24 of 40 right, less .05.
     assert summary.threshold.value == pytest.approx(0.55)
     assert summary.contract.file is None
-    assert not summary.contract.no_threshold
     line = next(line for line in markdown(summary).splitlines() if "**0.550**" in line)
     assert "There is no contract" in line
     assert "lossless speculation of mtp" in (summary.contract.reason or "")

@@ -10,14 +10,13 @@ import pytest
 
 pytest.importorskip("sglang")
 
-from sglang_tiny import make_batch, make_spec, records
-
 from cluster.engines.sglang import host
 from cluster.engines.sglang.engine import SGLangEngine
 from cluster.errors import RequestFailed
 from cluster.models import resolve
 from cluster.spec import Completion, EngineFacts, EngineSpec, Message
 from sweep.tasks.gsm8k import extract_answer
+from tests.sglang_cpu.sglang_tiny import make_batch, make_spec, records
 
 pytestmark = pytest.mark.sglang
 
