@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, JsonValue, field_validator
+from pydantic import AfterValidator, Field, JsonValue
 from pydantic_core import PydanticCustomError
 
 from cluster.backends import BACKENDS
@@ -18,6 +18,19 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
 def _named(value: str) -> str:
     if not NAME.fullmatch(value):
         raise ValueError("must begin with a letter or digit and hold only letters, digits and . _ = + -")
+    return value
+
+
+def _registered(value: str) -> str:
+    if value not in BACKENDS:
+        known = {"known": list(BACKENDS)}
+        raise PydanticCustomError("unknown_name", "must be a backend that is registered", known)
+    return value
+
+
+def _whole_above_one(value: float) -> float:
+    if value > 1 and value != int(value):
+        raise ValueError("must be a whole number, or a fraction below 1 that shares one GPU")
     return value
 
 
@@ -41,13 +54,13 @@ class Expected(Strict):
 class EngineConfig(Strict):
     """The engines: what each is and how many."""
 
-    backend: Text
+    backend: Annotated[Text, AfterValidator(_registered)]
     """One of `cluster.backends.BACKENDS`."""
     model: Text
     """A hub id, a folder, or `embedded:tiny-gemma4`."""
     draft_model: Text | None = None
     """The MTP draft of the variants that say `draft: true`."""
-    gpus: Annotated[float, Field(ge=0)] = 0.0
+    gpus: Annotated[float, Field(ge=0), AfterValidator(_whole_above_one)] = 0.0
     """GPUs an engine owns; a fraction lets engines share one."""
     engines: Count | Literal["auto"] = "auto"
     """How many engines; `auto` takes what the cluster has room for."""
@@ -60,21 +73,6 @@ class EngineConfig(Strict):
     request_deadline: Seconds = 600.0
     """Seconds a request may take."""
     expected: Expected = Expected()
-
-    @field_validator("backend")
-    @classmethod
-    def _registered(cls, value: str) -> str:
-        if value not in BACKENDS:
-            known = {"known": list(BACKENDS)}
-            raise PydanticCustomError("unknown_name", "must be a backend that is registered", known)
-        return value
-
-    @field_validator("gpus")
-    @classmethod
-    def _whole_above_one(cls, value: float) -> float:
-        if value > 1 and value != int(value):
-            raise ValueError("must be a whole number, or a fraction below 1 that shares one GPU")
-        return value
 
 
 class VariantConfig(Strict):
