@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cluster.backends import runs_model
-from sweep.errors import BadInput, ExitCode, SweepError
+from sweep.errors import BadInput, ExitCode, SweepError, find
 from sweep.gate.contract import Contract, VariantContract, load
 from sweep.gate.identity import EngineIdentity, changes
-from sweep.stats.compare import find
 from sweep.stats.scores import fault_of, possible
 
 SLACK = 1e-9

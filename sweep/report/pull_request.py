@@ -26,14 +26,13 @@ def threshold_code(summary: Summary) -> list[str]:
     whatever the contract passes: it is rounded down.
     """
     means = {name: variant.accuracy.mean for name, variant in summary.variants.items()}
-    threshold, contract = summary.threshold, summary.contract
-    value = threshold.value if contract.file else None
+    threshold = summary.threshold
+    value = None if summary.no_contract else threshold.value
     task = re.sub(r"\W", "_", summary.protocol.task).upper()
     lines = [f"OBSERVED_{task}_SCORES = {{"]
     lines += [f"    {name!r}: {mean:.4f}," for name, mean in means.items() if mean is not None]
     lines.append("}")
-    if not contract.file:
-        lines += [f"# {line}" for line in wrap(contract.reason or "", 100)]
+    lines += [f"# {line}" for line in wrap(summary.no_contract or "", 100)]
     lines.append(f"{task}_SCORE_THRESHOLD = {None if value is None else floored(value)!r}")
     if threshold.accept_length is not None:
         lines.append(f"ACCEPT_LENGTH_THRESHOLD = {None if value is None else threshold.accept_length!r}")
@@ -62,8 +61,8 @@ def _blocks(summary: Summary, provenance: Provenance) -> Iterator[Block]:
 
 def _engines(provenance: Provenance) -> set[str]:
     """What ran, one line for each distinct environment."""
-    lines = set()
-    for engine in provenance.engines.values():
-        versions = ", ".join(f"{name} {version}" for name, version in engine.versions.items())
-        lines.add(f"{engine.backend}: {versions}; {gpu_names(engine.device) or 'no GPU'}")
-    return lines
+    return {
+        f"{engine.backend}: {', '.join(f'{name} {version}' for name, version in engine.versions.items())}; "
+        f"{gpu_names(engine.device) or 'no GPU'}"
+        for engine in provenance.engines.values()
+    }

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from sweep.gate.contract import CONTRACT
 from sweep.gate.threshold import Operating, Threshold, VariantThreshold
 from sweep.report.blocks import Block, Grid, Row
 from sweep.report.summary import Summary
 from sweep.report.wording import (
     BRIEFLY,
     DIGITS,
-    contract_line,
     cut,
     floored,
     number,
@@ -27,19 +27,19 @@ CAUGHT = ("drop caught 80 / 95 %, 1 attempt", "drop caught 80 / 95 %, k attempts
 
 def threshold_lines(summary: Summary) -> list[str]:
     """What the threshold is, and what it implies; why there is none is said once."""
-    threshold, contract = summary.threshold, summary.contract
+    threshold = summary.threshold
     if threshold.value is None:
         first, *more = silent_lines(threshold)
         start = "There is no threshold, and so no contract."
         lines = [f"{start} {first}"] if not more else [start, *(f"- {line}" for line in (first, *more))]
     else:
-        but = "" if contract.file else " There is no contract, so no gate should use it yet."
+        but = " There is no contract, so no gate should use it yet." if summary.no_contract else ""
         lines = [
             f"The threshold is **{cut(threshold.value)}**, by the rule `{threshold.rule}`: a run passes if it "
             f"scores that or more.{but}",
-            contract_line(contract),
+            summary.no_contract or f"Contract: {CONTRACT}; `sweep gate` reads it.",
         ]
-    stopped = [stopped_line(name, v) for name, v in summary.variants.items() if v.stopped]
+    stopped = [stopped_line(name, v.stopped, v.repetitions) for name, v in summary.variants.items() if v.stopped]
     return [*lines, *stopped, *threshold_statements(threshold)]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from sweep.errors import BadInput
 from sweep.gate.judge import Measured
 from sweep.run.folder import Run
@@ -16,7 +18,7 @@ def measure(run: Run) -> dict[str, Measured]:
     no variant has one.
     """
     provenance = run.provenance()
-    void = run.void_repetitions()
+    void = Counter(variant for variant, _ in {(unit.variant, unit.repetition) for unit in run.void()})
     described = {name: describe(table) for name, table in run.variant_samples().items() if len(table.repetitions)}
     measured = {
         name: Measured(

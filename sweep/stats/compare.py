@@ -11,19 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from enum import StrEnum
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from sweep.errors import BadInput
+from sweep.errors import BadInput, find
 from sweep.stats import paired
 from sweep.stats.describe import accept_length
 from sweep.stats.samples import VariantSamples
 
-T = TypeVar("T")
 POWER = 0.8
 """Probability with which `Comparison.detectable` would be found."""
 
@@ -165,15 +163,6 @@ def adjusted(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
     """The comparisons with Holm's adjusted p-values over all of them."""
     p_values = paired.holm([c.p_value for c in comparisons])
     return tuple(replace(c, p_adjusted=p) for c, p in zip(comparisons, p_values, strict=True))
-
-
-def find(variants: Mapping[str, T], name: str, where: str) -> T:
-    """The variant of this name. Raises BadInput for an unknown one, with the nearest that `where` has."""
-    if name in variants:
-        return variants[name]
-    near = get_close_matches(name, variants, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(variants) or 'no variants'}"
-    raise BadInput(f"{where}: no variant {name}; {hint}")
 
 
 def _columns(a: VariantSamples, b: VariantSamples) -> list[int]:

@@ -49,11 +49,6 @@ class Questionnaire:
         """In data set order."""
         return tuple(record.id for record in self.questions)
 
-    @property
-    def clusters(self) -> tuple[str, ...] | None:
-        """The name of each question's cluster, in data set order; None where the task has none."""
-        return self.task.clusters(self.questions)
-
     def answers(self) -> dict[str, str]:
         """Request id to an output that scores as correct."""
         return {record.id: self.task.reference(record) for record in self.questions}

@@ -104,7 +104,7 @@ def test_a_key_of_another_rule_is_unknown_and_the_rules_own_are_offered(
     write_sweep: Callable[[str], Path],
 ) -> None:
     with pytest.raises(
-        BadInput, match=r"threshold.alpha: unknown key; known here: rule, retries, accept_length, margin"
+        BadInput, match=r"threshold.alpha: unknown key; known: rule, retries, accept_length, margin"
     ):
         load(write_sweep(SWEEP + "threshold: {rule: margin, alpha: 0.1}\n"))
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sweep.report.conclude import conclude
-from sweep.report.export.mlflow import sync
+from sweep.report.export import export
 from sweep.run.folder import create_run, open_run
 from sweep.stats.samples import Sample
 from tests.conftest import SWEEP
@@ -39,8 +39,13 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 def scored(bench: Bench, unit_index: int) -> list[Sample]:
     unit = bench.plan.units[unit_index]
+    answers = bench.questionnaire.answers()
     completions = [
-        replace(right(request), token_ids=TOKENS[request.id], verify_steps=3 if request.id == "test-2" else None)
+        replace(
+            right(request, answers),
+            token_ids=TOKENS[request.id],
+            verify_steps=3 if request.id == "test-2" else None,
+        )
         for request in bench.questionnaire.batch(unit, 1).requests
     ]
     return bench.questionnaire.score(unit, "engine-1@here", completions)
@@ -57,7 +62,7 @@ def test_a_resumed_launch_with_its_report_and_tracking_reads_each_file_once(
     reads.clear()
     bench.run = open_run(bench.run.folder)  # as another process does
     bench.drive(FakePool())
-    sync(bench.run, conclude(bench.run))
+    export(bench.run, conclude(bench.run))
     assert len(bench.run.done()[0]) == 4
     assert reads == dict.fromkeys(before, 1)
 
@@ -81,7 +86,7 @@ def test_rows_in_any_order_make_tables_in_the_order_of_the_data_set(write_sweep:
     assert (table.repetitions, table.question_ids) == ((1, 2), ("test-2", "test-3", "test-4", "test-5"))
     assert table.correct.tolist() == [[True, False, True, True]] * 2
     # The answers to "What is n + n?" are 2n.
-    assert table.answer.tolist() == [[4, 6, 8, None]] * 2
+    assert table.answer.tolist() == [["4", "6", "8", None]] * 2
     assert table.verify_steps[:, 0].tolist() == [3, 3]
     assert table.verify_steps.dtype == table.seconds.dtype == float
 

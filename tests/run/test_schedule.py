@@ -76,7 +76,8 @@ def simulate(engines: int, variants: str, repetitions: int, cost: Costs) -> floa
     """The time at which the last unit ends when idle engines ask `next_unit`."""
     waiting = [unit for variant in variants for unit in units(variant, repetitions)]
     loaded: dict[str, str | None] = {f"e{n}": None for n in range(engines)}
-    idle, busy, now = list(loaded), [], 0.0
+    idle, now = list(loaded), 0.0
+    busy: list[tuple[float, str]] = []
     while waiting or busy:
         for engine in list(idle):
             chosen = next_unit(engine, loaded, waiting, cost, FREE)

@@ -10,14 +10,13 @@ import pytest
 
 pytest.importorskip("sglang")
 
-from sglang_tiny import make_batch, make_spec, records
-
 from cluster.engines.sglang import host
 from cluster.engines.sglang.engine import SGLangEngine
 from cluster.errors import RequestFailed
 from cluster.models import resolve
 from cluster.spec import Completion, EngineFacts, EngineSpec, Message
 from sweep.tasks.gsm8k import extract_answer
+from tests.sglang_cpu.sglang_tiny import make_batch, make_spec, records
 
 pytestmark = pytest.mark.sglang
 
@@ -145,7 +144,7 @@ def test_a_variant_leaves_no_worker_and_no_variable_to_the_next(session: Session
 def test_messages_are_completed_like_the_text_that_the_template_makes_of_them(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    running = session.engine._started
+    tokenizer = session.engine._started.engine.tokenizer_manager.tokenizer
     template = "{{ bos_token }}Question: {{ messages[0].content }}{{ '\\n' }}Answer:"
     batch = make_batch(3)
     turns = [(Message(role="user", content=record["question"]),) for record in records(3)]
@@ -154,7 +153,7 @@ def test_messages_are_completed_like_the_text_that_the_template_makes_of_them(
     )
     with pytest.raises(RequestFailed, match="no chat template"):
         session.engine.generate(chat)
-    monkeypatch.setattr(running._tokenizer, "chat_template", template)
+    monkeypatch.setattr(tokenizer, "chat_template", template)
     session.engine.flush()
     completions = session.engine.generate(chat)
     expected = session.topk1.completions[:3]

@@ -15,12 +15,12 @@ import pytest
 pytest.importorskip("sglang")
 
 import psutil
-from sglang_tiny import make_batch, make_spec
 
 from cluster.engines.sglang import host
 from cluster.engines.sglang.engine import SGLangEngine
 from cluster.errors import EngineStartFailed, RequestFailed
 from cluster.models import resolve
+from tests.sglang_cpu.sglang_tiny import make_batch, make_spec
 
 pytestmark = pytest.mark.sglang
 
@@ -63,7 +63,7 @@ def test_a_start_past_its_deadline_is_ended() -> None:
 
 KILLED = """
 import os, psutil, threading
-from sglang_tiny import make_batch, make_spec
+from tests.sglang_cpu.sglang_tiny import make_batch, make_spec
 from cluster.engines.sglang.engine import SGLangEngine
 
 if __name__ == "__main__":
@@ -82,7 +82,7 @@ if __name__ == "__main__":
 def test_a_killed_scheduler_ends_its_host_and_the_other_workers(tmp_path: Path) -> None:
     script = tmp_path / "host.py"
     script.write_text(KILLED)
-    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    path = os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])
     # As a shell starts what it runs in the background: SIGQUIT, with which SGLang ends its host, is ignored.
     done = subprocess.run(
         ["sh", "-c", """trap '' QUIT; exec "$0" "$1" """, sys.executable, str(script)],

@@ -9,10 +9,9 @@ import pytest
 
 pytest.importorskip("sglang")
 
-from sglang_tiny import TOPK1, make_spec
-
 from cluster.engines.sglang.arguments import check_specs, engine_arguments, to_argv
 from cluster.spec import EngineSpec
+from tests.sglang_cpu.sglang_tiny import TOPK1, make_spec
 
 pytestmark = pytest.mark.sglang
 

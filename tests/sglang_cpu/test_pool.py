@@ -9,11 +9,11 @@ import pytest
 pytest.importorskip("sglang")
 
 import psutil
-from sglang_tiny import make_batch, make_spec
 
 from cluster.connection import PoolSpec
 from cluster.events import Back, Completed, Event, Failed, Loaded, Starting
 from cluster.pool import RayPool
+from tests.sglang_cpu.sglang_tiny import make_batch, make_spec
 
 pytestmark = pytest.mark.sglang
 

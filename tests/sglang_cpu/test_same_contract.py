@@ -6,10 +6,9 @@ import pytest
 
 pytest.importorskip("sglang")
 
-from sglang_tiny import make_spec
-
 from cluster.spec import EngineSpec
 from tests.engine_contract import EngineContract
+from tests.sglang_cpu.sglang_tiny import make_spec
 
 pytestmark = pytest.mark.sglang
 

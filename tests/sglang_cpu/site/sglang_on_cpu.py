@@ -13,44 +13,56 @@ import importlib.abc
 import importlib.machinery
 import os
 import sys
+from collections.abc import Callable, Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # One thread: two engines' workers share a small machine.
 for _name in ("SGLANG_USE_CPU_ENGINE", "TRITON_INTERPRET", "OMP_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
-BEFORE, AFTER = {}, {}
+Before = Callable[[], None]
+After = Callable[[Any], None]
+BEFORE: dict[str, Before] = {}
+AFTER: dict[str, After] = {}
 
 
-def before(module):
+def before(module: str) -> Callable[[Before], Before]:
     """Call the function before `module` is executed."""
     return lambda function: BEFORE.setdefault(module, function)
 
 
-def after(module):
+def after(module: str) -> Callable[[After], After]:
     """Call the function with `module` once it is executed."""
     return lambda function: AFTER.setdefault(module, function)
 
 
 class _Loader(importlib.abc.Loader):
-    def __init__(self, loader, name):
+    def __init__(self, loader: Any, name: str) -> None:
         self.loader, self.name = loader, name
 
-    def create_module(self, spec):
+    def create_module(self, spec: ModuleSpec) -> Any:
         return self.loader.create_module(spec)
 
-    def exec_module(self, module):
+    def exec_module(self, module: ModuleType) -> None:
         if self.name in BEFORE:
             BEFORE[self.name]()
         self.loader.exec_module(module)
         if self.name in AFTER:
             AFTER[self.name](module)
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self.loader, name)
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         if name not in BEFORE and name not in AFTER:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path)
@@ -59,32 +71,37 @@ class _Finder(importlib.abc.MetaPathFinder):
         return spec
 
 
+KEPT: list[Any] = []
+
+
 @before("torchvision")
-def declare_operators():
+def declare_operators() -> None:
     """PyPI's torchvision is built for CUDA; without its library, its import wants these two declared."""
     import torch
 
     library = torch.library.Library("torchvision", "FRAGMENT")
     for name in ("nms", "qnms"):
         library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    declare_operators.kept = library  # an operator lives as long as its library
+    KEPT.append(library)  # an operator lives as long as its library
 
 
 @after("sglang.srt.speculative.eagle_utils")
-def full_masks(module):
+def full_masks(module: Any) -> None:
     """SGLang's CPU default suits its AMX attention; the Triton backend reads the full mask."""
     module.default_tree_mask_mode = lambda: module.TreeMaskMode.FULL_MASK
 
 
 @after("sglang.srt.managers.overlap_utils")
-def streams_of_a_cpu(module):
+def streams_of_a_cpu(module: Any) -> None:
     """Overlapped scheduling marks tensors as used by a stream, which a CPU tensor refuses."""
     import torch
 
     torch.Tensor.record_stream = lambda self, stream: None
 
 
-def attend(query, key, value, allowed, scale, cap):
+def attend(
+    query: "Tensor", key: "Tensor", value: "Tensor", allowed: "Tensor", scale: float, cap: float
+) -> "Tensor":
     """query (m, H, D), key and value (n, KV, D), allowed (m, n) of bool: the attention's output (m, H, D)."""
     import torch
 
@@ -98,7 +115,9 @@ def attend(query, key, value, allowed, scale, cap):
     return (weights @ values).transpose(0, 1).to(query.dtype)
 
 
-def allowed_keys(new, past, sliding_window, mask, mask_at, skipped):
+def allowed_keys(
+    new: int, past: int, sliding_window: int, mask: "Tensor | None", mask_at: int, skipped: int
+) -> "Tensor":
     """Which of `past` + `new` keys each of `new` queries may see: (new, past + new) of bool.
 
     `mask` holds rows of skipped + past + new from `mask_at` on: a draft's tree, over the sequence including
@@ -118,14 +137,15 @@ def allowed_keys(new, past, sliding_window, mask, mask_at, skipped):
 
 
 @after("sglang.kernels.ops.attention.decode_attention")
-def decode_in_torch(module):
+def decode_in_torch(module: Any) -> None:
     """One query a sequence over its cached keys."""
     import torch
 
     def decode_attention_fwd(
-        q, k_buffer, v_buffer, o, kv_indptr, kv_indices, attn_logits, attn_lse, num_kv_splits, max_kv_splits,
-        sm_scale, k_scale, v_scale, logit_cap=0.0, **_,
-    ):  # fmt: skip
+        q: Any, k_buffer: Any, v_buffer: Any, o: Any, kv_indptr: Any, kv_indices: Any, attn_logits: Any,
+        attn_lse: Any, num_kv_splits: Any, max_kv_splits: Any, sm_scale: float, k_scale: Any, v_scale: Any,
+        logit_cap: float = 0.0, **_: Any,
+    ) -> None:  # fmt: skip
         ends = kv_indptr.tolist()
         for i in range(q.shape[0]):
             cached = kv_indices[ends[i] : ends[i + 1]].long()
@@ -136,15 +156,16 @@ def decode_in_torch(module):
 
 
 @after("sglang.kernels.ops.attention.extend_attention")
-def extend_in_torch(module):
+def extend_in_torch(module: Any) -> None:
     """A prompt, or a draft to verify, over the cached keys before it."""
     import torch
 
     def extend_attention_fwd(
-        q, k, v, o, k_buffer, v_buffer, qo_indptr, kv_indptr, kv_indices, custom_mask, is_causal, mask_indptr,
-        max_len_extend, k_scale, v_scale, sm_scale=None, logit_cap=0.0, skip_prefix_custom_mask=True,
-        sliding_window_size=-1, sinks=None, window_kv_offsets=None, **_,
-    ):  # fmt: skip
+        q: Any, k: Any, v: Any, o: Any, k_buffer: Any, v_buffer: Any, qo_indptr: Any, kv_indptr: Any,
+        kv_indices: Any, custom_mask: Any, is_causal: Any, mask_indptr: Any, max_len_extend: Any, k_scale: Any,
+        v_scale: Any, sm_scale: float | None = None, logit_cap: float = 0.0, skip_prefix_custom_mask: bool = True,
+        sliding_window_size: int = -1, sinks: Any = None, window_kv_offsets: Any = None, **_: Any,
+    ) -> None:  # fmt: skip
         ends, cached_ends = qo_indptr.tolist(), kv_indptr.tolist()
         for i in range(len(ends) - 1):
             own = slice(ends[i], ends[i + 1])
