@@ -127,8 +127,6 @@ class PowerCurve:
     """(T,), ascending, in accuracy; each curve is constant from just over one to the next, that included."""
     false_alarm: Floats
     """(T,): probability that a healthy build fails all attempts."""
-    drops: tuple[float, ...]
-    """The D drops of the mean, in accuracy."""
     power: Floats
     """(D, T): probability that a build with that drop fails all attempts."""
     looks: int
@@ -233,12 +231,8 @@ def power_curve(
 ) -> PowerCurve | None:
     """False alarm and power at thresholds up to the variant's mean; None without noise.
 
-    They begin 5 std under the deepest drop, or at `down_to` (accuracy) if that is less. Raises BadInput for a drop
-    outside 0..1.
+    They begin 5 std under the deepest of the `drops`, or at `down_to` if that is less; all are in accuracy.
     """
-    wrong = [drop for drop in drops if not 0 <= drop <= 1]
-    if wrong:
-        raise BadInput(f"a drop is a difference of accuracies, 0..1, got {wrong[0]:g}")
     noise = fitted.noise
     if noise is None:
         return None
@@ -255,7 +249,6 @@ def power_curve(
     return PowerCurve(
         thresholds=thresholds,
         false_alarm=fails(0.0),
-        drops=tuple(drops),
         power=np.asarray([fails(drop) for drop in drops]).reshape(len(drops), len(thresholds)),
         looks=noise.looks,
     )
