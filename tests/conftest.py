@@ -34,15 +34,15 @@ tracking: {uri: null}
 @pytest.fixture
 def write_sweep(tmp_path: Path) -> Callable[[str], Path]:
     """Writes a sweep file beside a data set of ten records; returns its path."""
+    return lambda text=SWEEP: small_sweep(tmp_path, text)
 
-    def write(text: str = SWEEP) -> Path:
-        rows = [{"question": f"What is {n} + {n}?", "answer": f"{n}+{n}={2 * n}\n#### {2 * n}"} for n in range(10)]
-        write_jsonl(tmp_path / "data.jsonl", rows)
-        file = tmp_path / "sweep.yaml"
-        file.write_text(text)
-        return file
 
-    return write
+def small_sweep(folder: Path, text: str = SWEEP, records: int = 10) -> Path:
+    """A sweep file beside a data set of so many sums, `data.jsonl`."""
+    rows = [{"question": f"What is {n} + {n}?", "answer": f"{n}+{n}={2 * n}\n#### {2 * n}"} for n in range(records)]
+    write_jsonl(folder / "data.jsonl", rows)
+    (folder / "sweep.yaml").write_text(text)
+    return folder / "sweep.yaml"
 
 
 def write_jsonl(file: Path, rows: list[Any]) -> Path:

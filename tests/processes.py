@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
+
+
+def launch(file: Path, runs: Path, *changes: str) -> subprocess.Popen[str]:
+    """`sweep launch FILE --json` with `--set` for each change, into the folder `runs`."""
+    words = [word for change in changes for word in ("--set", change)]
+    return subprocess.Popen(
+        [sys.executable, "-m", "sweep.cli", "launch", str(file), *words, "--runs", str(runs), "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str], code: int = 0) -> Any:
+    """The summary that the sweep prints when it ends, with this exit code."""
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == code, err
+    return json.loads(out)
 
 
 def until(process: subprocess.Popen[Any], happened: Callable[[], bool]) -> None:
