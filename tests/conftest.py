@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+# The tests run on as many workers as there are cores, where a second thread of torch only waits for the first.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SWEEP = """\
 name: small

@@ -24,7 +24,7 @@ SHIPPED = embedded_dataset("embedded:tiny-gemma4").parent
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Made, Path]:
     out = tmp_path_factory.mktemp("made") / "checkpoint"
-    recipe = replace(SMOKE, seconds_target=600, seconds_assistant=600, steps=12, hard=True)
+    recipe = replace(SMOKE, seconds_target=600, seconds_assistant=600, steps=6, exam=2, max_tokens=8, hard=True)
     return make(recipe, out, "cpu", lambda line: None), out
 
 
@@ -119,7 +119,7 @@ def test_a_query_of_the_assistant_sees_the_keys_before_it_and_in_sliding_layers_
 def test_both_losses_fall(made: tuple[Made, Path]) -> None:
     happened, _ = made
     for trained in (happened.target, happened.assistant):
-        assert trained.steps == 12
+        assert trained.steps == 6
         assert trained.last_loss < trained.first_loss - 0.3
 
 
