@@ -7,24 +7,22 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import SWEEP, write_jsonl
+from tests.processes import sweep
 
 Write = Callable[[str], Path]
 
 
-def sweep(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "sweep.cli", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        timeout=120,
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
-    )
+def in_a_process(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """`sweep ARGUMENTS` without a hub."""
+    command = [sys.executable, "-m", "sweep.cli", *map(str, arguments)]
+    offline = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=offline)
 
 
 def refused(done: subprocess.CompletedProcess[str], code: int = 2) -> str:
@@ -71,7 +69,7 @@ def test_plan_as_json_is_json_alone_with_the_units(write_sweep: Write) -> None:
 
 
 def test_a_missing_sweep_file_exits_2(tmp_path: Path) -> None:
-    assert "no such sweep file" in refused(sweep("launch", tmp_path / "none.yaml"))
+    assert "no such sweep file" in refused(in_a_process("launch", tmp_path / "none.yaml"))
 
 
 def test_an_unknown_engine_argument_names_the_nearest(write_sweep: Write) -> None:
@@ -81,7 +79,7 @@ def test_an_unknown_engine_argument_names_the_nearest(write_sweep: Write) -> Non
 
 def test_a_missing_backend_package_says_what_to_install(write_sweep: Write) -> None:
     pytest.importorskip("transformers")  # so that the message is about sglang, which this environment lacks
-    if subprocess.run([sys.executable, "-c", "import sglang"], capture_output=True).returncode == 0:
+    if find_spec("sglang") is not None:
         pytest.skip("sglang is installed here")
     file = write_sweep(SWEEP.replace("backend: simulated", "backend: sglang"))
     message = refused(sweep("launch", file))
@@ -129,7 +127,7 @@ def test_a_missing_dataset_file_is_named(write_sweep: Write, tmp_path: Path) -> 
 
 def test_an_offline_hub_names_the_local_way(write_sweep: Write) -> None:
     file = write_sweep(SWEEP.replace("data.jsonl", "openai/gsm8k"))
-    message = refused_after_start(sweep("launch", file))
+    message = refused_after_start(in_a_process("launch", file))
     assert "openai/gsm8k (offline mode" in message
     assert "protocol.dataset.path" in message
 

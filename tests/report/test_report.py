@@ -12,7 +12,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rich.console import Console
@@ -27,6 +26,7 @@ from sweep.report.terminal import show
 from sweep.report.wording import places
 from sweep.run.folder import Run
 from sweep.stats.noise import Noise, false_alarm
+from tests.processes import sweep
 from tests.runs import Wrong, finished
 
 SCORES = {1: 6, 2: 8, 3: 10}
@@ -216,17 +216,13 @@ def test_a_table_too_wide_for_its_longest_words_is_told_a_row_at_a_time(tmp_path
     assert f"{name}\n  N: 3/3\n  accuracy, mean ± std (min–max): 1.000 ± 0.000 (1.000–1.000)\n" in text
 
 
-def sweep(*arguments: object, **more: Any) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "sweep.cli", *map(str, arguments)]
-    return subprocess.run(command, text=True, timeout=120, **more)
-
-
 def test_the_report_is_markdown_in_a_pipe_and_a_drawing_on_a_terminal(tmp_path: Path) -> None:
     run = finished(tmp_path, wrong)
-    piped = sweep("report", run.folder, capture_output=True)
+    piped = sweep("report", run.folder)
     assert piped.stdout == (run.folder / "report.md").read_text(encoding="utf-8")
     ours, theirs = pty.openpty()
-    sweep("report", run.folder, stdout=theirs, env={**os.environ, "COLUMNS": "80", "TERM": "xterm"})
+    command = [sys.executable, "-m", "sweep.cli", "report", str(run.folder)]
+    subprocess.run(command, stdout=theirs, env={**os.environ, "COLUMNS": "80", "TERM": "xterm"}, timeout=120)
     os.close(theirs)
     shown = b""
     while True:
@@ -243,7 +239,7 @@ def test_the_report_is_markdown_in_a_pipe_and_a_drawing_on_a_terminal(tmp_path: 
 
 
 def test_a_pull_requests_body_as_json_is_refused(tmp_path: Path) -> None:
-    done = sweep("report", tmp_path, "--format", "pr", "--json", capture_output=True)
+    done = sweep("report", tmp_path, "--format", "pr", "--json")
     assert (done.returncode, done.stdout) == (2, "")
     assert {"--format", "--json"} <= set(done.stderr.split())
 
@@ -270,12 +266,12 @@ def named(folder: Path, name: str) -> Run:
 def test_a_run_that_cannot_be_read_hides_no_other_from_the_list(tmp_path: Path, broken: str) -> None:
     good, bad = named(tmp_path, "good"), named(tmp_path, "bad")
     (bad.folder / "summary.json").write_text(broken)
-    done = sweep("list", "--runs", tmp_path / "runs", capture_output=True)
+    done = sweep("list", "--runs", tmp_path / "runs")
     assert done.returncode == 0
     # 36 of 40 less .05; six units, all measured.
     assert re.search(rf"{good.plan.sweep_id} +simulated +6/6 +0 +0\.850", done.stdout)
     assert f"{bad.plan.sweep_id}: {bad.folder}" in done.stdout
-    listed = json.loads(sweep("list", "--runs", tmp_path / "runs", "--json", capture_output=True).stdout)
+    listed = json.loads(sweep("list", "--runs", tmp_path / "runs", "--json").stdout)
     faults = [row["fault"] for row in listed if "fault" in row]
     assert len(faults) == 1
     assert str(bad.folder) in faults[0]
