@@ -38,7 +38,11 @@ tracking: {uri: null}
 @pytest.fixture
 def write_sweep(tmp_path: Path) -> Callable[[str], Path]:
     """Writes a sweep file beside a data set of ten records; returns its path."""
-    return lambda text=SWEEP: small_sweep(tmp_path, text)
+
+    def write(text: str = SWEEP) -> Path:
+        return small_sweep(tmp_path, text)
+
+    return write
 
 
 def small_sweep(folder: Path, text: str = SWEEP, records: int = 10) -> Path:

@@ -6,6 +6,7 @@ import random
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +56,14 @@ def undisturbed(sweep_file: Path) -> Any:
 def resumed(sweep_file: Path) -> Resumed:
     runs = sweep_file.parent / "resumed"
 
+    def measured(wanted: int) -> bool:
+        return len(written(runs)) >= wanted
+
     def ends() -> Iterator[dict[str, int]]:
         """SIGKILL at two moments of what is left; what was measured by then."""
         for wanted in sorted(random.Random(0).sample(range(6, UNITS - 2), 2)):
             process = launch(sweep_file, runs, *SLOW)
-            until(process, lambda wanted=wanted: len(written(runs)) >= wanted)
+            until(process, partial(measured, wanted))
             process.kill()
             process.communicate()
             assert process.returncode == -signal.SIGKILL
