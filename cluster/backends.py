@@ -12,17 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cluster.errors import ExitCode, SweepError
+from cluster.errors import BadInput
 from cluster.spec import Engine, EngineSpec
 
 Problem = tuple[str, str]
 """An argument's name, and what is wrong with it and what to do."""
-
-
-class BackendMissing(SweepError):
-    """A backend's packages are not installed."""
-
-    exit_code = ExitCode.BAD_INPUT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,34 +68,34 @@ def runs_model(name: str) -> bool:
 
 
 def make_engine(name: str) -> Engine:
-    """A new engine with nothing loaded. Raises KeyError for an unknown backend, BackendMissing as below."""
+    """A new engine with nothing loaded. Raises KeyError for an unknown backend, BadInput as below."""
     check_installed(name)
     return backend(name).make_engine()
 
 
 def check_installed(name: str) -> None:
-    """Raises BackendMissing, with the command that installs it, when a package of the backend is absent."""
+    """Raises BadInput, with the command that installs it, when a package of the backend is absent."""
     chosen = backend(name)
     missing = [package for package in chosen.packages if importlib.util.find_spec(package) is None]
     if not missing:
         return
     command = f"pip install {' '.join(missing)}"
     if chosen.extra:
-        extra = f"[{chosen.extra}]"
-        command = f"pip install 'accuracy-sweep{extra}' (in a checkout: pip install -e '.{extra}')"
-    raise BackendMissing(f"engine.backend: `{name}` needs {' and '.join(missing)}, not installed here; {command}")
+        command = (
+            f"pip install 'accuracy-sweep[{chosen.extra}]' (in a checkout: pip install -e '.[{chosen.extra}]')"
+        )
+    raise BadInput(f"engine.backend: `{name}` needs {' and '.join(missing)}, not installed here; {command}")
 
 
 def check_specs(name: str, specs: Sequence[EngineSpec]) -> list[list[Problem]]:
     """What is wrong with each spec's arguments, as far as that shows before a start."""
     chosen = backend(name)
-    judged = zip(specs, chosen.check_specs(specs), strict=True)
-    return [[*_too_few_gpus(chosen, spec), *problems] for spec, problems in judged]
-
-
-def _too_few_gpus(chosen: Backend, spec: EngineSpec) -> list[Problem]:
-    needed = chosen.gpus(spec.arguments)
-    if needed is None or spec.gpus <= 0 or needed <= max(1, int(spec.gpus)):
-        return []
-    text = f"the arguments need {needed} GPUs, but an engine owns {spec.gpus:g}; raise engine.gpus, or lower them"
-    return [("gpus", text)]
+    problems = chosen.check_specs(specs)
+    for spec, listed in zip(specs, problems, strict=True):
+        needed, owns = chosen.gpus(spec.arguments), spec.gpus
+        if needed is not None and owns > 0 and needed > max(1, int(owns)):
+            text = (
+                f"the arguments need {needed} GPUs, but an engine owns {owns:g}; raise engine.gpus, or lower them"
+            )
+            listed.insert(0, ("gpus", text))
+    return problems

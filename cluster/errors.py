@@ -1,11 +1,12 @@
 """One exception tree for the whole program: picklable (they cross Ray), each with the exit code it ends in.
 
-It lives in `cluster` because `sweep` may import `cluster` and not the other way round; `sweep.errors` adds
-the faults of sweep files, data and stores to the same tree.
+It lives in `cluster` because `sweep` may import `cluster` and not the other way round.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from enum import IntEnum
 from typing import ClassVar
 
@@ -64,6 +65,15 @@ class SweepError(Exception):
         return self.message
 
 
+class BadInput(SweepError):
+    """What the user gave cannot be used: a sweep file, an option, a data set, a run folder, a contract.
+
+    The message says what, where (file:line when there is one), why, and what to do.
+    """
+
+    exit_code = ExitCode.BAD_INPUT
+
+
 class ClusterUnavailable(SweepError):
     """No Ray cluster, or none with what the engines ask for, within the deadline."""
 
@@ -88,3 +98,10 @@ class RequestFailed(SweepError):
     """A request got no completion. It is never scored: the unit it belongs to is tried again."""
 
     exit_code = ExitCode.VOID
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """`did you mean ...?` with the nearest of the known names, or all of them where none is near."""
+    names = list(known)
+    near = get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"did you mean {near[0]}?" if near else f"known: {', '.join(names) or 'none'}"

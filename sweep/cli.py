@@ -9,7 +9,7 @@ import traceback
 import click
 
 from sweep import __version__
-from sweep.errors import EngineStartFailed, ExitCode, SweepError
+from sweep.errors import EngineStartFailed, ExitCode, SweepError, suggestion
 
 COMMANDS = {
     "launch": "Run a sweep, or the rest of one.",
@@ -45,11 +45,7 @@ class _Lazy(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS:
-            from difflib import get_close_matches
-
-            near = get_close_matches(args[0], COMMANDS, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(COMMANDS)}"
-            raise click.UsageError(f"no command `{args[0]}`; {hint}", ctx)
+            raise click.UsageError(f"no command `{args[0]}`; {suggestion(args[0], COMMANDS)}", ctx)
         return super().resolve_command(ctx, args)
 
 
@@ -80,12 +76,10 @@ def main() -> None:
         code = cli.main(standalone_mode=False)
     except SweepError as error:
         sys.exit(_explain(error))
-    except click.exceptions.Abort:
-        sys.exit(ExitCode.INTERRUPTED)
     except click.ClickException as error:
         error.show()
         sys.exit(ExitCode.BAD_INPUT)
-    except KeyboardInterrupt:
+    except (click.exceptions.Abort, KeyboardInterrupt):
         sys.exit(ExitCode.INTERRUPTED)
     except Exception:  # noqa: BLE001 - the outermost frame: whatever is left is a bug, and is shown whole
         traceback.print_exc()

@@ -1,23 +1,19 @@
-"""The faults of sweep files, data and run folders, in the tree that `cluster.errors` begins."""
+"""The faults of the program, for all of `sweep`: the tree is in `cluster.errors`."""
 
 from __future__ import annotations
 
-from cluster.errors import ClusterUnavailable, EngineStartFailed, ExitCode, RequestFailed, SweepError
+from collections.abc import Mapping
+from typing import TypeVar
 
-__all__ = [
-    "BadInput",
-    "ClusterUnavailable",
-    "EngineStartFailed",
-    "ExitCode",
-    "RequestFailed",
-    "SweepError",
-]
+from cluster.errors import BadInput, EngineStartFailed, ExitCode, SweepError, suggestion
+
+__all__ = ["BadInput", "EngineStartFailed", "ExitCode", "SweepError", "find", "suggestion"]
+
+T = TypeVar("T")
 
 
-class BadInput(SweepError):
-    """What the user gave cannot be used: a sweep file, an option, a data set, a run folder, a contract.
-
-    The message says what, where (file:line when there is one), why, and what to do.
-    """
-
-    exit_code = ExitCode.BAD_INPUT
+def find(variants: Mapping[str, T], name: str, where: str) -> T:
+    """The variant of this name. Raises BadInput for an unknown one, with the nearest that `where` has."""
+    if name in variants:
+        return variants[name]
+    raise BadInput(f"{where}: no variant {name}; {suggestion(name, variants)}")

@@ -15,14 +15,14 @@ import pytest
 
 from cluster.backends import backend, check_specs, make_engine
 from cluster.errors import EngineStartFailed
-from cluster.models import embedded_dataset
 from cluster.spec import Batch, Completion, Engine, EngineFacts, EngineSpec, Request
+from sweep.tasks.dataset import EMBEDDED
 
 STOP = ("Question", "Assistant:", "<|separator|>")
 
 
 def _records(count: int) -> dict[str, dict[str, str]]:
-    lines = embedded_dataset("embedded:tiny-gemma4").read_text().splitlines()[:count]
+    lines = EMBEDDED["embedded:tiny-gemma4"].read_text().splitlines()[:count]
     return {f"q{number}": json.loads(line) for number, line in enumerate(lines)}
 
 

@@ -6,12 +6,15 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from cluster.spec import Device, Gpu
 from sweep.plan.sweepfile import dump, load
-from sweep.plan.units import make_plan
+from sweep.plan.units import Unit, make_plan
 from sweep.report.conclude import conclude
 from sweep.run import folder as store
 from sweep.run.folder import Run
+from sweep.stats.samples import Sample
 from sweep.tasks import dataset
 from tests.conftest import small_sweep
 from tests.fake_pool import facts, right
@@ -65,3 +68,9 @@ def finished(
         run.save(unit, questionnaire.score(unit, "engine-1@here", completions))
     conclude(run)
     return run
+
+
+def samples_of(run: Run, unit: Unit) -> list[Sample]:
+    """The samples in a unit's Parquet file."""
+    rows = pq.read_table(run.unit_file(unit)).to_pylist()
+    return [Sample(**{**row, "token_ids": row["token_ids"] and tuple(row["token_ids"])}) for row in rows]

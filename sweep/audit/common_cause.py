@@ -8,15 +8,12 @@ correlated, though noise as large would be possible for other questions: a warni
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 
-import numpy as np
-
-from sweep.audit.finding import ALPHA, Evidence, Finding, Verdict, repetitions, unknown
-from sweep.stats.describe import common_cause, overdispersion, sample_std
+from sweep.audit.finding import ALPHA, Evidence, Finding, Verdict, finding, repetitions
+from sweep.stats.describe import Overdispersion, ScoreStatistics, common_cause, describe_scores
 from sweep.stats.paired import holm
-from sweep.stats.samples import VariantSamples
 
 NAME = "common cause"
 DO = (
@@ -27,72 +24,37 @@ DO = (
 
 def findings(evidence: Evidence) -> Iterable[Finding]:
     """A finding for each variant: those without spread first, then the tested ones."""
-    tested: list[_Tested] = []
-    for table in evidence.samples.values():
-        std = sample_std(np.sort(table.scores))
-        if std is None:
-            yield unknown(
-                NAME,
-                table.variant,
-                f"The variant has {repetitions(len(table.repetitions))}; the spread between runs takes at least 2.",
-                "Measure at least 2 repetitions, or better 20.",
-            )
-        elif std == 0:
-            yield _equal(table)
+    varying: dict[str, ScoreStatistics] = {}
+    measured: dict[str, Overdispersion] = {}
+    for name, table in evidence.samples.items():
+        scores = describe_scores(table.scores.tolist(), len(table.question_ids))
+        if scores.std is None:
+            seen = f"The variant has {repetitions(len(table.scores), 'complete ')}; a spread takes at least 2."
+            yield finding(NAME, name, Verdict.UNKNOWN, seen, "Measure at least 2 repetitions, or better 20.")
+        elif scores.std == 0:
+            seen = f"All {len(table.scores)} run scores are {scores.mean:.3f}."
+            yield finding(NAME, name, Verdict.PASS, seen, std=0.0, p_bound=None, p_measured=None)
         else:
-            tested.append(_Tested.of(table, std))
-    p_bounds = holm([variant.p_bound for variant in tested])
-    p_measured = iter(holm([variant.p_measured for variant in tested if variant.p_measured is not None]))
-    for variant, p_bound in zip(tested, p_bounds, strict=True):
-        yield _judged(variant, p_bound, None if variant.p_measured is None else next(p_measured))
+            varying[name] = scores
+            if (by_questions := common_cause(table.correct)) is not None:
+                measured[name] = by_questions
+    # The scores vary, so their mean is neither 0 nor 1 and every one of them has its first test.
+    bounds = holm([scores.overdispersion.p_value for scores in varying.values() if scores.overdispersion])
+    by_own_noise = dict(zip(measured, holm([test.p_value for test in measured.values()]), strict=True))
+    for (name, scores), p_bound in zip(varying.items(), bounds, strict=True):
+        questions = len(evidence.samples[name].question_ids)
+        yield _judged(name, scores, questions, p_bound, by_own_noise.get(name))
 
 
-@dataclass(frozen=True)
-class _Tested:
-    """A variant whose run scores vary."""
-
-    name: str
-    """The variant's name."""
-    std: float
-    """Of its run scores."""
-    most: float
-    """The largest std that independent noise can give run scores at this accuracy."""
-    p_bound: float
-    """Of a variance this large at `most`, uncorrected."""
-    p_measured: float | None
-    """Of Cochran's Q, uncorrected; None with too few answers to unstable questions."""
-
-    @classmethod
-    def of(cls, table: VariantSamples, std: float) -> _Tested:
-        mean = float(table.correct.mean())
-        largest = mean * (1 - mean) / len(table.question_ids)
-        bound, measured = overdispersion(std, len(table.scores), largest), common_cause(table.correct)
-        assert bound is not None  # the scores vary, so the mean is neither 0 nor 1
-        return cls(
-            name=table.variant,
-            std=std,
-            most=float(np.sqrt(largest)),
-            p_bound=bound.p_value,
-            p_measured=measured.p_value if measured else None,
-        )
-
-
-def _equal(table: VariantSamples) -> Finding:
-    return Finding(
-        audit=NAME,
-        variant=table.variant,
-        verdict=Verdict.PASS,
-        seen=f"All {len(table.repetitions)} run scores are {table.scores[0]:.3f}.",
-        do="",
-        evidence={"std": 0.0, "p_bound": None, "p_measured": None},
-    )
-
-
-def _judged(variant: _Tested, p_bound: float, p_measured: float | None) -> Finding:
-    """`p_bound`, `p_measured`: corrected over the variants."""
+def _judged(
+    name: str, scores: ScoreStatistics, questions: int, p_bound: float, p_measured: float | None
+) -> Finding:
+    """`p_bound`, `p_measured`: corrected over the variants; the latter None with too few unstable answers."""
+    assert scores.mean is not None
+    most = math.sqrt(scores.mean * (1 - scores.mean) / questions)
     if p_bound < ALPHA:
         verdict = Verdict.FAIL
-        meaning = f"more than noise that is independent between questions can cause (at most {variant.most:.4f})"
+        meaning = f"more than noise that is independent between questions can cause (at most {most:.4f})"
     elif p_measured is not None and p_measured < ALPHA:
         verdict = Verdict.WARN
         meaning = "more than these questions' own noise would cause if it were independent between them"
@@ -100,18 +62,16 @@ def _judged(variant: _Tested, p_bound: float, p_measured: float | None) -> Findi
         verdict = Verdict.PASS
         meaning = "which noise that is independent between questions explains"
     by_questions = "needs more unstable questions" if p_measured is None else f"gives p = {p_measured:.2g}"
-    return Finding(
-        audit=NAME,
-        variant=variant.name,
-        verdict=verdict,
-        seen=f"The run scores have a standard deviation of {variant.std:.4f}, {meaning}. The test against the "
-        f"largest independent noise gives p = {p_bound:.2g}; the test against the questions' own noise (Cochran's "
-        f"Q) {by_questions}.",
-        do="" if verdict is Verdict.PASS else DO,
-        evidence={
-            "std": variant.std,
-            "most_independent": variant.most,
-            "p_bound": p_bound,
-            "p_measured": p_measured,
-        },
+    return finding(
+        NAME,
+        name,
+        verdict,
+        f"The run scores have a standard deviation of {scores.std:.4f}, {meaning}. The test against the largest "
+        f"independent noise gives p = {p_bound:.2g}; the test against the questions' own noise (Cochran's Q) "
+        f"{by_questions}.",
+        DO,
+        std=scores.std,
+        most_independent=most,
+        p_bound=p_bound,
+        p_measured=p_measured,
     )

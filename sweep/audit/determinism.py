@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sweep.audit.finding import Evidence, Finding, Verdict, repetitions, unknown
+from sweep.audit.finding import Evidence, Finding, Verdict, finding, repetitions
 from sweep.plan.variants import CONDITIONS
 from sweep.stats.compare import own_disagreement
 from sweep.stats.samples import VariantSamples
@@ -35,42 +35,34 @@ def _finding(samples: VariantSamples) -> Finding:
     runs, questions = samples.fingerprint.shape
     disagreement = own_disagreement(samples.fingerprint)
     if disagreement is None:
-        return unknown(
+        return finding(
             NAME,
             samples.variant,
-            f"The variant has {repetitions(runs)}, and determinism shows only between two whose questions come in "
-            "different orders.",
+            Verdict.UNKNOWN,
+            f"The variant has {repetitions(runs, 'complete ')}, and determinism shows only between two whose "
+            "questions come in different orders.",
             "Measure at least 2 repetitions.",
         )
     pairs = [int((one != other).sum()) for one, other in combinations(samples.fingerprint, 2)]
     differing = int((disagreement > 0).sum())
-    counts: dict[str, Any] = {
-        "repetitions": runs,
-        "questions": questions,
-        "differing_questions": differing,
-        "differing_between_two_repetitions": {"min": min(pairs), "max": max(pairs)},
-    }
-    if not differing:
-        return Finding(
-            audit=NAME,
-            variant=samples.variant,
-            verdict=Verdict.PASS,
-            seen=f"All {questions} questions have the same output in all {runs} repetitions.",
-            do="",
-            evidence=counts,
-        )
     columns = np.argsort(-disagreement, kind="stable")[: min(SHOWN, differing)]
     worst = [_divergence(samples, int(column)) for column in columns]
-    return Finding(
-        audit=NAME,
-        variant=samples.variant,
-        verdict=Verdict.FAIL,
-        seen=f"The variant claims determinism, but {differing} of {questions} questions have outputs that differ "
+    return finding(
+        NAME,
+        samples.variant,
+        Verdict.FAIL if differing else Verdict.PASS,
+        f"The variant claims determinism, but {differing} of {questions} questions have outputs that differ "
         f"between its {runs} repetitions; any two repetitions differ in {min(pairs)} to {max(pairs)} questions. "
-        + _worst_seen(worst[0]),
-        do="Do not gate on this variant as deterministic, because its outputs depend on how questions are batched. "
+        + _worst_seen(worst[0])
+        if differing
+        else f"All {questions} questions have the same output in all {runs} repetitions.",
+        "Do not gate on this variant as deterministic, because its outputs depend on how questions are batched. "
         "Report the differing questions to the engine's maintainers.",
-        evidence={**counts, "worst": worst},
+        repetitions=runs,
+        questions=questions,
+        differing_questions=differing,
+        differing_between_two_repetitions={"min": min(pairs), "max": max(pairs)},
+        worst=worst,
     )
 
 

@@ -7,15 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sweep.audit.finding import ALPHA, Evidence, Finding, Verdict, unknown
+from sweep.audit.finding import ALPHA, Evidence, Finding, Verdict, finding
 from sweep.errors import BadInput
 from sweep.stats.compare import Comparison, compare
 
 NAME = "drift"
-_MOVED = {
-    Verdict.FAIL: "The variant got worse.",
-    Verdict.WARN: "The variant got better.",
-}
 
 
 def findings(evidence: Evidence) -> Iterable[Finding]:
@@ -28,35 +24,32 @@ def findings(evidence: Evidence) -> Iterable[Finding]:
     comparisons: list[Comparison] = []
     for name, table in evidence.samples.items():
         if name not in evidence.earlier:
-            yield unknown(NAME, name, "The earlier run has no variant of this name.")
+            yield finding(NAME, name, Verdict.UNKNOWN, "The earlier run has no variant of this name.")
             continue
         try:
             comparisons.append(compare(evidence.earlier[name], table, ALPHA, among))
         except BadInput as fault:
-            yield unknown(NAME, name, f"The two runs cannot be compared: {fault.message.rstrip('.')}.")
+            seen = f"The two runs cannot be compared: {fault.message.rstrip('.')}."
+            yield finding(NAME, name, Verdict.UNKNOWN, seen)
     if comparisons:
         q_values = false_discovery_control([c.p_value for c in comparisons])
         yield from (_judged(c, float(q)) for c, q in zip(comparisons, q_values, strict=True))
 
 
 def _judged(compared: Comparison, q_value: float) -> Finding:
-    verdict = Verdict.PASS
-    if q_value < ALPHA:
-        verdict = Verdict.FAIL if compared.difference.mean < 0 else Verdict.WARN
-    return Finding(
-        audit=NAME,
-        variant=compared.b.variant,
-        verdict=verdict,
-        seen=f"The accuracy is {compared.b.accuracy:.3f}; in the earlier run it was {compared.a.accuracy:.3f}. Of "
+    worse = compared.difference.mean < 0
+    return finding(
+        NAME,
+        compared.b.variant,
+        Verdict.PASS if q_value >= ALPHA else Verdict.FAIL if worse else Verdict.WARN,
+        f"The accuracy is {compared.b.accuracy:.3f}; in the earlier run it was {compared.a.accuracy:.3f}. Of "
         f"{compared.questions} questions, {len(compared.lost)} are now wrong that were right, and "
         f"{len(compared.gained)} are now right that were wrong. The test ({compared.test}) gives q = "
         f"{q_value:.2g}, corrected for the number of variants (false discovery rate).",
-        do=f"{_MOVED[verdict]} Find out why, and then derive the threshold again." if verdict in _MOVED else "",
-        evidence={
-            "lost": len(compared.lost),
-            "gained": len(compared.gained),
-            "difference": compared.difference.mean,
-            "q_value": q_value,
-            "detectable_loss": compared.detectable,
-        },
+        f"The variant got {'worse' if worse else 'better'}. Find out why, and then derive the threshold again.",
+        lost=len(compared.lost),
+        gained=len(compared.gained),
+        difference=compared.difference.mean,
+        q_value=q_value,
+        detectable_loss=compared.detectable,
     )

@@ -78,11 +78,12 @@ class Audit(Protocol):
         ...
 
 
-def unknown(audit: str, variant: str | None, seen: str, do: str = "") -> Finding:
-    """The data cannot tell; `seen` says why."""
-    return Finding(audit=audit, variant=variant, verdict=Verdict.UNKNOWN, seen=seen, do=do, evidence={})
+def finding(audit: str, variant: str | None, verdict: Verdict, seen: str, do: str = "", **evidence: Any) -> Finding:
+    """A finding, its `evidence` by name; of `do` nothing is kept where the audit passes."""
+    do = "" if verdict is Verdict.PASS else do
+    return Finding(audit=audit, variant=variant, verdict=verdict, seen=seen, do=do, evidence=evidence)
 
 
-def repetitions(count: int) -> str:
-    """How many repetitions are complete."""
-    return f"{count} complete repetition{'' if count == 1 else 's'}"
+def repetitions(count: int, complete: str = "") -> str:
+    """`1 repetition`, `2 complete repetitions`."""
+    return f"{count} {complete}repetition{'' if count == 1 else 's'}"

@@ -16,7 +16,6 @@ generous judgement and no law: outputs of 100 tokens may then differ in 18 % of 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sweep.audit.finding import ALPHA, Evidence, Finding, Verdict, unknown
+from sweep.audit.finding import ALPHA, Evidence, Finding, Verdict, finding
 from sweep.stats.compare import Comparison, DecidedBy, adjusted, compare, disagreement, own_disagreement
 from sweep.stats.paired import needed_losses
 from sweep.stats.samples import VariantSamples
@@ -53,33 +52,34 @@ def findings(evidence: Evidence) -> Iterable[Finding]:
     )
     for variant in speculative:
         if variant.baseline is None:
-            yield unknown(
+            yield finding(
                 NAME,
                 variant.name,
+                Verdict.UNKNOWN,
                 "The sweep has no variant that differs from this one only in the draft.",
                 "Add that variant to the sweep, or name another variant as the baseline of this one.",
             )
 
 
-def judged(claims: Sequence[Claim]) -> list[Finding]:
+def judged(claims: Sequence[Claim]) -> Iterable[Finding]:
     """Greedy speculation must reproduce its baseline; p-values are corrected over all the claims.
 
     Every question counts once, whatever the repetitions: those of a deterministic engine are copies, not evidence.
     Claims without a complete repetition come last.
     """
-    measured = [claim for claim in claims if len(claim[0].repetitions) and len(claim[1].repetitions)]
+    measured = [claim for claim in claims if claim[0].repetitions and claim[1].repetitions]
     compared = adjusted([compare(baseline, variant, ALPHA, len(measured)) for variant, baseline, _ in measured])
-    pairs = [_Pair(*claim, comparison) for claim, comparison in zip(measured, compared, strict=True)]
-    return [_finding(pair) for pair in pairs] + [
-        unknown(
-            NAME,
-            variant.variant,
-            f"The variant or its baseline {baseline.variant} has no complete repetition to compare.",
-            "`sweep launch` the sweep file again to measure what is missing.",
-        )
-        for variant, baseline, _ in claims
-        if not (len(variant.repetitions) and len(baseline.repetitions))
-    ]
+    for claim, comparison in zip(measured, compared, strict=True):
+        yield _finding(claim, comparison)
+    for variant, baseline, _ in claims:
+        if not (variant.repetitions and baseline.repetitions):
+            yield finding(
+                NAME,
+                variant.variant,
+                Verdict.UNKNOWN,
+                f"The variant or its baseline {baseline.variant} has no complete repetition to compare.",
+                "`sweep launch` the sweep file again to measure what is missing.",
+            )
 
 
 @dataclass(frozen=True)
@@ -92,86 +92,65 @@ class _Outputs:
     """The same between two of the baseline's; None for a single one of a baseline that claims no determinism."""
     allowed: float
     """What near-ties may add at the baseline's mean output length."""
-    excess_low: float | None
-    """Lower 95 % bound of differing - baseline over the questions; None where `baseline` is."""
+    beyond: bool
+    """More differ than both explain, by a t-test over the questions; False where `baseline` is None."""
 
-
-@dataclass(frozen=True)
-class _Pair:
-    """A speculative variant with its baseline."""
-
-    variant: VariantSamples
-    """Decodes with a draft."""
-    baseline: VariantSamples
-    """The same mode without."""
-    exact: bool
-    """Both claim determinism."""
-    compared: Comparison
-    """The variant (B) against the baseline (A)."""
-
-    @property
-    def outputs(self) -> _Outputs:
-        """How far the texts differ."""
-        cross = disagreement(self.baseline.text, self.variant.text)
-        between = own_disagreement(self.baseline.text)
-        if between is None and self.exact:
+    @classmethod
+    def of(cls, claim: Claim) -> _Outputs:
+        variant, baseline, exact = claim
+        cross, between = disagreement(baseline.text, variant.text), own_disagreement(baseline.text)
+        if between is None and exact:
             between = np.zeros_like(cross)
-        tokens = float(self.baseline.completion_tokens.mean())
-        return _Outputs(
+        allowed = 1 - (1 - NEAR_TIE) ** float(baseline.completion_tokens.mean())
+        return cls(
             differing=float(cross.mean()),
             baseline=None if between is None else float(between.mean()),
-            allowed=1 - (1 - NEAR_TIE) ** tokens,
-            excess_low=None if between is None else _lower_bound(cross - between),
+            allowed=allowed,
+            beyond=between is not None and _exceeds(cross - between, allowed),
         )
 
 
-def _lower_bound(excess: npt.NDArray[np.float64]) -> float:
-    """One-sided 95 % lower bound of the mean over questions, by its t interval."""
-    from scipy.stats import t
+def _exceeds(excess: npt.NDArray[np.float64], allowed: float) -> bool:
+    """Whether the mean over the questions is above what is allowed, by a one-sided t-test."""
+    from scipy.stats import ttest_1samp
 
-    n = len(excess)
-    if n < 2 or np.ptp(excess) == 0:
-        return float(excess.mean())
-    return float(excess.mean() - t.ppf(1 - ALPHA, n - 1) * excess.std(ddof=1) / math.sqrt(n))
+    if np.isclose(np.ptp(excess), 0):
+        return bool(excess[0] > allowed)
+    return bool(ttest_1samp(excess, allowed, alternative="greater").pvalue < ALPHA)
 
 
-def _finding(pair: _Pair) -> Finding:
-    compared, outputs = pair.compared, pair.outputs
-    verdict = _verdict(pair.exact, compared, outputs)
+def _finding(claim: Claim, compared: Comparison) -> Finding:
+    outputs, exact = _Outputs.of(claim), claim[2]
+    verdict = _verdict(exact, compared, outputs)
     needed = needed_losses(len(compared.gained), compared.strict_alpha)
-    return Finding(
-        audit=NAME,
-        variant=pair.variant.variant,
-        verdict=verdict,
-        seen=" ".join([_scores_seen(compared, needed), _outputs_seen(pair.exact, outputs)]),
-        do=_DO[verdict],
-        evidence={
-            "baseline": pair.baseline.variant,
-            "questions": compared.questions,
-            "lost": len(compared.lost),
-            "gained": len(compared.gained),
-            "fewest_lost_that_count": needed,
-            "p_mcnemar": compared.p_mcnemar,
-            "p_value": compared.p_value,
-            "p_adjusted": compared.p_adjusted,
-            "test": compared.test.value,
-            "detectable_loss": compared.detectable,
-            "differing_outputs": outputs.differing,
-            "baseline_own_differing": outputs.baseline,
-            "near_ties_allow": outputs.allowed,
-            "accept_length": compared.b.accept_length,
-            "flipped": _flipped(pair),
-        },
+    return finding(
+        NAME,
+        compared.b.variant,
+        verdict,
+        f"{_scores_seen(compared, needed)} {_outputs_seen(exact, outputs)}",
+        _DO.get(verdict, ""),
+        baseline=compared.a.variant,
+        questions=compared.questions,
+        lost=len(compared.lost),
+        gained=len(compared.gained),
+        fewest_lost_that_count=needed,
+        p_mcnemar=compared.p_mcnemar,
+        p_value=compared.p_value,
+        p_adjusted=compared.p_adjusted,
+        test=compared.test.value,
+        detectable_loss=compared.detectable,
+        differing_outputs=outputs.differing,
+        baseline_own_differing=outputs.baseline,
+        near_ties_allow=outputs.allowed,
+        accept_length=compared.b.accept_length,
+        flipped=_flipped(claim, compared),
     )
 
 
 def _verdict(exact: bool, compared: Comparison, outputs: _Outputs) -> Verdict:
-    if compared.verdict == "worse":
+    if compared.verdict == "worse" or (exact and outputs.beyond):
         return Verdict.FAIL
-    beyond = outputs.excess_low is not None and outputs.excess_low > outputs.allowed
-    if exact and beyond:
-        return Verdict.FAIL
-    if beyond or compared.verdict == "better" or (exact and outputs.differing > 0):
+    if outputs.beyond or compared.verdict == "better" or (exact and outputs.differing > 0):
         return Verdict.WARN
     if outputs.baseline is None and outputs.differing > outputs.allowed:
         return Verdict.UNKNOWN
@@ -179,7 +158,6 @@ def _verdict(exact: bool, compared: Comparison, outputs: _Outputs) -> Verdict:
 
 
 _DO = {
-    Verdict.PASS: "",
     Verdict.WARN: "Read the flipped outputs: greedy speculation should generate the baseline's tokens, except "
     "where two tokens are nearly equally likely. Do not choose a threshold that hides the difference.",
     Verdict.FAIL: "Do not hide this under a lower threshold. Speculation changes the outputs: check the "
@@ -226,21 +204,21 @@ def _outputs_seen(exact: bool, outputs: _Outputs) -> str:
     return f"{differ}; between two repetitions of the baseline itself, {outputs.baseline:.1%} differ."
 
 
-def _flipped(pair: _Pair) -> list[dict[str, Any]]:
+def _flipped(claim: Claim, compared: Comparison) -> list[dict[str, Any]]:
     """Every flipped question with both texts, of repetitions that show the majority's answer."""
-    ids = list(pair.variant.question_ids)
-    rows = []
-    for change, names in (("lost", pair.compared.lost), ("gained", pair.compared.gained)):
-        for name in names:
-            column = ids.index(name)
-            here = int(np.argmax(pair.variant.correct[:, column] == (change == "gained")))
-            there = int(np.argmax(pair.baseline.correct[:, column] == (change == "lost")))
-            rows.append(
-                {
-                    "question": name,
-                    "change": change,
-                    "output": pair.variant.text[here, column],
-                    "baseline_output": pair.baseline.text[there, column],
-                }
-            )
-    return rows
+    variant, baseline, _ = claim
+
+    def output(samples: VariantSamples, question: str, right: bool) -> str:
+        column = samples.question_ids.index(question)
+        return str(samples.text[np.argmax(samples.correct[:, column] == right), column])
+
+    return [
+        {
+            "question": question,
+            "change": change,
+            "output": output(variant, question, change == "gained"),
+            "baseline_output": output(baseline, question, change == "lost"),
+        }
+        for change, questions in (("lost", compared.lost), ("gained", compared.gained))
+        for question in questions
+    ]

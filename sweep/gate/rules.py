@@ -17,7 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsA
 from pydantic_core import PydanticCustomError
 
 from sweep.stats.describe import Floats
-from sweep.stats.noise import CONFIDENCE, Fitted, false_alarm_factor, general_tolerance_factor, on_grid
+from sweep.stats.noise import CONFIDENCE, Fitted, false_alarm_factor, on_grid, tolerance_factor
 
 Share = Annotated[float, Field(ge=0, le=1, strict=True)]
 OpenShare = Annotated[float, Field(gt=0, lt=1, strict=True)]
@@ -145,7 +145,7 @@ class ToleranceRule(Rule):
     def bound(self, seen: Estimates) -> Floats:
         """Centre less k std; see `tolerance_factor`."""
         confidence = 1 - (1 - self.confidence) / seen.looks
-        return seen.centre - general_tolerance_factor(seen.weight, seen.dof, self.coverage, confidence) * seen.std
+        return seen.centre - tolerance_factor(seen.weight, seen.dof, self.coverage, confidence) * seen.std
 
 
 class FalseAlarmRule(Rule):

@@ -107,6 +107,8 @@ class Threshold:
     """The least of the variants' values; None when one of them has none."""
     retries: int
     """Attempts that CI gives a build."""
+    accept_length: float | None
+    """The floor of the accept length of speculative variants; None when that is not gated."""
     variants: Mapping[str, VariantThreshold]
     """By variant, in the order given; without those that have no complete repetition."""
     silent: Mapping[str, Reason]
@@ -163,6 +165,7 @@ def derive(rule: Rule, fits: Fits) -> Threshold:
         rule=rule.rule,
         value=overall,
         retries=rule.retries,
+        accept_length=rule.accept_length,
         variants={
             name: replace(judged, overall=_at_the_sweeps(overall, judged, fitted))
             for (name, fitted), judged in zip(fits.items(), alone.values(), strict=True)

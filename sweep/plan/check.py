@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from cluster.backends import check_installed, check_specs
-from sweep.errors import BadInput
-from sweep.plan.sweepfile import line_of
+from cluster.backends import check_specs
+from sweep.plan.sweepfile import line_of, refusal
 from sweep.plan.units import Plan
 from sweep.plan.variants import Variant, argument_path
-
-__all__ = ["check_arguments", "check_installed"]
 
 
 def check_arguments(plan: Plan, file: str) -> None:
@@ -24,5 +21,4 @@ def check_arguments(plan: Plan, file: str) -> None:
             f"(variant {', '.join(v.name for v in chosen)})"
             for (key, text), chosen in having.items()
         ]
-        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-        raise BadInput("\n".join([f"{file}: {count} in engine arguments, nothing was started", *faults]))
+        raise refusal(file, faults, " in engine arguments")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, JsonValue, field_validator
+from pydantic import AfterValidator, Field, JsonValue
+from pydantic_core import PydanticCustomError
 
 from cluster.backends import BACKENDS
 from sweep.gate.rules import Count, MarginRule, OpenShare, Strict, ThresholdRule
@@ -13,15 +14,32 @@ from sweep.gate.rules import Count, MarginRule, OpenShare, Strict, ThresholdRule
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
 """Names become folder and file names."""
 
-Arguments = dict[str, JsonValue]
-Seconds = Annotated[float, Field(gt=0)]
-Text = Annotated[str, Field(min_length=1, strict=True)]
-
 
 def _named(value: str) -> str:
     if not NAME.fullmatch(value):
         raise ValueError("must begin with a letter or digit and hold only letters, digits and . _ = + -")
     return value
+
+
+def _registered(value: str) -> str:
+    if value not in BACKENDS:
+        known = {"known": list(BACKENDS)}
+        raise PydanticCustomError("unknown_name", "must be a backend that is registered", known)
+    return value
+
+
+def _whole_above_one(value: float) -> float:
+    if value > 1 and value != int(value):
+        raise ValueError("must be a whole number, or a fraction below 1 that shares one GPU")
+    return value
+
+
+T = TypeVar("T")
+Arguments = dict[str, JsonValue]
+Levels = Annotated[T, Field(min_length=1)]
+Name = Annotated[str, AfterValidator(_named)]
+Seconds = Annotated[float, Field(gt=0)]
+Text = Annotated[str, Field(min_length=1, strict=True)]
 
 
 class Expected(Strict):
@@ -36,13 +54,13 @@ class Expected(Strict):
 class EngineConfig(Strict):
     """The engines: what each is and how many."""
 
-    backend: Text
+    backend: Annotated[Text, AfterValidator(_registered)]
     """One of `cluster.backends.BACKENDS`."""
     model: Text
     """A hub id, a folder, or `embedded:tiny-gemma4`."""
     draft_model: Text | None = None
     """The MTP draft of the variants that say `draft: true`."""
-    gpus: Annotated[float, Field(ge=0)] = 0.0
+    gpus: Annotated[float, Field(ge=0), AfterValidator(_whole_above_one)] = 0.0
     """GPUs an engine owns; a fraction lets engines share one."""
     engines: Count | Literal["auto"] = "auto"
     """How many engines; `auto` takes what the cluster has room for."""
@@ -55,20 +73,6 @@ class EngineConfig(Strict):
     request_deadline: Seconds = 600.0
     """Seconds a request may take."""
     expected: Expected = Expected()
-
-    @field_validator("backend")
-    @classmethod
-    def _registered(cls, value: str) -> str:
-        if value not in BACKENDS:
-            raise ValueError("must be a backend that is registered")
-        return value
-
-    @field_validator("gpus")
-    @classmethod
-    def _whole_above_one(cls, value: float) -> float:
-        if value > 1 and value != int(value):
-            raise ValueError("must be a whole number, or a fraction below 1 that shares one GPU")
-        return value
 
 
 class VariantConfig(Strict):
@@ -181,11 +185,11 @@ class StopRule(Strict):
 class SweepConfig(Strict):
     """A sweep file, validated."""
 
-    name: Text
+    name: Name
     engine: EngineConfig
-    variants: dict[str, VariantConfig] = {}
+    variants: dict[Name, VariantConfig] = {}
     """Name to variant."""
-    grid: dict[str, dict[str, VariantConfig] | list[JsonValue]] = {}
+    grid: dict[str, Levels[dict[str, VariantConfig]] | Levels[list[JsonValue]]] = {}
     """Axis to named levels, or to a list of values of the argument named by the axis; every combination
     is a variant, named by its levels."""
     protocol: ProtocolConfig
@@ -200,23 +204,3 @@ class SweepConfig(Strict):
     perturb: PerturbConfig | None = None
     audits: AuditConfig = AuditConfig()
     tracking: TrackingConfig = TrackingConfig()
-
-    @field_validator("name")
-    @classmethod
-    def _name(cls, value: str) -> str:
-        return _named(value)
-
-    @field_validator("grid", mode="before")
-    @classmethod
-    def _levels(cls, value: Any) -> Any:
-        for axis, levels in value.items() if isinstance(value, dict) else ():
-            if not levels:
-                raise ValueError(f"axis {axis} has no levels")
-        return value
-
-    @field_validator("variants")
-    @classmethod
-    def _variant_names(cls, value: dict[str, VariantConfig]) -> dict[str, VariantConfig]:
-        for name in value:
-            _named(name)
-        return value

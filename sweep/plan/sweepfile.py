@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import io
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from functools import reduce
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -16,14 +16,12 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from cluster.backends import BACKENDS
-from sweep.errors import BadInput
+from sweep.errors import BadInput, suggestion
 from sweep.gate.rules import RULES, Rule
 from sweep.plan.config import SweepConfig
-from sweep.plan.variants import Fault, fault_list
+from sweep.plan.variants import Fault, KeyPath, fault_list
 
-KeyPath = tuple[str | int, ...]
-Check = Callable[[SweepConfig], list[Fault]]
+ABSENT = object()
 LOCAL = (".jsonl", ".json", ".parquet")
 LOCAL_PATHS: tuple[KeyPath, ...] = (("protocol", "dataset", "path"), ("protocol", "dataset", "train_path"))
 """Keys whose value, when it names a local file, is relative to the sweep file."""
@@ -31,39 +29,9 @@ LOCAL_MODELS: tuple[KeyPath, ...] = (("engine", "model"), ("engine", "draft_mode
 """Keys whose value is a folder when it begins with `.` or `/`, relative to the sweep file."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Source:
-    """The document, and where each of its keys was written."""
-
-    document: Mapping[str, Any]
-    """What is validated, as builtins."""
-    file: Path
-    """The sweep file."""
-    lines: Mapping[KeyPath, int]
-    """Key path to line, from 1."""
-    overrides: Mapping[KeyPath, str]
-    """Key path to the `--set` that wrote it."""
-
-    def place(self, path: KeyPath) -> str:
-        """`file:line` of the key, or of the nearest key around it; the `--set` when that wrote it."""
-        for keys, text in self.overrides.items():
-            if keys[: len(path)] == path:
-                return f"--set {text}"
-        for length in range(len(path), -1, -1):
-            if path[:length] in self.overrides:
-                return f"--set {self.overrides[path[:length]]}"
-            if path[:length] in self.lines:
-                break
-        return f"{self.file}:{_nearest_line(self.lines, path)}"
-
-
-def _nearest_line(lines: Mapping[KeyPath, int], path: KeyPath) -> int:
-    """The line of the key, or of the nearest key around it; 1 where none is written."""
-    around = (path[:length] for length in range(len(path), -1, -1))
-    return next((lines[head] for head in around if head in lines), 1)
-
-
-def load(file: str | Path, overrides: Sequence[str] = (), further: Check | None = None) -> SweepConfig:
+def load(
+    file: str | Path, overrides: Sequence[str] = (), further: Callable[[SweepConfig], list[Fault]] | None = None
+) -> SweepConfig:
     """Read and validate a sweep file with `key.path=value` overrides over it.
 
     Relative paths in the file are taken from the file's folder, those of overrides from the working folder.
@@ -72,24 +40,42 @@ def load(file: str | Path, overrides: Sequence[str] = (), further: Check | None 
     """
     path = Path(file)
     document, lines = _read(path)
-    document = _absolute(document, path.parent.resolve())
-    changes = [_parse(text) for text in overrides]
-    for keys, value, text in changes:
-        _assign(document, keys, value, text)
-    document = _absolute(document, Path.cwd())
-    by_override = {keys: text for keys, _, text in changes}
-    return _validated(_Source(document=document, file=path, lines=lines, overrides=by_override), further)
+    _make_absolute(document, path.parent.resolve())
+    changed = {_override(document, text): f"--set {text}" for text in overrides}
+    _make_absolute(document, Path.cwd())
+    try:
+        config = SweepConfig.model_validate(document)
+    except ValidationError as error:
+        faults = [_fault(detail, document) for detail in error.errors() if not _of_other_kind(detail)]
+    else:
+        faults = [*fault_list(config), *_stop_faults(config), *(further(config) if further else ())]
+        if not faults:
+            return config
+    places = {(): f"{path}:1", **{keys: f"{path}:{line}" for keys, line in lines.items()}, **changed}
+    named = ((_place(keys, places, changed), ".".join(map(str, keys)) or "the file", text) for keys, text in faults)
+    raise refusal(path, map(": ".join, named))
 
 
-def written(file: Path) -> frozenset[KeyPath]:
-    """Every key that a sweep file writes. Raises BadInput when it is not YAML."""
-    return frozenset(_read(file)[1])
+def _place(keys: KeyPath, places: Mapping[KeyPath, str], changed: Iterable[KeyPath]) -> str:
+    """`file:line` of the key, or of the nearest key around it; the `--set` when that wrote it or a key in it."""
+    inside = (there for there in changed if there[: len(keys)] == keys)
+    return next(places[there] for there in (*inside, *_around(keys)) if there in places)
+
+
+def _around(path: KeyPath) -> Iterator[KeyPath]:
+    """The path, and then that of each key around it."""
+    return (path[:length] for length in range(len(path), -1, -1))
+
+
+def written(file: Path) -> Mapping[KeyPath, int]:
+    """Every key that a sweep file writes, and its line. Raises BadInput when it is not YAML."""
+    return _read(file)[1]
 
 
 def line_of(file: str | Path, path: KeyPath) -> int:
     """The line of a sweep file where a key is written, or the nearest key around it; 1 where none is."""
-    _, lines = _read(Path(file))
-    return _nearest_line(lines, path)
+    lines = written(Path(file))
+    return next((lines[head] for head in _around(path) if head in lines), 1)
 
 
 def dump(config: SweepConfig) -> str:
@@ -101,34 +87,16 @@ def dump(config: SweepConfig) -> str:
     return out.getvalue()
 
 
-def _validated(source: _Source, further: Check | None) -> SweepConfig:
-    try:
-        config = SweepConfig.model_validate(source.document)
-    except ValidationError as error:
-        faults = [_fault(detail, source) for detail in error.errors() if not _of_other_kind(detail)]
-        raise _bad(source.file, faults) from None
-    of_the_whole = [*fault_list(config), *_stop_faults(config), *(further(config) if further else ())]
-    faults = [f"{source.place(path)}: {'.'.join(path)}: {text}" for path, text in of_the_whole]
-    if faults:
-        raise _bad(source.file, faults)
-    return config
-
-
-def _stop_faults(config: SweepConfig) -> list[Fault]:
+def _stop_faults(config: SweepConfig) -> Iterator[Fault]:
     rule = config.stop
-    if rule is None:
-        return []
-    if rule.identical is None and rule.width is None:
-        return [(("stop",), "says nothing to stop on; write identical or width, or leave stop out")]
-    if rule.identical is not None and config.protocol.question_order == "fixed":
-        return [
-            (
-                ("stop", "identical"),
-                "with protocol.question_order: fixed every repetition is batched alike, so identical ones prove "
-                "nothing; shuffle the questions, or leave it out",
-            )
-        ]
-    return []
+    if rule and rule.identical is None and rule.width is None:
+        yield ("stop",), "says nothing to stop on; write identical or width, or leave stop out"
+    if rule and rule.identical is not None and config.protocol.question_order == "fixed":
+        yield (
+            ("stop", "identical"),
+            "with protocol.question_order: fixed every repetition is batched alike, so identical ones prove "
+            "nothing; shuffle the questions, or leave it out",
+        )
 
 
 def _of_other_kind(detail: ErrorDetails) -> bool:
@@ -138,10 +106,11 @@ def _of_other_kind(detail: ErrorDetails) -> bool:
     return detail["loc"][0] == "grid" and isinstance(wrote, kinds.get(detail["type"], ()))
 
 
-def _bad(file: Path, faults: Iterable[str]) -> BadInput:
+def refusal(file: str | Path, faults: Iterable[str], where: str = "") -> BadInput:
+    """The refusal of a sweep file with all its faults, a line each; `where` they are, or nothing."""
     distinct = list(dict.fromkeys(faults))
     count = "1 fault" if len(distinct) == 1 else f"{len(distinct)} faults"
-    return BadInput("\n".join([f"{file}: {count}, nothing was started", *distinct]))
+    return BadInput("\n".join([f"{file}: {count}{where}, nothing was started", *distinct]))
 
 
 def _read(file: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
@@ -186,61 +155,54 @@ def _plain(node: Any, path: KeyPath, lines: dict[KeyPath, int]) -> Any:
 def _nearby(file: Path) -> str:
     folder = file.parent
     known = sorted(str(other) for other in folder.glob("*.y*ml")) if folder.is_dir() else []
-    near = difflib.get_close_matches(str(file), known, n=1, cutoff=0.5)
+    near = get_close_matches(str(file), known, n=1, cutoff=0.5)
     return f"did you mean {near[0]}?" if near else f"{folder} holds {', '.join(known) or 'no YAML files'}"
 
 
-def _parse(text: str) -> tuple[KeyPath, Any, str]:
-    key, equals, value = text.partition("=")
-    if not equals or not all(key.split(".")):
+def _override(document: dict[str, Any], text: str) -> KeyPath:
+    """Write what a `--set` says into the document; the path of the key that it names."""
+    path, equals, value = text.partition("=")
+    *around, last = path.split(".")
+    if not equals or not all((*around, last)):
         raise BadInput(f"--set {text}: wants key.path=value, for example repetitions=5")
-    try:
-        parsed = YAML(typ="safe").load(value)
-    except YAMLError as error:
-        raise BadInput(f"--set {text}: the value is not valid YAML: {error}") from None
-    return tuple(key.split(".")), parsed, text
-
-
-def _assign(document: dict[str, Any], keys: KeyPath, value: Any, text: str) -> None:
     place: Any = document
-    for key in keys[:-1]:
+    for key in around:
         if place.get(key) is None:
             place[key] = {}
         place = place[key]
         if not isinstance(place, dict):
             raise BadInput(f"--set {text}: {key} holds {place!r}, which has no keys below it")
-    place[keys[-1]] = value
+    try:
+        place[last] = YAML(typ="safe").load(value)
+    except YAMLError as error:
+        raise BadInput(f"--set {text}: the value is not valid YAML: {error}") from None
+    return (*around, last)
 
 
-def _absolute(document: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The document with its local files and folders as absolute paths."""
+def _make_absolute(document: dict[str, Any], folder: Path) -> None:
+    """Write the document's local files and folders as absolute paths."""
     for keys in (*LOCAL_PATHS, *LOCAL_MODELS):
-        place: Any = document
-        for key in keys[:-1]:
-            place = place.get(key) if isinstance(place, dict) else None
-        value = place.get(keys[-1]) if isinstance(place, dict) else None
-        if isinstance(value, str) and isinstance(place, dict):
-            local = value.endswith(LOCAL) if keys in LOCAL_PATHS else value.startswith(("./", "../"))
-            if local:
-                place[keys[-1]] = str(folder / value)
-    perturb = document.get("perturb")
-    if isinstance(perturb, dict) and isinstance(perturb.get("build"), list):
-        perturb["build"] = [str(folder / run) if isinstance(run, str) else run for run in perturb["build"]]
-    return document
+        value = _at(document, keys)
+        if not isinstance(value, str):
+            continue
+        if value.endswith(LOCAL) if keys in LOCAL_PATHS else value.startswith(("./", "../")):
+            _at(document, keys[:-1])[keys[-1]] = str(folder / value)
+    builds = _at(document, ("perturb", "build"))
+    if isinstance(builds, list):
+        builds[:] = [str(folder / run) if isinstance(run, str) else run for run in builds]
 
 
-def _fault(detail: ErrorDetails, source: _Source) -> str:
-    path = _written(detail, source.document)
-    name = ".".join(map(str, path)) or "the file"
+def _fault(detail: ErrorDetails, document: Any) -> Fault:
+    path = _written(detail, document)
     if detail["type"] == "missing":
-        return f"{source.place(path)}: {name}: missing; add it"
+        return path, "missing; add it"
     if detail["type"] == "extra_forbidden":
-        return f"{source.place(path)}: {name}: unknown key; {_nearest(path, source.document)}"
+        known = dict.fromkeys(_fields_at(SweepConfig, path[:-1], document))
+        return path, f"unknown key; {suggestion(str(path[-1]), known)}"
     value = json.dumps(detail["input"], default=str)
     shown = value if len(value) <= 60 else value[:57] + "..."
     rule = detail["msg"].removeprefix("Value error, ")
-    rule = rule[0].lower() + rule[1:]
-    return f"{source.place(path)}: {name}: {rule}, got {shown}; {_remedy(path, detail)}"
+    return path, f"{rule[0].lower()}{rule[1:]}, got {shown}; {_remedy(detail)}"
 
 
 def _written(detail: ErrorDetails, document: Any) -> KeyPath:
@@ -248,69 +210,46 @@ def _written(detail: ErrorDetails, document: Any) -> KeyPath:
     path: list[str | int] = []
     *around, last = detail["loc"] or ("",)
     for part in around:
-        inside, value = _inside(document, part)
-        if inside:
+        if (inside := _below(document, part)) is not ABSENT:
             path.append(part)
-            document = value
+            document = inside
     absent = detail["type"] in ("missing", "unknown_name")
-    return tuple([*path, last] if absent or _inside(document, last)[0] else path)
+    return tuple([*path, last] if absent or _below(document, last) is not ABSENT else path)
 
 
-def _inside(document: Any, part: str | int) -> tuple[bool, Any]:
-    """Whether a mapping or list of the document has this key or index, and what it holds."""
-    if isinstance(document, Mapping):
-        return part in document, document.get(part)
-    if isinstance(document, list) and isinstance(part, int):
-        return part < len(document), document[part] if part < len(document) else None
-    return False, None
+def _below(document: Any, part: str | int) -> Any:
+    """What a mapping or list of the document holds under a key or index, or ABSENT."""
+    try:
+        return document[part]
+    except (LookupError, TypeError):
+        return ABSENT
 
 
-def _nearest(path: KeyPath, document: Any) -> str:
-    known = list(_fields_at(path[:-1], document))
-    near = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.5)
-    return f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
+def _at(document: Any, path: KeyPath) -> Any:
+    """What the document holds at a path, or ABSENT."""
+    return reduce(_below, path, document)
 
 
-def _fields_at(path: KeyPath, document: Any) -> Iterable[str]:
-    """The field names of the model at a written path."""
-    models: list[Any] = [SweepConfig]
-    for part in path:
-        _, document = _inside(document, part)
-        models = [_chosen(below, document) for model in models for below in _below(model, part)]
-    names = (name for model in models if _is_model(model) for name in model.model_fields)
-    return dict.fromkeys(names)
+def _fields_at(annotation: Any, path: KeyPath, document: Any) -> list[str]:
+    """The field names of the models that a value of this annotation may hold at a written path in it."""
+    if annotation is Rule:
+        annotation = RULES.get(_at(document, ("rule",)), Rule)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        if not path:
+            return list(annotation.model_fields)
+        field = annotation.model_fields.get(str(path[0]))
+        parts = [field.annotation] if field else []
+    elif get_origin(annotation) is dict:
+        parts = [get_args(annotation)[1]] if path else []
+    else:
+        return [name for part in get_args(annotation) for name in _fields_at(part, path, document)]
+    return [name for part in parts for name in _fields_at(part, path[1:], _at(document, path[:1]))]
 
 
-def _is_model(model: Any) -> bool:
-    return isinstance(model, type) and issubclass(model, BaseModel)
-
-
-def _below(model: Any, part: str | int) -> list[Any]:
-    """The models and mappings under a key of a model or mapping."""
-    if _is_model(model):
-        field = model.model_fields.get(str(part))
-        return _members(field.annotation) if field else []
-    return _members(get_args(model)[1])
-
-
-def _chosen(model: Any, document: Any) -> Any:
-    """The model, or of an entry of a registry the one that the document names."""
-    return RULES.get(_inside(document, "rule")[1], model) if model is Rule else model
-
-
-def _members(annotation: Any) -> list[Any]:
-    """The models and mappings an annotation may hold."""
-    if _is_model(annotation) or getattr(annotation, "__origin__", None) is dict:
-        return [annotation]
-    return [inner for part in get_args(annotation) for inner in _members(part)]
-
-
-def _remedy(path: KeyPath, detail: ErrorDetails) -> str:
-    if path == ("engine", "backend"):
-        return _closest(str(detail["input"]), tuple(BACKENDS))
+def _remedy(detail: ErrorDetails) -> str:
     context = detail.get("ctx", {})
     if "known" in context:
-        return _closest(str(detail["input"]), context["known"])
+        return suggestion(str(detail["input"]), context["known"])
     if "expected" in context:
         return f"write {context['expected']}"
     bounds = [f"{word} {context[key]}" for key, word in _BOUNDS.items() if key in context]
@@ -318,8 +257,3 @@ def _remedy(path: KeyPath, detail: ErrorDetails) -> str:
 
 
 _BOUNDS = {"ge": "of at least", "gt": "above", "le": "of at most", "lt": "below"}
-
-
-def _closest(given: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(given, known, n=1, cutoff=0.5)
-    return (f"did you mean {near[0]}? " if near else "") + f"known: {', '.join(known)}"

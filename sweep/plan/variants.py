@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
-from typing import Any, Literal
+from itertools import product, starmap
+from typing import Any
 
 from cluster.backends import Backend, backend
-from sweep.plan.config import NAME, SweepConfig, VariantConfig
+from sweep.plan.config import NAME, EngineConfig, SweepConfig, VariantConfig
 
 CONDITIONS = ("concurrency", "shards", "question_order", "engine")
 """Factors that are no engine argument: a variant's own engines measure them, and a claim of determinism covers
 them."""
 BUILD = "build"
 """The factor whose levels are other runs."""
-ENGINE = re.compile(r"engine-[1-9]\d*")
+ENGINE = re.compile(r"engine-([1-9]\d*)")
 """What a pool calls its engines."""
+KeyPath = tuple[str | int, ...]
+Parts = Sequence[tuple[KeyPath, VariantConfig]]
+"""What a variant is made of, and where each part is written; a later one wins."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,55 +52,58 @@ class Variant:
         return self.perturbs if self.perturbs is not None and self.factor in CONDITIONS else self.name
 
 
-Fault = tuple[tuple[str, ...], str]
+Fault = tuple[KeyPath, str]
 """A key path, and what is wrong there and what to do."""
 
 
 def fault_list(config: SweepConfig) -> list[Fault]:
     """What is wrong with the variants as a set."""
-    faults: list[Fault] = []
-    seen: dict[str, tuple[str, ...]] = {}
-    for path, name, variant in _named(config):
+    return [*_variant_faults(config), *_axis_conflicts(config), *_perturb_faults(config)]
+
+
+def _variant_faults(config: SweepConfig) -> Iterator[Fault]:
+    drawn = [(path, name, _merged(config, parts)) for path, name, parts in _drawn(config)]
+    names = [name for _, name, _ in drawn]
+    for index, (path, name, variant) in enumerate(drawn):
         if not NAME.fullmatch(name):
-            faults.append((path, f"the level names make `{name}`, which cannot name a variant"))
-        if name in seen:
-            faults.append((path, f"duplicate variant `{name}`; rename one of them"))
-        seen[name] = path
+            yield path, f"the level names make `{name}`, which cannot name a variant"
+        if name in names[:index]:
+            yield path, f"duplicate variant `{name}`; rename one of them"
         if variant.draft and config.engine.draft_model is None:
-            faults.append((path, f"variant `{name}` says draft: true; name a model in engine.draft_model"))
-    for path, name, variant in _named(config):
-        if variant.baseline is not None and variant.baseline not in seen:
-            known = ", ".join(sorted(seen))
-            faults.append(
-                (
-                    (*path, "baseline"),
-                    f"variant `{name}` has the unknown baseline `{variant.baseline}`; {known}",
-                )
-            )
-    if not seen:
-        faults.append((("variants",), "no variants; write at least one under variants, or axes under grid"))
-    faults += _axis_conflicts(config)
-    return faults + _perturb_faults(config)
+            yield path, f"variant `{name}` says draft: true; name a model in engine.draft_model"
+        if variant.baseline is not None and variant.baseline not in names:
+            known = ", ".join(sorted(names))
+            yield (*path, "baseline"), f"variant `{name}` has the unknown baseline `{variant.baseline}`; {known}"
+    if not names:
+        yield ("variants",), "no variants; write at least one under variants, or axes under grid"
+
+
+def _axis_conflicts(config: SweepConfig) -> Iterator[Fault]:
+    owners: dict[str, str] = {}
+    for axis, levels in config.grid.items():
+        keys = {key for _, _, level in _levels(axis, levels) for key in (*level.arguments, *level.environment)}
+        for key in sorted(keys):
+            if key in owners:
+                yield ("grid", axis), f"sets `{key}`, which axis `{owners[key]}` sets too"
+            owners[key] = axis
 
 
 def variants(config: SweepConfig) -> tuple[Variant, ...]:
     """Every variant of a sweep whose `fault_list` is empty, in the order written, the grid's last."""
     chosen = backend(config.engine.backend)
-    drawn = [(name, variant, *_merged(config, variant)) for _, name, variant in _named(config)]
-    modes = {name: _mode(chosen, arguments, environment) for name, _, arguments, environment in drawn}
-    plain = {modes[name]: name for name, variant, _, _ in drawn if not variant.draft}
+    drawn = {name: _merged(config, parts) for _, name, parts in _drawn(config)}
+    modes = {name: _mode(chosen, variant) for name, variant in drawn.items()}
+    plain = {modes[name]: name for name, variant in drawn.items() if not variant.draft}
     return tuple(
         Variant(
             name=name,
-            draft=variant.draft,
-            deterministic=chosen.deterministic(arguments)
-            if variant.deterministic is None
-            else variant.deterministic,
-            baseline=variant.baseline or (plain.get(modes[name]) if variant.draft else None),
-            arguments=arguments,
-            environment=environment,
+            draft=v.draft,
+            deterministic=chosen.deterministic(v.arguments) if v.deterministic is None else v.deterministic,
+            baseline=v.baseline or (plain.get(modes[name]) if v.draft else None),
+            arguments=v.arguments,
+            environment=v.environment,
         )
-        for name, variant, arguments, environment in drawn
+        for name, v in drawn.items()
     )
 
 
@@ -106,69 +112,56 @@ def perturbed(config: SweepConfig) -> tuple[Variant, ...]:
     return tuple(
         replace(
             variant,
-            name=f"{variant.name}+{factor}={level}",
+            name=f"{variant.name}+{path[-1]}={level}",
             perturbs=variant.name,
-            factor=factor,
+            factor=path[-1],
             level=level,
-            arguments=variant.arguments if path == (factor,) else {**variant.arguments, factor: level},
+            arguments={**variant.arguments, path[-1]: level} if path[0] == "arguments" else variant.arguments,
         )
         for variant in variants(config)
-        for path, factor, levels, _ in _factors(config)
+        for path, levels, _ in _factors(config)
         for level in levels
     )
 
 
-def _factors(config: SweepConfig) -> list[tuple[tuple[str, ...], str, tuple[Any, ...], Any]]:
-    """(key path under `perturb`, factor, levels, the sweep's own value) of each factor that has levels."""
-    asked = config.perturb
+def conditions(config: SweepConfig) -> dict[str, Any]:
+    """The sweep's own setting of each of CONDITIONS; `engine` is None, any of them."""
+    protocol = config.protocol
+    return dict(zip(CONDITIONS, (protocol.concurrency, config.shards, protocol.question_order, None), strict=True))
+
+
+def _factors(config: SweepConfig) -> list[tuple[tuple[str, ...], tuple[Any, ...], Any]]:
+    """(key path under `perturb` to the factor, levels, the sweep's own value) of each factor that has levels."""
+    asked, common = config.perturb, config.engine.arguments
     if asked is None:
         return []
-    found: list[tuple[tuple[str, ...], str, tuple[Any, ...], Any]] = [
-        (("concurrency",), "concurrency", asked.concurrency, config.protocol.concurrency),
-        (("shards",), "shards", asked.shards, config.shards),
-        (("question_order",), "question_order", asked.question_order, config.protocol.question_order),
-        (("engine",), "engine", asked.engine, None),
-    ]
-    found += [
-        (("arguments", name), name, levels, config.engine.arguments.get(name))
-        for name, levels in asked.arguments.items()
-    ]
-    return [factor for factor in found if factor[2]]
+    factors = [((name,), getattr(asked, name), usual) for name, usual in conditions(config).items()]
+    arguments = [(("arguments", name), levels, common.get(name)) for name, levels in asked.arguments.items()]
+    return [factor for factor in (*factors, *arguments) if factor[1]]
 
 
-def _perturb_faults(config: SweepConfig) -> list[Fault]:
-    factors = _factors(config)
-    if config.perturb is None:
-        return []
-    if not factors and not config.perturb.build:
-        return [(("perturb",), "no factor has levels; write some, such as concurrency: [32]")]
-    faults = _absent_engines(config.engine.engines, config.perturb.engine)
-    for path, factor, levels, own in factors:
+def _perturb_faults(config: SweepConfig) -> Iterator[Fault]:
+    asked, factors = config.perturb, _factors(config)
+    if asked is None:
+        return
+    if not factors and not asked.build:
+        yield ("perturb",), "no factor has levels; write some, such as concurrency: [32]"
+    count = config.engine.engines
+    known = "engine-1, engine-2..." if count == "auto" else f"engine.engines has engine-1 to engine-{count}"
+    for name in asked.engine:
+        engine = ENGINE.fullmatch(name)
+        # With `auto` only a launch can tell how many there are.
+        if engine is None or (count != "auto" and int(engine[1]) > count):
+            yield ("perturb", "engine"), f"no engine is called {name}; {known}"
+    for path, levels, usual in factors:
         where = ("perturb", *path)
         if len(set(map(repr, levels))) < len(levels):
-            faults.append((where, f"has a level twice in {list(levels)}; take one out"))
-        if own in levels:
-            faults.append((where, f"{own} is the sweep's own value, a level already; take it out"))
-        faults += [
-            (where, f"level {level!r} cannot be part of a name; use a number, a word or true")
-            for level in levels
-            if not NAME.fullmatch(f"v+{factor}={level}")
-        ]
-    return faults
-
-
-def _absent_engines(count: int | Literal["auto"], asked: Sequence[str]) -> list[Fault]:
-    """The engines that the sweep will not have; with `auto` only a launch can tell."""
-    known = None if count == "auto" else {f"engine-{number}" for number in range(1, count + 1)}
-    return [
-        (("perturb", "engine"), f"no engine is called {name}; {_engines(count)}")
-        for name in asked
-        if (name not in known if known is not None else not ENGINE.fullmatch(name))
-    ]
-
-
-def _engines(count: int | Literal["auto"]) -> str:
-    return "engine-1, engine-2..." if count == "auto" else f"engine.engines has engine-1 to engine-{count}"
+            yield where, f"has a level twice in {list(levels)}; take one out"
+        if usual in levels:
+            yield where, f"{usual} is the sweep's own value, a level already; take it out"
+        for level in levels:
+            if not NAME.fullmatch(f"v+{path[-1]}={level}"):
+                yield where, f"level {level!r} cannot be part of a name; use a number, a word or true"
 
 
 def varying(chosen: Iterable[Variant]) -> dict[str, dict[str, Any]]:
@@ -182,84 +175,51 @@ def varying(chosen: Iterable[Variant]) -> dict[str, dict[str, Any]]:
     return {name: {key: values.get(key) for key in differing} for name, values in facts.items()}
 
 
-def _named(config: SweepConfig) -> list[tuple[tuple[str, ...], str, VariantConfig]]:
-    """(key path, name, own settings) of each variant, the grid expanded."""
-    written: list[tuple[tuple[str, ...], str, VariantConfig]] = [
-        (("variants", name), name, variant) for name, variant in config.variants.items()
-    ]
-    if not config.grid:
-        return written
-    combinations = product(*(_levels(axis, levels) for axis, levels in config.grid.items()))
-    return written + [
-        (("grid",), "-".join(name for name, _ in levels if name), _combined([v for _, v in levels]))
-        for levels in combinations
-    ]
-
-
-def _levels(axis: str, levels: Mapping[str, VariantConfig] | list[Any]) -> list[tuple[str, VariantConfig]]:
-    if isinstance(levels, Mapping):
-        return list(levels.items())
-    return [(f"{axis}={value}", VariantConfig(arguments={axis: value})) for value in levels]
-
-
-def argument_path(config: SweepConfig, variant: Variant, key: str) -> tuple[str | int, ...]:
+def argument_path(config: SweepConfig, variant: Variant, key: str) -> KeyPath:
     """The key path in the sweep file that gives a variant this engine argument; under `engine` where none does."""
     if variant.factor == key:
         return ("perturb", "arguments", key)
-    written = [path for path, given in _written(config, variant.perturbs or variant.name) if key in given]
-    return (*written[-1], key) if written else ("engine", key)
-
-
-def _written(config: SweepConfig, name: str) -> list[tuple[tuple[str | int, ...], Mapping[str, Any]]]:
-    """(key path, engine arguments) of every place where a variant's are written; a later one wins."""
-    shared: list[tuple[tuple[str | int, ...], Mapping[str, Any]]] = [
-        (("engine", "arguments"), config.engine.arguments)
-    ]
-    if name in config.variants:
-        return [*shared, (("variants", name, "arguments"), config.variants[name].arguments)]
-    axes = [
-        [
-            (level, ("grid", axis, level, "arguments") if isinstance(levels, Mapping) else ("grid", axis, index), v)
-            for index, (level, v) in enumerate(_levels(axis, levels))
-        ]
-        for axis, levels in config.grid.items()
-    ]
-    chosen = next(levels for levels in product(*axes) if "-".join(level for level, _, _ in levels if level) == name)
-    return [*shared, *((path, v.arguments) for _, path, v in chosen)]
-
-
-def _combined(levels: list[VariantConfig]) -> VariantConfig:
-    claims = [level.deterministic for level in levels if level.deterministic is not None]
-    baselines = [level.baseline for level in levels if level.baseline is not None]
-    return VariantConfig(
-        draft=any(level.draft for level in levels),
-        deterministic=claims[-1] if claims else None,
-        baseline=baselines[-1] if baselines else None,
-        arguments={key: value for level in levels for key, value in level.arguments.items()},
-        environment={key: value for level in levels for key, value in level.environment.items()},
+    wanted = variant.perturbs or variant.name
+    parts = next(parts for _, name, parts in _drawn(config) if name == wanted)
+    given: list[tuple[KeyPath, EngineConfig | VariantConfig]] = [(("engine",), config.engine), *parts]
+    return next(
+        ((*path, "arguments", key) for path, part in reversed(given) if key in part.arguments), ("engine", key)
     )
 
 
-def _axis_conflicts(config: SweepConfig) -> list[Fault]:
-    owners: dict[str, str] = {}
-    faults: list[Fault] = []
-    for axis, levels in config.grid.items():
-        keys = {key for _, level in _levels(axis, levels) for key in (*level.arguments, *level.environment)}
-        for key in sorted(keys):
-            if key in owners:
-                faults.append((("grid", axis), f"sets `{key}`, which axis `{owners[key]}` sets too"))
-            owners[key] = axis
-    return faults
+def _drawn(config: SweepConfig) -> Iterator[tuple[tuple[str, ...], str, Parts]]:
+    """(key path, name, parts) of each variant, the grid expanded."""
+    for name, variant in config.variants.items():
+        yield ("variants", name), name, [(("variants", name), variant)]
+    for levels in product(*starmap(_levels, config.grid.items())) if config.grid else ():
+        yield ("grid",), "-".join(name for name, _, _ in levels if name), [(path, v) for _, path, v in levels]
 
 
-def _merged(config: SweepConfig, variant: VariantConfig) -> tuple[dict[str, Any], dict[str, str]]:
-    return (
-        {**config.engine.arguments, **variant.arguments},
-        {**config.engine.environment, **variant.environment},
-    )
+def _levels(axis: str, levels: Mapping[str, VariantConfig] | list[Any]) -> list[tuple[str, KeyPath, VariantConfig]]:
+    """(name, key path, settings) of each level."""
+    if isinstance(levels, Mapping):
+        return [(name, ("grid", axis, name), level) for name, level in levels.items()]
+    return [
+        (f"{axis}={value}", ("grid", axis, index), VariantConfig(arguments={axis: value}))
+        for index, value in enumerate(levels)
+    ]
 
 
-def _mode(chosen: Backend, arguments: Mapping[str, Any], environment: Mapping[str, str]) -> str:
+def _merged(config: SweepConfig, parts: Parts) -> VariantConfig:
+    """The engine's common settings with those of the parts over them."""
+    merged = VariantConfig(arguments=config.engine.arguments, environment=config.engine.environment)
+    for _, part in parts:
+        merged = VariantConfig(
+            draft=merged.draft or part.draft,
+            deterministic=merged.deterministic if part.deterministic is None else part.deterministic,
+            baseline=part.baseline or merged.baseline,
+            arguments=merged.arguments | part.arguments,
+            environment=merged.environment | part.environment,
+        )
+    return merged
+
+
+def _mode(chosen: Backend, variant: VariantConfig) -> str:
     """What two variants share when they differ in nothing but speculation."""
-    kept = [(name, arguments[name]) for name in sorted(arguments) if not chosen.speculative(name)]
-    return repr((kept, sorted(environment.items())))
+    kept = [(name, value) for name, value in sorted(variant.arguments.items()) if not chosen.speculative(name)]
+    return repr((kept, sorted(variant.environment.items())))

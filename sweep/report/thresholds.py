@@ -2,46 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
-from sweep.gate.threshold import Operating, Reason
+from sweep.gate.contract import CONTRACT
+from sweep.gate.threshold import Operating, Threshold, VariantThreshold
 from sweep.report.blocks import Block, Grid, Row
-from sweep.report.summary import Summary, ThresholdSummary
+from sweep.report.summary import Summary
 from sweep.report.wording import (
     BRIEFLY,
     DIGITS,
-    contract_line,
     cut,
     floored,
     number,
     reason_sentence,
     share,
+    silent_lines,
     stopped_line,
+    threshold_statements,
 )
 
 ALARM = ("false alarm, 1 attempt", "false alarm, k attempts")
 CAUGHT = ("drop caught 80 / 95 %, 1 attempt", "drop caught 80 / 95 %, k attempts")
-RULES = ("rule", "variant", "threshold", *ALARM, *CAUGHT)
 
 
 def threshold_lines(summary: Summary) -> list[str]:
     """What the threshold is, and what it implies; why there is none is said once."""
-    threshold, contract = summary.threshold, summary.contract
-    value, lines = threshold.value, []
-    if value is None:
-        first, *more = threshold.explanation
-        start = f"There is no threshold{', and so no contract' if contract.no_threshold else ''}."
-        lines += [f"{start} {first}"] if not more else [start, *(f"- {line}" for line in (first, *more))]
+    threshold = summary.threshold
+    if threshold.value is None:
+        first, *more = silent_lines(threshold)
+        start = "There is no threshold, and so no contract."
+        lines = [f"{start} {first}"] if not more else [start, *(f"- {line}" for line in (first, *more))]
     else:
-        but = "" if contract.file else " There is no contract, so no gate should use it yet."
-        lines.append(
-            f"The threshold is **{cut(value)}**, by the rule `{threshold.rule}`: a run passes if it scores that "
-            f"or more.{but}"
-        )
-    if not contract.no_threshold:
-        lines.append(contract_line(contract))
-    lines += [stopped_line(name, v) for name, v in summary.variants.items() if v.stopped]
-    return [*lines, *threshold.statements]
+        but = " There is no contract, so no gate should use it yet." if summary.no_contract else ""
+        lines = [
+            f"The threshold is **{cut(threshold.value)}**, by the rule `{threshold.rule}`: a run passes if it "
+            f"scores that or more.{but}",
+            summary.no_contract or f"Contract: {CONTRACT}; `sweep gate` reads it.",
+        ]
+    stopped = [stopped_line(name, v.stopped, v.repetitions) for name, v in summary.variants.items() if v.stopped]
+    return [*lines, *stopped, *threshold_statements(threshold)]
 
 
 def at_the_sweeps(summary: Summary) -> Iterator[Block]:
@@ -49,19 +48,17 @@ def at_the_sweeps(summary: Summary) -> Iterator[Block]:
     threshold = summary.threshold
     if threshold.value is None:
         return
-    several = threshold.retries > 1
+    retries = threshold.retries
     least = ", the least of the variants' own," if len(threshold.variants) > 1 else ""
-    tried = f", where CI tries it up to {threshold.retries} times (*k attempts*)" if several else ""
+    tried = f", where CI tries it up to {retries} times (*k attempts*)" if retries > 1 else ""
     yield (f"What the sweep's threshold of {cut(threshold.value)}{least} does to a build of each variant{tried}:")
-    shown = slice(None) if several else slice(1)
     yield Grid(
-        ("variant", "mean − threshold", *ALARM[shown], *CAUGHT[shown]),
+        ("variant", "mean − threshold", *headings(retries)),
         [
             (
                 name,
                 number(judged.mean - threshold.value, 3),
-                *alarms(judged.overall)[shown],
-                *drops(judged.overall, judged.noise_source)[shown],
+                *operating_cells(judged.overall, judged.noise_source, retries),
             )
             for name, judged in threshold.variants.items()
             if judged.overall is not None
@@ -70,7 +67,7 @@ def at_the_sweeps(summary: Summary) -> Iterator[Block]:
     yield from _blunt(threshold)
 
 
-def _blunt(threshold: ThresholdSummary) -> Iterator[str]:
+def _blunt(threshold: Threshold) -> Iterator[str]:
     """The variant of which the sweep's threshold lets most pass, where its own threshold would not."""
     name, judged = max(threshold.variants.items(), key=lambda item: item[1].mean)
     if threshold.value is not None and judged.value is not None and judged.value - threshold.value > 1e-9:
@@ -82,15 +79,31 @@ def _blunt(threshold: ThresholdSummary) -> Iterator[str]:
         )
 
 
-def alarms(at: Operating) -> Row:
-    """The cells under ALARM of what a gate does."""
-    return (
-        alarm(at.false_alarm_single, at.false_alarm_single_interval),
-        alarm(at.false_alarm, at.false_alarm_interval),
+def headings(retries: int) -> Row:
+    """Of `operating_cells`: false alarms and drops caught, by one attempt, and by all where there are several."""
+    return ALARM + CAUGHT if retries > 1 else ALARM[:1] + CAUGHT[:1]
+
+
+def operating_cells(at: Operating, noise: str | None, retries: int) -> Row:
+    """What a gate does, under `headings`; `noise` is where it was seen, None for nowhere."""
+    alarms = (
+        _alarm(at.false_alarm_single, at.false_alarm_single_interval),
+        _alarm(at.false_alarm, at.false_alarm_interval),
     )
+    if noise is None or at.value is None:
+        drops = ("-", "-")
+    else:
+        drops = (_drops(at.mde80_single, at.mde95_single), _drops(at.mde80, at.mde95))
+    return alarms + drops if retries > 1 else alarms[:1] + drops[:1]
 
 
-def alarm(value: float | None, interval: tuple[float, float] | None) -> str:
+def rule_cells(outcome: VariantThreshold, retries: int) -> Row:
+    """A rule's own threshold, rounded down, and what it does."""
+    value = "-" if outcome.value is None else f"{floored(outcome.value):.{DIGITS}f}"
+    return (value, *operating_cells(outcome, outcome.noise_source, retries))
+
+
+def _alarm(value: float | None, interval: tuple[float, float] | None) -> str:
     """`1.2 % (0.1 % to 5 %)`; without a value the bounds alone, and `-` without those."""
     if interval is None:
         return "-"
@@ -98,82 +111,47 @@ def alarm(value: float | None, interval: tuple[float, float] | None) -> str:
     return bounds if value is None else f"{share(value)} ({bounds})"
 
 
-def drops(at: Operating, noise: str | None) -> Row:
-    """The cells under CAUGHT; `noise` is where it was seen, None for nowhere."""
-
-    def pair(least: float | None, more: float | None) -> str:
-        if noise is None or at.value is None:
-            return "-"
-        return " / ".join("none" if drop is None else f"{drop:.3f}" for drop in (least, more))
-
-    return pair(at.mde80_single, at.mde95_single), pair(at.mde80, at.mde95)
+def _drops(*caught: float | None) -> str:
+    return " / ".join("none" if drop is None else f"{drop:.3f}" for drop in caught)
 
 
 def every_rule(summary: Summary) -> Iterator[Block]:
     """The rules beside one another, at each variant's own value; and why some gave none."""
-    rows = rule_rows(summary)
+    attempts = next(iter(summary.rules.values())).retries
+    rows = [
+        (name, variant, *rule_cells(outcome, attempts))
+        for name, rule in summary.rules.items()
+        for variant, outcome in rule.variants.items()
+    ]
     if not rows:
         return
-    attempts = next(iter(summary.rules.values())).attempts
     yield (
         f"Every rule at each variant's own value: `{summary.threshold.rule}` as the sweep file has it, the "
         f"others with their default parameters. *k attempts*: CI tries a build up to {attempts} times and fails it "
         "when all fail, if attempts are independent."
     )
-    yield Grid(RULES, rows)
+    yield Grid(("rule", "variant", "threshold", *headings(attempts)), rows)
     yield (
         "The brackets hold the 95 % bounds of the false alarm. Where a variant has identical repetitions, these "
         "bounds are all that is known: neither the false alarm itself nor the drop that is caught (`-`) can be "
         "estimated. Of a variant with one repetition nothing is known. *none* means that not even a drop to 0 is "
         "caught so often."
     )
-    reasons = "\n".join(f"- {line}" for line in reason_lines(summary))
+    reasons = "\n".join(f"- {line}" for line in _reasons(summary.rules))
     if reasons:
         yield reasons
 
 
-def rule_rows(summary: Summary) -> list[Row]:
-    """One row for each rule and variant, under RULES."""
-    return [
-        (
-            name,
-            variant,
-            "-" if outcome.value is None else f"{floored(outcome.value):.{DIGITS}f}",
-            *alarms(outcome),
-            *drops(outcome, outcome.noise_source),
-        )
-        for name, rule in summary.rules.items()
-        for variant, outcome in rule.variants.items()
-    ]
-
-
-def reason_lines(summary: Summary) -> list[str]:
-    """Why rules gave no threshold: one line for each reason, with its rules and variants; short if said above."""
-    silent: dict[str, dict[str, list[str]]] = {}
-    for rule, outcome in summary.rules.items():
-        for variant, judged in outcome.variants.items():
-            if judged.reason is None:
-                continue
-            if _said_above(summary, rule, variant, judged.reason):
-                text = f": {BRIEFLY[judged.reason]}, as said above."
-            else:
-                text = f". {reason_sentence(judged.reason, judged.n, judged.bound)}"
-            silent.setdefault(text, {}).setdefault(f"`{rule}`", []).append(variant)
-    return [f"No threshold by {_who(rules)}{text}" for text, rules in silent.items()]
-
-
-def _said_above(summary: Summary, rule: str, variant: str, reason: Reason) -> bool:
-    """Whether `threshold_lines` gives the variant this reason, or says of its threshold that no noise was seen."""
-    threshold = summary.threshold
-    if threshold.silent.get(variant) == reason:
-        # Every rule has a bound of its own.
-        return reason is not Reason.BOUND_NOT_POSITIVE or rule == threshold.rule
-    return reason in (Reason.ONE_REPETITION, Reason.IDENTICAL_REPETITIONS) and variant not in threshold.silent
-
-
-def _who(rules: Mapping[str, Sequence[str]]) -> str:
-    """`tolerance, false_alarm for a, b; margin for c`: rules that are silent for the same variants together."""
-    together: dict[str, list[str]] = {}
-    for rule, variants in rules.items():
-        together.setdefault(", ".join(variants), []).append(rule)
-    return "; ".join(f"{', '.join(named)} for {variants}" for variants, named in together.items())
+def _reasons(rules: Mapping[str, Threshold]) -> list[str]:
+    """Why rules gave no threshold: one line for each reason, with its rules and variants."""
+    silent: dict[tuple[str, str], list[str]] = {}
+    for rule, threshold in rules.items():
+        reasons: dict[str, list[str]] = {}
+        for name, judged in threshold.variants.items():
+            if judged.reason is not None:
+                brief = BRIEFLY.get(judged.reason)
+                text = f": {brief}." if brief else f". {reason_sentence(judged.reason, judged.n, judged.bound)}"
+                reasons.setdefault(text, []).append(name)
+        for text, names in reasons.items():
+            silent.setdefault((", ".join(names), text), []).append(f"`{rule}`")
+    return [f"No threshold by {', '.join(those)} for {names}{text}" for (names, text), those in silent.items()]

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import fmean
-from typing import Any
 
 from cluster.backends import backend
 from cluster.errors import EngineStartFailed, ExitCode
@@ -34,32 +33,16 @@ LIVES = 3
 """Deaths in a row, without finishing anything, after which an engine is not used any more."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """How driving ended."""
-
-    interrupted: bool
-    """Stopped by the user; what was finished is kept."""
-    void: tuple[Unit, ...]
-    """Units without a measurement after their attempts."""
-    saved: Mapping[str, int]
-    """Variant to units that early stopping made needless."""
-    start_failure: EngineStartFailed | None
-    """The last failed start, when there was one."""
-
-
 class Driver:
     """One launch of a sweep: from the units that are missing to none."""
 
-    def __init__(self, run: Run, questionnaire: Questionnaire, pool: Pool, view: View, watch: StopWatch) -> None:
+    def __init__(self, run: Run, questionnaire: Questionnaire, pool: Pool, view: View) -> None:
         """Nothing starts before `drive`."""
         self._run, self._questionnaire, self._pool, self._view = run, questionnaire, pool, view
-        self._watch = watch
+        self._watch = StopWatch(run.plan, len(questionnaire.questions))
         self._waiting: list[Unit] = []
-        self._tries: Counter[str] = Counter()
-        self._failed_on: dict[str, frozenset[str]] = {}
+        self._failed_on: defaultdict[str, list[str]] = defaultdict(list)
         self._failed_starts: dict[str, Counter[str]] = {v.name: Counter() for v in run.plan.measured}
-        self._void: list[Unit] = []
         self._known: set[str] = set()
         self._places: dict[str, str] = {}
         self._start_failure: EngineStartFailed | None = None
@@ -71,11 +54,11 @@ class Driver:
             scores={v.name: {} for v in run.plan.measured},
         )
 
-    def drive(self, measured: Mapping[str, Unit], stopped: Callable[[], bool]) -> Outcome:
-        """Run every unit that is not in `measured` until none is left or `stopped()` says so.
+    def drive(self, measured: Mapping[str, Unit], stopped: Callable[[], bool]) -> bool:
+        """Run every unit that is not in `measured` until none is left or `stopped()` says so; whether it did.
 
-        Raises EngineStartFailed when no engine is left to use, and any SweepError ending in BAD_INPUT that an
-        engine raises, since trying again cannot help it.
+        Raises EngineStartFailed when no engine is left to use, or when nothing is measured because none could
+        start; and any SweepError ending in BAD_INPUT that an engine raises, since trying again cannot help it.
         """
         for unit in measured.values():
             self._keep(unit)
@@ -91,43 +74,42 @@ class Driver:
             for event in self._pool.wait(POLL_SECONDS):
                 self._handle(event)
             interrupted = stopped()
-        return Outcome(
-            interrupted=interrupted,
-            void=tuple(self._void),
-            saved=dict(self.progress.saved),
-            start_failure=self._start_failure,
-        )
+        if self._start_failure and not self.progress.finished:
+            raise EngineStartFailed(
+                f"no engine could be started: {self._start_failure.message}\n"
+                f"The evidence is in {self._run.folder / 'failures'}",
+                self._start_failure.log_tail,
+            )
+        return interrupted
 
     def _expecting(self) -> bool:
         """Whether anything is still to happen: somebody works, or is to come back to what waits."""
         states = self.progress.engines.values()
-        return any(s.busy for s in states) or (bool(self._waiting) and any(s.down for s in states))
+        return any(s.unit for s in states) or (bool(self._waiting) and any(s.down for s in states))
 
     def _assign(self) -> None:
         for name in self.progress.engines:
-            if not self._waiting:
-                break
-            if self.progress.engines[name].idle:
-                self._give(name, self._costs())
-        if self._waiting and not any(state.busy for state in self.progress.engines.values()):
+            self._give(name, self._costs())
+        if not any(state.unit for state in self.progress.engines.values()):
             # Left idle because help was not worth a start, or because a unit failed here: but nobody else works.
             for name in self.progress.engines:
-                if self.progress.engines[name].idle:
-                    self._give(name, replace(self._costs(), start=0.0))
+                self._give(name, replace(self._costs(), start=0.0))
         self.progress.seconds_left = self._seconds_left()
 
     def _give(self, engine: str, costs: Costs) -> None:
+        """Hand the engine a unit, if it is idle and one is worth its while."""
+        state = self.progress.engines[engine]
         loaded = {name: other.variant for name, other in self.progress.engines.items() if not other.down}
-        unit = next_unit(engine, loaded, self._waiting, costs, self._avoid())
+        unit = next_unit(engine, loaded, self._waiting, costs, self._avoid()) if state.idle else None
         if unit is None:
             return
         self._waiting.remove(unit)
-        if self.progress.engines[engine].variant == unit.engine_variant:
-            self._set(engine, unit=unit)
+        state.unit = unit
+        if state.variant == unit.condition.loads:
             self._start_unit(engine, unit)
         else:
-            self._set(engine, unit=unit, variant=unit.engine_variant, starting="starting")
-            self._pool.load(engine, self._spec(unit.engine_variant))
+            state.variant, state.starting = unit.condition.loads, "starting"
+            self._pool.load(engine, self._spec(unit.condition.loads))
 
     def _spec(self, variant: str) -> EngineSpec:
         """How to start an engine with this variant; with the answers only where it has no model to ask."""
@@ -137,15 +119,19 @@ class Driver:
     def _avoid(self) -> dict[str, frozenset[str]]:
         """Unit to the engines that it, or a start of its variant, has failed on."""
         return {
-            unit.id: self._failed_on.get(unit.id, frozenset()) | self._failed_starts[unit.engine_variant].keys()
+            unit.id: frozenset(self._failed_on[unit.id]) | self._failed_starts[unit.condition.loads].keys()
             for unit in self._waiting
         }
 
     def _start_unit(self, engine: str, unit: Unit) -> None:
-        batch = self._questionnaire.batch(unit, self._tries[unit.id] + 1)
+        batch = self._questionnaire.batch(unit, self._attempt(unit))
         waves = math.ceil(len(batch.requests) / batch.concurrency)
         deadline = waves * self._run.plan.config.engine.request_deadline + GRACE_SECONDS
         self._pool.run(engine, unit.id, batch, deadline)
+
+    def _attempt(self, unit: Unit) -> int:
+        """The number of the attempt that is running or to come, from 1."""
+        return len(self._failed_on[unit.id]) + 1
 
     def _handle(self, event: Event) -> None:
         state = self.progress.engines.get(event.engine)
@@ -153,98 +139,80 @@ class Driver:
             return  # given up before its new process came
         match event:
             case Starting():
-                self._set(event.engine, starting=event.phase)
+                state.starting = event.phase
             case Back():
-                self._set(event.engine, down=False)
+                state.down = False
             case Gone():
                 self._retire(event.engine, event.error.message)
-            case _ if state.unit is not None:
-                self._answered(event, state.unit)
-
-    def _answered(self, event: Loaded | Completed | Failed, unit: Unit) -> None:
-        """What an engine that is at a unit says of it, or of its start for it."""
-        match event:
-            case Loaded():
-                self._loaded(event, unit)
-            case Completed():
+            case Loaded() if state.unit:
+                state.starting = None
+                self._loaded(event, state.unit)
+            case Completed() if unit := state.unit:
+                state.unit, state.deaths = None, 0
                 self._complete(event, unit)
-            case Failed():
-                self._fail(event, unit)
+            case Failed() if unit := state.unit:
+                self._fail(event, unit, state)
 
     def _loaded(self, event: Loaded, unit: Unit) -> None:
-        variant = unit.engine_variant
+        variant = unit.condition.loads
         self._known.add(variant)
         self._failed_starts[variant].pop(event.engine, None)
         self._places[event.engine] = place = f"{event.engine}@{event.facts.device.host}"
         self._run.record_engine(variant, place, event.facts)
         self._start_seconds.append(event.seconds)
-        self._set(event.engine, starting=None)
         self._start_unit(event.engine, unit)
 
     def _complete(self, event: Completed, unit: Unit) -> None:
         samples = self._questionnaire.score(unit, self._places[event.engine], event.completions)
         self._run.save(unit, samples)
         self._unit_seconds[unit.variant].append(event.seconds)
-        self._set(event.engine, unit=None, deaths=0)
         self._keep(unit)
         self._skip_needless()
 
-    def _fail(self, event: Failed, unit: Unit) -> None:
-        state = self.progress.engines[event.engine]
+    def _fail(self, event: Failed, unit: Unit, state: EngineState) -> None:
         if event.error.exit_code == ExitCode.BAD_INPUT:
             raise event.error
-        self._set(
-            event.engine,
-            unit=None,
-            starting=None,
-            variant=None if event.died or event.work is None else state.variant,
-            deaths=state.deaths + 1 if event.died else state.deaths,
-            down=event.died,
-        )
+        state.unit, state.starting, state.down = None, None, event.died
+        state.deaths += event.died
+        if event.died or event.work is None:
+            state.variant = None
         self._note_failure(unit, event)
+        self._waiting.insert(0, unit)
         if event.work is None:
             self._failed_start(unit, event)
         else:
-            self._try_again(unit, event)
-        if self.progress.engines[event.engine].deaths >= LIVES:
+            self._failed_on[unit.id].append(event.engine)
+            if self._attempt(unit) > ATTEMPTS:
+                self._give_up(unit, f"failed {ATTEMPTS} times")
+        if state.deaths >= LIVES:
             text = f"{event.engine} died {LIVES} times in a row and is not used any more"
             self._retire(event.engine, f"{text}: {event.error.message}")
 
     def _failed_start(self, unit: Unit, event: Failed) -> None:
-        self._waiting.insert(0, unit)
-        variant = unit.engine_variant
+        variant = unit.condition.loads
         self._failed_starts[variant][event.engine] += 1
         if isinstance(event.error, EngineStartFailed):
             self._start_failure = EngineStartFailed(event.error.message, event.log)
-        for lost in [u for u in self._waiting if u.engine_variant == variant and self._hopeless(u)]:
-            self._waiting.remove(lost)
+        for lost in [u for u in self._waiting if u.condition.loads == variant and self._hopeless(u)]:
             self._give_up(lost, f"{variant} failed to start {ATTEMPTS} times: {event.error.message}")
 
     def _hopeless(self, unit: Unit) -> bool:
         """Whether no engine can be expected to start the unit's variant."""
-        failed = self._failed_starts[unit.engine_variant]
+        failed = self._failed_starts[unit.condition.loads]
         engines = self.progress.engines
         only = unit.condition.engine
         if all(failed[engine] >= ATTEMPTS for engine in ([only] if only else engines)):
             return True
         # Of a variant that never started, failures on two engines will do; one alone may be what is broken.
         return (
-            unit.engine_variant not in self._known
+            unit.condition.loads not in self._known
             and failed.total() >= ATTEMPTS
             and len(failed) >= min(2, len(engines))
         )
 
-    def _try_again(self, unit: Unit, event: Failed) -> None:
-        self._tries[unit.id] += 1
-        self._failed_on[unit.id] = self._failed_on.get(unit.id, frozenset()) | {event.engine}
-        if self._tries[unit.id] < ATTEMPTS:
-            self._waiting.insert(0, unit)
-        else:
-            self._give_up(unit, f"failed {ATTEMPTS} times")
-
     def _give_up(self, unit: Unit, reason: str) -> None:
+        self._waiting.remove(unit)
         self._run.note_failure(unit, Void(reason=reason))
-        self._void.append(unit)
         self.progress.void[unit.variant] += 1
         self._view.note(f"{unit.id} is void: {reason}")
 
@@ -261,14 +229,12 @@ class Driver:
         for unit in list(self._waiting):
             only = unit.condition.engine
             if only is not None and only not in self.progress.engines:
-                self._waiting.remove(unit)
                 self._give_up(unit, f"only {only} may run it, which is not among the engines")
 
     def _note_failure(self, unit: Unit, event: Failed) -> None:
-        attempt = self._tries[unit.id] + 1
         failure = Failure(
             stage="start" if event.work is None else "unit",
-            attempt=attempt,
+            attempt=self._attempt(unit),
             engine=event.engine,
             died=event.died,
             error=event.error.message,
@@ -277,7 +243,7 @@ class Driver:
         )
         self._run.note_failure(unit, failure)
         first = event.error.message.splitlines()[0]
-        self._view.note(f"{unit.id}, {failure.stage}, attempt {attempt}: {first}")
+        self._view.note(f"{unit.id}, {failure.stage}, attempt {failure.attempt}: {first}")
 
     def _keep(self, unit: Unit) -> None:
         self.progress.finished[unit.variant] += 1
@@ -288,18 +254,15 @@ class Driver:
 
     def _skip_needless(self) -> None:
         for variant in {unit.variant for unit in self._waiting}:
-            reason = self._watch.enough(variant)
-            if reason is None:
-                continue
-            needless = [unit for unit in self._waiting if unit.variant == variant]
-            self._waiting = [unit for unit in self._waiting if unit.variant != variant]
-            self.progress.saved[variant] += len(needless)
-            self._view.note(f"{variant}: {reason}; {len(needless)} units saved")
+            if reason := self._watch.enough(variant):
+                needless = sum(unit.variant == variant for unit in self._waiting)
+                self._waiting = [unit for unit in self._waiting if unit.variant != variant]
+                self.progress.saved[variant] += needless
+                self._view.note(f"{variant}: {reason}; {needless} units saved")
 
     def _costs(self) -> Costs:
         """What was measured, where something was, else what the sweep file expects."""
-        config = self._run.plan.config
-        expected = config.engine.expected
+        expected = self._run.plan.config.engine.expected
         shards = {unit.variant: unit.shards for unit in self._run.plan.units}
         unit = {v: fmean(s) if s else expected.repetition / shards[v] for v, s in self._unit_seconds.items()}
         return Costs(start=fmean(self._start_seconds) if self._start_seconds else expected.start, unit=unit)
@@ -312,6 +275,3 @@ class Driver:
         work = sum(costs.unit[unit.variant] for unit in (*self._waiting, *running))
         starting = sum(costs.start for state in self.progress.engines.values() if state.starting)
         return (work + starting) / len(self.progress.engines)
-
-    def _set(self, engine: str, **changes: Any) -> None:
-        self.progress.engines[engine] = replace(self.progress.engines[engine], **changes)

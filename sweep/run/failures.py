@@ -10,13 +10,8 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 from sweep.errors import BadInput
 from sweep.gate.rules import Strict
 
-
-def _storable(text: str) -> str:
-    """What UTF-8 cannot hold, such as half a surrogate pair in a log, as question marks."""
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
-LogText = Annotated[str, BeforeValidator(_storable)]
+LogText = Annotated[str, BeforeValidator(lambda text: text.encode("utf-8", "replace").decode("utf-8"))]
+"""What UTF-8 cannot hold, such as half a surrogate pair in a log, becomes question marks."""
 
 
 class Failure(Strict):
@@ -64,18 +59,15 @@ def read(file: Path) -> tuple[Failure | Void, ...]:
 
     Raises BadInput for a line that is no failure.
     """
-    if not file.exists():
-        return ()
+    failures = []
     # Not splitlines: logs have characters that it takes for the end of a line, such as U+2028.
-    lines = enumerate(file.read_text(encoding="utf-8").split("\n"), start=1)
-    return tuple(_parsed(file, number, line) for number, line in lines if line)
-
-
-def _parsed(file: Path, number: int, line: str) -> Failure | Void:
-    try:
-        return _LINE.validate_json(line)
-    except ValidationError as error:
-        raise BadInput(
-            f"{file}:{number}: not the record of a failed attempt: {error.errors()[0]['msg']}; remove the line, "
-            "which no number is made from"
-        ) from None
+    lines = file.read_text(encoding="utf-8").split("\n") if file.exists() else ()
+    for number, line in enumerate(lines, start=1):
+        try:
+            failures += [_LINE.validate_json(line)] if line else []
+        except ValidationError as error:
+            raise BadInput(
+                f"{file}:{number}: not the record of a failed attempt: {error.errors()[0]['msg']}; remove the "
+                "line, which no number is made from"
+            ) from None
+    return tuple(failures)

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import ValidationError
 
 from cluster.spec import EngineFacts
 from sweep.errors import BadInput
-from sweep.plan.config import SweepConfig
+from sweep.plan.sweepfile import load, written
 from sweep.plan.units import Plan, Unit, make_plan, result_settings
 from sweep.plan.variants import Variant
 from sweep.run import failures, samples_file
 from sweep.run.failures import Failure, Void
 from sweep.run.provenance import Place, Provenance, gather
-from sweep.run.questions import QUESTIONS, PinnedQuestion, pinned, read, to_text
+from sweep.run.questions import QUESTIONS, PinnedQuestion, read, to_text
 from sweep.run.samples_file import Columns
 from sweep.stats.samples import Sample, VariantSamples, tabulate
 from sweep.tasks.questionnaire import Questionnaire
@@ -40,13 +39,6 @@ REMEDIES = {
 """What to do about a file of the run folder that cannot be read."""
 
 
-class _Kept(NamedTuple):
-    state: tuple[int, int] | None
-    """Of the file, when `columns` were read or written."""
-    columns: Columns
-    """The unit's samples."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Run:
     """One sweep's folder."""
@@ -55,8 +47,8 @@ class Run:
     """`runs/<sweep id>`."""
     plan: Plan
     """What the folder's sweep.yaml says."""
-    _kept: dict[str, _Kept] = field(default_factory=dict, repr=False, compare=False)
-    """Unit id to what this process has read or written of it."""
+    _kept: dict[str, tuple[object, Columns]] = field(default_factory=dict, repr=False, compare=False)
+    """Unit id to what this process has read or written of it, and the file's state then."""
 
     def pin(self, questionnaire: Questionnaire) -> None:
         """Keep what is asked: questions.jsonl and, in a new run, the provenance.
@@ -70,7 +62,7 @@ class Run:
             if before.protocol.questions_sha256 and (self.folder / QUESTIONS).exists():
                 self.questions()
                 return
-        self.write_text(QUESTIONS, to_text(pinned(questionnaire)))
+        self.write_text(QUESTIONS, to_text(questionnaire))
         self.write_provenance(before.model_copy(update={"protocol": fresh.protocol}) if before else fresh)
 
     def _refuse_other_data(self, before: Provenance, now: Provenance) -> None:
@@ -101,25 +93,22 @@ class Run:
         """Write the unit's samples aside and rename them into place."""
         file = self.unit_file(unit)
         columns = samples_file.write(file, samples)
-        self._kept[unit.id] = _Kept(_state(file), columns)
+        self._kept[unit.id] = _state(file), columns
 
     def load(self, unit: Unit) -> Columns:
         """The unit's samples, read at most once while the file stays as it is.
 
         Raises BadInput when it is missing, torn or another unit's.
         """
-        file, kept = self.unit_file(unit), self._kept.get(unit.id)
-        if kept is not None and kept.state == _state(file):
-            return kept.columns
-        state, columns = _state(file), samples_file.read(file)
-        if set(zip(columns["variant"], columns["repetition"], strict=True)) != {(unit.variant, unit.repetition)}:
-            raise BadInput(f"{file}: does not hold the samples of {unit.id}")
-        self._kept[unit.id] = _Kept(state, columns)
-        return columns
-
-    def samples(self, unit: Unit) -> list[Sample]:
-        """The unit's samples one by one, token ids included. Reads the file; raises BadInput as `load` does."""
-        return samples_file.read_samples(self.unit_file(unit))
+        file = self.unit_file(unit)
+        state = _state(file)
+        if unit.id not in self._kept or self._kept[unit.id][0] != state:
+            columns = samples_file.read(file)
+            rows = zip(columns["variant"], columns["repetition"], strict=True)
+            if set(rows) != {(unit.variant, unit.repetition)}:
+                raise BadInput(f"{file}: does not hold the samples of {unit.id}")
+            self._kept[unit.id] = state, columns
+        return self._kept[unit.id][1]
 
     def done(self) -> tuple[dict[str, Unit], list[str]]:
         """The units that are measured, by id; and a line for each file that had to be put aside.
@@ -153,13 +142,9 @@ class Run:
 
     def void(self) -> dict[Unit, str]:
         """The units that were given up and not measured since, with the reason."""
-        missing = [unit for unit in self.plan.units if not self.unit_file(unit).exists()]
-        latest = {unit: self.failures(unit)[-1:] for unit in missing}
-        return {unit: last.reason for unit, lines in latest.items() for last in lines if isinstance(last, Void)}
-
-    def void_repetitions(self) -> Counter[str]:
-        """Variant to repetitions with a unit that was given up."""
-        return Counter(variant for variant, _ in {(unit.variant, unit.repetition) for unit in self.void()})
+        missing = (unit for unit in self.plan.units if not self.unit_file(unit).exists())
+        latest = ((unit, line) for unit in missing for line in self.failures(unit)[-1:])
+        return {unit: line.reason for unit, line in latest if isinstance(line, Void)}
 
     def variant_samples(self) -> dict[str, VariantSamples]:
         """Each variant's complete repetitions, in the plan's order of variants."""
@@ -194,10 +179,10 @@ class Run:
         try:
             return Provenance.model_validate(document)
         except ValidationError as error:
-            place = ".".join(map(str, error.errors()[0]["loc"]))
+            fault, file = error.errors()[0], self.folder / PROVENANCE
+            where = ".".join(map(str, fault["loc"]))
             raise BadInput(
-                f"{self.folder / PROVENANCE}: not the provenance of a run: {place}: {error.errors()[0]['msg']}; "
-                f"{REMEDIES[PROVENANCE]}"
+                f"{file}: not the provenance of a run: {where}: {fault['msg']}; {REMEDIES[PROVENANCE]}"
             ) from None
 
     def write_provenance(self, provenance: Provenance) -> None:
@@ -236,7 +221,12 @@ def create_run(runs: Path, plan: Plan, resolved: str) -> Run:
     run = Run(folder=runs / plan.sweep_id, plan=plan)
     existing = run.folder / "sweep.yaml"
     if existing.exists():
-        _refuse_another(existing, plan)
+        there, asked = result_settings(load(existing)), result_settings(plan.config)
+        if differing := [key for key in there | asked if there.get(key) != asked.get(key)]:
+            raise BadInput(
+                f"{run.folder}: the run folder holds another sweep; it differs in {', '.join(differing)}. "
+                "Give another --runs, or move the folder away"
+            )
     elif run.folder.exists() and any(run.folder.iterdir()):
         raise BadInput(f"{run.folder}: holds files but no sweep.yaml, so not this sweep; give another --runs")
     try:
@@ -251,8 +241,6 @@ def create_run(runs: Path, plan: Plan, resolved: str) -> Run:
 
 def open_run(folder: str | Path) -> Run:
     """A run folder that is there. Raises BadInput when it is none."""
-    from sweep.plan.sweepfile import load, written
-
     path = Path(folder)
     if not (path / "sweep.yaml").is_file():
         raise BadInput(f"{path}: not a run folder, it has no sweep.yaml; `sweep list` shows the runs")
@@ -263,23 +251,6 @@ def open_run(folder: str | Path) -> Run:
             "neither read nor continue it. Read it with the version that made it, or measure the sweep again"
         )
     return Run(folder=path, plan=make_plan(load(path / "sweep.yaml")))
-
-
-def _refuse_another(file: Path, plan: Plan) -> None:
-    from sweep.plan.sweepfile import load
-
-    there = load(file)
-    differing = _differences(there, plan.config)
-    if differing:
-        raise BadInput(
-            f"{file.parent}: the run folder holds another sweep; it differs in {', '.join(differing)}. "
-            "Give another --runs, or move the folder away"
-        )
-
-
-def _differences(a: SweepConfig, b: SweepConfig) -> list[str]:
-    one, other = result_settings(a), result_settings(b)
-    return [key for key in dict.fromkeys((*one, *other)) if one.get(key) != other.get(key)]
 
 
 def _state(file: Path) -> tuple[int, int] | None:

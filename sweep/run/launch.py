@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from types import FrameType
 from typing import Protocol
 
-from sweep.errors import EngineStartFailed
-from sweep.plan.check import check_arguments, check_installed
+from cluster.backends import backend, check_installed
+from sweep.plan.check import check_arguments
 from sweep.plan.sweepfile import dump, load
 from sweep.plan.units import Plan, Unit, make_plan
-from sweep.run.driver import Driver, Outcome
+from sweep.run.driver import Driver
 from sweep.run.folder import Run, create_run, open_run
 from sweep.run.others import named_builds, refuse_other_protocol
-from sweep.run.stopping import StopWatch
 from sweep.run.view import View
 from sweep.tasks import dataset
 from sweep.tasks.questionnaire import Questionnaire
@@ -33,8 +33,6 @@ class Options:
     """A running Ray cluster."""
     wait: float
     """Seconds to wait for room in the cluster."""
-    track: bool
-    """Send the run at the end to the exporters that the sweep file asks for."""
     against: Path | None = None
     """An earlier run folder, to audit drift against."""
 
@@ -81,25 +79,19 @@ def launch(file: str, overrides: Sequence[str], options: Options, audience: Audi
     measured, notes = run.done()
     for note in notes:
         audience.tell(note)
-    audience.tell(_standing(run, measured))
-    if len(measured) == len(plan.units):
+    units = len(plan.units)
+    standing = f"{len(measured)} of {units} units are measured" if measured else f"{units} units"
+    audience.tell(f"{plan.sweep_id}: {standing}; run folder {run.folder}")
+    if len(measured) == units:
         return Finished(run=run, against=against)
-    outcome, dashboard = _drive(run, questionnaire, measured, options, audience)
-    _raise_if_nothing_ran(run, outcome)
-    return Finished(run=run, against=against, interrupted=outcome.interrupted, dashboard=dashboard)
-
-
-def _standing(run: Run, measured: Mapping[str, Unit]) -> str:
-    units = len(run.plan.units)
-    state = f"{len(measured)} of {units} units are measured" if measured else f"{units} units"
-    return f"{run.plan.sweep_id}: {state}; run folder {run.folder}"
+    interrupted, dashboard = _drive(run, questionnaire, measured, options, audience)
+    return Finished(run=run, against=against, interrupted=interrupted, dashboard=dashboard)
 
 
 def _drive(
     run: Run, questionnaire: Questionnaire, measured: Mapping[str, Unit], options: Options, audience: Audience
-) -> tuple[Outcome, str | None]:
-    """Open the pool, the only place that does, and drive it; how it ended, and the Ray dashboard's address."""
-    from cluster.backends import backend
+) -> tuple[bool, str | None]:
+    """Open the pool, the only place that does, and drive it; if it was interrupted, and the dashboard's address."""
     from cluster.connection import PoolSpec, token_hint
     from cluster.pool import RayPool
 
@@ -117,36 +109,25 @@ def _drive(
             audience.tell(f"Ray dashboard: {pool.dashboard}{token_hint()}")
         # After Ray has started, since it takes the signals for itself.
         with _interruptible() as stopped, audience.watch(run.plan) as view:
-            watched = StopWatch(run.plan, len(questionnaire.questions))
-            outcome = Driver(run, questionnaire, pool, view, watched).drive(measured, stopped)
+            interrupted = Driver(run, questionnaire, pool, view).drive(measured, stopped)
     finally:
         pool.close()
-    return outcome, pool.dashboard
+    return interrupted, pool.dashboard
 
 
 @contextmanager
 def _interruptible() -> Iterator[Callable[[], bool]]:
     """The first Ctrl-C (or SIGTERM) is a wish, told by the function; a second one interrupts at once."""
-    wishes: list[int] = []
+    wished = Event()
 
     def wish(number: int, frame: FrameType | None) -> None:
-        if wishes:
+        if wished.is_set():
             raise KeyboardInterrupt
-        wishes.append(number)
+        wished.set()
 
     before = {number: signal.signal(number, wish) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: bool(wishes)
+        yield wished.is_set
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _raise_if_nothing_ran(run: Run, outcome: Outcome) -> None:
-    """A sweep of which not one unit could be started is a failure of the engine, not a result."""
-    if outcome.start_failure and not run.done()[0]:
-        raise EngineStartFailed(
-            f"no engine could be started: {outcome.start_failure.message}\n"
-            f"The evidence is in {run.folder / 'failures'}",
-            outcome.start_failure.log_tail,
-        )

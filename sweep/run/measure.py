@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from sweep.errors import BadInput
 from sweep.gate.measured import Measured
 from sweep.run.folder import Run
@@ -16,15 +18,15 @@ def measure(run: Run) -> dict[str, Measured]:
     no variant has one.
     """
     provenance = run.provenance()
-    void = run.void_repetitions()
+    void = Counter(variant for variant, _ in {(unit.variant, unit.repetition) for unit in run.void()})
     described = {name: describe(table) for name, table in run.variant_samples().items() if len(table.repetitions)}
     measured = {
         name: Measured(
-            score=statistics.mean,
+            score=statistics.accuracy.mean,
             questions=statistics.questions,
             variant=name,
             accept_length=statistics.accept_length,
-            repetitions=statistics.n,
+            repetitions=len(statistics.accuracy.per_repetition),
             void=void[name],
             protocol_hash=provenance.protocol.hash,
             dataset_sha256=provenance.dataset.sha256,
@@ -34,7 +36,7 @@ def measure(run: Run) -> dict[str, Measured]:
             versions=provenance.all_versions,
         )
         for name, statistics in described.items()
-        if statistics.mean is not None
+        if statistics.accuracy.mean is not None
     }
     if not measured:
         raise BadInput(

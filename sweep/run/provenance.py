@@ -15,21 +15,10 @@ from sweep import __version__
 from sweep.gate.identity import EngineIdentity
 from sweep.gate.rules import Strict
 from sweep.plan.units import Plan, content_hash
-from sweep.run.questions import pinned, sha256, to_text
+from sweep.run.questions import sha256, to_text
 from sweep.tasks.questionnaire import Questionnaire
 
 PACKAGES = ("ray", "mlflow", "datasets", "numpy", "scipy")
-
-
-class Host(Strict):
-    """The driver's machine."""
-
-    name: str
-    """Its network name."""
-    system: str
-    """Operating system and kernel."""
-    machine: str
-    """Processor architecture."""
 
 
 class AskedProtocol(Strict):
@@ -82,8 +71,8 @@ class Provenance(Strict):
     """The engines'."""
     versions: dict[str, str]
     """Package to version, where the driver ran."""
-    host: Host
-    """The driver's machine."""
+    host: dict[str, str]
+    """The driver's machine: its network `name`, its `system` and kernel, and its `machine`, the architecture."""
     git_commit: str | None
     """Of this program's checkout; null outside of one."""
     seeds: tuple[int, ...]
@@ -119,14 +108,7 @@ def gpu_names(*devices: Device) -> str | None:
 
 def identity(plan: Plan, variant: str) -> EngineIdentity:
     """What decides a variant's outputs, as the sweep file resolved it. Raises KeyError for an unknown name."""
-    spec = plan.spec(variant)
-    return EngineIdentity(
-        backend=spec.backend,
-        model=spec.model,
-        draft_model=spec.draft_model,
-        arguments=dict(spec.arguments),
-        environment=dict(spec.environment),
-    )
+    return EngineIdentity.model_validate(plan.spec(variant), from_attributes=True)
 
 
 def gather(plan: Plan, questionnaire: Questionnaire) -> Provenance:
@@ -141,14 +123,14 @@ def gather(plan: Plan, questionnaire: Questionnaire) -> Provenance:
             "python": platform.python_version(),
             **_versions(backend(config.engine.backend).packages),
         },
-        host=Host(name=platform.node(), system=platform.platform(), machine=platform.machine()),
+        host={"name": platform.node(), "system": platform.platform(), "machine": platform.machine()},
         git_commit=_git_commit(),
         seeds=tuple(config.seed + r for r in range(config.repetitions)),
         protocol=AskedProtocol(
             hash=questionnaire.hash,
             shot_ids=tuple(record.id for record in questionnaire.shots),
             question_ids=questionnaire.question_ids,
-            questions_sha256=sha256(to_text(pinned(questionnaire))),
+            questions_sha256=sha256(to_text(questionnaire)),
         ),
         dataset=DatasetFacts(
             path=config.protocol.dataset.path,
@@ -169,16 +151,12 @@ def _versions(packages: Sequence[str]) -> dict[str, str]:
 
 def _git_commit() -> str | None:
     """The commit of this program's checkout, `+` when it has changes; None outside of one."""
-    folder = Path(__file__).parent
+    # With no tag to describe it by, the commit is its whole hash.
+    command = ["git", "describe", "--always", "--exclude=*", "--abbrev=40", "--dirty=+"]
     try:
-        commit = _git(folder, "rev-parse", "HEAD")
-        return commit + ("+" if _git(folder, "status", "--porcelain", "--untracked-files=no") else "")
+        done = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True, timeout=10
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=10
-    )
     return done.stdout.strip()

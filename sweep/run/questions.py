@@ -26,25 +26,21 @@ class PinnedQuestion(Strict):
     """Questions of the same cluster are no independent evidence; None where the questions have no clusters."""
 
 
-def pinned(questionnaire: Questionnaire) -> tuple[PinnedQuestion, ...]:
-    """The questions that are asked, in data set order."""
+def to_text(questionnaire: Questionnaire) -> str:
+    """The content of questions.jsonl: the questions that are asked, in data set order."""
     records = questionnaire.questions
-    clusters = questionnaire.clusters or [None] * len(records)
-    return tuple(
-        PinnedQuestion(id=record.id, question=record.question, gold=record.gold, cluster=cluster)
+    clusters = questionnaire.task.clusters(records) or [None] * len(records)
+    lines = (
+        PinnedQuestion(id=record.id, question=record.question, gold=record.gold, cluster=cluster).model_dump_json()
         for record, cluster in zip(records, clusters, strict=True)
     )
+    return "".join(f"{line}\n" for line in lines)
 
 
 def clusters_of(questions: Sequence[PinnedQuestion]) -> tuple[str, ...] | None:
     """Each question's cluster; None where they have none."""
     names = tuple(question.cluster for question in questions if question.cluster is not None)
     return names if len(names) == len(questions) else None
-
-
-def to_text(questions: Sequence[PinnedQuestion]) -> str:
-    """The content of questions.jsonl."""
-    return "".join(question.model_dump_json() + "\n" for question in questions)
 
 
 def sha256(text: str) -> str:
@@ -57,16 +53,15 @@ def read(file: Path, expected: str | None) -> tuple[PinnedQuestion, ...]:
 
     Raises BadInput when the file is missing or is another one.
     """
+    remedy = (
+        "`sweep launch` the sweep file again with the same data set, which writes it and measures nothing twice"
+    )
     if expected is None or not file.exists():
-        raise BadInput(
-            f"{file}: missing, so the run's questions are not known; `sweep launch` the sweep file again with the "
-            "same data set, which writes it and measures nothing twice"
-        )
+        raise BadInput(f"{file}: missing, so the run's questions are not known; {remedy}")
     text = file.read_text(encoding="utf-8")
     if sha256(text) != expected:
         raise BadInput(
             f"{file}: changed since it was written (SHA-256 {sha256(text)[:12]}, provenance.json has "
-            f"{expected[:12]}); remove it and `sweep launch` the sweep file again with the same data set, which "
-            "writes it anew and measures nothing twice"
+            f"{expected[:12]}); remove it and {remedy}"
         )
     return tuple(PinnedQuestion.model_validate_json(line) for line in text.split("\n")[:-1])

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
@@ -60,8 +60,7 @@ def write(file: Path, samples: Sequence[Sample]) -> Columns:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns = {f.name: [getattr(s, f.name) for s in samples] for f in fields(Sample)}
-    table = pa.table(columns, schema=_schema())
+    table = pa.Table.from_pylist([vars(sample) for sample in samples], schema=_schema())
     aside = file.with_suffix(".tmp")
     pq.write_table(table, aside, compression="zstd")
     with aside.open("rb") as handle:
@@ -73,12 +72,6 @@ def write(file: Path, samples: Sequence[Sample]) -> Columns:
 def read(file: Path) -> Columns:
     """A unit's samples. Raises BadInput when the file is missing or torn."""
     return Columns(table=_read(file, _schema(TOKEN_IDS).names), files=(file,))
-
-
-def read_samples(file: Path) -> list[Sample]:
-    """A unit's samples, whole. Raises BadInput as `read` does."""
-    rows = _read(file, _schema().names).to_pylist()
-    return [Sample(**{**row, TOKEN_IDS: None if row[TOKEN_IDS] is None else tuple(row[TOKEN_IDS])}) for row in rows]
 
 
 def _token_ids(files: Iterable[Path]) -> npt.NDArray[np.object_]:
@@ -100,28 +93,11 @@ def _read(file: Path, columns: list[str]) -> Any:
 
 
 def _schema(*without: str) -> Any:
+    """Each field of Sample as a column; every one of them may be null."""
     import pyarrow as pa
 
-    text, number, real, flag = pa.string(), pa.int64(), pa.float64(), pa.bool_()
-    types = {
-        "variant": text,
-        "repetition": number,
-        "seed": number,
-        "question_id": text,
-        "engine": text,
-        "text": text,
-        "fingerprint": text,
-        "token_ids": pa.list_(pa.int32()),
-        "extracted": text,
-        "gold": text,
-        "correct": flag,
-        "invalid": flag,
-        "finish_reason": text,
-        "prompt_tokens": number,
-        "completion_tokens": number,
-        "verify_steps": number,
-        "cached_tokens": number,
-        "starts_with_bos": flag,
-        "seconds": real,
-    }
-    return pa.schema([(field.name, types[field.name]) for field in fields(Sample) if field.name not in without])
+    types = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_(), tuple: pa.list_(pa.int32())}
+    hints = {name: (get_args(hint) or (hint,))[0] for name, hint in get_type_hints(Sample).items()}
+    return pa.schema(
+        [(name, types[get_origin(kind) or kind]) for name, kind in hints.items() if name not in without]
+    )

@@ -9,7 +9,6 @@ level of each.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -18,7 +17,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from sweep.errors import BadInput
+from sweep.errors import BadInput, find
 from sweep.stats import paired
 from sweep.stats.describe import accept_length
 from sweep.stats.samples import VariantSamples
@@ -73,7 +72,7 @@ class Comparison:
     p_mcnemar: float
     """Exact two-sided McNemar test of the flips."""
     difference: paired.Difference
-    """B's accuracy less A's, paired, with a 1 - alpha interval."""
+    """B's accuracy less A's, paired over the questions."""
     p_runs: float | None
     """Welch's t-test between the run scores; None where neither side's runs vary or one has a single run."""
     test: DecidedBy
@@ -111,13 +110,12 @@ def compare(a: VariantSamples, b: VariantSamples, alpha: float = 0.05, among: in
     """
     if not 0 < alpha < 1:
         raise BadInput(f"alpha is a probability between 0 and 1, got {alpha:g}; 0.05 is usual")
-    one, other = a.correct, b.correct[:, _columns(a, b)]
-    share_a, share_b = paired.shares(one), paired.shares(other)
+    columns = _columns(a, b)
+    share_a, share_b = a.correct.mean(axis=0), b.correct.mean(axis=0)[columns]
     flips = paired.flips(share_a, share_b)
-    difference = paired.difference(share_a, share_b, confidence=1 - alpha)
-    p_runs = paired.runs_differ(a.scores, b.scores)
+    difference, runs = paired.difference(share_a, share_b), paired.between_runs(a.scores, b.scores)
     unanimous = bool(np.isin(share_a, (0, 1)).all() and np.isin(share_b, (0, 1)).all())
-    test, p_value = _decide(unanimous, flips, difference, p_runs)
+    test, p_value = _decide(unanimous, flips, difference.p_value, runs.p_value)
     return Comparison(
         a=_side(a),
         b=_side(b),
@@ -127,7 +125,7 @@ def compare(a: VariantSamples, b: VariantSamples, alpha: float = 0.05, among: in
         tied=flips.tied,
         p_mcnemar=flips.p_value,
         difference=difference,
-        p_runs=p_runs,
+        p_runs=runs.p_value,
         test=test,
         p_value=p_value,
         p_adjusted=p_value,
@@ -135,7 +133,7 @@ def compare(a: VariantSamples, b: VariantSamples, alpha: float = 0.05, among: in
         among=among,
         detectable=paired.detectable_loss(len(share_a), alpha / among, POWER)
         if unanimous
-        else _detectable(a.scores, b.scores, difference, len(share_a), alpha / among),
+        else _detectable(difference, runs, alpha / among),
     )
 
 
@@ -168,15 +166,6 @@ def adjusted(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
     return tuple(replace(c, p_adjusted=p) for c, p in zip(comparisons, p_values, strict=True))
 
 
-def find(tables: Mapping[str, VariantSamples], name: str, where: str) -> VariantSamples:
-    """The variant's samples. Raises BadInput for an unknown variant, with the nearest known one."""
-    if name in tables:
-        return tables[name]
-    near = difflib.get_close_matches(name, tables, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(tables) or 'no variants'}"
-    raise BadInput(f"{where}: no variant {name}; {hint}")
-
-
 def _columns(a: VariantSamples, b: VariantSamples) -> list[int]:
     """B's columns in A's order."""
     for table in (a, b):
@@ -186,8 +175,8 @@ def _columns(a: VariantSamples, b: VariantSamples) -> list[int]:
                 "`sweep launch` the sweep file again to measure them"
             )
     place = {question: index for index, question in enumerate(b.question_ids)}
-    only_a = [q for q in a.question_ids if q not in place]
-    only_b = sorted(set(place) - set(a.question_ids), key=place.__getitem__)
+    asked = set(a.question_ids)
+    only_a, only_b = [q for q in a.question_ids if q not in place], [q for q in b.question_ids if q not in asked]
     if only_a or only_b:
         raise BadInput(
             f"{a.variant} and {b.variant} answered different questions ({len(a.question_ids)} and "
@@ -203,28 +192,23 @@ def _named(questions: Sequence[str]) -> str:
 
 
 def _decide(
-    unanimous: bool, flips: paired.Flips, difference: paired.Difference, p_runs: float | None
+    unanimous: bool, flips: paired.Flips, p_questions: float | None, p_runs: float | None
 ) -> tuple[DecidedBy, float]:
-    if unanimous or difference.p_value is None:
+    if unanimous or p_questions is None:
         return DecidedBy.MCNEMAR, flips.p_value
     if p_runs is None:
-        return DecidedBy.PAIRED, difference.p_value
-    return DecidedBy.BOTH, max(difference.p_value, p_runs)
+        return DecidedBy.PAIRED, p_questions
+    return DecidedBy.BOTH, max(p_questions, p_runs)
 
 
-def _detectable(
-    runs_a: paired.Shares, runs_b: paired.Shares, difference: paired.Difference, questions: int, alpha: float
-) -> float | None:
+def _detectable(questions: paired.Difference, runs: paired.Difference, alpha: float) -> float | None:
     """Of noisy answers, at the spreads observed.
 
     Where the run scores must differ too, each of the two tests gets half of what may go wrong: however they depend
     on one another, both find the loss with POWER.
     """
-    each = 1 - (1 - POWER) / 2
-    between = paired.detectable_between_runs(runs_a, runs_b, alpha, each)
-    power = POWER if between is None else each
-    over_questions = paired.detectable_difference(difference, questions, alpha, power)
-    loss = max(x or 0.0 for x in (between, over_questions))
+    power = 1 - (1 - POWER) / 2 if runs.standard_error else POWER
+    loss = max(test.detectable(alpha, power) or 0.0 for test in (questions, runs))
     return loss if 0 < loss <= 1 else None
 
 
@@ -241,13 +225,7 @@ def _side(samples: VariantSamples) -> Side:
 
 def disagreement(one: npt.NDArray[np.object_], other: npt.NDArray[np.object_]) -> npt.NDArray[np.float64]:
     """(R, Q) and (S, Q) outputs to (Q,): the share of the R x S pairs of repetitions that differ."""
-    number: dict[str, int] = {}
-    codes = [
-        np.asarray([[number.setdefault(text, len(number)) for text in row] for row in table])
-        for table in (one, other)
-    ]
-    differs: npt.NDArray[np.float64] = (codes[0][:, None] != codes[1][None, :]).mean(axis=(0, 1))
-    return differs
+    return np.asarray((one[:, None] != other[None, :]).mean(axis=(0, 1)))
 
 
 def own_disagreement(outputs: npt.NDArray[np.object_]) -> npt.NDArray[np.float64] | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean as exact_mean
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -42,34 +43,24 @@ class Overdispersion:
 
 @dataclass(frozen=True, kw_only=True)
 class Spread:
-    """A quantity measured once a repetition."""
+    """A quantity measured once a repetition. None without repetitions."""
 
-    mean: float
+    mean: float | None
     """Over the repetitions."""
     std: float | None
-    """Sample standard deviation (ddof=1); None for one repetition."""
-    min: float
+    """Sample standard deviation between repetitions; None for fewer than 2."""
+    ddof: Literal[1] = 1
+    """Of `std`: its sum of squares is over N - ddof."""
+    min: float | None
     """Least."""
-    max: float
+    max: float | None
     """Greatest."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreStatistics:
-    """What the run scores alone say."""
+class ScoreStatistics(Spread):
+    """What the run scores alone say, in accuracy, 0..1."""
 
-    n: int
-    """Repetitions."""
-    questions: int | None
-    """Questions in a repetition; None where unknown."""
-    mean: float | None
-    """Mean accuracy, 0..1; None without repetitions, like all below that need one."""
-    std: float | None
-    """Run-to-run sample standard deviation (ddof=1), in accuracy; None for fewer than 2 repetitions."""
-    min: float | None
-    """Least score."""
-    max: float | None
-    """Greatest score."""
     per_repetition: tuple[float, ...]
     """The scores, in the order of the repetitions."""
     flip_rate_scores: float | None
@@ -81,8 +72,8 @@ class ScoreStatistics:
 
 
 @dataclass(frozen=True, kw_only=True)
-class VariantStatistics(ScoreStatistics):
-    """What a variant's samples say."""
+class Accuracy(ScoreStatistics):
+    """The scores of a variant's repetitions, and what spreads them."""
 
     sem_questions: float | None
     """Question-sampling standard error of the mean, over the questions' mean scores; None below 2 of them."""
@@ -90,6 +81,16 @@ class VariantStatistics(ScoreStatistics):
     """The same where questions come in clusters; None without clusters, or with fewer than 2."""
     run_variance_share: float | None
     """Run-to-run share of a score's variance, 0..1; None where neither part is defined and positive."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VariantStatistics:
+    """What a variant's samples say. Shares are 0..1, and None where nothing was measured."""
+
+    questions: int
+    """Questions in a repetition."""
+    accuracy: Accuracy
+    """The scores."""
     flip_rate: float | None
     """Expected share of questions that flip between two runs, unbiased; None for fewer than 2 repetitions."""
     unanimous_right: int
@@ -123,24 +124,27 @@ def describe_scores(scores: Sequence[float], questions: int | None = None) -> Sc
         fault = fault_of(score)
         if fault:
             raise BadInput(f"score {number}: {fault}")
-    n = len(scores)
-    # Sorted, and averaged exactly: the order of the repetitions changes not even the last digit.
-    ordered = np.sort(np.asarray(scores, dtype=np.float64))
-    mean = exact_mean(ordered.tolist()) if n else None
-    std = sample_std(ordered)
+    spread, n = _spread(scores), len(scores)
+    mean, std = spread.mean, spread.std
     least_noise = None if mean is None or questions is None else mean * (1 - mean) / questions
     flips = None if std is None or questions is None else 2 * questions * std**2
     possible = mean is not None and flips is not None and flips <= 2 * mean * (1 - mean)
     return ScoreStatistics(
-        n=n,
-        questions=questions,
-        mean=mean,
-        std=std,
-        min=float(ordered[0]) if n else None,
-        max=float(ordered[-1]) if n else None,
-        per_repetition=tuple(float(score) for score in scores),
+        **vars(spread),
+        per_repetition=tuple(scores),
         flip_rate_scores=flips if possible else None,
         overdispersion=None if std is None or least_noise is None else overdispersion(std, n, least_noise),
+    )
+
+
+def _spread(values: Sequence[float]) -> Spread:
+    # Sorted, and averaged exactly: the order of the repetitions changes not even the last digit.
+    ordered = sorted(values)
+    return Spread(
+        mean=exact_mean(ordered) if ordered else None,
+        std=sample_std(np.asarray(ordered)),
+        min=ordered[0] if ordered else None,
+        max=ordered[-1] if ordered else None,
     )
 
 
@@ -156,21 +160,23 @@ def describe(samples: VariantSamples, clusters: Sequence[str] | None = None) -> 
         raise BadInput(
             f"{samples.variant}: {len(clusters)} clusters for {questions} questions; give every question one"
         )
-    several = repetitions >= 2
     share = correct.mean(axis=0) if repetitions else np.zeros(0)
     unstable = np.flatnonzero((share > 0) & (share < 1))
     scores = describe_scores(samples.scores.tolist() if questions else [], questions)
     return VariantStatistics(
-        **vars(scores),
-        sem_questions=standard_error(share),
-        sem_clustered=None if clusters is None else clustered_error(share, clusters),
-        run_variance_share=_run_variance_share(samples),
+        questions=questions,
+        accuracy=Accuracy(
+            **vars(scores),
+            sem_questions=standard_error(share),
+            sem_clustered=None if clusters is None else clustered_error(share, clusters),
+            run_variance_share=_run_variance_share(correct, scores.std),
+        ),
         flip_rate=flip_rate(correct),
         unanimous_right=int((share == 1).sum()),
         unanimous_wrong=int((share == 0).sum()),
         unstable_questions=tuple(samples.question_ids[place] for place in unstable),
-        identical_outputs=identical(samples.fingerprint) if several else None,
-        identical_answers=identical(samples.answer) if several else None,
+        identical_outputs=identical(samples.fingerprint),
+        identical_answers=identical(samples.answer),
         invalid_rate=float(samples.invalid.mean()) if correct.size else None,
         truncated_rate=float(samples.truncated.mean()) if correct.size else None,
         accept_length=accept_length(samples.completion_tokens, samples.verify_steps),
@@ -205,19 +211,11 @@ def clustered_error(scores: Floats, clusters: Sequence[str]) -> float | None:
     return float(np.sqrt(count / (count - 1) * (sums**2).sum()) / len(scores))
 
 
-def noise_variance(correct: Table) -> float | None:
-    """Variance of a run score from noise that is independent between questions: sum p (1-p) / n^2, unbiased.
-
-    `correct`: (K, n). The factor K/(K-1) undoes the bias of p (1-p) at estimated p. None below 2 repetitions.
-    """
-    rate = flip_rate(correct)
-    return None if rate is None else rate / (2 * correct.shape[1])
-
-
 def flip_rate(correct: Table) -> float | None:
     """Expected share of questions that flip between two runs: 2 mean p (1-p) K/(K-1), unbiased.
 
-    `correct`: (K, n). It is the mean disagreement over all pairs of runs. None below 2 repetitions.
+    `correct`: (K, n). It is the mean disagreement over all pairs of runs; over 2 n it is the variance of a run
+    score from noise that is independent between questions. None below 2 repetitions.
     """
     repetitions, questions = correct.shape
     if repetitions < 2 or questions == 0:
@@ -243,23 +241,20 @@ def sample_std(values: Floats) -> float | None:
     return 0.0 if np.ptp(values) == 0 else float(values.std(ddof=1))
 
 
-def _run_variance_share(samples: VariantSamples) -> float | None:
+def _run_variance_share(correct: Table, std: float | None) -> float | None:
     """s^2 / (s^2 + question-sampling variance), the latter less the run noise in the questions' means."""
-    correct = samples.correct
     repetitions, questions = correct.shape
-    std = sample_std(np.sort(samples.scores))
-    noise = noise_variance(correct)
-    if std is None or noise is None or questions < 2:
+    rate = flip_rate(correct)
+    if std is None or rate is None or questions < 2:
         return None
-    share = correct.mean(axis=0)
-    between = max(0.0, float(share.var(ddof=1)) / questions - noise / repetitions)
-    total = std**2 + between
+    sampling = float(correct.mean(axis=0).var(ddof=1)) - rate / 2 / repetitions
+    total = std**2 + max(0.0, sampling / questions)
     return std**2 / total if total > 0 else None
 
 
 def identical(table: npt.NDArray[np.object_]) -> float | None:
-    """Share of columns with one value all the way down; None without columns."""
-    return float((table == table[0]).all(axis=0).mean()) if table.shape[1] else None
+    """Share of the columns of (K, n) with one value all the way down; None below 2 rows and without columns."""
+    return float((table == table[0]).all(axis=0).mean()) if len(table) > 1 and table.size else None
 
 
 def accept_length(tokens: npt.NDArray[np.int64], steps: Floats) -> float | None:
@@ -272,15 +267,7 @@ def accept_length(tokens: npt.NDArray[np.int64], steps: Floats) -> float | None:
 def _accept_lengths(samples: VariantSamples) -> Spread | None:
     rows = zip(samples.completion_tokens, samples.verify_steps, strict=True)
     measured = [length for tokens, steps in rows if (length := accept_length(tokens, steps)) is not None]
-    if not measured:
-        return None
-    ordered = np.sort(np.asarray(measured))
-    return Spread(
-        mean=exact_mean(ordered.tolist()),
-        std=sample_std(ordered),
-        min=float(ordered[0]),
-        max=float(ordered[-1]),
-    )
+    return _spread(measured) if measured else None
 
 
 def common_cause(correct: Table) -> Overdispersion | None:
@@ -290,9 +277,8 @@ def common_cause(correct: Table) -> Overdispersion | None:
     the measured shares p would give them. None with one row, and with fewer than 24 answers to questions that vary,
     where the chi-square approximation fails (Tate and Brown, JASA 65, 1970).
     """
-    noise = noise_variance(correct)
-    varying = (correct != correct[:1]).any(axis=0)
-    if noise is None or int(varying.sum()) * len(correct) < FEWEST_ANSWERS:
+    rate, varying = flip_rate(correct), (correct != correct[:1]).any(axis=0)
+    if rate is None or int(varying.sum()) * len(correct) < FEWEST_ANSWERS:
         return None
-    std = sample_std(np.sort(correct.mean(axis=1)))
-    return None if std is None else overdispersion(std, len(correct), noise)
+    std = sample_std(np.sort(correct.mean(axis=1))) or 0.0
+    return overdispersion(std, len(correct), rate / (2 * correct.shape[1]))

@@ -8,7 +8,7 @@ threshold and the CI runs that follow. Scores are multiples of 1/questions: a no
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import mean as exact_mean
@@ -75,43 +75,55 @@ class Fitted:
     @classmethod
     def to(cls, base: Scores, perturbed: Sequence[Scores] = ()) -> Fitted:
         """Fit the noise to a variant's scores, with its perturbed ones."""
+        names = dict.fromkeys(s.factor for s in perturbed if s.factor and s.values)
+        levels = {name: [base, *(s for s in perturbed if s.factor == name and s.values)] for name in names}
+        factors = tuple(_factor_variance(name, of_factor) for name, of_factor in levels.items())
         return cls(
             scores=base,
             least=min(value for s in (base, *perturbed) for value in s.values),
             mean=exact_mean(base.values),
-            noise=fit(base, perturbed),
-            factors=factor_variances(base, perturbed),
+            noise=_of_repetitions(base) or _of_perturbations(base, levels, factors),
+            factors=factors,
         )
 
 
-def fit(base: Scores, perturbed: Sequence[Scores] = ()) -> Noise | None:
-    """The noise of a variant; None where there is none to see, which is not the same as no noise.
+def _factor_variance(factor: str, levels: Sequence[Scores]) -> FactorVariance:
+    """Of two levels or more; the variant itself is one of each factor's."""
+    means = np.asarray([np.mean(level.values) for level in levels])
+    within = [float(np.var(level.values, ddof=1)) for level in levels if len(level.values) > 1]
+    between = 0.0 if np.ptp(means) < 1e-12 else float(means.var(ddof=1))
+    variance = between + (float(np.mean(within)) if within else 0.0)
+    return FactorVariance(factor=factor, levels=len(levels), variance=0.0 if variance < 1e-24 else variance)
 
-    Repetitions that differ give it (ddof=1). Identical ones do not; then each `perturbed` entry is one level
-    of its `factor`, factors add up independently, and Welch and Satterthwaite's formula gives the degrees of
-    freedom of the sum.
-    """
-    values = np.sort(np.asarray(base.values))
-    n, std = len(values), sample_std(values)
-    if n and std:
-        return Noise(
-            mean=exact_mean(base.values),
-            std=std,
-            weight=n,
-            dof=n - 1,
-            questions=base.questions,
-            source="repetitions",
-            looks=base.looks,
-        )
-    factors = factor_variances(base, perturbed)
-    total = sum(f.variance for f in factors)
-    if not n or total <= 0:
+
+def _of_repetitions(base: Scores) -> Noise | None:
+    """The noise of repetitions that differ; None where they do not, which is not the same as no noise."""
+    n, std = len(base.values), sample_std(np.sort(np.asarray(base.values)))
+    if not std:
         return None
-    shifts = [np.mean([np.mean(s.values) for s in _levels(base, perturbed, f.factor)]) for f in factors]
+    return Noise(
+        mean=exact_mean(base.values),
+        std=std,
+        weight=n,
+        dof=n - 1,
+        questions=base.questions,
+        source="repetitions",
+        looks=base.looks,
+    )
+
+
+def _of_perturbations(
+    base: Scores, levels: Mapping[str, Sequence[Scores]], factors: Sequence[FactorVariance]
+) -> Noise | None:
+    """Factors add up independently; the sum's degrees of freedom are by Welch and Satterthwaite's formula."""
+    total = sum(f.variance for f in factors)
+    if total <= 0:
+        return None
     mean = exact_mean(base.values)
+    shifts = [np.mean([np.mean(s.values) for s in of_factor]) - mean for of_factor in levels.values()]
     return Noise(
         # What CI runs is a level like the others; a perturbation may lower the centre, never raise it.
-        mean=min(mean, mean + float(sum(shift - mean for shift in shifts))),
+        mean=min(mean, mean + float(sum(shifts))),
         std=math.sqrt(total),
         weight=total / sum(f.variance / f.levels for f in factors),
         dof=total**2 / sum(f.variance**2 / (f.levels - 1) for f in factors),
@@ -120,40 +132,14 @@ def fit(base: Scores, perturbed: Sequence[Scores] = ()) -> Noise | None:
     )
 
 
-def factor_variances(base: Scores, perturbed: Sequence[Scores]) -> tuple[FactorVariance, ...]:
-    """Each factor's variance, in the order of first appearance; the variant itself is a level of each."""
-    variances = []
-    for factor in dict.fromkeys(s.factor for s in perturbed if s.factor and s.values):
-        levels = _levels(base, perturbed, factor)
-        if len(levels) < 2:
-            continue
-        means = np.asarray([np.mean(level.values) for level in levels])
-        within = [float(np.var(level.values, ddof=1)) for level in levels if len(level.values) > 1]
-        between = 0.0 if np.ptp(means) < 1e-12 else float(means.var(ddof=1))
-        variance = between + (float(np.mean(within)) if within else 0.0)
-        variances.append(
-            FactorVariance(factor=factor, levels=len(levels), variance=0.0 if variance < 1e-24 else variance)
-        )
-    return tuple(variances)
-
-
-def _levels(base: Scores, perturbed: Sequence[Scores], factor: str) -> list[Scores]:
-    return [s for s in (base, *perturbed) if s.values and (s is base or s.factor == factor)]
-
-
 @lru_cache(maxsize=1024)
-def tolerance_factor(n: int, coverage: float, confidence: float) -> float:
-    """k of the one-sided normal tolerance bound mean - k s, from n >= 2 runs.
+def tolerance_factor(weight: float, dof: float, coverage: float, confidence: float) -> float:
+    """k of the one-sided normal tolerance bound mean - k std.
 
+    `weight` and `dof`: of the estimated mean and std, as in `Noise`; n and n - 1 for n repetitions. k is
     nct.ppf(confidence, n - 1, z_coverage sqrt(n)) / sqrt(n): Hahn and Meeker, "Statistical Intervals" (1991),
     chapter 4 and tables A.12. Raises ValueError for n below 2.
     """
-    return general_tolerance_factor(n, n - 1, coverage, confidence)
-
-
-@lru_cache(maxsize=1024)
-def general_tolerance_factor(weight: float, dof: float, coverage: float, confidence: float) -> float:
-    """`tolerance_factor` where the mean is worth `weight` runs and the std has `dof` degrees of freedom."""
     from scipy import stats
 
     if dof <= 0:

@@ -40,24 +40,45 @@ class Flips:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """B's mean accuracy less A's, with what the choice of questions adds to it."""
+    """B's mean accuracy less A's, and how well it is known: what a two-sided t-test reads."""
 
     mean: float
-    """Mean over the questions of B's share less A's: -1..1, below 0 when B is worse."""
+    """-1..1, below 0 when B is worse."""
     standard_error: float | None
-    """Miller's paired standard error; None with one question."""
-    low: float | None
-    """Lower end of the two-sided interval; None where every question differs by the same amount."""
-    high: float | None
-    """Upper end, likewise."""
-    p_value: float | None
-    """Two-sided t-test of no difference, Q - 1 degrees of freedom; None like the interval."""
+    """Of the mean; 0 where every question differs by the same amount, None where it is not known."""
+    dof: float
+    """Degrees of freedom of the standard error."""
 
+    @property
+    def p_value(self) -> float | None:
+        """Two-sided, of no difference; None without a positive standard error, like those below."""
+        from scipy import special
 
-def shares(correct: npt.NDArray[np.bool_]) -> Shares:
-    """(R, Q) right answers to each question's share, (Q,)."""
-    result: Shares = correct.mean(axis=0, dtype=np.float64)
-    return result
+        error = self.standard_error
+        return 2 * float(special.stdtr(self.dof, -abs(self.mean) / error)) if error else None
+
+    def interval(self, confidence: float) -> tuple[float, float] | None:
+        """Both ends of the two-sided interval."""
+        from scipy import special
+
+        if not self.standard_error:
+            return None
+        reach = float(special.stdtrit(self.dof, (1 + confidence) / 2)) * self.standard_error
+        return self.mean - reach, self.mean + reach
+
+    def detectable(self, alpha: float, power: float) -> float | None:
+        """The smallest true difference that the test finds at `alpha` with `power`, at this standard error.
+
+        At a true difference of delta standard errors the test's statistic is non-central t with delta (its other
+        tail is negligible at a useful power). scipy's inverse is right to 3 % at one degree of freedom and small
+        levels, and to six digits from four degrees on.
+        """
+        from scipy import special
+
+        if not self.standard_error:
+            return None
+        critical = special.stdtrit(self.dof, 1 - alpha / 2)
+        return float(special.nctdtrinc(self.dof, 1 - power, critical)) * self.standard_error
 
 
 def flips(a: Shares, b: Shares) -> Flips:
@@ -106,77 +127,31 @@ def detectable_loss(questions: int, alpha: float, power: float) -> float | None:
     return float(beta.ppf(power, needed, questions - needed + 1))
 
 
-def difference(a: Shares, b: Shares, confidence: float = 0.95) -> Difference:
-    """B - A with Miller's paired standard error, the interval and the p-value of the paired t-test.
+def difference(a: Shares, b: Shares) -> Difference:
+    """B - A over the questions, with Miller's paired standard error: None with one question.
 
     Miller, "Adding Error Bars to Evals", arXiv 2411.00640, section 4.2.
     """
-    from scipy.stats import sem, ttest_rel
+    from scipy.stats import sem
 
     d = b - a
-    mean = float(d.mean())
-    if len(d) < 2 or np.ptp(d) < SAME:
-        error = None if len(d) < 2 else 0.0
-        return Difference(mean=mean, standard_error=error, low=None, high=None, p_value=None)
-    test = ttest_rel(b, a)
-    low, high = test.confidence_interval(confidence)
-    return Difference(
-        mean=mean, standard_error=float(sem(d)), low=float(low), high=float(high), p_value=float(test.pvalue)
-    )
+    error = None if len(d) < 2 else 0.0 if np.ptp(d) < SAME else float(sem(d))
+    return Difference(mean=float(d.mean()), standard_error=error, dof=len(d) - 1)
 
 
-def runs_differ(a: Shares, b: Shares) -> float | None:
-    """Two-sided p-value of Welch's t-test between two sets of run scores, (R_a,) and (R_b,).
+def between_runs(a: Shares, b: Shares) -> Difference:
+    """B - A between two sets of run scores, (R_a,) and (R_b,), as Welch tests it.
 
-    Unlike the tests over questions it sees whole runs that move together. None with fewer than two runs on a
-    side, or where neither side varies at all: no variance was seen to test against.
+    Unlike `difference` it sees whole runs that move together. The standard error is sqrt(s_a^2 / R_a + s_b^2 / R_b)
+    with Welch and Satterthwaite's degrees of freedom; None with fewer than two runs on a side, and where neither
+    side varies at all: no variance was seen to test against.
     """
-    from scipy.stats import ttest_ind_from_stats
-
-    stds = _run_stds(a, b)
-    if stds is None:
-        return None
-    stated = [(float(s.mean()), std, len(s)) for s, std in zip((a, b), stds, strict=True)]
-    return float(ttest_ind_from_stats(*stated[0], *stated[1], equal_var=False).pvalue)
-
-
-def detectable_between_runs(a: Shares, b: Shares, alpha: float, power: float) -> float | None:
-    """The smallest true difference that `runs_differ` finds at `alpha` with `power`, at the spreads observed.
-
-    In standard errors, sqrt(s_a^2 / R_a + s_b^2 / R_b), with Welch and Satterthwaite's degrees of freedom. None
-    where `runs_differ` is.
-    """
-    stds = _run_stds(a, b)
-    if stds is None:
-        return None
-    parts = [std**2 / len(s) for s, std in zip((a, b), stds, strict=True)]
-    total = sum(parts)
-    dof = total**2 / sum(part**2 / (len(s) - 1) for part, s in zip(parts, (a, b), strict=True))
-    return _detectable(math.sqrt(total), dof, alpha, power)
-
-
-def _run_stds(a: Shares, b: Shares) -> tuple[float, float] | None:
-    """Both sides' standard deviations; None with fewer than two runs on one, and where neither side varies."""
-    one, other = sample_std(a), sample_std(b)
-    return None if one is None or other is None or not (one or other) else (one, other)
-
-
-def detectable_difference(observed: Difference, questions: int, alpha: float, power: float) -> float | None:
-    """The smallest true difference that the t-test of `difference` finds, likewise; None without a spread."""
-    error = observed.standard_error
-    return _detectable(error, questions - 1, alpha, power) if error else None
-
-
-def _detectable(error: float, dof: float, alpha: float, power: float) -> float:
-    """The smallest true difference that a two-sided t-test at `alpha` finds with `power`.
-
-    `error`: its standard error, of `dof` degrees of freedom. At a true difference of delta standard errors the
-    test's statistic is non-central t with delta (its other tail is negligible at a useful power). scipy's inverse
-    is right to 3 % at one degree of freedom and small levels, and to six digits from four degrees on.
-    """
-    from scipy import special
-
-    return float(special.nctdtrinc(dof, 1 - power, special.stdtrit(dof, 1 - alpha / 2))) * error
+    mean, one, other = float(b.mean() - a.mean()), sample_std(a), sample_std(b)
+    if one is None or other is None or not (one or other):
+        return Difference(mean=mean, standard_error=None, dof=0)
+    of_a, of_b = one**2 / len(a), other**2 / len(b)
+    dof = (of_a + of_b) ** 2 / (of_a**2 / (len(a) - 1) + of_b**2 / (len(b) - 1))
+    return Difference(mean=mean, standard_error=math.sqrt(of_a + of_b), dof=dof)
 
 
 def holm(p_values: list[float]) -> list[float]:

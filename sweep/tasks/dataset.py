@@ -9,16 +9,19 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from cluster.errors import SweepError
-from cluster.models import embedded_dataset
-from sweep.errors import BadInput
+from sweep.errors import BadInput, suggestion
 from sweep.plan.config import DatasetConfig, ProtocolConfig, SweepConfig
 from sweep.plan.variants import Fault
 from sweep.tasks import task
 from sweep.tasks.base import Record, Row, Task, read, wanted
 from sweep.tasks.questionnaire import Questionnaire, choose
 
-EMBEDDED = "embedded:"
+_DATA = Path(__file__).parent / "data"
+EMBEDDED = {
+    "embedded:tiny-gemma4": _DATA / "test.jsonl",
+    "embedded:tiny-gemma4-hard": _DATA / "test-hard.jsonl",
+}
+"""The data sets that ship: word problems that the tiny checkpoint solves, and half solves."""
 FORMATS = (".jsonl", ".json", ".parquet")
 OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
 
@@ -40,7 +43,7 @@ def load(config: ProtocolConfig) -> Questionnaire:
     ones.
     """
     if wrong := _faults(config):
-        raise BadInput("\n".join(f"{'.'.join(path)}: {text}" for path, text in wrong))
+        raise BadInput("\n".join(f"{'.'.join(map(str, path))}: {text}" for path, text in wrong))
     dataset, chosen = config.dataset, task(config.task)
     splits = {split: _records(dataset, split, chosen) for split in _splits(config)}
     sha256 = canonical_sha256(chosen, splits["test"])
@@ -75,7 +78,7 @@ def _faults(config: ProtocolConfig) -> list[Fault]:
     for split, key in _splits(config).items():
         try:
             file = _local_file(config.dataset, split)
-        except SweepError as error:
+        except BadInput as error:
             wrong.append((("protocol", "dataset", key), error.message))
             continue
         if file is None:
@@ -88,11 +91,13 @@ def _faults(config: ProtocolConfig) -> list[Fault]:
 
 
 def _local_file(dataset: DatasetConfig, split: str) -> Path | None:
-    """The file that holds a split; None where the hub does. Raises SweepError for an unknown `embedded:` name."""
+    """The file that holds a split; None where the hub does. Raises BadInput for an unknown `embedded:` name."""
     if split == "train" and dataset.train_path is not None:
         return Path(dataset.train_path)
-    if dataset.path.startswith(EMBEDDED):
-        return embedded_dataset(dataset.path)
+    if dataset.path in EMBEDDED:
+        return EMBEDDED[dataset.path]
+    if dataset.path.startswith("embedded:"):
+        raise BadInput(f"{dataset.path}: no such data set in the package; {suggestion(dataset.path, EMBEDDED)}")
     return Path(dataset.path) if Path(dataset.path).suffix in FORMATS else None
 
 

@@ -64,7 +64,7 @@ def rates(cell: tuple[int, int], pairs: int, rng: np.random.Generator) -> Iterat
     healthy = [pair(cell, 0.0, rng) for _ in range(pairs)]
     lossy = [pair(cell, LOSS, rng) for _ in range(pairs)]
     for drawn in (healthy, lossy):
-        verdicts = [judged([(mtp, base, False)])[0].verdict for base, mtp in drawn]
+        verdicts = [f.verdict for base, mtp in drawn for f in judged([(mtp, base, False)])]
         yield verdicts.count(Verdict.FAIL) / pairs
     causes = [of(common_cause.findings(plain(base)), "base").verdict for base, _ in healthy]
     yield causes.count(Verdict.WARN) / pairs

@@ -31,9 +31,9 @@ from typing import Any
 from cluster.connection import PoolSpec
 from cluster.engines.sglang.arguments import engine_arguments, to_argv
 from cluster.events import Completed, Event, Loaded, Starting
-from cluster.models import embedded_dataset
 from cluster.pool import RayPool
 from cluster.spec import Batch, EngineSpec, Request
+from sweep.tasks.dataset import EMBEDDED
 
 PORT = 30123
 START_SECONDS = 900.0
@@ -111,7 +111,7 @@ def make_spec(variant: str, cpu: bool) -> EngineSpec:
 
 def make_batch(options: argparse.Namespace) -> Batch:
     """As SGLang's evaluation asks: shots from the head of the test set, the questions after them."""
-    records = [json.loads(line) for line in embedded_dataset("embedded:tiny-gemma4").read_text().splitlines()]
+    records = [json.loads(line) for line in EMBEDDED["embedded:tiny-gemma4"].read_text().splitlines()]
     shots = "".join(f"Question: {r['question']}\nAnswer: {r['answer']}\n\n" for r in records[: options.shots])
     asked = records[options.shots : options.shots + options.questions]
     requests = tuple(
@@ -236,7 +236,7 @@ def by_sglangs_evaluation(
         num_examples=options.questions,
         num_threads=options.concurrency,
         num_shots=options.shots,
-        data_path=str(embedded_dataset("embedded:tiny-gemma4")),
+        data_path=str(EMBEDDED["embedded:tiny-gemma4"]),
     )
     settings = SimpleNamespace(api="completion", max_tokens=options.max_tokens, temperature=0.0, model=None)
 

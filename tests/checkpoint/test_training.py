@@ -11,14 +11,16 @@ import torch
 from click.testing import CliRunner
 
 from cluster.engines.transformers import TransformersEngine
-from cluster.models import embedded_dataset, resolve
+from cluster.models import resolve
 from cluster.spec import Batch, EngineSpec, Request
+from sweep.tasks.dataset import EMBEDDED
 from tests.checkpoint import assistant, corpus, problems, provenance, schedule, tokenizer
 from tests.checkpoint.__main__ import main
 from tests.checkpoint.recipe import SMOKE, Made
 from tests.checkpoint.run import make
 
-SHIPPED = embedded_dataset("embedded:tiny-gemma4").parent
+SHIPPED = Path(resolve("embedded:tiny-gemma4")).parent
+PROBLEMS = EMBEDDED["embedded:tiny-gemma4"].parent
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,7 @@ def sentence_form(text: str) -> set[str]:
 
 
 def test_generated_problems_have_the_sentences_of_the_shipped_test_file_and_no_others() -> None:
-    shipped = [json.loads(line) for line in (SHIPPED / "test.jsonl").read_text().splitlines()]
+    shipped = [json.loads(line) for line in (PROBLEMS / "test.jsonl").read_text().splitlines()]
     generated = problems.held_out_problems("any", 1000)
     for field in ("question", "answer"):
         ours = set().union(*(sentence_form(getattr(p, field)) for p in generated))
@@ -71,10 +73,7 @@ def test_a_seed_always_gives_the_same_problems_and_another_seed_others() -> None
 
 def test_the_shipped_hard_file_is_what_the_generator_makes_after_the_shots_of_the_easy_one() -> None:
     easy, hard = (
-        [
-            problems.Problem(**json.loads(line))
-            for line in embedded_dataset(f"embedded:{name}").read_text().splitlines()
-        ]
+        [problems.Problem(**json.loads(line)) for line in EMBEDDED[f"embedded:{name}"].read_text().splitlines()]
         for name in ("tiny-gemma4", "tiny-gemma4-hard")
     )
     assert hard == problems.hard_problems("0:hard", 1319, easy[:5])
@@ -178,7 +177,9 @@ def test_the_provenance_names_every_file_with_its_hash(made: tuple[Made, Path]) 
 
 def test_the_shipped_provenance_names_every_shipped_file_with_its_hash() -> None:
     text = (SHIPPED / "PROVENANCE.md").read_text()
-    assert "\n".join(provenance.table(SHIPPED)) in text
+    weights, problem_files = provenance.table(SHIPPED), provenance.table(PROBLEMS)
+    assert len(problem_files) == 4
+    assert "\n".join([*weights, *problem_files[2:]]) in text
 
 
 def test_a_folder_that_holds_something_is_not_overwritten(tmp_path: Path) -> None:

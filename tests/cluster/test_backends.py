@@ -13,16 +13,16 @@ import pytest
 from click.testing import CliRunner
 
 import sweep
-from cluster.backends import BACKENDS, BackendMissing, check_installed, check_specs, runs_model
+from cluster.backends import BACKENDS, check_installed, check_specs, runs_model
 from cluster.spec import EngineSpec
 from sweep.commands.plan import command
 from sweep.errors import BadInput
 from sweep.plan.check import check_arguments
 from sweep.plan.sweepfile import dump, load
 from sweep.plan.units import make_plan
+from sweep.report.conclude import conclude
 from sweep.run.driver import Driver
-from sweep.run.folder import create_run
-from sweep.run.stopping import StopWatch
+from sweep.run.folder import Run, create_run
 from sweep.tasks import dataset
 from tests.conftest import SWEEP
 from tests.fake_pool import ActorPool, FakePool, Notes
@@ -41,22 +41,29 @@ def _toy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(BACKENDS, "toy", "tests.cluster.toy_backend")
 
 
-def drive(file: Path, pool: ActorPool | FakePool) -> Driver:
+def drive(file: Path, pool: ActorPool | FakePool) -> Run:
     """A launch of the sweep on a pool in this process."""
     plan = make_plan(load(file))
     questionnaire = dataset.load(plan.config.protocol)
     run = create_run(file.parent / "runs", plan, dump(plan.config))
     run.pin(questionnaire)
-    driver = Driver(run, questionnaire, pool, Notes(), StopWatch(plan, len(questionnaire.questions)))
-    assert not driver.drive({}, lambda: False).void
+    driver = Driver(run, questionnaire, pool, Notes())
+    driver.drive({}, lambda: False)
+    assert not run.void()
     assert sorted(run.done()[0]) == sorted(unit.id for unit in plan.units)
-    return driver
+    return run
 
 
-def test_a_sweep_runs_through_a_stranger_s_backend_to_its_samples(write_sweep: Write) -> None:
-    driver = drive(write_sweep(TOY), ActorPool("engine-1"))
+def test_a_sweep_runs_through_a_stranger_s_backend_to_its_report(write_sweep: Write) -> None:
+    run = drive(write_sweep(TOY), ActorPool("engine-1"))
+    summary = conclude(run)
     # It adds, and every question of the data set asks for a sum.
-    assert driver.progress.scores == {name: {1: 1.0, 2: 1.0} for name in ("baseline", "other", "mtp")}
+    assert [v.accuracy.per_repetition for v in summary.variants.values()] == [(1.0, 1.0)] * 3
+    assert (summary.backend, summary.real_model, summary.complete) == ("toy", True, True)
+    assert summary.variants["mtp"].baseline == "baseline"
+    # Six words in three steps of two.
+    assert summary.variants["mtp"].accept_length == pytest.approx(6 / 3)
+    assert (run.folder / "report.md").is_file()
 
 
 def test_what_arguments_claim_is_the_backend_s_to_say(write_sweep: Write) -> None:
@@ -113,7 +120,7 @@ def test_only_the_simulated_backend_runs_no_model() -> None:
 
 def test_a_missing_package_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda package: None)
-    with pytest.raises(BackendMissing, match=r"torch and transformers.*\[cpu\]"):
+    with pytest.raises(BadInput, match=r"torch and transformers.*\[cpu\]"):
         check_installed("transformers")
     check_installed("toy")
 

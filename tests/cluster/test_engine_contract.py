@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from cluster.backends import BACKENDS, BackendMissing, check_installed
+from cluster.backends import BACKENDS, check_installed
+from cluster.errors import BadInput
 from cluster.spec import EngineSpec
 from tests.engine_contract import EngineContract
 
@@ -42,6 +43,6 @@ class TestEveryBackend(EngineContract):
             patch.setitem(BACKENDS, "toy", "tests.cluster.toy_backend")
             try:
                 check_installed(request.param)
-            except BackendMissing as missing:
+            except BadInput as missing:
                 pytest.skip(missing.message)
             yield EXAMPLES[request.param]

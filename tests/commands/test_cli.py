@@ -32,30 +32,40 @@ def refused(done: subprocess.CompletedProcess[str], code: int = 2) -> str:
     return done.stderr
 
 
-def test_help_imports_nothing_heavy() -> None:
-    code = (
-        "import sys\n"
-        "from sweep.cli import cli\n"
-        "cli.main(['--help'], standalone_mode=False)\n"
-        "heavy = {'ray', 'mlflow', 'datasets', 'torch', 'sglang', 'transformers', 'numpy', 'pydantic'}\n"
-        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+HEAVY = {"datasets", "matplotlib", "mlflow", "pyarrow", "ray", "sglang", "statsmodels", "torch", "transformers"}
+
+
+def imported(code: str) -> tuple[set[str], str]:
+    """The packages that a fresh interpreter imports for the code, and what the code prints before."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{code}\nprint(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    assert "Exit codes: 0 ok; 1 a bug; 2 usage" in done.stdout
+    printed, _, modules = done.stdout.rstrip("\n").rpartition("\n")
+    return {name.partition(".")[0] for name in modules.split()}, printed
+
+
+def test_help_imports_nothing_heavy() -> None:
+    packages, printed = imported("from sweep.cli import cli; cli.main(['--help'], standalone_mode=False)")
+    assert "sweep" in packages
+    assert not packages & (HEAVY | {"numpy", "pydantic"})
+    assert "Exit codes: 0 ok; 1 a bug; 2 usage" in printed
+
+
+def test_an_engine_s_own_test_imports_nothing_heavy_for_its_gate() -> None:
+    packages, _ = imported("from sweep.gate import assert_gate")
+    assert "sweep" in packages
+    assert not packages & HEAVY
 
 
 def test_plan_imports_no_engine_and_no_cluster(write_sweep: Write) -> None:
-    code = (
-        "import sys\n"
-        "from sweep.cli import cli\n"
-        f"cli.main(['plan', {str(write_sweep(SWEEP))!r}], standalone_mode=False)\n"
-        "heavy = {'ray', 'mlflow', 'datasets', 'torch', 'sglang', 'transformers'}\n"
-        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    assert "2 variants x 2 repetitions of 4 questions = 4 units" in done.stdout
+    file = str(write_sweep(SWEEP))
+    packages, printed = imported(f"from sweep.cli import cli; cli.main(['plan', {file!r}], standalone_mode=False)")
+    assert not packages & HEAVY
+    assert "2 variants x 2 repetitions of 4 questions = 4 units" in printed
 
 
 def test_an_unknown_command_names_the_nearest() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -9,7 +10,7 @@ import pytest
 
 from sweep.report.conclude import conclude
 from sweep.report.pull_request import body, threshold_code
-from sweep.report.summary import ContractState, Summary, read_summary
+from sweep.report.summary import Summary, VariantSummary, read_summary
 from sweep.report.wording import UPLOAD_FIGURES
 from sweep.run.folder import Run
 from tests.runs import finished
@@ -32,14 +33,14 @@ def summary(run: Run) -> Made:
     written = read_summary(run)
     one = written.variants["baseline"]
 
-    def variant(mean: float | None) -> Any:
-        return one.model_copy(update={"accuracy": one.accuracy.model_copy(update={"mean": mean})})
+    def variant(mean: float | None) -> VariantSummary:
+        return replace(one, accuracy=replace(one.accuracy, mean=mean))
 
     def made(value: float | None, refusal: str | None = None) -> Summary:
         changes = {
             "variants": {name: variant(mean) for name, mean in MEANS.items()},
-            "threshold": written.threshold.model_copy(update={"value": value, "accept_length": 1.5}),
-            "contract": ContractState(file=None if refusal else "thresholds.json", reason=refusal),
+            "threshold": replace(written.threshold, value=value, accept_length=1.5),
+            "no_contract": refusal,
         }
         return written.model_copy(update=changes)
 
@@ -60,9 +61,9 @@ def test_no_threshold_is_none_and_not_a_number(summary: Made) -> None:
 
 
 def test_a_threshold_that_failed_audits_stand_behind_cannot_be_copied(summary: Made) -> None:
-    lines = threshold_code(summary(0.002, "no contract: 2 audits failed: lossless speculation of topk3-det"))
+    lines = threshold_code(summary(0.002, "No contract: 2 audits failed: lossless speculation of topk3-det"))
     assert "GSM8K_SCORE_THRESHOLD = None" in lines
-    assert "# no contract: 2 audits failed: lossless speculation of topk3-det" in lines
+    assert "# No contract: 2 audits failed: lossless speculation of topk3-det" in lines
     # Nor can the accept length of a gate that there is not.
     assert "ACCEPT_LENGTH_THRESHOLD = None" in lines
     assert not any("0.002" in line or "1.5" in line for line in lines)

@@ -25,9 +25,10 @@ from sweep.report.summary import SCHEMA, Summary, read_summary
 from sweep.report.terminal import show
 from sweep.report.wording import places
 from sweep.run.folder import Run
+from sweep.run.launch import Finished
 from sweep.stats.noise import Noise, false_alarm
 from tests.processes import sweep
-from tests.runs import Wrong, finished
+from tests.runs import Wrong, finished, samples_of
 
 SCORES = {1: 6, 2: 8, 3: 10}
 """Repetition to questions wrong, of 40: scores .85, .80, .75, of mean .80 and std .05."""
@@ -79,11 +80,10 @@ def test_a_threshold_that_audits_speak_against_is_marked_where_it_stands(tmp_pat
     summary = concluded(tmp_path, {"baseline": 4, "mtp": 16})
     # 24 of 40 right, less .05.
     assert summary.threshold.value == pytest.approx(0.55)
-    assert summary.contract.file is None
-    assert not summary.contract.no_threshold
+    assert summary.no_contract is not None
     line = next(line for line in markdown(summary).splitlines() if "**0.550**" in line)
     assert "There is no contract" in line
-    assert "lossless speculation of mtp" in (summary.contract.reason or "")
+    assert "lossless speculation of mtp" in summary.no_contract
 
 
 def test_a_rule_without_a_threshold_says_why_in_the_summary(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_the_report_tells_the_accept_lengths_of_the_repetitions_and_of_all_of_th
     # Tokens by verification steps: 8, 12 and 10 by 4 in the three repetitions. Mean 2.5, std 0.5.
     for unit in (unit for unit in run.plan.units if unit.variant == "mtp"):
         tokens = {1: 8, 2: 12, 3: 10}[unit.repetition]
-        run.save(unit, [replace(sample, completion_tokens=tokens) for sample in run.samples(unit)])
+        run.save(unit, [replace(sample, completion_tokens=tokens) for sample in samples_of(run, unit)])
     text = markdown(conclude(run))
     assert "| mtp | 2.500 ± 0.500 (2.000–3.000) | 2.500 |" in text
     assert "| baseline |" not in text[text.index("| mtp | 2.500 ±") :].split("##")[0]
@@ -248,7 +248,7 @@ def test_what_an_exporter_says_ends_a_launch_and_its_last_line_is_whole(noisy: R
     link = "http://elsewhere/" + "x" * 200
     away = ExportUnavailable("the other one is away")
     exported = (away, Exported(added=36, lines=("Look at it:", link)))
-    ending = places(noisy.folder, "http://ray:8265", False, exported)
+    ending = places(Finished(run=noisy, against=None, dashboard="http://ray:8265"), exported)
     out = io.StringIO()
     show(closing(read_summary(noisy), ending), Console(file=out, width=80, force_terminal=True, color_system=None))
     lines = out.getvalue().splitlines()

@@ -13,15 +13,15 @@ from cluster.spec import Device
 from sweep.plan.sweepfile import dump, load
 from sweep.plan.units import make_plan
 from sweep.run import folder as store
-from sweep.run.driver import Driver, Outcome
+from sweep.run.driver import Driver
 from sweep.run.failures import Failure
 from sweep.run.folder import Run
 from sweep.run.provenance import Place
-from sweep.run.stopping import StopWatch
 from sweep.tasks import dataset
 from sweep.tasks.questionnaire import Questionnaire
 from tests.conftest import SWEEP
 from tests.fake_pool import FakePool, Notes, right
+from tests.runs import samples_of
 
 Write = Callable[[str], Path]
 
@@ -36,9 +36,8 @@ class Bench:
         self.run.pin(self.questionnaire)
         self.view = Notes()
 
-    def drive(self, pool: FakePool, stopped: Callable[[], bool] = lambda: False) -> Outcome:
-        watch = StopWatch(self.plan, len(self.questionnaire.questions))
-        self.driver = Driver(self.run, self.questionnaire, pool, self.view, watch)
+    def drive(self, pool: FakePool, stopped: Callable[[], bool] = lambda: False) -> bool:
+        self.driver = Driver(self.run, self.questionnaire, pool, self.view)
         return self.driver.drive(self.run.done()[0], stopped)
 
 
@@ -49,20 +48,20 @@ def bench(write_sweep: Write) -> Bench:
 
 def test_every_unit_is_run_once_and_each_engine_keeps_its_variant(bench: Bench) -> None:
     pool = FakePool()
-    outcome = bench.drive(pool)
+    bench.drive(pool)
     assert sorted(work for _, work in pool.runs) == sorted(unit.id for unit in bench.plan.units)
     assert sorted(label for _, label in pool.loads) == ["baseline", "mtp"]
-    assert not outcome.void
+    assert not bench.run.void()
     assert bench.driver.progress.scores == {"baseline": {1: 1.0, 2: 1.0}, "mtp": {1: 1.0, 2: 1.0}}
 
 
 def test_a_failed_unit_is_tried_again_on_another_engine_and_the_evidence_is_kept(bench: Bench) -> None:
     pool = FakePool(fault=lambda engine, what, times: "error" if what == "mtp-r01" and times == 1 else None)
-    outcome = bench.drive(pool)
+    bench.drive(pool)
     tried = [engine for engine, work in pool.runs if work == "mtp-r01"]
     assert len(tried) == 2
     assert tried[0] != tried[1]
-    assert not outcome.void
+    assert not bench.run.void()
     unit = bench.plan.units[2]
     [failure] = bench.run.failures(unit)
     assert isinstance(failure, Failure)
@@ -71,9 +70,8 @@ def test_a_failed_unit_is_tried_again_on_another_engine_and_the_evidence_is_kept
 
 def test_a_unit_that_fails_three_times_is_void_and_never_scored(bench: Bench) -> None:
     pool = FakePool(fault=lambda engine, what, times: "error" if what == "mtp-r02" else None)
-    outcome = bench.drive(pool)
+    bench.drive(pool)
     assert sum(work == "mtp-r02" for _, work in pool.runs) == 3
-    assert [unit.id for unit in outcome.void] == ["mtp-r02"]
     assert {unit.id: reason for unit, reason in bench.run.void().items()} == {"mtp-r02": "failed 3 times"}
     assert bench.driver.progress.scores["mtp"] == {1: 1.0}
     assert bench.run.variant_samples()["mtp"].repetitions == (1,)
@@ -92,9 +90,9 @@ def test_an_engine_that_dies_loads_its_variant_again(bench: Bench) -> None:
         engines=("engine-1",),
         fault=lambda engine, what, times: "death" if what == "baseline-r02" and times == 1 else None,
     )
-    outcome = bench.drive(pool)
+    bench.drive(pool)
     assert [label for _, label in pool.loads].count("baseline") == 2
-    assert not outcome.void
+    assert not bench.run.void()
 
 
 def test_engines_that_keep_dying_end_the_sweep_with_the_reason(bench: Bench) -> None:
@@ -104,17 +102,15 @@ def test_engines_that_keep_dying_end_the_sweep_with_the_reason(bench: Bench) -> 
 
 
 def test_a_variant_that_cannot_start_is_void_and_the_others_are_measured(bench: Bench) -> None:
-    outcome = bench.drive(FakePool(fault=lambda engine, what, times: "error" if what == "mtp" else None))
-    assert {unit.variant for unit in outcome.void} == {"mtp"}
+    bench.drive(FakePool(fault=lambda engine, what, times: "error" if what == "mtp" else None))
+    assert {unit.variant for unit in bench.run.void()} == {"mtp"}
     assert bench.driver.progress.finished["baseline"] == 2
-    assert outcome.start_failure is not None
-    assert outcome.start_failure.log_tail == ("last line",)
 
 
 def test_an_interrupted_sweep_keeps_what_is_done_and_goes_on_from_there(bench: Bench) -> None:
     first = FakePool()
-    outcome = bench.drive(first, stopped=lambda: len(bench.run.done()[0]) >= 2)
-    assert outcome.interrupted
+    interrupted = bench.drive(first, stopped=lambda: len(bench.run.done()[0]) >= 2)
+    assert interrupted
     kept = bench.run.done()[0]
     assert len(kept) == 2
     second = FakePool()
@@ -141,7 +137,7 @@ def test_a_unit_s_samples_read_back_as_they_were_written(bench: Bench) -> None:
     completions = [right(request, answers) for request in bench.questionnaire.batch(unit, 1).requests]
     samples = bench.questionnaire.score(unit, "engine-1", completions)
     bench.run.save(unit, samples)
-    assert bench.run.samples(unit) == samples
+    assert samples_of(bench.run, unit) == samples
 
 
 def test_shards_of_a_repetition_make_one_score(write_sweep: Write) -> None:
@@ -155,8 +151,8 @@ def test_a_deterministic_variant_stops_after_identical_repetitions_and_says_what
     write_sweep: Write,
 ) -> None:
     bench = Bench(write_sweep(SWEEP), "repetitions=9", "stop.identical=3", "variants.mtp.deterministic=true")
-    outcome = bench.drive(FakePool(engines=("engine-1",)))
-    assert outcome.saved == {"mtp": 6}
+    bench.drive(FakePool(engines=("engine-1",)))
+    assert bench.driver.progress.saved == {"mtp": 6}
     assert bench.driver.progress.finished == {"baseline": 9, "mtp": 3}
     assert any("mtp: 3 repetitions" in note and "6 units saved" in note for note in bench.view.notes)
 
@@ -166,8 +162,8 @@ def test_another_batching_is_measured_by_the_variant_s_own_engines(write_sweep: 
         write_sweep(SWEEP), "perturb={repetitions: 1, concurrency: [2], shards: [2], arguments: {noise: [0.5]}}"
     )
     pool = FakePool()
-    outcome = bench.drive(pool)
-    assert not outcome.void
+    bench.drive(pool)
+    assert not bench.run.void()
     assert len(bench.run.done()[0]) == len(bench.plan.units) == 2 * (2 + 1 + 2 + 1)
     started = {variant for _, variant in pool.loads}
     assert started == {"baseline", "mtp", "baseline+noise=0.5", "mtp+noise=0.5"}
@@ -175,15 +171,16 @@ def test_another_batching_is_measured_by_the_variant_s_own_engines(write_sweep: 
 
 def test_a_variant_that_cannot_start_takes_its_other_batchings_with_it(write_sweep: Write) -> None:
     bench = Bench(write_sweep(SWEEP), "perturb={repetitions: 1, concurrency: [2]}")
-    outcome = bench.drive(FakePool(fault=lambda engine, what, times: "error" if what == "mtp" else None))
-    assert {unit.variant for unit in outcome.void} == {"mtp", "mtp+concurrency=2"}
+    bench.drive(FakePool(fault=lambda engine, what, times: "error" if what == "mtp" else None))
+    assert {unit.variant for unit in bench.run.void()} == {"mtp", "mtp+concurrency=2"}
     assert set(bench.run.perturbed_samples()["baseline+concurrency=2"].repetitions) == {1}
 
 
 def test_a_unit_for_one_engine_alone_is_run_there(write_sweep: Write) -> None:
     bench = Bench(write_sweep(SWEEP), "perturb={repetitions: 1, engine: [engine-1, engine-2]}")
     pool = FakePool()
-    assert not bench.drive(pool).void
+    bench.drive(pool)
+    assert not bench.run.void()
     where = {work: engine for engine, work in pool.runs if "+engine=" in work}
     assert where == {
         f"{variant}+engine={engine}-r01": engine
@@ -196,8 +193,8 @@ def test_a_unit_for_one_engine_alone_is_run_there(write_sweep: Write) -> None:
 
 def test_units_for_an_engine_that_is_not_there_are_void_and_the_others_are_measured(write_sweep: Write) -> None:
     bench = Bench(write_sweep(SWEEP), "engine.engines=auto", "perturb={repetitions: 1, engine: [engine-9]}")
-    outcome = bench.drive(FakePool())
-    assert [unit.id for unit in outcome.void] == ["baseline+engine=engine-9-r01", "mtp+engine=engine-9-r01"]
+    bench.drive(FakePool())
+    assert [unit.id for unit in bench.run.void()] == ["baseline+engine=engine-9-r01", "mtp+engine=engine-9-r01"]
     assert len(bench.run.done()[0]) == 4
     assert any("only engine-9 " in note for note in bench.view.notes)
 
@@ -205,8 +202,8 @@ def test_units_for_an_engine_that_is_not_there_are_void_and_the_others_are_measu
 def test_units_for_an_engine_that_died_for_good_are_void(write_sweep: Write) -> None:
     bench = Bench(write_sweep(SWEEP), "perturb={repetitions: 1, engine: [engine-2]}")
     pool = FakePool(fault=lambda engine, what, times: "death" if engine == "engine-2" else None)
-    outcome = bench.drive(pool)
-    assert {unit.condition.engine for unit in outcome.void} == {"engine-2"}
+    bench.drive(pool)
+    assert {unit.condition.engine for unit in bench.run.void()} == {"engine-2"}
     assert len(bench.run.done()[0]) == 4
 
 
@@ -221,8 +218,8 @@ def test_samples_and_provenance_name_the_engine_and_the_host_that_ran_it(bench: 
 
 def test_one_engine_that_can_start_nothing_costs_no_variant(bench: Bench) -> None:
     pool = FakePool(fault=lambda engine, what, times: "error" if engine == "engine-2" else None)
-    outcome = bench.drive(pool)
-    assert not outcome.void
+    bench.drive(pool)
+    assert not bench.run.void()
     assert len(bench.run.done()[0]) == 4
 
 
@@ -234,23 +231,23 @@ def test_a_variant_that_once_started_and_then_never_again_is_given_up(write_swee
             return "error" if times > 1 else None
         return "death" if what == "mtp-r01" else None
 
-    outcome = bench.drive(FakePool(engines=["engine-1"], fault=fault))
-    assert {unit.variant for unit in outcome.void} == {"mtp"}
+    bench.drive(FakePool(engines=["engine-1"], fault=fault))
+    assert {unit.variant for unit in bench.run.void()} == {"mtp"}
     assert len(bench.run.done()[0]) == 4
 
 
 def test_units_for_one_engine_are_given_up_where_only_that_one_cannot_start_them(write_sweep: Write) -> None:
     bench = Bench(write_sweep(SWEEP), "perturb={repetitions: 1, engine: [engine-2]}")
     pool = FakePool(fault=lambda engine, what, times: "error" if engine == "engine-2" else None)
-    outcome = bench.drive(pool)
-    assert {unit.condition.engine for unit in outcome.void} == {"engine-2"}
+    bench.drive(pool)
+    assert {unit.condition.engine for unit in bench.run.void()} == {"engine-2"}
     assert len(bench.run.done()[0]) == 4
 
 
 def test_an_engine_whose_node_is_lost_is_done_without(bench: Bench) -> None:
     pool = FakePool(fault=lambda engine, what, times: "loss" if engine == "engine-2" and "-r" in what else None)
-    outcome = bench.drive(pool)
-    assert not outcome.void
+    bench.drive(pool)
+    assert not bench.run.void()
     assert len(bench.run.done()[0]) == 4
     assert sum(engine == "engine-2" for engine, _ in pool.runs) == 1
     assert any(note.startswith("engine-2 ") for note in bench.view.notes)
@@ -277,6 +274,6 @@ def test_a_dead_engine_gets_nothing_until_its_new_process_is_up(bench: Bench) ->
     pool = Slow(
         engines=["engine-1"], fault=lambda e, what, times: "death" if (what, times) == ("mtp-r01", 1) else None
     )
-    outcome = bench.drive(pool)
-    assert not outcome.void
+    bench.drive(pool)
+    assert not bench.run.void()
     assert len(bench.run.done()[0]) == 4

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from cluster.models import embedded_dataset
 from cluster.spec import Batch, EngineSpec, Request
+from sweep.tasks.dataset import EMBEDDED
 
 COMMON: Mapping[str, Any] = {
     "device": "cpu",
@@ -43,7 +43,7 @@ def make_spec(*, draft: bool = False, arguments: Mapping[str, Any] | None = None
 
 def records(questions: int, *, first: int = 5) -> list[dict[str, str]]:
     """Questions of the checkpoint's test set with their answers."""
-    lines = embedded_dataset("embedded:tiny-gemma4").read_text().splitlines()[first : first + questions]
+    lines = EMBEDDED["embedded:tiny-gemma4"].read_text().splitlines()[first : first + questions]
     return [json.loads(line) for line in lines]
 
 

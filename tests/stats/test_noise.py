@@ -10,12 +10,12 @@ import pytest
 from scipy import stats
 
 from sweep.stats.noise import (
+    Fitted,
     Noise,
     all_fail,
     differs_at_most,
     false_alarm_factor,
     false_alarm_interval,
-    fit,
     on_grid,
     tolerance_factor,
 )
@@ -41,7 +41,7 @@ def scores(values: Sequence[float], factor: str | None = None) -> Scores:
     ],
 )
 def test_tolerance_factors_are_the_published_ones(n: int, coverage: float, confidence: float, k: float) -> None:
-    assert tolerance_factor(n, coverage, confidence) == pytest.approx(k, abs=6e-4)
+    assert tolerance_factor(n, n - 1, coverage, confidence) == pytest.approx(k, abs=6e-4)
 
 
 def test_false_alarm_of_several_attempts_is_multivariate_t() -> None:
@@ -108,7 +108,7 @@ def test_one_run_says_nothing_of_how_often_the_next_differs() -> None:
 
 def test_factors_add_up_with_satterthwaites_degrees_of_freedom() -> None:
     levels = [scores([0.46], factor="concurrency"), scores([0.48], factor="build")]
-    noise = fit(scores([0.47] * 5), levels)
+    noise = Fitted.to(scores([0.47] * 5), levels).noise
     # Two factors of two levels .01 apart: variances .00005 each, one degree of freedom each, two together.
     assert noise is not None
     assert noise.std == pytest.approx(0.01)
@@ -117,4 +117,4 @@ def test_factors_add_up_with_satterthwaites_degrees_of_freedom() -> None:
 
 
 def test_perturbations_without_effect_give_no_variance() -> None:
-    assert fit(scores([0.47] * 5), [scores([0.47], factor="build")]) is None
+    assert Fitted.to(scores([0.47] * 5), [scores([0.47], factor="build")]).noise is None

@@ -80,15 +80,15 @@ def test_the_interval_and_the_p_value_are_scipys_paired_t() -> None:
 
     rng = np.random.default_rng(0)
     a, b = rng.random(50), rng.random(50)
-    difference, expected = paired.difference(a, b, confidence=0.9), ttest_rel(b, a)
+    difference, expected = paired.difference(a, b), ttest_rel(b, a)
     interval = expected.confidence_interval(0.9)
     assert difference.p_value == pytest.approx(expected.pvalue)
-    assert (difference.low, difference.high) == pytest.approx((interval.low, interval.high))
+    assert difference.interval(0.9) == pytest.approx((interval.low, interval.high))
 
 
 def test_equal_differences_have_no_interval_rather_than_a_silly_one() -> None:
     difference = paired.difference(np.ones(5), np.ones(5))
-    assert (difference.mean, difference.low, difference.high, difference.p_value) == (0, None, None, None)
+    assert (difference.mean, difference.interval(0.95), difference.p_value) == (0, None, None)
     assert paired.difference(np.ones(1), np.zeros(1)).standard_error is None
 
 
@@ -96,13 +96,13 @@ def test_run_scores_are_compared_by_welch() -> None:
     from scipy.stats import ttest_ind
 
     a, b = np.asarray([0.38, 0.36, 0.40]), np.asarray([0.44, 0.43, 0.47, 0.45])
-    assert paired.runs_differ(a, b) == pytest.approx(ttest_ind(a, b, equal_var=False).pvalue)
+    assert paired.between_runs(a, b).p_value == pytest.approx(ttest_ind(a, b, equal_var=False).pvalue)
 
 
 def test_runs_without_any_variance_are_not_compared() -> None:
-    assert paired.runs_differ(np.asarray([0.4]), np.asarray([0.4, 0.5])) is None
-    assert paired.runs_differ(np.full(3, 0.47), np.full(3, 0.445)) is None
-    assert paired.runs_differ(np.full(3, 0.47), np.asarray([0.44, 0.445, 0.45])) is not None
+    assert paired.between_runs(np.asarray([0.4]), np.asarray([0.4, 0.5])).p_value is None
+    assert paired.between_runs(np.full(3, 0.47), np.full(3, 0.445)).p_value is None
+    assert paired.between_runs(np.full(3, 0.47), np.asarray([0.44, 0.445, 0.45])).p_value is not None
 
 
 def test_the_detectable_difference_is_statsmodels_for_a_paired_t_test() -> None:
@@ -110,9 +110,9 @@ def test_the_detectable_difference_is_statsmodels_for_a_paired_t_test() -> None:
 
     observed = paired.difference(np.zeros(200), np.random.default_rng(0).random(200))
     effect = TTestPower().solve_power(nobs=200, alpha=0.0125, power=0.8, alternative="two-sided")
-    detectable = paired.detectable_difference(observed, 200, 0.0125, 0.8)
+    detectable = observed.detectable(0.0125, 0.8)
     assert detectable == pytest.approx(effect * 200**0.5 * observed.standard_error, rel=1e-4)
-    assert paired.detectable_difference(paired.difference(np.ones(5), np.ones(5)), 5, 0.05, 0.8) is None
+    assert paired.difference(np.ones(5), np.ones(5)).detectable(0.05, 0.8) is None
 
 
 @pytest.mark.parametrize("runs", [2, 3, 20])
@@ -121,7 +121,7 @@ def test_a_difference_detectable_between_runs_is_found_with_the_power_of_the_non
 
     a = np.resize([0.4, 0.44], runs)  # both sides with one std and size: 2 (R - 1) degrees of freedom
     dof, error = 2 * (runs - 1), float(a.std(ddof=1)) * (2 / runs) ** 0.5
-    detectable = paired.detectable_between_runs(a, a + 0.1, 0.05, 0.9)
+    detectable = paired.between_runs(a, a + 0.1).detectable(0.05, 0.9)
     assert detectable is not None
     assert nct.sf(t.isf(0.025, dof), dof, detectable / error) == pytest.approx(0.9, abs=1e-5)
 

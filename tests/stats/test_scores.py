@@ -194,7 +194,7 @@ def test_the_tables_fit_80_columns_and_name_every_rule() -> None:
     result = run("-", "--questions", "200", "--retries", "3", given=json.dumps(NOISY))
     assert max(len(line) for line in result.stdout.splitlines()) <= 80
     for rule in ("margin", "tolerance", "false_alarm", "min_observed"):
-        assert f"\n {rule} " in result.stdout
+        assert f"\n{rule} " in result.stdout
     assert "all 3 attempts" in result.stdout
     assert "…" not in result.stdout
     cut = run("-", "--questions", "200", given="[0.385, 0.37, 0.36, 0.395, 0.41, 0.335]")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 import numpy as np
 import pytest
 from scipy import stats as scipy_stats
@@ -15,7 +13,7 @@ from sweep.stats.describe import (
     common_cause,
     describe,
     describe_scores,
-    noise_variance,
+    flip_rate,
     standard_error,
 )
 from tests.tables import changed, table
@@ -33,10 +31,11 @@ def spread_scores(mean: float, std: float, n: int) -> list[float]:
 def test_mean_std_and_range_are_of_the_runs_with_ddof_1() -> None:
     numbers = describe(table("v", FOUR_RUNS))
     # Mean .55; squared distances .0025 + .0225 + .0625 + .0225 = .11; / 3, root.
-    assert (numbers.n, numbers.questions, numbers.min, numbers.max) == (4, 5, 0.4, 0.8)
-    assert numbers.mean == pytest.approx(0.55)
-    assert numbers.std == pytest.approx((0.11 / 3) ** 0.5)
-    assert numbers.per_repetition == (0.6, 0.4, 0.8, 0.4)
+    accuracy = numbers.accuracy
+    assert (numbers.questions, accuracy.min, accuracy.max) == (5, 0.4, 0.8)
+    assert accuracy.mean == pytest.approx(0.55)
+    assert accuracy.std == pytest.approx((0.11 / 3) ** 0.5)
+    assert accuracy.per_repetition == (0.6, 0.4, 0.8, 0.4)
 
 
 def test_a_published_std_that_divides_by_n_is_told_from_ours() -> None:
@@ -54,7 +53,7 @@ def test_the_question_error_is_millers_central_limit_formula() -> None:
 
 def test_the_question_error_is_scipys_sem_of_the_question_means() -> None:
     numbers = describe(table("v", FOUR_RUNS))
-    assert numbers.sem_questions == pytest.approx(scipy_stats.sem([1, 0.75, 0, 0.25, 0.75]))
+    assert numbers.accuracy.sem_questions == pytest.approx(scipy_stats.sem([1, 0.75, 0, 0.25, 0.75]))
 
 
 def test_the_clustered_error_adds_what_clusters_have_in_common() -> None:
@@ -107,14 +106,14 @@ def test_a_std_that_no_independent_noise_makes_has_no_flip_rate() -> None:
 
 def test_independent_noise_is_unbiased_by_k_over_k_minus_1() -> None:
     # p (1-p): 0, .1875, 0, .1875, .1875; sum .5625 x 4/3 / 25 = .03.
-    assert noise_variance(np.array(FOUR_RUNS, dtype=bool)) == pytest.approx(0.03)
+    assert flip_rate(np.array(FOUR_RUNS, dtype=bool)) == pytest.approx(2 * 5 * 0.03)
 
 
 def test_variance_shares_are_run_noise_against_question_sampling() -> None:
     numbers = describe(table("v", FOUR_RUNS))
     # Run: .11 / 3. Questions: var(1, .75, 0, .25, .75; ddof 1) = .675 / 4; / 5, less noise .03 / 4.
     run, question = 0.11 / 3, 0.675 / 4 / 5 - 0.03 / 4
-    assert numbers.run_variance_share == pytest.approx(run / (run + question))
+    assert numbers.accuracy.run_variance_share == pytest.approx(run / (run + question))
 
 
 def test_published_top_k_3_moves_as_whole_runs() -> None:
@@ -171,9 +170,9 @@ def test_a_common_cause_hidden_in_binomial_noise_is_found_by_the_sharper_test() 
     correct[:, :100] = True
     correct[::2, 196:] = True
     numbers = describe(table("v", correct))
-    assert numbers.overdispersion is not None
+    assert numbers.accuracy.overdispersion is not None
     assert numbers.common_cause is not None
-    assert numbers.overdispersion.p_value > 0.9
+    assert numbers.accuracy.overdispersion.p_value > 0.9
     assert numbers.common_cause.p_value < 1e-4
 
 
@@ -234,7 +233,7 @@ def test_identical_runs_have_a_std_of_exactly_0() -> None:
 
 def test_one_repetition_has_no_spread() -> None:
     numbers = describe(table("v", [[1, 0, 1]]))
-    undefined = {f.name for f in fields(numbers) if getattr(numbers, f.name) is None}
+    undefined = {name for name, value in (vars(numbers) | vars(numbers.accuracy)).items() if value is None}
     assert undefined == {
         "std",
         "flip_rate_scores",
@@ -252,12 +251,8 @@ def test_one_repetition_has_no_spread() -> None:
 
 def test_a_variant_whose_repetitions_are_all_void_is_described_as_unknown() -> None:
     numbers = describe(table("v", np.zeros((0, 3))))
-    assert (numbers.n, numbers.mean, numbers.sem_questions, numbers.invalid_rate) == (
-        0,
-        None,
-        None,
-        None,
-    )
+    assert numbers.accuracy.per_repetition == ()
+    assert (numbers.accuracy.mean, numbers.accuracy.sem_questions, numbers.invalid_rate) == (None, None, None)
     assert (numbers.unstable_questions, numbers.unanimous_right) == ((), 0)
 
 

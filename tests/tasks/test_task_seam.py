@@ -13,10 +13,10 @@ from sweep.plan.units import make_plan
 from sweep.report.conclude import conclude
 from sweep.run.driver import Driver
 from sweep.run.folder import Run, create_run, open_run
-from sweep.run.stopping import StopWatch
 from sweep.tasks import TASKS, dataset
 from tests.conftest import write_jsonl
 from tests.fake_pool import FakePool, Notes
+from tests.runs import samples_of
 from tests.tasks.letters import Letters
 
 SWEEP = """\
@@ -67,9 +67,7 @@ def driven(file: Path, asked: list[Request]) -> Run:
         asked.append(request)
         return completed(request, answers[request.id])
 
-    Driver(
-        run, questionnaire, FakePool(answer=answer), Notes(), StopWatch(plan, len(questionnaire.questions))
-    ).drive({}, lambda: False)
+    Driver(run, questionnaire, FakePool(answer=answer), Notes()).drive({}, lambda: False)
     return run
 
 
@@ -94,7 +92,7 @@ def test_a_stranger_s_benchmark_runs_from_its_sweep_file_to_its_report(file: Pat
 
 def test_its_answers_are_kept_as_text(file: Path) -> None:
     run = open_run(driven(file, []).folder)
-    samples = run.samples(run.plan.units[0])
+    samples = samples_of(run, run.plan.units[0])
     answers = {sample.question_id: sample.extracted for sample in samples}
     assert answers == {"test-1": "A", "test-2": None, **{f"test-{n}": "B" for n in range(3, 7)}}
     assert {sample.gold for sample in samples} == {"B"}
