@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+# The tests run on as many workers as there are cores, where a second thread of torch only waits for the first.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SWEEP = """\
 name: small
@@ -36,13 +40,17 @@ def write_sweep(tmp_path: Path) -> Callable[[str], Path]:
     """Writes a sweep file beside a data set of ten records; returns its path."""
 
     def write(text: str = SWEEP) -> Path:
-        rows = [{"question": f"What is {n} + {n}?", "answer": f"{n}+{n}={2 * n}\n#### {2 * n}"} for n in range(10)]
-        write_jsonl(tmp_path / "data.jsonl", rows)
-        file = tmp_path / "sweep.yaml"
-        file.write_text(text)
-        return file
+        return small_sweep(tmp_path, text)
 
     return write
+
+
+def small_sweep(folder: Path, text: str = SWEEP, records: int = 10) -> Path:
+    """A sweep file beside a data set of so many sums, `data.jsonl`."""
+    rows = [{"question": f"What is {n} + {n}?", "answer": f"{n}+{n}={2 * n}\n#### {2 * n}"} for n in range(records)]
+    write_jsonl(folder / "data.jsonl", rows)
+    (folder / "sweep.yaml").write_text(text)
+    return folder / "sweep.yaml"
 
 
 def write_jsonl(file: Path, rows: list[Any]) -> Path:

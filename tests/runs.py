@@ -16,7 +16,7 @@ from sweep.run import folder as store
 from sweep.run.folder import Run
 from sweep.stats.samples import Sample
 from sweep.tasks import dataset
-from tests.conftest import write_jsonl
+from tests.conftest import small_sweep
 from tests.fake_pool import facts, right
 
 SWEEP = """\
@@ -45,10 +45,7 @@ def finished(
 ) -> Run:
     """A concluded run in `folder`. `wrong` may be a number a variant: its first questions, every time."""
     folder.mkdir(exist_ok=True)
-    rows = [{"question": f"What is {n} + {n}?", "answer": f"{n}+{n}={2 * n}\n#### {2 * n}"} for n in range(60)]
-    write_jsonl(folder / "data.jsonl", rows)
-    (folder / "sweep.yaml").write_text(text)
-    plan = make_plan(load(folder / "sweep.yaml", overrides))
+    plan = make_plan(load(small_sweep(folder, text, records=60), overrides))
     questionnaire = dataset.load(plan.config.protocol)
     run = store.create_run(folder / "runs", plan, dump(plan.config))
     run.pin(questionnaire)

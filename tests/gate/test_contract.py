@@ -77,7 +77,7 @@ def test_a_contract_comes_back_as_it_was_written(run: Run, tmp_path: Path) -> No
 
 def test_failed_audits_keep_a_contract_from_being_made(tmp_path: Path) -> None:
     lossy = finished(tmp_path / "lossy", {"baseline": 4, "mtp": 16})
-    with pytest.raises(BadInput, match=r"1 audit failed: lossless speculation of mtp.*audits.accept_failures"):
+    with pytest.raises(BadInput, match=r"lossless speculation of mtp.*audits\.accept_failures"):
         built(lossy)
 
 
@@ -98,12 +98,12 @@ def test_a_reason_without_failures_is_not_an_override(tmp_path: Path) -> None:
 
 def test_a_rule_without_a_threshold_makes_no_contract(tmp_path: Path) -> None:
     one = finished(tmp_path / "one", PART, "threshold={rule: tolerance}", "repetitions=1")
-    with pytest.raises(BadInput, match="the rule tolerance gave no threshold"):
+    with pytest.raises(BadInput, match="tolerance"):
         built(one)
 
 
 def test_one_repetition_makes_no_contract_whatever_the_rule(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="No contract: one repetition of baseline, mtp shows no run-to-run spread"):
+    with pytest.raises(BadInput, match="one repetition of baseline, mtp"):
         built(finished(tmp_path / "one", PART, "threshold={rule: min_observed}", "repetitions=1"))
 
 
@@ -111,17 +111,17 @@ def test_a_contract_whose_threshold_is_not_its_variants_least_is_refused(run: Ru
     document = built(run).to_json()
     document["threshold"]["value"] = 0.9
     (tmp_path / "thresholds.json").write_text(json.dumps(document))
-    with pytest.raises(BadInput, match=r"threshold.value 0.9 is not the least of the variants"):
+    with pytest.raises(BadInput, match=r"threshold\.value 0\.9 "):
         contract.load(tmp_path / "thresholds.json")
 
 
 def test_a_summary_is_not_taken_for_a_contract(run: Run) -> None:
-    with pytest.raises(BadInput, match=r"a run's summary, not its contract; that is the thresholds.json beside it"):
+    with pytest.raises(BadInput, match=r"summary\.json: .*thresholds\.json"):
         contract.load(run.folder / "summary.json")
 
 
 def test_a_contract_of_a_newer_schema_is_not_guessed_at(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"thresholds.json: written by a newer sweep \(schema 2, this one reads 1\)"):
+    with pytest.raises(BadInput, match=r"thresholds\.json: .*newer.*schema 2\D+1\b"):
         contract.load(write(tmp_path, {"schema": 2, "anything": "else"}))
 
 
@@ -160,7 +160,7 @@ def test_what_is_no_contract_is_refused(tmp_path: Path, text: str, told: str) ->
 
 
 def test_a_missing_contract_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"nowhere.json: the contract cannot be read: No such file"):
+    with pytest.raises(BadInput, match=r"nowhere\.json: "):
         contract.load(tmp_path / "nowhere.json")
 
 

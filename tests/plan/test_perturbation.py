@@ -74,7 +74,7 @@ def test_levels_that_cannot_be_meant_are_refused(tmp_path: Path, asked: str, fau
 
 
 def test_an_engine_beyond_those_that_the_sweep_has_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"no engine is called engine-3; engine.engines has engine-1 to engine-2"):
+    with pytest.raises(BadInput, match=r"engine-3; engine\.engines has engine-1 to engine-2"):
         planned(tmp_path, "perturb={engine: [engine-1, engine-3]}", "engine.engines=2")
 
 
@@ -136,7 +136,7 @@ def test_a_run_that_got_worse_than_an_earlier_one_fails_for_drift(tmp_path: Path
 def test_an_earlier_run_of_another_protocol_is_refused(tmp_path: Path) -> None:
     before = finished(tmp_path / "before", {"baseline": 4, "mtp": 4}, "protocol.shots=3")
     after = finished(tmp_path / "after", {"baseline": 4, "mtp": 4})
-    with pytest.raises(BadInput, match="Name a run of the same protocol"):
+    with pytest.raises(BadInput, match="same protocol"):
         conclude(after, before)
 
 
@@ -162,7 +162,7 @@ def test_a_run_stays_held_against_the_run_of_its_last_report(tmp_path: Path) -> 
     assert again.against.sweep_id == before.plan.sweep_id
     assert [f.verdict for f in again.audits if f.audit == "drift"] == ["pass", "fail"]
     before.folder.rename(tmp_path / "elsewhere")
-    with pytest.raises(BadInput, match=r"was held against made-.*cannot be read any more.*--against"):
+    with pytest.raises(BadInput, match=rf"{before.plan.sweep_id}.*--against"):
         conclude(after)
 
 
@@ -178,7 +178,7 @@ def test_what_else_differs_from_the_earlier_run_is_told_with_the_drift(tmp_path:
 
 def test_a_run_is_not_held_against_itself(tmp_path: Path) -> None:
     run = finished(tmp_path, {"baseline": 4, "mtp": 4})
-    with pytest.raises(BadInput, match="the run itself; name an earlier one"):
+    with pytest.raises(BadInput, match="the run itself"):
         conclude(run, run)
 
 
@@ -202,7 +202,7 @@ def test_a_simulated_deterministic_engine_gets_its_noise_from_what_was_perturbed
     assert own.value < own.mean
     verdicts = {f.variant: f.verdict for f in summary.audits if f.audit == "determinism"}
     assert verdicts["baseline+concurrency=2"] == verdicts["baseline+shards=2"] == "pass"
-    assert "concurrency 0.0000 (over 2 levels), shards 0.0000 (over 2 levels), noise" in markdown(summary)
+    assert "concurrency 0.0000 (over 2 levels), shards 0.0000" in markdown(summary)
 
 
 def simulated(folder: Path, *overrides: str) -> Run:

@@ -12,7 +12,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rich.console import Console
@@ -28,6 +27,7 @@ from sweep.report.wording import places
 from sweep.run.folder import Run
 from sweep.run.launch import Finished
 from sweep.stats.noise import Noise, false_alarm
+from tests.processes import sweep
 from tests.runs import Wrong, finished, samples_of
 
 SCORES = {1: 6, 2: 8, 3: 10}
@@ -73,8 +73,7 @@ def test_the_table_of_rules_has_the_sweeps_own_rule_as_it_is_and_thresholds_for_
 
 def test_what_holds_for_several_variants_is_said_once(tmp_path: Path) -> None:
     text = markdown(concluded(tmp_path, {"baseline": 4, "mtp": 4}))
-    assert text.count("All 3 repetitions gave the same score") == 1
-    assert "\nbaseline, mtp: All 3 repetitions" in text
+    assert text.count("All 3 repetitions") == text.count("\nbaseline, mtp: All 3 repetitions") == 1
 
 
 def test_a_threshold_that_audits_speak_against_is_marked_where_it_stands(tmp_path: Path) -> None:
@@ -108,7 +107,7 @@ def test_the_sweeps_threshold_is_stated_for_every_variant_and_for_the_attempts_o
     text = markdown(concluded(tmp_path, mixed, rule, "audits.accept_failures=known"))
     # Means .80, of std .05, and .95; the least less .05 is .75, of which mtp is .20 away.
     at = "What the sweep's threshold of 0.750"
-    assert "tries it up to 3 times" in text
+    assert "up to 3 times" in text
     noise = Noise(mean=0.8, std=0.05, weight=3, dof=2, questions=40, source="repetitions")
     one, three = (f"{100 * false_alarm(0.75, noise, attempts):.3g} % (" for attempts in (1, 3))
     found = cells(text, "baseline", at)
@@ -119,7 +118,7 @@ def test_the_sweeps_threshold_is_stated_for_every_variant_and_for_the_attempts_o
     assert found[4:] == ["0.092 / 0.132", "0.123 / 0.156"]
     # Three identical repetitions: the next differs with at most 1 - .05^(1/2) = 77.6 %, and retries change nothing.
     assert cells(text, "mtp", at)[1:] == ["0.200", "0 % to 77.6 %", "0 % to 77.6 %", "-", "-"]
-    assert "The mean of mtp is 0.950, which is 0.200 above the sweep's threshold" in text
+    assert re.search(r"mtp is 0\.950\D*0\.200 above", text)
     assert "`sweep gate --variant mtp`" in text
 
 
@@ -160,14 +159,13 @@ def test_the_reason_for_a_missing_threshold_is_the_one_that_there_was(tmp_path: 
     text = markdown(summary)
     # 5, 4 and 3 of 40 right: mean .1, std .025; the tolerance bound of three runs lies 10.553 std under the mean.
     assert summary.rules["tolerance"].variants["mtp"].reason is Reason.BOUND_NOT_POSITIVE
-    assert "- No threshold by `tolerance` for baseline, mtp. The rule gives -0.164" in text
+    assert re.search(r"by `tolerance` for baseline, mtp\b[^`]* -0\.164", text)
 
 
 def test_why_there_is_no_threshold_is_said_once(tmp_path: Path) -> None:
     text = markdown(concluded(tmp_path, {"baseline": 4, "mtp": 4}, "threshold={rule: tolerance}"))
-    assert "and so no contract. baseline, mtp: All 3 repetitions gave the same score" in text
-    assert text.count("All 3 repetitions gave the same score") == 1
-    assert "- No threshold by `tolerance`, `false_alarm` for baseline, mtp: the repetitions are identical" in text
+    assert text.count("All 3 repetitions") == text.count("no contract. baseline, mtp: All 3 repetitions") == 1
+    assert "by `tolerance`, `false_alarm` for baseline, mtp: " in text
 
 
 def test_variants_without_a_threshold_for_reasons_of_their_own_are_listed(tmp_path: Path) -> None:
@@ -176,7 +174,7 @@ def test_variants_without_a_threshold_for_reasons_of_their_own_are_listed(tmp_pa
 
     text = markdown(concluded(tmp_path, some, "threshold={rule: tolerance}", "audits.accept_failures=so"))
     # Right are 6 of 40 each time, and 5, 4 and 3.
-    assert "and so no contract.\n\n- baseline: All 3 repetitions gave the same score" in text
+    assert "no contract.\n\n- baseline: All 3 repetitions" in text
     assert "\n\n- mtp: The rule gives -" in text
 
 
@@ -190,10 +188,10 @@ def test_a_sweep_that_answers_nothing_right_is_told_so_and_not_of_bounds(tmp_pat
 
 def test_the_threshold_is_never_shown_above_itself(tmp_path: Path) -> None:
     text = markdown(concluded(tmp_path, {"baseline": 18, "mtp": 18}, "protocol.questions=36", MIN))
-    assert "**0.500**, by the rule `min_observed`" in text
+    assert "**0.500**, by the rule" in text
     other = markdown(concluded(tmp_path / "b", {"baseline": 13, "mtp": 13}, "protocol.questions=36", MIN))
     # 23 of 36 is .63888...: .639 and .6389 would fail it.
-    assert "**0.6388**, by the rule `min_observed`" in other
+    assert "**0.6388**, by the rule" in other
     assert "| min_observed | baseline | 0.6388 |" in other
 
 
@@ -218,17 +216,13 @@ def test_a_table_too_wide_for_its_longest_words_is_told_a_row_at_a_time(tmp_path
     assert f"{name}\n  N: 3/3\n  accuracy, mean ± std (min–max): 1.000 ± 0.000 (1.000–1.000)\n" in text
 
 
-def sweep(*arguments: object, **more: Any) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "sweep.cli", *map(str, arguments)]
-    return subprocess.run(command, text=True, timeout=120, **more)
-
-
 def test_the_report_is_markdown_in_a_pipe_and_a_drawing_on_a_terminal(tmp_path: Path) -> None:
     run = finished(tmp_path, wrong)
-    piped = sweep("report", run.folder, capture_output=True)
+    piped = sweep("report", run.folder)
     assert piped.stdout == (run.folder / "report.md").read_text(encoding="utf-8")
     ours, theirs = pty.openpty()
-    sweep("report", run.folder, stdout=theirs, env={**os.environ, "COLUMNS": "80", "TERM": "xterm"})
+    command = [sys.executable, "-m", "sweep.cli", "report", str(run.folder)]
+    subprocess.run(command, stdout=theirs, env={**os.environ, "COLUMNS": "80", "TERM": "xterm"}, timeout=120)
     os.close(theirs)
     shown = b""
     while True:
@@ -245,9 +239,9 @@ def test_the_report_is_markdown_in_a_pipe_and_a_drawing_on_a_terminal(tmp_path: 
 
 
 def test_a_pull_requests_body_as_json_is_refused(tmp_path: Path) -> None:
-    done = sweep("report", tmp_path, "--format", "pr", "--json", capture_output=True)
+    done = sweep("report", tmp_path, "--format", "pr", "--json")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "sweep: --format pr is Markdown and --json is the summary; give one of the two\n"
+    assert {"--format", "--json"} <= set(done.stderr.split())
 
 
 def test_what_an_exporter_says_ends_a_launch_and_its_last_line_is_whole(noisy: Run) -> None:
@@ -272,12 +266,12 @@ def named(folder: Path, name: str) -> Run:
 def test_a_run_that_cannot_be_read_hides_no_other_from_the_list(tmp_path: Path, broken: str) -> None:
     good, bad = named(tmp_path, "good"), named(tmp_path, "bad")
     (bad.folder / "summary.json").write_text(broken)
-    done = sweep("list", "--runs", tmp_path / "runs", capture_output=True)
+    done = sweep("list", "--runs", tmp_path / "runs")
     assert done.returncode == 0
     # 36 of 40 less .05; six units, all measured.
     assert re.search(rf"{good.plan.sweep_id} +simulated +6/6 +0 +0\.850", done.stdout)
     assert f"{bad.plan.sweep_id}: {bad.folder}" in done.stdout
-    listed = json.loads(sweep("list", "--runs", tmp_path / "runs", "--json", capture_output=True).stdout)
+    listed = json.loads(sweep("list", "--runs", tmp_path / "runs", "--json").stdout)
     faults = [row["fault"] for row in listed if "fault" in row]
     assert len(faults) == 1
     assert str(bad.folder) in faults[0]
@@ -327,15 +321,13 @@ def test_figures_are_drawn_and_linked_only_when_asked_for(tmp_path: Path) -> Non
 def test_what_to_do_about_a_broken_file_is_what_helps(tmp_path: Path) -> None:
     run = named(tmp_path, "broken")
     (run.folder / "summary.json").write_text("{")
-    with pytest.raises(
-        BadInput, match=r"summary\.json: not valid JSON: .*; remove it, and `sweep report` writes it"
-    ):
+    with pytest.raises(BadInput, match=r"summary\.json: .*`sweep report`"):
         conclude(run)
     (run.folder / "summary.json").write_text('{"against": 5}')
-    with pytest.raises(BadInput, match=r"summary\.json: `against` .*; remove it, and `sweep report` writes it"):
+    with pytest.raises(BadInput, match=r"summary\.json: `against` .*`sweep report`"):
         conclude(run)
     (run.folder / "summary.json").unlink()
     conclude(run)  # as the remedy says
     (run.folder / "provenance.json").write_text("{")
-    with pytest.raises(BadInput, match=r"provenance\.json: .*; nothing can write it again: take it from a copy"):
+    with pytest.raises(BadInput, match=r"provenance\.json: .*a copy"):
         conclude(run)

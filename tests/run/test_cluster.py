@@ -9,10 +9,8 @@ from pathlib import Path
 import pytest
 from ray.cluster_utils import Cluster
 
-from tests.processes import until
-from tests.run.test_end_to_end import finish, launch, module_sweep
-
-__all__ = ["module_sweep"]
+from tests.conftest import small_sweep
+from tests.processes import finish, launch, until
 
 # 20 units of about 0.3 s, an engine to a node.
 SPREAD = (
@@ -25,25 +23,25 @@ SPREAD = (
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    """A head without GPUs, and two nodes of two."""
+    """A head and another node, of two GPUs each."""
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 0})
-    for _ in range(2):
-        cluster.add_node(num_cpus=1, num_gpus=2)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 2})
+    cluster.add_node(num_cpus=1, num_gpus=2)
     yield cluster
     cluster.shutdown()
 
 
 def test_a_sweep_outlives_the_node_of_one_of_its_engines(
-    cluster: Cluster, module_sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
-    process = launch(module_sweep, tmp_path, *SPREAD)
-    until(process, lambda: len(list(tmp_path.glob("*/samples/*.parquet"))) >= 4)
+    runs = tmp_path / "runs"
+    process = launch(small_sweep(tmp_path), runs, *SPREAD)
+    until(process, lambda: len(list(runs.glob("*/samples/*.parquet"))) >= 4)
     cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
     summary = finish(process)
     assert {v["repetitions"]["measured"] for v in summary["variants"].values()} == {10}
-    failed = [json.loads(line) for file in tmp_path.glob("*/failures/*") for line in file.read_text().splitlines()]
+    failed = [json.loads(line) for file in runs.glob("*/failures/*") for line in file.read_text().splitlines()]
     assert any(failure["died"] for failure in failed)
     # No unit waited for an engine that has no node any more: each failed at most once.
     assert all(failure["attempt"] == 1 for failure in failed)

@@ -1,44 +1,40 @@
-"""Whole sweeps through Ray: the simulated backend, killed at random moments; numbers that others read."""
+"""Whole sweeps through Ray: the simulated backend, ended at random moments; numbers that others read."""
 
 from __future__ import annotations
 
-import json
 import random
 import signal
-import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import SWEEP
-from tests.processes import until
+from tests.conftest import small_sweep
+from tests.processes import finish, launch, until
 
-Write = Callable[[str], Path]
-COMMAND = [sys.executable, "-m", "sweep.cli", "launch"]
-# 40 units of about 0.12 s on two engines, so that a kill falls anywhere between start and end.
-SLOW = (
-    "repetitions=20",
-    "engine.arguments={accuracy: 0.9, noise: 0.5, seconds_per_token: 0.0003, start_seconds: 0.1}",
-)
+# 40 units of about 0.12 s on two engines, so that the end may come anywhere between start and end.
+UNITS = 40
+NOISE = "accuracy: 0.9, noise: 0.5, seconds_per_token: 0.0003, start_seconds: 0.1"
+SLOW = ("repetitions=20", f"engine.arguments={{{NOISE}}}")
 
 
-def launch(file: Path, runs: Path, *changes: str) -> subprocess.Popen[str]:
-    words = [word for change in changes for word in ("--set", change)]
-    return subprocess.Popen(
-        [*COMMAND, str(file), *words, "--runs", str(runs), "--json"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@dataclass(frozen=True, kw_only=True)
+class Resumed:
+    """A sweep that was ended three times, and launched once more."""
+
+    interrupted: Any
+    """The summary of the launch that got SIGINT."""
+    kept: tuple[dict[str, int], ...]
+    """After each end: a unit's file to the time at which it was written, in nanoseconds."""
+    summary: Any
+    """The last launch's."""
 
 
-def finish(process: subprocess.Popen[str], code: int = 0) -> Any:
-    out, err = process.communicate(timeout=200)
-    assert process.returncode == code, err
-    return json.loads(out)
+def written(runs: Path) -> dict[str, int]:
+    return {file.name: file.stat().st_mtime_ns for file in runs.glob("*/samples/*.parquet")}
 
 
 def unscheduled(summary: Any) -> Any:
@@ -47,17 +43,38 @@ def unscheduled(summary: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def module_sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("sweep")
-    rows = [{"question": f"What is {n} + {n}?", "answer": f"#### {2 * n}"} for n in range(10)]
-    (folder / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (folder / "sweep.yaml").write_text(SWEEP)
-    return folder / "sweep.yaml"
+def sweep_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_sweep(tmp_path_factory.mktemp("sweep"))
 
 
 @pytest.fixture(scope="module")
-def undisturbed(module_sweep: Path) -> Any:
-    return finish(launch(module_sweep, module_sweep.parent / "undisturbed", *SLOW))
+def undisturbed(sweep_file: Path) -> Any:
+    return finish(launch(sweep_file, sweep_file.parent / "undisturbed", *SLOW))
+
+
+@pytest.fixture(scope="module")
+def resumed(sweep_file: Path) -> Resumed:
+    runs = sweep_file.parent / "resumed"
+
+    def measured(wanted: int) -> bool:
+        return len(written(runs)) >= wanted
+
+    def ends() -> Iterator[dict[str, int]]:
+        """SIGKILL at two moments of what is left; what was measured by then."""
+        for wanted in sorted(random.Random(0).sample(range(6, UNITS - 2), 2)):
+            process = launch(sweep_file, runs, *SLOW)
+            until(process, partial(measured, wanted))
+            process.kill()
+            process.communicate()
+            assert process.returncode == -signal.SIGKILL
+            yield written(runs)
+
+    process = launch(sweep_file, runs, *SLOW)
+    until(process, lambda: bool(written(runs)))
+    process.send_signal(signal.SIGINT)
+    interrupted = finish(process, code=130)
+    kept = (written(runs), *ends())
+    return Resumed(interrupted=interrupted, kept=kept, summary=finish(launch(sweep_file, runs, *SLOW)))
 
 
 def test_the_summary_has_the_names_that_others_read(undisturbed: Any) -> None:
@@ -74,44 +91,29 @@ def test_the_summary_has_the_names_that_others_read(undisturbed: Any) -> None:
     assert undisturbed["real_model"] is False
 
 
-@pytest.mark.parametrize("moment", range(5))
-def test_killing_the_driver_and_launching_again_gives_the_same_summary(
-    module_sweep: Path, undisturbed: Any, moment: int, tmp_path: Path
+def test_an_interrupt_keeps_what_is_done_and_exits_130(resumed: Resumed) -> None:
+    assert resumed.interrupted["complete"] is False
+    measured = [v["repetitions"]["measured"] for v in resumed.interrupted["variants"].values()]
+    assert 0 < sum(measured) == len(resumed.kept[0]) < UNITS
+
+
+def test_killing_the_driver_and_launching_again_gives_the_same_summary(resumed: Resumed, undisturbed: Any) -> None:
+    assert unscheduled(resumed.summary) == unscheduled(undisturbed)
+
+
+def test_no_unit_that_was_measured_before_the_end_is_measured_again(resumed: Resumed) -> None:
+    first, second, third = resumed.kept
+    assert len(first) < len(second) < len(third) < UNITS
+    assert first.items() <= second.items() <= third.items()
+
+
+def test_engines_that_crash_and_requests_that_fail_change_nothing(
+    sweep_file: Path, undisturbed: Any, tmp_path: Path
 ) -> None:
-    wanted = random.Random(moment).randrange(1, 38)
-    process = launch(module_sweep, tmp_path, *SLOW)
-    until(process, lambda: len(list(tmp_path.glob("*/samples/*"))) >= wanted)
-    process.kill()
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
-    before = len(list(tmp_path.glob("*/samples/*.parquet")))
-    assert 0 < before < 40
-    assert unscheduled(finish(launch(module_sweep, tmp_path, *SLOW))) == unscheduled(undisturbed)
-
-
-def test_an_interrupt_keeps_what_is_done_and_exits_130(
-    module_sweep: Path, undisturbed: Any, tmp_path: Path
-) -> None:
-    process = launch(module_sweep, tmp_path, *SLOW)
-    until(process, lambda: any(tmp_path.glob("*/samples/*.parquet")))
-    process.send_signal(signal.SIGINT)
-    summary = finish(process, code=130)
-    assert not summary["complete"]
-    assert unscheduled(finish(launch(module_sweep, tmp_path, *SLOW))) == unscheduled(undisturbed)
-
-
-def test_engines_that_crash_and_requests_that_fail_change_nothing(module_sweep: Path, tmp_path: Path) -> None:
-    calm = finish(launch(module_sweep, tmp_path / "calm", "repetitions=4"))
-    rough = finish(
-        launch(
-            module_sweep,
-            tmp_path / "rough",
-            "repetitions=4",
-            "engine.arguments={crash_rate: 0.2, error_rate: 0.2}",
-        )
-    )
-    assert {n: v["accuracy"] for n, v in rough["variants"].items()} == {
-        n: v["accuracy"] for n, v in calm["variants"].items()
-    }
-    failures = list((tmp_path / "rough").glob("*/failures/*.jsonl"))
-    assert failures
+    faults = f"engine.arguments={{{NOISE}, crash_rate: 0.2, error_rate: 0.2}}"
+    rough = finish(launch(sweep_file, tmp_path, "repetitions=4", faults))
+    # A repetition's seed is its own, so that the first four of twenty are the four of a sweep of four.
+    for name, variant in undisturbed["variants"].items():
+        scores = variant["accuracy"]["per_repetition"][:4]
+        assert rough["variants"][name]["accuracy"]["per_repetition"] == scores
+    assert list(tmp_path.glob("*/failures/*.jsonl"))

@@ -65,10 +65,10 @@ def test_builds_are_not_gated_and_claim_no_determinism_across_them(tmp_path: Pat
 
 def test_a_build_with_other_arguments_or_questions_is_refused(tmp_path: Path) -> None:
     other = finished(tmp_path / "a", {"baseline": 12, "mtp": 12}, "engine.arguments={noise: 0.9}")
-    with pytest.raises(BadInput, match=r"other engine arguments.*: baseline: arguments\.noise 0\.9, now absent"):
+    with pytest.raises(BadInput, match=r"baseline: arguments\.noise 0\.9, now absent"):
         with_builds(tmp_path / "b", 10, other)
     asked = finished(tmp_path / "c", {"baseline": 12, "mtp": 12}, "protocol.shots=3")
-    with pytest.raises(BadInput, match=r"perturb.build: .*: its protocol hash is"):
+    with pytest.raises(BadInput, match=r"perturb\.build: .*protocol hash"):
         with_builds(tmp_path / "d", 10, asked)
-    with pytest.raises(BadInput, match=r"perturb.build: .*not a run folder"):
+    with pytest.raises(BadInput, match=r"perturb\.build: .*none.*run folder"):
         finished(tmp_path / "e", {"baseline": 1, "mtp": 1}, f"perturb={{build: [{tmp_path / 'none'}]}}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -86,8 +87,7 @@ def test_a_noisy_variant_stops_at_the_first_look_whose_bound_is_narrow_enough(wr
     # s = sqrt(.02 / 4) = .0707; three looks, so 98.33 % confidence: k = 7.797, a width of .5513.
     assert nct.cdf(7.797 * 5**0.5, 4, 2.3263479 * 5**0.5) == pytest.approx(1 - 0.05 / 3, abs=1e-5)
     assert watched(plan, scores[:4]).enough("baseline") is None
-    told = watched(plan, scores).enough("baseline")
-    assert told == "the tolerance bound is 0.5513 below the mean after 5 repetitions"
+    assert re.findall(r"[\d.]+", str(watched(plan, scores).enough("baseline"))) == ["0.5513", "5"]
 
 
 def test_repetitions_between_two_looks_are_not_looked_at(write_sweep: Write) -> None:
@@ -116,7 +116,7 @@ def test_the_end_of_the_plan_is_no_early_stop(write_sweep: Write) -> None:
 
 def test_identical_repetitions_are_counted_by_outputs_not_by_scores(write_sweep: Write) -> None:
     plan = planned(write_sweep, "stop={identical: 3}", "variants.baseline.deterministic=true")
-    assert watched(plan, [0.5] * 3).enough("baseline") == "3 repetitions of different orders gave identical outputs"
+    assert "3 repetitions" in str(watched(plan, [0.5] * 3).enough("baseline"))
     assert watched(plan, [0.5] * 3, texts=["a", "a", "b"]).enough("baseline") is None
     assert watched(plan, [0.5] * 2).enough("baseline") is None
 
@@ -172,7 +172,7 @@ def test_the_least_of_watched_scores_is_not_free_of_the_distribution() -> None:
 
 
 def test_scores_that_nobody_looked_at_are_refused() -> None:
-    with pytest.raises(BadInput, match="looks must be at least 1, got 0"):
+    with pytest.raises(BadInput, match=r"looks .*got 0"):
         replace(Scores(variant="a", values=(0.5,)), looks=0)
 
 

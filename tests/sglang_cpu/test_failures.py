@@ -45,9 +45,9 @@ def test_a_model_without_weights_fails_with_the_workers_own_error(tmp_path: Path
     shutil.copytree(resolve("embedded:tiny-gemma4"), tmp_path, dirs_exist_ok=True)
     (tmp_path / "model.safetensors").unlink()
     before, sockets = host.children(), host.open_sockets()
-    with pytest.raises(EngineStartFailed, match="Cannot find any model weights") as failed:
+    with pytest.raises(EngineStartFailed, match="model weights") as failed:
         SGLangEngine().start(make_spec(model=str(tmp_path)), quiet)
-    assert any("Cannot find any model weights" in line for line in failed.value.log_tail)
+    assert any("model weights" in line for line in failed.value.log_tail)
     assert host.children() <= before
     # An open one with something to send would block this process when it is collected.
     assert host.open_sockets() <= sockets

