@@ -155,7 +155,7 @@ class _Log:
         return run_id
 
     def _begin(self, experiment: str, key: str, name: str, unit: Unit | None) -> str:
-        engine = self._provenance.engines.get(unit.engine_variant) if unit else None
+        engine = self._provenance.engines.get(unit.condition.loads) if unit else None
         tags = {
             "sweep.id": self._run.plan.sweep_id,
             "sweep.unit": key,
