@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,13 +13,8 @@ import click
 from sweep.errors import ExitCode
 
 if TYPE_CHECKING:
-    from sweep.report.blocks import Block, Row
     from sweep.run.folder import Run
     from sweep.stats.compare import Comparison
-
-SHOWN = 10
-"""Flipped questions listed on the terminal; JSON has all."""
-HEADINGS = ("variant", "A", "B", "B − A", "interval", "lost", "gained", "p", "verdict")
 
 
 @click.command(name="compare")
@@ -43,6 +38,7 @@ def command(
       sweep compare runs/gemma4-1a2b3c4d:baseline-det runs/gemma4-1a2b3c4d:topk1-det
       sweep compare runs/before runs/after --variant topk1 --json
     """
+    from sweep.report.comparison import blocks
     from sweep.report.terminal import show
 
     (run_a, name_a), (run_b, name_b) = _side(a), _side(b)
@@ -52,7 +48,7 @@ def command(
         listed = [{**asdict(c), "verdict": c.verdict} for c in comparisons]
         click.echo(json.dumps({"a": a, "b": b, "alpha": alpha, "comparisons": listed}, indent=2, allow_nan=False))
     else:
-        show(_blocks(comparisons))
+        show(blocks(comparisons))
     if gate and any(c.verdict == "worse" for c in comparisons):
         ctx.exit(ExitCode.BELOW)
 
@@ -94,33 +90,3 @@ def _note_other_protocol(a: Run, b: Run) -> None:
         differing = [f"{key} {one[key]} and {other[key]}" for key in one if one[key] != other[key]]
         listed = ", ".join(differing) or "other records"
         click.echo(f"sweep: A and B were asked by different protocols: {listed}", err=True)
-
-
-def _blocks(comparisons: Sequence[Comparison]) -> Iterator[Block]:
-    from sweep.report.blocks import Grid
-    from sweep.report.comparison import comparison_legend, comparison_lines
-
-    yield Grid(HEADINGS, [_row(c) for c in comparisons])
-    for c in comparisons:
-        yield "\n".join([*comparison_lines(c), *_flips("lost", c.lost), *_flips("gained", c.gained)])
-    yield comparison_legend(comparisons)
-
-
-def _row(c: Comparison) -> Row:
-    interval = c.difference.interval(1 - c.alpha)
-    return (
-        c.b.variant,
-        f"{c.a.accuracy:.3f}",
-        f"{c.b.accuracy:.3f}",
-        f"{c.difference.mean:+.3f}",
-        " to ".join(f"{end:+.3f}" for end in interval) if interval else "-",
-        str(len(c.lost)),
-        str(len(c.gained)),
-        f"{c.p_adjusted:.2g}",
-        "-" if c.verdict == "no difference shown" else c.verdict,
-    )
-
-
-def _flips(what: str, names: Sequence[str]) -> list[str]:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return [f"- {what}: {', '.join(names[:SHOWN])}{more}"] if names else []

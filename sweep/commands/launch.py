@@ -6,6 +6,7 @@ import json
 import sys
 from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -27,16 +28,7 @@ from sweep.errors import ExitCode
 @click.option("--no-track", is_flag=True, help="Do not log to MLflow; `sweep track` can do it later.")
 @click.option("--against", type=click.Path(path_type=Path), metavar="RUN", help="An earlier run: has it drifted?")
 @click.option("--json", "as_json", is_flag=True, help="The summary as JSON on stdout; all else on stderr.")
-def command(
-    file: str,
-    overrides: tuple[str, ...],
-    runs: Path,
-    address: str | None,
-    wait: float,
-    no_track: bool,
-    against: Path | None,
-    as_json: bool,
-) -> int:
+def command(file: str, overrides: tuple[str, ...], no_track: bool, as_json: bool, **options: Any) -> int:
     """Run the sweep in FILE, or what is missing of it.
 
     A sweep that was interrupted goes on where it was: launch the same file again. Ctrl-C keeps what is
@@ -59,10 +51,9 @@ def command(
     from sweep.run.launch import Options, launch
 
     console = Console(file=sys.stderr if as_json else sys.stdout)
-    options = Options(runs=runs, address=address, wait=wait, against=against)
     # Ray prints what befalls its workers to stdout, from a thread of its own.
     with redirect_stdout(sys.stderr) if as_json else nullcontext():
-        finished = launch(file, overrides, options, OnConsole(console))
+        finished = launch(file, overrides, Options(**options), OnConsole(console))
         summary = conclude(finished.run, finished.against, figures=True)
         exported = {} if no_track else export(finished.run, summary)
     if as_json:

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from sweep.report.blocks import Block, Row
-
-HEADINGS = ("run", "backend", "units measured", "void", "threshold", "failed audits")
+    from sweep.report.blocks import Block
 
 
 @click.command(name="list")
@@ -28,7 +26,8 @@ def command(runs: Path, as_json: bool) -> None:
     from sweep.report.terminal import show
 
     folders = [file.parent for file in runs.glob("*/sweep.yaml")]
-    rows = [_row(folder) for folder in sorted(folders, key=_age)]
+    folders.sort(key=lambda folder: max(file.stat().st_mtime for file in folder.iterdir()), reverse=True)
+    rows = [_row(folder) for folder in folders]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
     elif not rows:
@@ -37,21 +36,14 @@ def command(runs: Path, as_json: bool) -> None:
         show(_blocks(rows))
 
 
-def _age(folder: Path) -> float:
-    return -max(file.stat().st_mtime for file in folder.iterdir())
-
-
 def _row(folder: Path) -> dict[str, Any]:
     """How far a run is; a folder that cannot be read says why, and hides no other."""
     from sweep.errors import SweepError
 
     try:
         return _state(folder)
-    except SweepError as error:
-        fault = error.message.splitlines()[-1]
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        # A file of the folder that is valid, but not what a sweep writes.
-        fault = f"{folder}: cannot be read: {type(error).__name__}: {error}"
+    except (SweepError, OSError) as error:
+        fault = str(error).splitlines()[-1]
     return {"sweep_id": folder.name, "folder": str(folder), "fault": fault}
 
 
@@ -76,23 +68,22 @@ def _state(folder: Path) -> dict[str, Any]:
 
 def _blocks(rows: Sequence[dict[str, Any]]) -> Iterator[Block]:
     from sweep.report.blocks import Grid
+    from sweep.report.wording import cut
 
-    readable = [row for row in rows if "fault" not in row]
+    readable = [
+        (
+            row["sweep_id"],
+            row["backend"],
+            f"{row['measured']}/{row['units']}",
+            str(row["void"]),
+            "-" if row["threshold"] is None else cut(row["threshold"]),
+            "-" if row["failed_audits"] is None else str(row["failed_audits"]),
+        )
+        for row in rows
+        if "fault" not in row
+    ]
     if readable:
-        yield Grid(HEADINGS, [_cells(row) for row in readable])
+        yield Grid(("run", "backend", "units measured", "void", "threshold", "failed audits"), readable)
     faults = [f"{row['sweep_id']}: {row['fault']}" for row in rows if "fault" in row]
     if faults:
         yield "\n".join(faults)
-
-
-def _cells(row: dict[str, Any]) -> Row:
-    from sweep.report.wording import cut
-
-    return (
-        row["sweep_id"],
-        row["backend"],
-        f"{row['measured']}/{row['units']}",
-        str(row["void"]),
-        "-" if row["threshold"] is None else cut(row["threshold"]),
-        "-" if row["failed_audits"] is None else str(row["failed_audits"]),
-    )

@@ -47,14 +47,12 @@ def command(file: str, overrides: tuple[str, ...], as_json: bool, argv: bool) ->
 def _described(plan: Plan) -> dict[str, Any]:
     from sweep.plan.variants import varying
 
-    engine = plan.config.engine
-    count = engine.engines
-    differing = varying(plan.variants)
+    engine, differing = plan.config.engine, varying(plan.variants)
     return {
         "sweep_id": plan.sweep_id,
         "backend": engine.backend,
         "model": engine.model,
-        "engines": count,
+        "engines": engine.engines,
         "gpus_per_engine": engine.gpus,
         "repetitions": plan.config.repetitions,
         "shards": plan.config.shards,
@@ -71,7 +69,7 @@ def _described(plan: Plan) -> dict[str, Any]:
             for v in plan.variants
         },
         "units": [u.id for u in plan.units],
-        "estimated_seconds": {str(n): round(plan.estimate(n), 1) for n in _counts(count)},
+        "estimated_seconds": {str(n): round(plan.estimate(n), 1) for n in _counts(engine.engines)},
     }
 
 

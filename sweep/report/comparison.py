@@ -1,13 +1,46 @@
-"""What `sweep compare` says of two variants or runs, in sentences. Pure."""
+"""What `sweep compare` shows of two variants or runs: a table, and what it means in sentences. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from sweep.report.blocks import Block, Grid, Row
 from sweep.stats.compare import Comparison, Side
 
+SHOWN = 10
+"""Flipped questions that are listed; JSON has all."""
 
-def comparison_lines(c: Comparison) -> Iterator[str]:
+
+def blocks(comparisons: Sequence[Comparison]) -> Iterator[Block]:
+    """One row per comparison, what each says, and what the columns mean."""
+    headings = ("variant", "A", "B", "B − A", "interval", "lost", "gained", "p", "verdict")
+    yield Grid(headings, [_row(c) for c in comparisons])
+    for c in comparisons:
+        yield "\n".join([*_lines(c), *_flips("lost", c.lost), *_flips("gained", c.gained)])
+    yield _legend(comparisons)
+
+
+def _row(c: Comparison) -> Row:
+    interval = c.difference.interval(1 - c.alpha)
+    return (
+        c.b.variant,
+        f"{c.a.accuracy:.3f}",
+        f"{c.b.accuracy:.3f}",
+        f"{c.difference.mean:+.3f}",
+        " to ".join(f"{end:+.3f}" for end in interval) if interval else "-",
+        str(len(c.lost)),
+        str(len(c.gained)),
+        f"{c.p_adjusted:.2g}",
+        "-" if c.verdict == "no difference shown" else c.verdict,
+    )
+
+
+def _flips(what: str, names: Sequence[str]) -> list[str]:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return [f"- {what}: {', '.join(names[:SHOWN])}{more}"] if names else []
+
+
+def _lines(c: Comparison) -> Iterator[str]:
     """What was compared and how, and what the comparison could have missed."""
     title = c.b.variant if c.a.variant == c.b.variant else f"{c.b.variant} against {c.a.variant}"
     yield f"{title}: {c.questions} questions, compared by {c.test}. A: {_side(c.a)}. B: {_side(c.b)}."
@@ -23,7 +56,7 @@ def comparison_lines(c: Comparison) -> Iterator[str]:
         )
 
 
-def comparison_legend(comparisons: Sequence[Comparison]) -> str:
+def _legend(comparisons: Sequence[Comparison]) -> str:
     """What the columns of the table mean."""
     alpha, count = comparisons[0].alpha, len(comparisons)
     corrected = (

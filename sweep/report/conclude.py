@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from sweep.audit import run_all
 from sweep.errors import BadInput
 from sweep.gate.contract import CONTRACT
-from sweep.gate.threshold import derive_all, fit_all
+from sweep.gate.threshold import fit_all
 from sweep.report.contract import build
 from sweep.report.figures import write_all
 from sweep.report.sections import markdown
@@ -32,9 +31,7 @@ def conclude(run: Run, against: Run | None = None, *, figures: bool = False) -> 
     """
     evidence = _read(run, against)
     fits = fit_all(scores_of(evidence))
-    rule = run.plan.config.threshold
-    thresholds = derive_all(fits, rule.retries, rule)
-    summary = summarise(evidence, fits, thresholds, run_all(evidence))
+    summary = summarise(evidence, fits)
     no_contract = _no_contract(run, evidence, summary)
     drawn = write_all(evidence.samples, fits, summary.threshold, run.folder) if figures else ()
     summary = summary.model_copy(update={"no_contract": no_contract, "figures": drawn})

@@ -93,16 +93,12 @@ def unstable(samples: Mapping[str, VariantSamples]) -> Any:
     image = axes.imshow(shares[chosen], cmap="gray", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
     axes.set_yticks(range(len(chosen)), [ids[row] for row in chosen], fontsize=6)
     axes.set_xticks(range(len(samples)), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
-    title = _title(len(chosen), int((doubt > 0).sum()), len(doubt))
+    unlike = int((doubt > 0).sum())
+    which = f"The {len(chosen)} least stable of {unlike}" if len(chosen) < unlike else f"All {unlike}"
+    title = f"{which} questions that are not answered alike throughout; {len(doubt)} were asked"
     figure.suptitle(fill(title, int(width * 13)), fontsize=9)
     figure.colorbar(image, label="share of repetitions right")
     return figure
-
-
-def _title(shown: int, unlike: int, asked: int) -> str:
-    """The heat map's title, from how many questions it shows, how many are unstable, and how many were asked."""
-    which = f"The {shown} least stable of {unlike}" if shown < unlike else f"All {unlike}"
-    return f"{which} questions that are not answered alike throughout; {asked} were asked"
 
 
 def shortened(names: Sequence[str]) -> list[str]:

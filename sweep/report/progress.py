@@ -14,6 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from sweep.report.terminal import say
 from sweep.report.wording import engine_state, time_left
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class OnConsole:
 
     def tell(self, text: str) -> None:
         """Print a line, as it is."""
-        _say(self.console, text)
+        say(self.console, text)
 
     @contextmanager
     def watch(self, plan: Plan) -> Iterator[View]:
@@ -62,7 +63,7 @@ class PlainView:
 
     def note(self, text: str) -> None:
         """A line."""
-        _say(self._console, text)
+        say(self._console, text)
 
 
 class LiveView:
@@ -78,11 +79,7 @@ class LiveView:
 
     def note(self, text: str) -> None:
         """A line above the drawing."""
-        _say(self._live.console, text)
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+        say(self._live.console, text)
 
 
 def _drawing(progress: Progress, repetitions: Mapping[str, int]) -> Group:

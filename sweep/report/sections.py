@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
 from sweep.plan.variants import BUILD
-from sweep.report.blocks import Block, Grid, Heading, Picture, Row, Verbatim, as_markdown
-from sweep.report.summary import Summary, VariantSummary
+from sweep.report.blocks import Block, Grid, Heading, Picture, Verbatim, as_markdown
+from sweep.report.summary import Summary
 from sweep.report.thresholds import at_the_sweeps, every_rule, threshold_lines
 from sweep.report.wording import (
     ACCEPT_LENGTHS,
@@ -147,7 +147,14 @@ def _spreads(summary: Summary) -> Iterator[Block]:
     yield Grid(
         ("variant", "always right", "always wrong", "unstable", "same answers", "invalid", "truncated"),
         [
-            (name, *_question_counts(v), *map(percent, (v.identical_answers, v.invalid_rate, v.truncated_rate)))
+            (
+                name,
+                *(
+                    str(count) if v.repetitions.measured else "-"
+                    for count in (v.unanimous_right, v.unanimous_wrong, len(v.unstable_questions))
+                ),
+                *map(percent, (v.identical_answers, v.invalid_rate, v.truncated_rate)),
+            )
             for name, v in variants
         ],
     )
@@ -157,12 +164,6 @@ def _spreads(summary: Summary) -> Iterator[Block]:
     if speculative:
         yield ACCEPT_LENGTHS
         yield Grid(("variant", "mean ± std of repetitions (min–max)", "of all tokens together"), speculative)
-
-
-def _question_counts(v: VariantSummary) -> Row:
-    """Questions that are always right, always wrong, and neither; `-` where nothing was measured."""
-    counts = (v.unanimous_right, v.unanimous_wrong, len(v.unstable_questions))
-    return tuple(str(count) if v.repetitions.measured else "-" for count in counts)
 
 
 def audits(summary: Summary) -> Iterator[Block]:

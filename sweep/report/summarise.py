@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cluster.backends import runs_model
-from sweep.audit.finding import Evidence, Finding
+from sweep.audit import Evidence, run_all
 from sweep.gate.rules import Rule, every_rule
-from sweep.gate.threshold import Fits, Threshold, operate
+from sweep.gate.threshold import Fits, Threshold, derive_all, operate
 from sweep.plan.config import ProtocolConfig
 from sweep.plan.units import Plan, Unit
 from sweep.plan.variants import Variant
@@ -66,14 +66,10 @@ def scores_of(evidence: RunEvidence) -> list[Scores]:
     ]
 
 
-def summarise(
-    evidence: RunEvidence,
-    fits: Fits,
-    thresholds: Mapping[str, Threshold],
-    findings: Sequence[Finding],
-) -> Summary:
-    """The summary, as yet without a contract and figures."""
-    plan, provenance = evidence.plan, evidence.provenance
+def summarise(evidence: RunEvidence, fits: Fits) -> Summary:
+    """The summary, as yet without a contract and figures. `fits`: of the evidence's scores."""
+    plan, provenance, rule = evidence.plan, evidence.provenance, evidence.plan.config.threshold
+    thresholds = derive_all(fits, rule.retries, rule)
     variants = {v.name: _variant(evidence, v) for v in plan.variants}
     perturbed = _perturbed(evidence)
     return Summary(
@@ -86,9 +82,9 @@ def summarise(
         dataset=provenance.dataset,
         shards=plan.config.shards,
         variants=variants,
-        threshold=thresholds[plan.config.threshold.rule],
-        audits=tuple(findings),
-        rules=_rules(plan.config.threshold, fits, thresholds),
+        threshold=thresholds[rule.rule],
+        audits=run_all(evidence),
+        rules=_rules(rule, fits, thresholds),
         perturbed=perturbed,
         against=evidence.against,
         no_contract="No contract: none was made.",
@@ -134,16 +130,13 @@ def _perturbed(evidence: RunEvidence) -> dict[str, PerturbedSummary]:
                 void=len({unit.repetition for unit in evidence.void if unit.variant == v.name}),
             ),
             accuracy=describe(table).accuracy,
-            outputs_as_the_variants=_like(evidence.samples[perturbed], table),
+            outputs_as_the_variants=describe(evidence.samples[perturbed].beside(table, v.name)).identical_outputs
+            if table.repetitions
+            else None,
             differs=differs.get(v.name, ()),
         )
         for perturbed, v, table in evidence.levels
     }
-
-
-def _like(base: VariantSamples, table: VariantSamples) -> float | None:
-    """Share of questions whose outputs are those of `base` too; None for a table without repetitions."""
-    return describe(base.beside(table, table.variant)).identical_outputs if table.repetitions else None
 
 
 def _variant(evidence: RunEvidence, variant: Variant) -> VariantSummary:

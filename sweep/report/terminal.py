@@ -31,20 +31,25 @@ def show(blocks: Iterable[Block], console: Console | None = None) -> None:
             case Grid():
                 console.print(grid(block, console.width))
             case Picture():
-                _say(f"{block.file}: {block.caption}", console)
+                _sentence(f"{block.file}: {block.caption}", console)
             case Verbatim():
                 for line in block.lines:
-                    console.print(line, markup=False, highlight=False, soft_wrap=True)
+                    say(console, line)
             case _:
                 for line in block.splitlines():
-                    _say(line, console)
+                    _sentence(line, console)
 
 
-def _say(line: str, console: Console) -> None:
+def _sentence(line: str, console: Console) -> None:
     """A line without Markdown's marks; in a file or a pipe it is not broken."""
     text = re.sub(r"(?<!\w)\*(\w[\w ]*)\*(?!\w)", r"\1", line.replace("**", "").replace("`", ""))
     if console.is_terminal:
         text = folded(text, console.width, indent="  " if text.startswith("- ") else "")
+    say(console, text)
+
+
+def say(console: Console, text: str) -> None:
+    """A line as it is, to be copied: not broken, and without colours."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -75,7 +80,8 @@ def grid(block: Grid, width: int) -> RenderableType:
         return Group(*(x for title, part in zip(titles, parts, strict=True) for x in (title, grid(part, width))))
     widths = _widths(block, room)
     if widths is None:
-        return Text("\n\n".join(_paragraph(block.headings, row) for row in block.rows))
+        pairs = ((row[0], zip(block.headings[1:], row[1:], strict=True)) for row in block.rows)
+        return Text("\n\n".join("\n  ".join([first, *map(": ".join, cells)]) for first, cells in pairs))
     return _drawn(block, widths)
 
 
@@ -116,8 +122,3 @@ def _widths(block: Grid, room: int) -> list[int] | None:
 def _longest(rows: Sequence[Row], parts: Callable[[str], list[str]]) -> list[int]:
     """The characters of the longest part of any cell, for each column."""
     return [max(len(part) for cell in column for part in parts(_tied(cell))) for column in zip(*rows, strict=True)]
-
-
-def _paragraph(headings: Row, row: Row) -> str:
-    """A row of a table that is too wide, each cell in a line `heading: cell`."""
-    return "\n  ".join([row[0], *(f"{name}: {cell}" for name, cell in zip(headings[1:], row[1:], strict=True))])

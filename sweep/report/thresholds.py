@@ -90,10 +90,10 @@ def operating_cells(at: Operating, noise: str | None, retries: int) -> Row:
         _alarm(at.single.false_alarm, at.single.false_alarm_interval),
         _alarm(at.false_alarm, at.false_alarm_interval),
     )
-    if noise is None or at.value is None:
-        drops = ("-", "-")
-    else:
-        drops = (_drops(at.single.mde80, at.single.mde95), _drops(at.mde80, at.mde95))
+    drops: Row = ("-", "-")
+    if noise is not None and at.value is not None:
+        pairs = ((at.single.mde80, at.single.mde95), (at.mde80, at.mde95))
+        drops = tuple(" / ".join("none" if drop is None else f"{drop:.3f}" for drop in pair) for pair in pairs)
     return alarms + drops if retries > 1 else alarms[:1] + drops[:1]
 
 
@@ -109,10 +109,6 @@ def _alarm(value: float | None, interval: tuple[float, float] | None) -> str:
         return "-"
     bounds = f"{share(interval[0])} to {share(interval[1])}"
     return bounds if value is None else f"{share(value)} ({bounds})"
-
-
-def _drops(*caught: float | None) -> str:
-    return " / ".join("none" if drop is None else f"{drop:.3f}" for drop in caught)
 
 
 def every_rule(summary: Summary) -> Iterator[Block]:

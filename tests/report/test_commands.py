@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from sweep.commands import compare, plan
 from sweep.commands import list as listing
+from sweep.report.comparison import SHOWN
 from sweep.run.folder import Run
 from tests.runs import finished
 
@@ -66,5 +67,5 @@ def test_a_comparison_has_scores_flips_and_verdict_in_a_row_and_the_lost_questio
     # 12 lost and none gained: exact McNemar p = 2 / 2^12.
     assert row[-4:] == ["12", "0", "0.00049", "worse"]
     (lost,) = (line for line in text.splitlines() if "lost: " in line)
-    assert lost.count("test-") == compare.SHOWN
+    assert lost.count("test-") == SHOWN
     assert "and 2 more" in lost

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -193,8 +194,6 @@ def _measured(table: VariantSamples, row: int) -> dict[str, float | None]:
 
 
 def _metrics(values: Mapping[str, float | None]) -> list[Any]:
-    import time
-
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
