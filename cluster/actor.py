@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from cluster.backends import make_engine
 from cluster.errors import EngineStartFailed
-from cluster.spec import Batch, Completion, Engine, EngineFacts, EngineSpec
-
-Post = Callable[[str, str, tuple[str, ...]], None]
-"""Tells the driver how a start goes: engine, phase, last log lines."""
+from cluster.spec import Batch, Completion, Engine, EngineFacts, EngineSpec, Report
 
 
 class EngineActor:
@@ -28,12 +23,12 @@ class EngineActor:
         """Answers once the process is up and has its GPUs."""
         return self._name
 
-    def load(self, spec: EngineSpec, post: Post) -> EngineFacts:
+    def load(self, spec: EngineSpec, report: Report) -> EngineFacts:
         """Stop the variant that is loaded and start another. Raises EngineStartFailed."""
         self.stop()
         engine = make_engine(spec.backend)
         try:
-            engine.start(spec, lambda phase, log: post(self._name, phase, log))
+            engine.start(spec, report)
         except BaseException:
             engine.stop()
             raise

@@ -81,21 +81,21 @@ def check_installed(name: str) -> None:
         return
     command = f"pip install {' '.join(missing)}"
     if chosen.extra:
-        extra = f"[{chosen.extra}]"
-        command = f"pip install 'accuracy-sweep{extra}' (in a checkout: pip install -e '.{extra}')"
+        command = (
+            f"pip install 'accuracy-sweep[{chosen.extra}]' (in a checkout: pip install -e '.[{chosen.extra}]')"
+        )
     raise BadInput(f"engine.backend: `{name}` needs {' and '.join(missing)}, not installed here; {command}")
 
 
 def check_specs(name: str, specs: Sequence[EngineSpec]) -> list[list[Problem]]:
     """What is wrong with each spec's arguments, as far as that shows before a start."""
     chosen = backend(name)
-    judged = zip(specs, chosen.check_specs(specs), strict=True)
-    return [[*_too_few_gpus(chosen, spec), *problems] for spec, problems in judged]
-
-
-def _too_few_gpus(chosen: Backend, spec: EngineSpec) -> list[Problem]:
-    needed = chosen.gpus(spec.arguments)
-    if needed is None or spec.gpus <= 0 or needed <= max(1, int(spec.gpus)):
-        return []
-    text = f"the arguments need {needed} GPUs, but an engine owns {spec.gpus:g}; raise engine.gpus, or lower them"
-    return [("gpus", text)]
+    problems = chosen.check_specs(specs)
+    for spec, listed in zip(specs, problems, strict=True):
+        needed, owns = chosen.gpus(spec.arguments), spec.gpus
+        if needed is not None and owns > 0 and needed > max(1, int(owns)):
+            text = (
+                f"the arguments need {needed} GPUs, but an engine owns {owns:g}; raise engine.gpus, or lower them"
+            )
+            listed.insert(0, ("gpus", text))
+    return problems

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ray
+
+import cluster
 from cluster.errors import ClusterUnavailable
 
 CPUS_PER_ENGINE = 2
 """What `engines: auto` reckons an engine without a GPU to use."""
+REMEDY = "Lower engine.engines or engine.gpus, or name another cluster with --address"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,18 +35,13 @@ class PoolSpec:
     """Seconds to wait for the cluster to have room."""
 
 
-def connect(spec: PoolSpec, local: bool) -> str | None:
-    """Connect to Ray, or start it; returns the dashboard's address."""
-    import ray
-
-    import cluster
-
+def connect(spec: PoolSpec, address: str | None) -> str | None:
+    """Connect to Ray at the address, or start it here without one; returns the dashboard's address."""
     # Ray's own notes on dead workers would run across the live view; the driver tells of them itself.
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     try:
-        if local:
-            pretend = None if spec.needs_real_gpus else (spec.engines or 1) * spec.gpus
-            gpus = None if pretend is None else max(int(-(-pretend // 1)), 0)
+        if not address:
+            gpus = None if spec.needs_real_gpus else math.ceil((spec.engines or 1) * spec.gpus)
             # Ray's default niceness of 15 starves an engine beside whatever else the machine does.
             system = {"worker_niceness": 0}
             context = ray.init(
@@ -52,17 +50,17 @@ def connect(spec: PoolSpec, local: bool) -> str | None:
         else:
             # The engines' code travels, so that a cluster runs what this checkout says.
             code = str(Path(cluster.__file__).parent)
-            context = ray.init(address=spec.address, runtime_env={"py_modules": [code]}, **common)
+            context = ray.init(address=address, runtime_env={"py_modules": [code]}, **common)
     except Exception as error:  # noqa: BLE001 - Ray raises bare Exception when a node does not come up
-        where = "a local Ray cluster" if local else f"the Ray cluster at {_address(spec)}"
+        where = f"the Ray cluster at {address}" if address else "a local Ray cluster"
         # `ray start` turns tokens on by itself where it finds one; a driver does not.
-        token = "" if local or os.environ.get("RAY_AUTH_MODE") else "; if it wants a token, set RAY_AUTH_MODE=token"
+        wanting = address and not os.environ.get("RAY_AUTH_MODE")
+        token = "; if it wants a token, set RAY_AUTH_MODE=token" if wanting else ""
         raise ClusterUnavailable(
             f"{where} is unavailable: {str(error).strip().splitlines()[0]}; "
             f"`ray status` shows what runs, --address names another{token}"
         ) from None
-    url = context.dashboard_url
-    return f"http://{url}" if url else None
+    return f"http://{context.dashboard_url}" if context.dashboard_url else None
 
 
 def token_hint() -> str:
@@ -72,64 +70,32 @@ def token_hint() -> str:
     )
 
 
-def _address(spec: PoolSpec) -> str:
-    return spec.address or os.environ["RAY_ADDRESS"]
+def engine_count(spec: PoolSpec, *, local: bool) -> int:
+    """How many engines to have: as many as the spec says, or as the cluster has room for.
 
-
-def room(spec: PoolSpec) -> int:
-    """How many engines the cluster has room for. Raises ClusterUnavailable when not even one."""
-    import ray
-
+    Raises ClusterUnavailable when there is room for none, or too little in a local cluster, which will not grow.
+    """
     total = ray.cluster_resources()
+    if spec.engines is not None:
+        needed = spec.engines * spec.gpus
+        if local and needed > total.get("GPU", 0):
+            raise ClusterUnavailable(
+                f"{spec.engines} engines of {spec.gpus:g} GPUs each need {needed:g} GPUs; {inventory()}. {REMEDY}"
+            )
+        return spec.engines
     if not spec.gpus:
         return max(1, int(total.get("CPU", 0)) // CPUS_PER_ENGINE)
     count = int(sum(n["Resources"].get("GPU", 0) // spec.gpus for n in ray.nodes() if n["Alive"]))
     if not count:
         raise ClusterUnavailable(
-            f"no node of the cluster has the {spec.gpus:g} GPUs of one engine; {inventory()}. "
-            "Lower engine.gpus, or name another cluster with --address"
+            f"no node of the cluster has the {spec.gpus:g} GPUs of one engine; {inventory()}. {REMEDY}"
         )
     return count
 
 
 def inventory() -> str:
     """What the cluster has, and how much of it is free, in words."""
-    import ray
-
     total, free = ray.cluster_resources(), ray.available_resources()
     parts = [f"{free.get(key, 0):g} of {total.get(key, 0):g} {key}s free" for key in ("GPU", "CPU")]
     nodes = sum(node["Alive"] for node in ray.nodes())
     return f"the cluster has {' and '.join(parts)} on {nodes} node{'s' if nodes != 1 else ''}"
-
-
-def refuse_if_too_few(spec: PoolSpec, count: int) -> None:
-    """A local cluster will not grow: raises ClusterUnavailable when its GPUs do not suffice."""
-    import ray
-
-    if count * spec.gpus > ray.cluster_resources().get("GPU", 0):
-        raise ClusterUnavailable(
-            f"{count} engines of {spec.gpus:g} GPUs each need {count * spec.gpus:g} GPUs; {inventory()}. "
-            "Lower engine.engines or engine.gpus, or name a larger cluster with --address"
-        )
-
-
-def await_actors(actors: dict[str, Any], spec: PoolSpec, tell: Callable[[str], None]) -> None:
-    """Wait until every actor is up, saying what is waited for. Raises ClusterUnavailable at the deadline."""
-    import ray
-
-    names = {actor.ready.remote(): name for name, actor in actors.items()}
-    begun = time.monotonic()
-    waiting = list(names)
-    while True:
-        left = spec.deadline - (time.monotonic() - begun)
-        _, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=max(0.0, min(10.0, left)))
-        if not waiting:
-            return
-        missing = ", ".join(names[ref] for ref in waiting)
-        wants = f"{missing} wait{'s' if len(waiting) == 1 else ''} for {spec.gpus:g} GPUs each; {inventory()}"
-        if left <= 0:
-            raise ClusterUnavailable(
-                f"after {spec.deadline:g} s {wants}. Lower engine.engines or engine.gpus, "
-                "or name another cluster with --address"
-            )
-        tell(wants)

@@ -11,21 +11,23 @@ from cluster.spec import Batch, Completion, EngineFacts, EngineSpec
 
 
 @dataclass(frozen=True, kw_only=True)
-class Starting:
-    """An engine is loading a variant and has come to a phase."""
-
+class _OfEngine:
     engine: str
     """The engine's name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Starting(_OfEngine):
+    """An engine is loading a variant and has come to a phase."""
+
     phase: str
     """What it is doing: importing, loading weights, capturing graphs..."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loaded:
+class Loaded(_OfEngine):
     """An engine has its variant loaded and is idle."""
 
-    engine: str
-    """The engine's name."""
     facts: EngineFacts
     """What is running."""
     seconds: float
@@ -33,11 +35,9 @@ class Loaded:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Completed:
+class Completed(_OfEngine):
     """An engine finished a batch and is idle."""
 
-    engine: str
-    """The engine's name."""
     work: str
     """The batch's name."""
     completions: Sequence[Completion]
@@ -47,11 +47,9 @@ class Completed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Failed:
+class Failed(_OfEngine):
     """A start or a batch came to nothing. The engine can be loaded again, and has nothing loaded if it died."""
 
-    engine: str
-    """The engine's name."""
     work: str | None
     """The batch's name; None when it was a start."""
     error: SweepError
@@ -63,19 +61,14 @@ class Failed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Back:
+class Back(_OfEngine):
     """An engine that died has a process again, idle and with nothing loaded."""
-
-    engine: str
-    """The engine's name."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gone:
+class Gone(_OfEngine):
     """An engine that died could not be replaced: its node is lost, and the cluster has no room for it."""
 
-    engine: str
-    """The engine's name."""
     error: SweepError
     """Why."""
 

@@ -1,20 +1,30 @@
-"""Engines as Ray actors. All of Ray that the program uses is here and in `cluster.connection`."""
+"""Engines as Ray actors. All of Ray that the program uses is here and in `cluster.connection`.
+
+Both import Ray, which takes a second: import them where a pool is opened.
+"""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import ray
+from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
 from cluster.actor import EngineActor
-from cluster.connection import PoolSpec, await_actors, connect, inventory, refuse_if_too_few, room
+from cluster.connection import REMEDY, PoolSpec, connect, engine_count, inventory
 from cluster.errors import ClusterUnavailable, EngineStartFailed, RequestFailed, SweepError
 from cluster.events import Back, Completed, Event, Failed, Gone, Loaded, Starting
 from cluster.log import SEARCHED, TAIL, last_error, tail
 from cluster.spec import Batch, EngineSpec
 
+TELL_SECONDS = 10.0
+"""Between two words on what is waited for."""
 STOP_SECONDS = 30.0
 """How long an engine may take to stop before its process is killed."""
 START_GRACE = 150.0
@@ -25,170 +35,157 @@ EVIDENCE_SECONDS = 10.0
 
 @dataclass(kw_only=True)
 class _Task:
-    """A call that an engine is at."""
+    """A call that an engine is at: a start, a batch, or the coming up of a new process."""
 
     engine: str
-    work: str | None
-    """None for a start."""
+    work: str | None = None
+    """The batch's name."""
+    back: bool = False
+    """The engine has no process, and a new one is to come up."""
     begun: float
+    """When; for a new process, when the engine lost the one before."""
     deadline: float
-    log: tuple[str, ...] = field(default=())
+    """Seconds that it may take."""
+    log: tuple[str, ...] = ()
+
+    @property
+    def left(self) -> float:
+        return self.begun + self.deadline - time.monotonic()
 
 
 class RayPool:
-    """Engines on a Ray cluster, an actor each; one that dies is replaced."""
+    """`cluster.events.Pool` on a Ray cluster, an actor for each engine; one that dies is replaced."""
 
     def __init__(self, spec: PoolSpec, tell: Callable[[str], None]) -> None:
         """Connect and bring up the actors; `tell` is given what is being waited for.
 
         Raises ClusterUnavailable when there is no cluster, or no room in it within the deadline.
         """
-
         self._spec = spec
         self._tasks: dict[Any, _Task] = {}
-        self._reviving: dict[Any, tuple[str, float]] = {}
-        """By the call that says that it is up: a replaced engine, and since when."""
         self._actors: dict[str, Any] = {}
         self._nodes: dict[str, str] = {}
         """Where an engine's process is, by Ray's id."""
         self._logs: dict[str, str | None] = {}
         """A loaded engine's log on its node, where it keeps one."""
-        self.local = not (spec.address or os.environ.get("RAY_ADDRESS"))
-        self.dashboard = connect(spec, self.local)
+        address = spec.address or os.environ.get("RAY_ADDRESS")
+        self.dashboard = connect(spec, address)
         try:
-            self._board = _board()
-            count = spec.engines or room(spec)
-            if self.local:
-                refuse_if_too_few(spec, count)
-            for number in range(1, count + 1):
-                self._actors[f"engine-{number}"] = self._actor(f"engine-{number}")
-            await_actors(self._actors, spec, tell)
+            self._board = ray.remote(_Board).options(num_cpus=0, max_restarts=-1).remote()
+            for number in range(engine_count(spec, local=not address)):
+                self._bring_up(f"engine-{number + 1}", time.monotonic())
+            self._await_all(tell)
         except BaseException:
             self.close()
             raise
 
     @property
     def engines(self) -> tuple[str, ...]:
-        """The engines' names."""
         return tuple(self._actors)
 
     def load(self, engine: str, spec: EngineSpec) -> None:
-        """See `cluster.events.Pool`."""
         call = self._actors[engine].load.options(name=f"{engine} [loading {spec.label}]")
         self._logs.pop(engine, None)
-        self._begin(call.remote(spec, _Poster(self._board)), engine, None, spec.start_deadline + START_GRACE)
+        task = _Task(engine=engine, begun=time.monotonic(), deadline=spec.start_deadline + START_GRACE)
+        self._tasks[call.remote(spec, partial(_post, self._board, engine))] = task
 
     def run(self, engine: str, work: str, batch: Batch, deadline: float) -> None:
-        """See `cluster.events.Pool`."""
         call = self._actors[engine].run.options(name=f"{engine} [{work}]")
-        self._begin(call.remote(batch), engine, work, deadline)
+        task = _Task(engine=engine, work=work, begun=time.monotonic(), deadline=deadline)
+        self._tasks[call.remote(batch)] = task
 
     def wait(self, timeout: float) -> list[Event]:
-        """See `cluster.events.Pool`."""
-        import ray
-
-        if not self._tasks and not self._reviving:
+        if not self._tasks:
             return []
-        ends = [task.begun + task.deadline for task in self._tasks.values()]
-        ends += [since + self._spec.deadline for _, since in self._reviving.values()]
-        due = min(ends) - time.monotonic()
-        done, _ = ray.wait([*self._tasks, *self._reviving], timeout=max(0.0, min(timeout, due)))
-        events: list[Event] = list(self._phases())
-        events += [self._finish(ref, self._tasks.pop(ref)) for ref in done if ref in self._tasks]
-        late = [ref for ref, t in self._tasks.items() if time.monotonic() >= t.begun + t.deadline]
-        events += [self._overrun(self._tasks.pop(ref)) for ref in late]
-        return events + self._revived([ref for ref in done if ref in self._reviving])
+        due = min(task.left for task in self._tasks.values())
+        done, _ = ray.wait([*self._tasks], timeout=max(0.0, min(timeout, due)))
+        events: list[Event] = [*self._phases()]
+        events += [event for ref in done if (event := self._finish(ref, self._tasks.pop(ref)))]
+        late = [ref for ref, task in self._tasks.items() if task.left <= 0]
+        return events + [self._overrun(self._tasks.pop(ref)) for ref in late]
 
     def close(self) -> None:
-        """See `cluster.events.Pool`."""
-        import ray
-
-        absent = {engine for engine, _ in self._reviving.values()}
-        stops = [a.stop.remote() for name, a in self._actors.items() if name not in absent and not self._tasks]
+        absent = {task.engine for task in self._tasks.values()}
+        idle = all(task.back for task in self._tasks.values())
+        stops = [actor.stop.remote() for name, actor in self._actors.items() if idle and name not in absent]
         if stops:
             ray.wait(stops, num_returns=len(stops), timeout=STOP_SECONDS)
         for actor in self._actors.values():
             ray.kill(actor)
         self._actors.clear()
         self._tasks.clear()
-        self._reviving.clear()
         ray.shutdown()
 
-    def _actor(self, name: str) -> Any:
-        """A new process for an engine. Not restarted by Ray: what was loaded is lost, and the driver must know."""
-        import ray
+    def _bring_up(self, engine: str, since: float, log: tuple[str, ...] = ()) -> None:
+        """Ask for a process for an engine that has had none `since`, in the place of one that it may have had.
 
-        return ray.remote(EngineActor).options(num_cpus=0, num_gpus=self._spec.gpus).remote(name)
-
-    def _replace(self, engine: str, since: float | None = None) -> None:
-        """Ask for a new process for an engine that has been dead `since`; from now on unless given."""
-        import ray
-
-        ray.kill(self._actors[engine])
-        self._actors[engine] = self._actor(engine)
-        self._reviving[self._actors[engine].ready.remote()] = (engine, since or time.monotonic())
-
-    def _revived(self, up: list[Any]) -> list[Event]:
-        """The replaced engines that are up, and those for which there was no room in time."""
-        import ray
-        from ray.exceptions import RayActorError
-
-        events: list[Event] = []
-        for ref in up:
-            engine, since = self._reviving.pop(ref)
-            try:
-                ray.get(ref)
-                events.append(Back(engine=engine))
-            except RayActorError:
-                self._replace(engine, since)
-        late = [r for r, (_, since) in self._reviving.items() if time.monotonic() >= since + self._spec.deadline]
-        for ref in late:
-            engine, _ = self._reviving.pop(ref)
+        Ray does not restart it by itself: what was loaded is lost, and the driver must know.
+        """
+        if engine in self._actors:
             ray.kill(self._actors[engine])
-            text = f"{engine} could not be replaced within {self._spec.deadline:g} s: {inventory()}"
-            events.append(Gone(engine=engine, error=ClusterUnavailable(text)))
-        return events
+        actor = ray.remote(EngineActor).options(num_cpus=0, num_gpus=self._spec.gpus).remote(engine)
+        self._actors[engine] = actor
+        task = _Task(engine=engine, back=True, begun=since, deadline=self._spec.deadline, log=log)
+        self._tasks[actor.ready.remote()] = task
 
-    def _begin(self, ref: Any, engine: str, work: str | None, deadline: float) -> None:
-        self._tasks[ref] = _Task(engine=engine, work=work, begun=time.monotonic(), deadline=deadline)
+    def _await_all(self, tell: Callable[[str], None]) -> None:
+        while self._tasks:
+            events = self.wait(TELL_SECONDS)
+            for event in events:
+                if isinstance(event, Gone):
+                    raise event.error
+            if not events:
+                missing = ", ".join(task.engine for task in self._tasks.values())
+                tell(f"waiting for {missing}, which need {self._spec.gpus:g} GPUs each; {inventory()}")
 
-    def _finish(self, ref: Any, task: _Task) -> Event:
-        import ray
-        from ray.exceptions import RayActorError, RayTaskError
-
+    def _finish(self, ref: Any, task: _Task) -> Event | None:
+        """What came of a call; None for a new process that died again, and is replaced again."""
         try:
             result = ray.get(ref)
         except RayActorError as error:
-            words = self._last_words(task)
-            task.log = words[-TAIL:]
-            self._replace(task.engine)
-            return _failed(task, _death(task, last_error(words), str(error)), died=True)
+            return self._died(task, str(error))
         except RayTaskError as error:
-            return _failed(task, _cause(task, error), died=False)
+            cause = error.cause
+            # One that is no SweepError is kept whole, as text.
+            text = f"{task.engine}: {type(cause).__name__}: {cause}\n{error}"
+            return _failed(task, cause if isinstance(cause, SweepError) else text, died=False)
         seconds = time.monotonic() - task.begun
-        if task.work is None:
-            self._logs[task.engine] = result.device.log
-            return Loaded(engine=task.engine, facts=result, seconds=seconds)
-        return Completed(engine=task.engine, work=task.work, completions=result, seconds=seconds)
+        if task.back:
+            return Back(engine=task.engine)
+        if task.work is not None:
+            return Completed(engine=task.engine, work=task.work, completions=result, seconds=seconds)
+        self._logs[task.engine] = result.device.log
+        return Loaded(engine=task.engine, facts=result, seconds=seconds)
 
-    def _overrun(self, task: _Task) -> Failed:
-        """Replace an engine that is past its deadline."""
+    def _died(self, task: _Task, ray_says: str) -> Failed | None:
+        if task.back:
+            self._bring_up(task.engine, task.begun, (_gist(ray_says),))
+            return None
+        words = self._last_words(task)
+        task.log = words[-TAIL:]
+        self._bring_up(task.engine, time.monotonic())
+        error = last_error(words)
+        what = f"in the middle of {task.work}" if task.work else "while it started"
+        # The last error in the engine's own log says more than Ray can.
+        text = f"{task.engine} died {what}: {f'{error}. Ray: ' if error else ''}{_gist(ray_says)}"
+        return _failed(task, text, died=True)
+
+    def _overrun(self, task: _Task) -> Failed | Gone:
+        """Replace an engine that is past its deadline; one that got no process by then is gone."""
+        if task.back:
+            ray.kill(self._actors[task.engine])
+            why = f"the last one died: {task.log[0]}" if task.log else f"it waits for {self._spec.gpus:g} GPUs"
+            text = f"{task.engine} has no process after {task.deadline:g} s, {why}; {inventory()}. {REMEDY}"
+            return Gone(engine=task.engine, error=ClusterUnavailable(text))
         task.log = self._last_words(task)[-TAIL:]
-        self._replace(task.engine)
-        if task.work is None:
-            text = (
-                f"{task.engine} was not ready after {task.deadline:g} s (engine.start_deadline + {START_GRACE:g})"
-            )
-            return _failed(task, EngineStartFailed(text, task.log), died=True)
-        text = f"{task.engine} had not finished {task.work} after {task.deadline:g} s (engine.request_deadline)"
-        return _failed(task, RequestFailed(text), died=True)
+        self._bring_up(task.engine, time.monotonic())
+        text = f"was not ready after {task.deadline:g} s (engine.start_deadline + {START_GRACE:g})"
+        if task.work is not None:
+            text = f"had not finished {task.work} after {task.deadline:g} s (engine.request_deadline)"
+        return _failed(task, f"{task.engine} {text}", died=True)
 
     def _last_words(self, task: _Task) -> tuple[str, ...]:
         """The log lines of a task that came to a bad end: posted while it started, else read where it ran."""
-        import ray
-        from ray.exceptions import GetTimeoutError, RayError
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
         path = self._logs.pop(task.engine, None)
         if path is None:
             return task.log
@@ -202,10 +199,7 @@ class RayPool:
 
     def _phases(self) -> list[Starting]:
         """What the engines posted since the last look; keeps their last log lines."""
-        import ray
-        from ray.exceptions import RayActorError
-
-        loading = {task.engine: task for task in self._tasks.values() if task.work is None}
+        loading = {task.engine: task for task in self._tasks.values() if not (task.work or task.back)}
         if not loading:
             return []
         phases = []
@@ -222,7 +216,7 @@ class RayPool:
         return phases
 
 
-_Post = tuple[str, str, tuple[str, ...], str]
+_Posted = tuple[str, str, tuple[str, ...], str]
 """Engine, phase, last log lines, node."""
 
 
@@ -230,44 +224,26 @@ class _Board:
     """Where engines leave word while they start; it outlives them, and so do a dead one's last lines."""
 
     def __init__(self) -> None:
-        self._posts: list[_Post] = []
+        self._posts: list[_Posted] = []
 
-    def post(self, post: _Post) -> None:
+    def post(self, post: _Posted) -> None:
         self._posts.append(post)
 
-    def take(self) -> list[_Post]:
+    def take(self) -> list[_Posted]:
         taken, self._posts = self._posts, []
         return taken
 
 
-@dataclass(frozen=True)
-class _Poster:
-    """`cluster.actor.Post` across Ray."""
-
-    board: Any
-
-    def __call__(self, engine: str, phase: str, log: tuple[str, ...]) -> None:
-        import ray
-
-        self.board.post.remote((engine, phase, log, ray.get_runtime_context().get_node_id()))
+def _post(board: Any, engine: str, phase: str, log: tuple[str, ...]) -> None:
+    """`cluster.spec.Report` across Ray, once it is given the board and the engine's name."""
+    board.post.remote((engine, phase, log, ray.get_runtime_context().get_node_id()))
 
 
-def _board() -> Any:
-    import ray
-
-    return ray.remote(_Board).options(num_cpus=0, max_restarts=-1).remote()
-
-
-def _failed(task: _Task, error: SweepError, died: bool) -> Failed:
+def _failed(task: _Task, error: SweepError | str, died: bool) -> Failed:
+    if isinstance(error, str):
+        error = EngineStartFailed(error, task.log) if task.work is None else RequestFailed(error)
     log = error.log_tail if isinstance(error, EngineStartFailed) and error.log_tail else task.log
     return Failed(engine=task.engine, work=task.work, error=error, log=log, died=died)
-
-
-def _death(task: _Task, error: str | None, ray_says: str) -> SweepError:
-    """`error`: the last one in the engine's own log, which says more than Ray can."""
-    what = "while it started" if task.work is None else f"in the middle of {task.work}"
-    text = f"{task.engine} died {what}: {f'{error}. Ray: ' if error else ''}{_gist(ray_says)}"
-    return EngineStartFailed(text, task.log) if task.work is None else RequestFailed(text)
 
 
 def _gist(ray_says: str) -> str:
@@ -276,12 +252,3 @@ def _gist(ray_says: str) -> str:
     telling = [line for line in lines if "exit" in line.lower() or "killed" in line.lower()]
     # Ray goes on with what it often is; here the engine's own log says.
     return (telling or lines or ["no cause given"])[0].partition(" Some common causes")[0]
-
-
-def _cause(task: _Task, error: Any) -> SweepError:
-    """The engine's own error; one that is no SweepError is kept whole, as text."""
-    cause = error.cause
-    if isinstance(cause, SweepError):
-        return cause
-    text = f"{task.engine}: {type(cause).__name__}: {cause}\n{error}"
-    return EngineStartFailed(text, task.log) if task.work is None else RequestFailed(text)

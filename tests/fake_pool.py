@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from cluster.actor import EngineActor
 from cluster.errors import ClusterUnavailable, EngineStartFailed, RequestFailed
@@ -99,7 +100,7 @@ class ActorPool:
 
     def load(self, engine: str, spec: EngineSpec) -> None:
         self.specs.append(spec)
-        engine_facts = self._actors[engine].load(spec, self._post)
+        engine_facts = self._actors[engine].load(spec, partial(self._post, engine))
         self._pending.append(Loaded(engine=engine, facts=engine_facts, seconds=1.0))
 
     def run(self, engine: str, work: str, batch: Batch, deadline: float) -> None:

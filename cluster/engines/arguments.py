@@ -14,11 +14,16 @@ from cluster.spec import EngineSpec
 
 def faults(model: type[BaseModel], arguments: Mapping[str, Any]) -> list[Problem]:
     """What is wrong with the arguments."""
+    problems = []
     try:
         model.model_validate(dict(arguments), strict=True)
     except ValidationError as error:
-        return [_problem(model, str(fault["loc"][0]), fault["type"], fault["msg"]) for fault in error.errors()]
-    return []
+        for fault in error.errors():
+            name, text = str(fault["loc"][0]), fault["msg"][0].lower() + fault["msg"][1:]
+            if fault["type"] == "extra_forbidden":
+                text = f"unknown argument; {suggestion(name, model.model_fields)}"
+            problems.append((name, text))
+    return problems
 
 
 def refuse(spec: EngineSpec, problems: Sequence[Problem]) -> None:
@@ -26,9 +31,3 @@ def refuse(spec: EngineSpec, problems: Sequence[Problem]) -> None:
     if problems:
         listed = "; ".join(f"{name}: {text}" for name, text in problems)
         raise EngineStartFailed(f"{spec.label}: these engine arguments cannot be used: {listed}", ())
-
-
-def _problem(model: type[BaseModel], key: str, kind: str, message: str) -> Problem:
-    if kind != "extra_forbidden":
-        return key, message[0].lower() + message[1:]
-    return key, f"unknown argument; {suggestion(key, model.model_fields)}"

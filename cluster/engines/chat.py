@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from cluster.errors import RequestFailed
-from cluster.spec import Message, Request
+from cluster.spec import Request
 
 
 def prompt_ids(tokenizer: Any, request: Request) -> list[int]:
@@ -17,20 +17,16 @@ def prompt_ids(tokenizer: Any, request: Request) -> list[int]:
     """
     if isinstance(request.prompt, str):
         return list(tokenizer(request.prompt)["input_ids"])
-    text = _rendered(tokenizer, request.id, request.prompt)
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-
-def _rendered(tokenizer: Any, request_id: str, messages: Sequence[Message]) -> str:
     from jinja2 import TemplateError
 
     if getattr(tokenizer, "chat_template", None) is None:
         raise RequestFailed(
-            f"request {request_id}: {tokenizer.name_or_path} has no chat template, so it cannot be sent messages; "
+            f"request {request.id}: {tokenizer.name_or_path} has no chat template, so it cannot be sent messages; "
             "use a model that is tuned for chat, or a prompt that is text"
         )
-    conversation = [{"role": message.role, "content": message.content} for message in messages]
+    turns = [asdict(message) for message in request.prompt]
     try:
-        return str(tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True))
+        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
     except TemplateError as error:
-        raise RequestFailed(f"request {request_id}: the model's chat template refuses it: {error}") from None
+        raise RequestFailed(f"request {request.id}: the model's chat template refuses it: {error}") from None
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])

@@ -4,15 +4,17 @@ Question q comes out right in run r when
 
     mu + question_spread z_q + common_cause u_r + noise e_qr > 0,    z, u, e standard normal,
 
-with mu chosen so that the mean over questions and runs is `accuracy`. z depends on the question alone and is
-shared by variants of one `seed`; u on variant and run; e on variant, question and run. A deterministic variant
-draws u and e once, whatever the run. The output is the spec's answer to the request, or it with its last number
-changed; its wording follows e as well, so that a noisy variant's outputs differ where its answers agree.
+with mu, a multiple of the whole spread, chosen so that the mean over questions and runs is `accuracy`. z depends
+on the question alone and is shared by variants of one `seed`; u on variant and run; e on variant, question and
+run. A deterministic variant draws u and e once, whatever the run. The output is the spec's answer to the request,
+or it with its last number changed; its wording follows e as well, so that a noisy variant's outputs differ where
+its answers agree.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import platform
 import re
@@ -76,12 +78,10 @@ class SimulatedEngine:
     """See the module; implements `cluster.spec.Engine`."""
 
     def __init__(self) -> None:
-        """Nothing is loaded."""
         self._spec: EngineSpec | None = None
         self._arguments = Arguments()
 
     def start(self, spec: EngineSpec, report: Report) -> None:
-        """Wait as long as the arguments say."""
         refuse(spec, check_specs([spec])[0])
         if spec.answers is None:
             raise EngineStartFailed(f"{spec.label}: a simulated engine has no model, and its spec no answers", ())
@@ -94,8 +94,7 @@ class SimulatedEngine:
         report("ready", ())
 
     def generate(self, batch: Batch) -> list[Completion]:
-        """Draw every request's outcome. Raises RequestFailed, or kills this process, as the arguments say."""
-        spec, arguments = self._started()
+        spec, arguments = self._started(), self._arguments
         place = (arguments.seed, spec.label, batch.seed, batch.attempt)
         completions = [self._complete(spec, batch, request) for request in batch.requests]
         time.sleep(arguments.seconds_per_token * sum(c.completion_tokens for c in completions))
@@ -109,8 +108,7 @@ class SimulatedEngine:
         """There is no cache."""
 
     def describe(self) -> EngineFacts:
-        """Says that there is no model."""
-        spec, arguments = self._started()
+        spec, arguments = self._started(), self._arguments
         return EngineFacts(
             backend="simulated",
             versions={"simulated": VERSION},
@@ -121,21 +119,21 @@ class SimulatedEngine:
         )
 
     def stop(self) -> None:
-        """Forget the variant."""
         self._spec = None
 
-    def _started(self) -> tuple[EngineSpec, Arguments]:
+    def _started(self) -> EngineSpec:
         if self._spec is None:
             raise EngineStartFailed("the simulated engine has no variant loaded; call start first", ())
-        return self._spec, self._arguments
+        return self._spec
 
     def _complete(self, spec: EngineSpec, batch: Batch, request: Request) -> Completion:
         arguments = self._arguments
         run: tuple[object, ...] = () if arguments.deterministic else (batch.seed,)
         place = (arguments.seed, spec.label, *run)
         noise = NORMAL.inv_cdf(_uniform("own", request.id, *place))
+        spread = math.hypot(arguments.question_spread, arguments.common_cause, arguments.noise)
         latent = (
-            mean_of(arguments)
+            NORMAL.inv_cdf(arguments.accuracy) * (spread or 1.0)
             + arguments.question_spread * NORMAL.inv_cdf(_uniform("question", arguments.seed, request.id))
             + arguments.common_cause * NORMAL.inv_cdf(_uniform("run", *place))
             + arguments.noise * noise
@@ -153,24 +151,13 @@ class SimulatedEngine:
             text=text[: len(text) * tokens // wanted] if cut else text,
             token_ids=None,
             finish_reason="length" if cut else "stop",
-            prompt_tokens=_words(request),
+            prompt_tokens=None,
             completion_tokens=tokens,
             verify_steps=None if spec.draft_model is None else max(1, round(tokens / arguments.accept_length)),
             cached_tokens=0,
             starts_with_bos=None,
             seconds=tokens * 0.01,
         )
-
-
-def mean_of(arguments: Arguments) -> float:
-    """mu: the latent mean at which the mean over questions and runs is `accuracy`."""
-    spread = (arguments.question_spread**2 + arguments.common_cause**2 + arguments.noise**2) ** 0.5
-    return NORMAL.inv_cdf(arguments.accuracy) * (spread or 1.0)
-
-
-def _words(request: Request) -> int:
-    texts = [request.prompt] if isinstance(request.prompt, str) else [turn.content for turn in request.prompt]
-    return sum(len(text.split()) for text in texts)
 
 
 def _wrong(request_id: str, answer: str) -> str:

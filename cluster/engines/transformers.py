@@ -35,13 +35,10 @@ class Arguments(BaseModel):
 
 def check_specs(specs: Sequence[EngineSpec]) -> list[list[Problem]]:
     """What is wrong with each spec's arguments."""
-    return [_problems(spec) for spec in specs]
-
-
-def _problems(spec: EngineSpec) -> list[Problem]:
-    problems = faults(Arguments, spec.arguments)
-    if spec.draft_model is None and "num_assistant_tokens" in spec.arguments:
-        problems.append(("num_assistant_tokens", "only a draft reads it; say draft: true, or drop it"))
+    problems = [faults(Arguments, spec.arguments) for spec in specs]
+    for spec, listed in zip(specs, problems, strict=True):
+        if spec.draft_model is None and "num_assistant_tokens" in spec.arguments:
+            listed.append(("num_assistant_tokens", "only a draft reads it; say draft: true, or drop it"))
     return problems
 
 
@@ -49,7 +46,6 @@ class TransformersEngine:
     """See the module; implements `cluster.spec.Engine`."""
 
     def __init__(self) -> None:
-        """Nothing is loaded."""
         self._spec: EngineSpec | None = None
         self._arguments = Arguments()
         self._model: Any = None
@@ -60,8 +56,7 @@ class TransformersEngine:
         self._environment = ExitStack()
 
     def start(self, spec: EngineSpec, report: Report) -> None:
-        """Load model, tokenizer and draft. Raises EngineStartFailed."""
-        refuse(spec, _problems(spec))
+        refuse(spec, check_specs([spec])[0])
         self._environment.enter_context(restored_environment(spec.environment))
         begun = time.monotonic()
         report("importing", ())
@@ -101,13 +96,10 @@ class TransformersEngine:
         settings.assistant_confidence_threshold = 0.0
 
     def generate(self, batch: Batch) -> list[Completion]:
-        """Complete every request, in the batch's order."""
         self._started()
         size = 1 if self._draft is not None else min(batch.concurrency, self._arguments.batch_size)
-        done: list[Completion] = []
-        for begin in range(0, len(batch.requests), size):
-            done += self._run(batch, batch.requests[begin : begin + size])
-        return done
+        parts = [batch.requests[begin : begin + size] for begin in range(0, len(batch.requests), size)]
+        return [completion for part in parts for completion in self._run(batch, part)]
 
     def _run(self, batch: Batch, requests: tuple[Request, ...]) -> list[Completion]:
         import torch
@@ -116,20 +108,25 @@ class TransformersEngine:
         prompts = [prompt_ids(self._tokenizer, request) for request in requests]
         encoded = self._tokenizer.pad({"input_ids": prompts}, return_tensors="pt")
         width = encoded["input_ids"].shape[1]
-        counter = _Passes(self._model, width)
-        settings: dict[str, Any] = {"max_new_tokens": batch.max_tokens, "do_sample": batch.temperature > 0}
+        settings: dict[str, Any] = {
+            "max_new_tokens": batch.max_tokens,
+            "do_sample": batch.temperature > 0,
+            "assistant_model": self._draft,
+            "stopping_criteria": [self._stops(batch.stop, width)] if batch.stop else None,
+        }
         if batch.temperature > 0:
             # Seeded by the requests, so that a batch's place in the repetition changes nothing.
             torch.manual_seed(zlib.crc32(":".join([str(batch.seed), *(r.id for r in requests)]).encode()))
             settings["temperature"] = batch.temperature
-        if batch.stop:
-            settings["stopping_criteria"] = [self._stops(batch.stop, width)]
-        if self._draft is not None:
-            settings["assistant_model"] = self._draft
-        with counter, torch.inference_mode():
+        widths: list[int] = []
+        hook = self._model.register_forward_pre_hook(
+            lambda module, positional, named: widths.append(named["input_ids"].shape[1]), with_kwargs=True
+        )
+        with hook, torch.inference_mode():
             output = self._model.generate(**encoded, **settings)
         seconds = time.monotonic() - begun
-        steps = counter.verifications if self._draft is not None else None
+        # All of the target's forward passes but the one over the prompt alone verify a draft.
+        steps = None if self._draft is None else sum(other != width for other in widths)
         return [
             self._completion(batch, request, row[width:], prompt, steps, seconds)
             for request, row, prompt in zip(requests, output.tolist(), prompts, strict=True)
@@ -157,13 +154,7 @@ class TransformersEngine:
         return ids
 
     def _completion(
-        self,
-        batch: Batch,
-        request: Request,
-        ids: list[int],
-        prompt: list[int],
-        steps: int | None,
-        seconds: float,
+        self, batch: Batch, request: Request, ids: list[int], prompt: list[int], steps: int | None, seconds: float
     ) -> Completion:
         """`ids` are the generated ones, padded after their end; `prompt` are the prompt's."""
         pad = self._tokenizer.pad_token_id
@@ -188,7 +179,6 @@ class TransformersEngine:
         """Nothing is cached between batches."""
 
     def describe(self) -> EngineFacts:
-        """The model and the packages that run it."""
         import torch
         import transformers
 
@@ -203,7 +193,6 @@ class TransformersEngine:
         )
 
     def stop(self) -> None:
-        """Drop the weights, and put the environment back."""
         self._environment.close()
         self._spec = self._model = self._draft = self._tokenizer = None
 
@@ -211,25 +200,6 @@ class TransformersEngine:
         if self._spec is None:
             raise EngineStartFailed("the transformers engine has no variant loaded; call start first", ())
         return self._spec
-
-
-class _Passes:
-    """Counts the target's forward passes that verify drafts: all but the one over the prompt alone."""
-
-    def __init__(self, model: Any, prompt: int) -> None:
-        self._model, self._prompt = model, prompt
-        self.verifications = 0
-
-    def __enter__(self) -> None:
-        self._hook = self._model.register_forward_pre_hook(self._count, with_kwargs=True)
-
-    def __exit__(self, *error: object) -> None:
-        self._hook.remove()
-
-    def _count(self, module: Any, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
-        ids = named.get("input_ids", positional[0] if positional else None)
-        if ids is None or ids.shape[1] != self._prompt:
-            self.verifications += 1
 
 
 BACKEND = Backend(

@@ -33,8 +33,6 @@ class Options:
     """A running Ray cluster."""
     wait: float
     """Seconds to wait for room in the cluster."""
-    track: bool
-    """Send the run at the end to the exporters that the sweep file asks for."""
     against: Path | None = None
     """An earlier run folder, to audit drift against."""
 

@@ -36,8 +36,10 @@ class Stopped:
 
     reason: str
     """What was enough."""
-    repetition_seconds: float
-    """What one repetition takes an engine, estimated from those that were measured."""
+    engine_seconds: float
+    """What the others would have taken an engine, estimated from those that were measured."""
+    gpu_seconds: float
+    """The same over all of the engine's GPUs; 0 for an engine without."""
 
 
 class StopWatch:

@@ -17,7 +17,7 @@ from tests.gpu.launching import schedulers, start
 from tests.processes import until
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(900)]
-if not host.gpus():
+if not host.device().gpus:
     pytest.skip("no GPU", allow_module_level=True)
 
 # A variant that claims determinism and keeps it, six times: without shots the prompts stay inside the model's

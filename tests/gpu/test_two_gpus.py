@@ -22,7 +22,7 @@ from cluster.engines.sglang import host
 from tests.gpu.launching import schedulers, start
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(1500)]
-if len(host.gpus()) < 2:
+if len(host.device().gpus) < 2:
     pytest.skip("fewer than two GPUs", allow_module_level=True)
 
 CHANGES = (

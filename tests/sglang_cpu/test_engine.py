@@ -144,7 +144,7 @@ def test_a_variant_leaves_no_worker_and_no_variable_to_the_next(session: Session
 def test_messages_are_completed_like_the_text_that_the_template_makes_of_them(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    running = session.engine._started
+    tokenizer = session.engine._started.engine.tokenizer_manager.tokenizer
     template = "{{ bos_token }}Question: {{ messages[0].content }}{{ '\\n' }}Answer:"
     batch = make_batch(3)
     turns = [(Message(role="user", content=record["question"]),) for record in records(3)]
@@ -153,7 +153,7 @@ def test_messages_are_completed_like_the_text_that_the_template_makes_of_them(
     )
     with pytest.raises(RequestFailed, match="no chat template"):
         session.engine.generate(chat)
-    monkeypatch.setattr(running._tokenizer, "chat_template", template)
+    monkeypatch.setattr(tokenizer, "chat_template", template)
     session.engine.flush()
     completions = session.engine.generate(chat)
     expected = session.topk1.completions[:3]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cluster.backends import Backend
-from cluster.engines.sglang.arguments import check_specs, command_line, deterministic, gpus, speculative
+from cluster.engines.sglang.arguments import check_specs, command_line, gpus
 from cluster.spec import Engine
 
 
@@ -18,8 +18,8 @@ BACKEND = Backend(
     check_specs=check_specs,
     packages=("sglang",),
     extra="sglang",
-    deterministic=deterministic,
-    speculative=speculative,
+    deterministic=lambda arguments: bool(arguments.get("enable_deterministic_inference")),
+    speculative=lambda name: name.startswith("speculative_"),
     gpus=gpus,
     command_line=command_line,
 )

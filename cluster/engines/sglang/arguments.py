@@ -13,12 +13,13 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
 from cluster.backends import Problem
 from cluster.errors import EngineStartFailed
+from cluster.models import resolve
 from cluster.spec import EngineSpec
 
 GPU_SHARE = 0.8
@@ -28,7 +29,6 @@ whole one; CUDA graphs and contexts take the rest."""
 VALIDATION_SECONDS = 180.0
 """For the installed SGLang to judge a sweep's variants; a cold import alone has taken 25 s."""
 
-_NEEDS_NO_DRAFT = frozenset({"NGRAM"})
 _OTHER_NAMES = {
     "model": "model_path",
     "tensor_parallel_size": "tp_size",
@@ -45,11 +45,12 @@ _FLAGS = {
     "ep_join_rank_offset": "--elastic-ep-join-rank-offset",
 }
 """Fields whose flag is called otherwise; all others are the name with dashes."""
+_ONE_NODE = "an engine is one process on one node, with the GPUs that Ray gave it; take it out"
 _OWNED = {
     "model_path": "comes from engine.model; take it out of the arguments",
     "skip_tokenizer_init": "gives no text to score; take it out",
-    "nnodes": "an engine is one process on one node, with the GPUs that Ray gave it; take it out",
-    "node_rank": "an engine is one process on one node, with the GPUs that Ray gave it; take it out",
+    "nnodes": _ONE_NODE,
+    "node_rank": _ONE_NODE,
     "base_gpu_id": "Ray chooses the GPUs, and the engine counts the ones it was given from 0; take it out",
     "use_ray": "makes actors of its own, outside the ones that own the GPUs; take it out",
 }
@@ -57,39 +58,24 @@ _OWNED = {
 
 def engine_arguments(spec: EngineSpec) -> dict[str, Any]:
     """The arguments to start `sglang.Engine` with: the spec's own, and the models, tp size and GPU share."""
-    from cluster.models import resolve
-
-    given = dict(spec.arguments)
-    added: dict[str, Any] = {"model_path": str(resolve(spec.model)), "tp_size": max(1, int(spec.gpus))}
+    added: dict[str, Any] = {"model_path": resolve(spec.model), "tp_size": max(1, int(spec.gpus))}
     if spec.draft_model is not None:
-        added["speculative_draft_model_path"] = str(resolve(spec.draft_model))
+        added["speculative_draft_model_path"] = resolve(spec.draft_model)
     if 0 < spec.gpus < 1:
         added["mem_fraction_static"] = round(GPU_SHARE * spec.gpus, 3)
-    return {**added, **given}
+    return {**added, **spec.arguments}
 
 
 def to_argv(spec: EngineSpec) -> list[str]:
     """The `python -m sglang.launch_server` command that serves what the engine runs, but its environment."""
-    argv = ["python", "-m", "sglang.launch_server"]
-    for name, value in engine_arguments(spec).items():
-        argv += _flag(name, value)
-    return argv
+    flags = (part for name, value in engine_arguments(spec).items() for part in _flag(name, value))
+    return ["python", "-m", "sglang.launch_server", *flags]
 
 
 def command_line(spec: EngineSpec) -> str:
     """`to_argv` for a shell, the environment in front."""
     environment = [f"{name}={shlex.quote(value)}" for name, value in sorted(spec.environment.items())]
     return " ".join([*environment, shlex.join(to_argv(spec))])
-
-
-def deterministic(arguments: Mapping[str, Any]) -> bool:
-    """Whether SGLang is asked for identical outputs. Pure."""
-    return bool(arguments.get("enable_deterministic_inference"))
-
-
-def speculative(name: str) -> bool:
-    """Whether an argument is about the draft. Pure."""
-    return name.startswith("speculative_")
 
 
 def gpus(arguments: Mapping[str, Any]) -> int | None:
@@ -102,13 +88,12 @@ def gpus(arguments: Mapping[str, Any]) -> int | None:
 
 def check_spec(spec: EngineSpec) -> list[Problem]:
     """What cannot be meant, whatever SGLang accepts: what it ignores, rewrites or dies of. Pure."""
-    return _meaning_problems(spec.arguments, draft=spec.draft_model is not None) + _share_problems(spec)
+    return [*_owned_problems(spec), *_draft_problems(spec)]
 
 
 def unknown_names(arguments: Iterable[str], known: Collection[str]) -> list[Problem]:
     """The arguments that SGLang does not have, each with the nearest name that it has. Pure."""
-    unknown = [name for name in arguments if name not in known]
-    return [(name, f"SGLang has no such argument; {_nearest(name, known)}") for name in unknown]
+    return [(n, f"SGLang has no such argument; {_nearest(n, known)}") for n in arguments if n not in known]
 
 
 def check_specs(specs: Sequence[EngineSpec]) -> list[list[Problem]]:
@@ -116,14 +101,16 @@ def check_specs(specs: Sequence[EngineSpec]) -> list[list[Problem]]:
 
     SGLang's validation reads the model's configuration, so it runs only for models that are local folders.
     """
-    problems = [check_spec(spec) for spec in specs]
+    problems = list(map(check_spec, specs))
     if find_spec("sglang") is None:
         return problems
     names, verdicts = _ask([{"arguments": engine_arguments(s), "argv": to_argv(s)[3:]} for s in specs])
-    return [
-        _merged(spec, ours + unknown_names(spec.arguments, names), verdict)
-        for spec, ours, verdict in zip(specs, problems, verdicts, strict=True)
-    ]
+    for spec, ours, theirs in zip(specs, problems, verdicts, strict=True):
+        ours += unknown_names(spec.arguments, names)
+        # SGLang's own words only where we have nothing to say: they would be about the same.
+        if theirs is not None and not ours:
+            ours.append((_mentioned(theirs, spec.arguments), theirs))
+    return problems
 
 
 def _ask(entries: list[dict[str, Any]]) -> tuple[frozenset[str], list[str | None]]:
@@ -145,13 +132,6 @@ def _ask(entries: list[dict[str, Any]]) -> tuple[frozenset[str], list[str | None
     return frozenset(answer["names"]), answer["problems"]
 
 
-def _merged(spec: EngineSpec, ours: list[Problem], theirs: str | None) -> list[Problem]:
-    """SGLang's own words only where we have nothing to say: they would be about the same."""
-    if ours or theirs is None:
-        return ours
-    return [(_mentioned(theirs, spec.arguments), theirs)]
-
-
 def _mentioned(text: str, arguments: Mapping[str, Any]) -> str:
     """The argument that a message of SGLang's is about, as far as it names one."""
     spelled = text.replace("-", "_").replace(" ", "_")
@@ -160,72 +140,67 @@ def _mentioned(text: str, arguments: Mapping[str, Any]) -> str:
 
 def _flag(name: str, value: Any) -> list[str]:
     flag = _FLAGS.get(name, "--" + name.replace("_", "-"))
-    if value is None or value is False:
-        return []
-    if value is True:
-        return [flag]
-    if isinstance(value, list | tuple):
-        return [flag, *map(str, value)]
-    if isinstance(value, Mapping):
-        return [flag, json.dumps(value)]
+    match value:
+        case None | False:
+            return []
+        case True:
+            return [flag]
+        case list() | tuple():
+            return [flag, *map(str, value)]
+        case dict():
+            return [flag, json.dumps(value)]
     return [flag, str(value)]
 
 
-def _meaning_problems(arguments: Mapping[str, Any], *, draft: bool) -> list[Problem]:
-    owned = [(name, why) for name, why in _OWNED.items() if arguments.get(name)]
-    return owned + _draft_problems(arguments, draft=draft)
+def _owned_problems(spec: EngineSpec) -> Iterator[Problem]:
+    """What the spec's GPUs and models decide."""
+    for name, why in _OWNED.items():
+        if spec.arguments.get(name):
+            yield name, why
+    share = spec.arguments.get("mem_fraction_static")
+    shared = 0 < spec.gpus < 1 and spec.arguments.get("device") != "cpu"
+    if shared and isinstance(share, int | float) and share > spec.gpus:
+        yield (
+            "mem_fraction_static",
+            f"{share:g} of the GPU's memory is more than this engine's {spec.gpus:g} of the GPU: its neighbours"
+            f" would find none. Write at most {GPU_SHARE * spec.gpus:g}, or leave it out",
+        )
 
 
-def _draft_problems(arguments: Mapping[str, Any], *, draft: bool) -> list[Problem]:
+def _draft_problems(spec: EngineSpec) -> Iterator[Problem]:
+    arguments, draft = spec.arguments, spec.draft_model is not None
     algorithm = arguments.get("speculative_algorithm")
-    spare = sorted(name for name in arguments if name.startswith("speculative_") and arguments[name] is not None)
-    if algorithm is None:
-        problems = [
-            (name, "does nothing without speculative_algorithm; add it, or take this out") for name in spare
-        ]
-        if draft:
-            text = "missing: the draft model would not be used; add speculative_algorithm, or say draft: false"
-            problems.append(("speculative_algorithm", text))
-        return problems
-    drafted = draft or algorithm in _NEEDS_NO_DRAFT
-    problems = _tree_problems(arguments)
-    if not drafted:
-        text = f"{algorithm} decodes with a draft; say draft: true in the variant and name engine.draft_model"
-        problems.append(("speculative_algorithm", text))
-    return problems
+    if algorithm is not None:
+        yield from _tree_problems(arguments)
+        # An n-gram search proposes tokens without a model.
+        if not draft and algorithm != "NGRAM":
+            text = f"{algorithm} decodes with a draft; say draft: true in the variant and name engine.draft_model"
+            yield "speculative_algorithm", text
+        return
+    for name in sorted(arguments):
+        if name.startswith("speculative_") and arguments[name] is not None:
+            yield name, "does nothing without speculative_algorithm; add it, or take this out"
+    if draft:
+        text = "missing: the draft model would not be used; add speculative_algorithm, or say draft: false"
+        yield "speculative_algorithm", text
 
 
-def _tree_problems(arguments: Mapping[str, Any]) -> list[Problem]:
+def _tree_problems(arguments: Mapping[str, Any]) -> Iterator[Problem]:
     """Steps, top-k and draft tokens that do not make a tree."""
-    steps, topk, tokens = (
-        arguments.get(f"speculative_{name}") for name in ("num_steps", "eagle_topk", "num_draft_tokens")
-    )
+    names = ("speculative_num_steps", "speculative_eagle_topk", "speculative_num_draft_tokens")
+    steps, topk, tokens = map(arguments.get, names)
     if not (isinstance(steps, int) and isinstance(topk, int) and isinstance(tokens, int)):
-        return []
+        return
+    # The first step proposes top-k tokens, each later one top-k for each of the top-k kept; and the root.
+    most = 1 + topk + (steps - 1) * topk * topk
     if topk == 1 and tokens != steps + 1:
         text = (
             f"top-k 1 drafts a chain, so {steps} steps need {steps + 1} draft tokens (the root counts), not"
             f" {tokens}; SGLang would run {steps + 1} and only warn. Write {steps + 1}, or {tokens - 1} steps"
         )
-        return [("speculative_num_draft_tokens", text)]
-    # The first step proposes top-k tokens, each later one top-k for each of the top-k kept; and the root.
-    most = 1 + topk + (steps - 1) * topk * topk
-    if topk > 1 and not 2 <= tokens <= most:
-        text = f"{steps} steps at top-k {topk} draft 2 to {most} tokens, the root counted, not {tokens}"
-        return [("speculative_num_draft_tokens", text)]
-    return []
-
-
-def _share_problems(spec: EngineSpec) -> list[Problem]:
-    share = spec.arguments.get("mem_fraction_static")
-    shared = 0 < spec.gpus < 1 and spec.arguments.get("device") != "cpu"
-    if not shared or not isinstance(share, int | float) or share <= spec.gpus:
-        return []
-    text = (
-        f"{share:g} of the GPU's memory is more than this engine's {spec.gpus:g} of the GPU:"
-        f" its neighbours would find none. Write at most {GPU_SHARE * spec.gpus:g}, or leave it out"
-    )
-    return [("mem_fraction_static", text)]
+        yield names[2], text
+    elif topk > 1 and not 2 <= tokens <= most:
+        yield names[2], f"{steps} steps at top-k {topk} draft 2 to {most} tokens, the root counted, not {tokens}"
 
 
 def _nearest(name: str, known: Collection[str]) -> str:

@@ -26,10 +26,11 @@ from cluster.engines.environment import restored_environment
 from cluster.engines.sglang import host
 from cluster.engines.sglang.arguments import check_spec, engine_arguments, unknown_names
 from cluster.engines.sglang.log import ANSWERING, IMPORTED, EngineLog, Progress
-from cluster.engines.sglang.requests import prompt, sampling, starts_with_bos
+from cluster.engines.sglang.requests import complete_all
 from cluster.engines.sglang.validation import field_names
 from cluster.errors import EngineStartFailed, RequestFailed
-from cluster.spec import Batch, Completion, EngineFacts, EngineSpec, Report, Request
+from cluster.log import SEARCHED, last_error, tail
+from cluster.spec import Batch, Completion, EngineFacts, EngineSpec, Report
 
 T = TypeVar("T")
 
@@ -77,15 +78,31 @@ class SGLangEngine:
 
         Raises RequestFailed, and takes the batch's other requests back, when one has no completion.
         """
-        return self._started.generate(batch)
+        running = self._started
+        return running.in_loop(lambda: complete_all(running.engine, running.spec, batch))
 
     def flush(self) -> None:
         """Empty the prefix cache. Raises RequestFailed when SGLang would not."""
-        self._started.flush()
+        running = self._started
+        result = running.in_loop(lambda: running.engine.tokenizer_manager.flush_cache(timeout_s=FLUSH_SECONDS))
+        if not result.success:
+            raise RequestFailed(f"{running.spec.label}: SGLang did not empty its cache: {result}")
 
     def describe(self) -> EngineFacts:
         """Versions, GPUs and driver, and the arguments as SGLang resolved them."""
-        return self._started.describe()
+        running = self._started
+        info = running.thread.submit(running.engine.get_server_info).result()
+        public = field_names(type(running.engine.server_args)) - SECRETS
+        arguments = {key: value for key, value in info.items() if key in public}
+        return EngineFacts(
+            backend="sglang",
+            versions=_versions(),
+            device=replace(host.device(), log=str(running.log.path)),
+            fingerprint_of="token_ids" if "output_ids" in running.first else "text",
+            start_seconds=running.progress.seconds(),
+            # What JSON does not have (a NumPy scalar, an enum) becomes its text.
+            arguments=json.loads(json.dumps(arguments, default=str)),
+        )
 
     def stop(self) -> None:
         """End the workers, and wait until they and their GPU memory are gone.
@@ -109,58 +126,29 @@ class _Running:
 
     def __init__(self, spec: EngineSpec) -> None:
         self.spec = spec
-        self._engine: Any = None
-        self._first: Mapping[str, Any] = {}
-        self._progress = Progress()
+        self.engine: Any = None
+        self.first: Mapping[str, Any] = {}
+        self.progress = Progress()
         self._abandoned = threading.Event()
         self._others = host.children()
         self._other_sockets = host.open_sockets()
         self._memory = host.free_memory()
-        self._log = EngineLog(spec.label)
+        self.log = EngineLog(spec.label)
         self._environment = contextlib.ExitStack()
         self._turn = contextlib.ExitStack()
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sglang")
+        self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sglang")
 
     def start(self, deadline: float, report: Report) -> None:
-        """See `SGLangEngine.start`."""
-        changes = host.engine_environment(self.spec.environment)
-        self._environment.enter_context(restored_environment(changes))
+        self._environment.enter_context(restored_environment(host.engine_environment(self.spec.environment)))
         if 0 < self.spec.gpus < 1:
             self._await_turn(deadline, report)
-        self._log.redirect()
-        self._log.survive_sigquit()
-        try:
-            self._watch(self._thread.submit(self._boot), deadline, report)
-        finally:
-            self._log.restore()
+        self.log.survive_sigquit()
+        with self.log.taking_output():
+            self._watch(self.thread.submit(self._boot), deadline, report)
         self._turn.close()
-        self._log.die_by_sigquit()
-
-    def generate(self, batch: Batch) -> list[Completion]:
-        """See `SGLangEngine.generate`."""
-        return self._in_loop(lambda: self._complete_all(batch))
-
-    def flush(self) -> None:
-        """See `SGLangEngine.flush`."""
-        result = self._in_loop(lambda: self._engine.tokenizer_manager.flush_cache(timeout_s=FLUSH_SECONDS))
-        if not result.success:
-            raise RequestFailed(f"{self.spec.label}: SGLang did not empty its cache: {result}")
-
-    def describe(self) -> EngineFacts:
-        """See `SGLangEngine.describe`."""
-        info = self._thread.submit(self._engine.get_server_info).result()
-        fields = set(field_names(type(self._engine.server_args))) - SECRETS
-        return EngineFacts(
-            backend="sglang",
-            versions=_versions(),
-            device=replace(host.device(), log=str(self._log.path)),
-            fingerprint_of="token_ids" if "output_ids" in self._first else "text",
-            start_seconds=self._progress.seconds(),
-            arguments={key: _plain(value) for key, value in info.items() if key in fields},
-        )
+        self.log.die_by_sigquit()
 
     def stop(self) -> None:
-        """See `SGLangEngine.stop`."""
         fault = self.close(keep_log=False)
         if fault:
             raise EngineStartFailed(f"{self.spec.label}: SGLang did not shut down: {fault}", ())
@@ -175,8 +163,8 @@ class _Running:
         """Undo everything, whatever fails on the way; what failed."""
         self._abandoned.set()
         with self._environment, self._turn:
-            starting = self._engine is None
-            shutting = self._thread.submit(self._shut_down)
+            starting = self.engine is None
+            shutting = self.thread.submit(self._shut_down)
             deadline = time.monotonic() + STOP_SECONDS
             while not shutting.done() and time.monotonic() < deadline:
                 # A start that was given up goes on until the workers it launches are gone.
@@ -184,10 +172,10 @@ class _Running:
                     host.kill_children(self._others, STOP_SECONDS)
                 wait([shutting], timeout=POLL_SECONDS)
             left = host.kill_children(self._others, STOP_SECONDS)
-            self._thread.shutdown(wait=shutting.done())
+            self.thread.shutdown(wait=shutting.done())
             # Only now can no worker send it any more.
-            self._log.ignore_sigquit()
-            self._log.close(keep=keep_log)
+            self.log.ignore_sigquit()
+            self.log.close(keep=keep_log)
         if left or not shutting.done():
             return f"after {STOP_SECONDS:g} s its workers {left} or its thread were still there"
         error = shutting.exception()
@@ -207,49 +195,49 @@ class _Running:
         import sglang
         from sglang.srt.server_args import ServerArgs
 
-        self._log.mark(IMPORTED)
+        self.log.mark(IMPORTED)
         arguments = {"log_level": "info", **engine_arguments(self.spec)}
-        refuse(self.spec, unknown_names(arguments, frozenset(field_names(ServerArgs))))
+        refuse(self.spec, unknown_names(arguments, field_names(ServerArgs)))
         if self._abandoned.is_set():
             return
         engine = sglang.Engine(**arguments)
         if self._abandoned.is_set():
             engine.shutdown()
             return
-        self._engine = engine
-        self._log.mark(ANSWERING)
-        self._first = engine.generate("Question:", {"temperature": 0.0, "max_new_tokens": 1})
+        self.engine = engine
+        self.log.mark(ANSWERING)
+        self.first = engine.generate("Question:", {"temperature": 0.0, "max_new_tokens": 1})
 
     def _watch(self, booting: Future[None], deadline: float, report: Report) -> None:
         """Follow the log until the engine is ready. Raises EngineStartFailed when it will not be."""
-        report(self._progress.phase, ())
+        report(self.progress.phase, ())
         reported = time.monotonic()
         while not booting.done():
             wait([booting], timeout=POLL_SECONDS)
-            begun = self._progress.read(self._log.fresh())
+            begun = self.progress.read(self.log.fresh())
             now = time.monotonic()
-            for phase in begun or ([self._progress.phase] if now - reported >= REPORT_SECONDS else []):
+            for phase in begun or ([self.progress.phase] if now - reported >= REPORT_SECONDS else []):
                 reported = now
-                report(phase, self._log.tail())
+                report(phase, tail(self.log.path))
             if now >= deadline and not booting.done():
-                text = f"not ready after {self.spec.start_deadline:g} s, while {self._progress.phase}"
+                text = f"not ready after {self.spec.start_deadline:g} s, while {self.progress.phase}"
                 raise self._failure(f"{text}; raise engine.start_deadline if that is too short")
         error = booting.exception()
         if isinstance(error, EngineStartFailed):
             raise error
         if error is not None:
             # A worker's own error is in its log; what reaches us then is only that it died.
-            text = self._log.last_error() or f"{type(error).__name__}: {error}"
-            raise self._failure(f"failed while {self._progress.phase}: {text}") from error
-        self._progress.enter("ready")
+            text = last_error(tail(self.log.path, SEARCHED)) or f"{type(error).__name__}: {error}"
+            raise self._failure(f"failed while {self.progress.phase}: {text}") from error
+        self.progress.enter("ready")
 
     def _failure(self, text: str) -> EngineStartFailed:
         """With the log's tail; its last lines may say more than `text`."""
-        return EngineStartFailed(f"{self.spec.label}: {text}. Its log: {self._log.path}", self._log.tail())
+        return EngineStartFailed(f"{self.spec.label}: {text}. Its log: {self.log.path}", tail(self.log.path))
 
     def _shut_down(self) -> None:
         """In the engine's thread."""
-        engine, self._engine = self._engine, None
+        engine, self.engine = self.engine, None
         if engine is not None:
             atexit.unregister(engine.shutdown)
             engine.shutdown()
@@ -260,69 +248,10 @@ class _Running:
         # After a failed start too, where there is no engine to ask.
         host.close_sockets(self._other_sockets)
 
-    def _in_loop(self, begin: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        done: Future[T] = self._thread.submit(lambda: self._engine.loop.run_until_complete(begin()))
+    def in_loop(self, begin: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """What a coroutine of the engine's gives, run in the engine's thread and loop."""
+        done: Future[T] = self.thread.submit(lambda: self.engine.loop.run_until_complete(begin()))
         return done.result()
-
-    async def _complete_all(self, batch: Batch) -> list[Completion]:
-        gate = asyncio.Semaphore(batch.concurrency)
-        tasks = [asyncio.ensure_future(self._complete(request, batch, gate)) for request in batch.requests]
-        try:
-            return await asyncio.gather(*tasks)
-        except BaseException:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            # Cancelling drops our end only; the engine would go on with them beside the next attempt's.
-            self._engine.tokenizer_manager.abort_request(abort_all=True)
-            raise
-
-    async def _complete(self, request: Request, batch: Batch, gate: asyncio.Semaphore) -> Completion:
-        from fastapi import HTTPException
-
-        async with gate:
-            given = prompt(request, self._tokenizer)
-            began = time.perf_counter()
-            try:
-                async with asyncio.timeout(self.spec.request_deadline):
-                    out = await self._engine.async_generate(**given, sampling_params=sampling(request, batch))
-            except TimeoutError:
-                text = f"no completion after {self.spec.request_deadline:g} s (engine.request_deadline)"
-                raise self._request_failure(request, text) from None
-            except (HTTPException, ValueError, RuntimeError) as error:
-                raise self._request_failure(request, f"{type(error).__name__}: {error}") from error
-            begins = starts_with_bos(given, self._tokenizer)
-            return self._completion(request, out, begins, time.perf_counter() - began)
-
-    def _completion(
-        self, request: Request, out: Mapping[str, Any], begins: bool | None, seconds: float
-    ) -> Completion:
-        meta = out["meta_info"]
-        reason = meta["finish_reason"] or {"type": "abort", "message": "no finish reason"}
-        if reason["type"] == "abort":
-            raise self._request_failure(request, f"aborted by SGLang: {reason.get('message', 'no reason given')}")
-        ids = out.get("output_ids")
-        speculative = self.spec.arguments.get("speculative_algorithm") is not None
-        return Completion(
-            request_id=request.id,
-            text=out["text"],
-            token_ids=None if ids is None else tuple(ids),
-            finish_reason=reason["type"],
-            prompt_tokens=meta["prompt_tokens"],
-            completion_tokens=meta["completion_tokens"],
-            # Left out when a completion ended with the prompt's own forward pass: then nothing was verified.
-            verify_steps=meta.get("spec_verify_ct", 0) if speculative else None,
-            cached_tokens=meta.get("cached_tokens"),
-            starts_with_bos=begins,
-            seconds=meta.get("e2e_latency") or seconds,
-        )
-
-    def _request_failure(self, request: Request, text: str) -> RequestFailed:
-        return RequestFailed(f"{self.spec.label}: request {request.id}: {text}")
-
-    @property
-    def _tokenizer(self) -> Any:
-        return self._engine.tokenizer_manager.tokenizer
 
 
 def _versions() -> dict[str, str]:
@@ -331,8 +260,3 @@ def _versions() -> dict[str, str]:
         with contextlib.suppress(metadata.PackageNotFoundError):
             versions[package] = metadata.version(package)
     return versions
-
-
-def _plain(value: Any) -> Any:
-    """As JSON has it; what JSON does not have (a NumPy scalar, an enum) as its text."""
-    return json.loads(json.dumps(value, default=str))

@@ -17,6 +17,7 @@ import tempfile
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,52 +116,50 @@ def close_sockets(keep: weakref.WeakSet[Any]) -> None:
         one.close(linger=0)
 
 
-def gpus() -> list[Gpu]:
-    """The GPUs visible to this process. Empty without NVML.
+def device() -> Device:
+    """Host, GPUs and driver of this process; no GPUs without NVML.
 
     Asks the driver, not torch: torch would open a context here and hold GPU memory for the process's life.
     """
+    here = Device(host=socket.gethostname())
     try:
-        import pynvml
+        import pynvml as nvml
+
+        nvml.nvmlInit()
     except ImportError:
-        return []
+        return here
+    except nvml.NVMLError:
+        return here
     try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return []
-    try:
-        return [_gpu(pynvml, handle) for handle in _visible(pynvml, os.environ.get("CUDA_VISIBLE_DEVICES"))]
+        gpus = tuple(_gpu(nvml, handle) for handle in _visible(nvml, os.environ.get("CUDA_VISIBLE_DEVICES")))
+        return replace(here, gpus=gpus, driver=nvml.nvmlSystemGetDriverVersion() if gpus else None)
     finally:
-        pynvml.nvmlShutdown()
+        nvml.nvmlShutdown()
 
 
 def _visible(nvml: Any, visible: str | None) -> list[Any]:
-    if visible is None:
-        return [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
-    names = [name.strip() for name in visible.split(",") if name.strip()]
+    indices = range(nvml.nvmlDeviceGetCount()) if visible is None else visible.split(",")
+    names = [str(name).strip() for name in indices]
     return [
         nvml.nvmlDeviceGetHandleByIndex(int(name)) if name.isdigit() else nvml.nvmlDeviceGetHandleByUUID(name)
         for name in names
+        if name
     ]
 
 
 def _gpu(nvml: Any, handle: Any) -> Gpu:
     memory = nvml.nvmlDeviceGetMemoryInfo(handle)
     return Gpu(
-        name=_text(nvml.nvmlDeviceGetName(handle)),
-        uuid=_text(nvml.nvmlDeviceGetUUID(handle)),
+        name=nvml.nvmlDeviceGetName(handle),
+        uuid=nvml.nvmlDeviceGetUUID(handle),
         memory_mib=memory.total >> 20,
         free_mib=memory.free >> 20,
     )
 
 
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value
-
-
 def free_memory() -> dict[str, int]:
     """Free MiB of each visible GPU, by uuid."""
-    return {gpu.uuid: gpu.free_mib for gpu in gpus() if gpu.uuid is not None and gpu.free_mib is not None}
+    return {gpu.uuid: gpu.free_mib for gpu in device().gpus if gpu.uuid and gpu.free_mib is not None}
 
 
 def wait_for_memory(before: Mapping[str, int], slack_mib: int, deadline: float) -> dict[str, int]:
@@ -168,24 +167,8 @@ def wait_for_memory(before: Mapping[str, int], slack_mib: int, deadline: float) 
     end = time.monotonic() + deadline
     while True:
         now = free_memory()
-        missing = {uuid: free - now[uuid] for uuid, free in before.items() if uuid in now}
+        missing = {uuid: free - now.get(uuid, free) for uuid, free in before.items()}
         missing = {uuid: mib for uuid, mib in missing.items() if mib > slack_mib}
         if not missing or time.monotonic() >= end:
             return missing
         time.sleep(0.2)
-
-
-def device() -> Device:
-    """Host, GPUs and driver of this process."""
-    visible = tuple(gpus())
-    return Device(host=socket.gethostname(), gpus=visible, driver=_driver() if visible else None)
-
-
-def _driver() -> str:
-    import pynvml
-
-    pynvml.nvmlInit()
-    try:
-        return _text(pynvml.nvmlSystemGetDriverVersion())
-    finally:
-        pynvml.nvmlShutdown()

@@ -9,17 +9,18 @@ from __future__ import annotations
 import ctypes
 import faulthandler
 import os
+import re
 import resource
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from cluster.engines.sglang.host import scratch_folder
-from cluster.log import SEARCHED, TAIL, last_error, tail
 
 IMPORTED = "sweep: sglang is imported"
 ANSWERING = "sweep: asking for a first token"
@@ -37,31 +38,28 @@ class EngineLog:
     """A file that takes stdout and stderr while an engine starts; its workers go on writing to it."""
 
     def __init__(self, label: str) -> None:
-        stem = "".join(letter if letter.isalnum() or letter in "-." else "-" for letter in label)
+        stem = re.sub(r"[^\w.-]", "-", label)
         handle, name = tempfile.mkstemp(prefix=f"{stem}-{os.getpid()}-", suffix=".log", dir=scratch_folder())
         self.path = Path(name)
         self._file: IO[bytes] = os.fdopen(handle, "ab", buffering=0)
         self._nowhere = open(os.devnull, "wb")  # noqa: SIM115  # for as long as the handler is set
-        self._saved: tuple[int, int] | None = None
         self._disposition: int | None = None
         self._offset = 0
 
-    def redirect(self) -> None:
-        """Send this process's stdout and stderr, and those of children started from now on, into the file."""
-        self._flush()
-        self._saved = (os.dup(1), os.dup(2))
+    @contextmanager
+    def taking_output(self) -> Iterator[None]:
+        """Send this process's stdout and stderr into the file; children that start meanwhile keep it as theirs."""
+        _flush()
+        before = (os.dup(1), os.dup(2))
         for stream in (1, 2):
             os.dup2(self._file.fileno(), stream)
-
-    def restore(self) -> None:
-        """Give this process its own stdout and stderr back. Children keep the file."""
-        if self._saved is None:
-            return
-        self._flush()
-        for stream, saved in zip((1, 2), self._saved, strict=True):
-            os.dup2(saved, stream)
-            os.close(saved)
-        self._saved = None
+        try:
+            yield
+        finally:
+            _flush()
+            for stream, saved in zip((1, 2), before, strict=True):
+                os.dup2(saved, stream)
+                os.close(saved)
 
     def survive_sigquit(self) -> None:
         """SIGQUIT leaves the process alive: while starting, a worker's failure is an error to report.
@@ -102,27 +100,18 @@ class EngineLog:
         self._offset += len(whole)
         return [line for line in whole.decode(errors="replace").splitlines() if line.strip()]
 
-    def tail(self, lines: int = TAIL) -> tuple[str, ...]:
-        """The last lines, oldest first."""
-        return tail(self.path, lines)
-
-    def last_error(self) -> str | None:
-        """See the function."""
-        return last_error(self.tail(SEARCHED))
-
     def close(self, *, keep: bool) -> None:
         """Stop writing; the file stays where it is the evidence of a failure."""
-        self.restore()
         self._file.close()
         self._nowhere.close()
         if not keep:
             self.path.unlink(missing_ok=True)
 
-    @staticmethod
-    def _flush() -> None:
-        for stream in (sys.stdout, sys.stderr):
-            if stream is not None:
-                stream.flush()
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
 
 
 class Progress:

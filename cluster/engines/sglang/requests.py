@@ -1,12 +1,69 @@
-"""A request as SGLang takes it."""
+"""Requests through a running `sglang.Engine`."""
 
 from __future__ import annotations
 
+import asyncio
+import time
 import zlib
 from typing import Any
 
 from cluster.engines.chat import prompt_ids
-from cluster.spec import Batch, Request
+from cluster.errors import RequestFailed
+from cluster.spec import Batch, Completion, EngineSpec, Request
+
+
+async def complete_all(engine: Any, spec: EngineSpec, batch: Batch) -> list[Completion]:
+    """Complete every request, `batch.concurrency` at a time, in the batch's order; see `SGLangEngine.generate`."""
+    gate = asyncio.Semaphore(batch.concurrency)
+    tasks = [asyncio.ensure_future(_complete(engine, spec, request, batch, gate)) for request in batch.requests]
+    try:
+        return await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        # Cancelling drops our end only; the engine would go on with them beside the next attempt's.
+        engine.tokenizer_manager.abort_request(abort_all=True)
+        raise
+
+
+async def _complete(
+    engine: Any, spec: EngineSpec, request: Request, batch: Batch, gate: asyncio.Semaphore
+) -> Completion:
+    from fastapi import HTTPException
+
+    tokenizer = engine.tokenizer_manager.tokenizer
+    where = f"{spec.label}: request {request.id}"
+    async with gate:
+        given = prompt(request, tokenizer)
+        began = time.perf_counter()
+        try:
+            async with asyncio.timeout(spec.request_deadline):
+                out = await engine.async_generate(**given, sampling_params=_sampling(request, batch))
+        except TimeoutError:
+            text = f"no completion after {spec.request_deadline:g} s (engine.request_deadline)"
+            raise RequestFailed(f"{where}: {text}") from None
+        except (HTTPException, ValueError, RuntimeError) as error:
+            raise RequestFailed(f"{where}: {type(error).__name__}: {error}") from error
+        seconds = time.perf_counter() - began
+    meta = out["meta_info"]
+    reason = meta["finish_reason"] or {"type": "abort", "message": "no finish reason"}
+    if reason["type"] == "abort":
+        raise RequestFailed(f"{where}: aborted by SGLang: {reason.get('message', 'no reason given')}")
+    speculative = spec.arguments.get("speculative_algorithm") is not None
+    return Completion(
+        request_id=request.id,
+        text=out["text"],
+        token_ids=tuple(out["output_ids"]) if "output_ids" in out else None,
+        finish_reason=reason["type"],
+        prompt_tokens=meta["prompt_tokens"],
+        completion_tokens=meta["completion_tokens"],
+        # Left out when a completion ended with the prompt's own forward pass: then nothing was verified.
+        verify_steps=meta.get("spec_verify_ct", 0) if speculative else None,
+        cached_tokens=meta.get("cached_tokens"),
+        starts_with_bos=starts_with_bos(given, tokenizer),
+        seconds=meta.get("e2e_latency") or seconds,
+    )
 
 
 def prompt(request: Request, tokenizer: Any) -> dict[str, Any]:
@@ -19,22 +76,20 @@ def prompt(request: Request, tokenizer: Any) -> dict[str, Any]:
     return {"input_ids": prompt_ids(tokenizer, request)}
 
 
-def sampling(request: Request, batch: Batch) -> dict[str, Any]:
+def _sampling(request: Request, batch: Batch) -> dict[str, Any]:
     """SGLang's sampling parameters; above temperature 0 a request's seed does not depend on its place."""
-    parameters: dict[str, Any] = {
+    seed = zlib.crc32(f"{batch.seed}:{request.id}".encode()) & 0x7FFFFFFF
+    return {
         "temperature": batch.temperature,
         "max_new_tokens": batch.max_tokens,
         "stop": list(batch.stop),
+        **({"sampling_seed": seed} if batch.temperature > 0 else {}),
     }
-    if batch.temperature > 0:
-        parameters["sampling_seed"] = zlib.crc32(f"{batch.seed}:{request.id}".encode()) & 0x7FFFFFFF
-    return parameters
 
 
 def starts_with_bos(given: dict[str, Any], tokenizer: Any) -> bool | None:
     """Whether the model sees BOS first; None for a tokenizer that has no BOS."""
-    bos = getattr(tokenizer, "bos_token_id", None)
-    if bos is None:
+    if getattr(tokenizer, "bos_token_id", None) is None:
         return None
     ids = given.get("input_ids") or tokenizer("Question:")["input_ids"]
-    return bool(ids[:1] == [bos])
+    return bool(ids[:1] == [tokenizer.bos_token_id])
