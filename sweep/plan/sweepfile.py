@@ -120,7 +120,8 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
         others = sorted(str(other) for other in file.parent.glob("*.y*ml"))
-        raise BadInput(f"{file}: no such sweep file; {suggestion(str(file), others)}") from None
+        hint = suggestion(str(file), others) if others else f"{file.parent} holds no YAML files"
+        raise BadInput(f"{file}: no such sweep file; {hint}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{file}: cannot be read: {error}; a sweep file is YAML in UTF-8") from None
     try:
