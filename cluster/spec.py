@@ -74,11 +74,9 @@ class Batch:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Completion:
-    """One request's outcome."""
+class Output:
+    """What came of one request."""
 
-    request_id: str
-    """The request's `id`."""
     text: str
     """The generated text, without the stop string."""
     token_ids: tuple[int, ...] | None
@@ -97,6 +95,14 @@ class Completion:
     """Whether the model saw BOS first; None where the backend does not say."""
     seconds: float
     """From submitting the request to its last token."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completion(Output):
+    """An output, and whose it is."""
+
+    request_id: str
+    """The request's `id`."""
 
 
 @dataclass(frozen=True, kw_only=True)

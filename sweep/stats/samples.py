@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cluster.spec import Output
+
 
 @dataclass(frozen=True, kw_only=True)
-class Sample:
-    """One question's outcome; a row of a unit's Parquet file."""
+class Sample(Output):
+    """One question's output and its score; a row of a unit's Parquet file."""
 
     variant: str
     """The variant's name."""
@@ -25,12 +27,8 @@ class Sample:
     """Stable within the data set: `test-17` is record 17 of the test split."""
     engine: str
     """The place that ran it: the engine's name and its host, `engine-2@node-7`."""
-    text: str
-    """The output."""
     fingerprint: str
     """SHA-256 over the output's token ids or text."""
-    token_ids: tuple[int, ...] | None
-    """The output's token ids, where the backend gives them."""
     extracted: str | None
     """The answer read from the output; None when invalid."""
     gold: str
@@ -39,20 +37,6 @@ class Sample:
     """The task holds `extracted` right."""
     invalid: bool
     """No answer in the output: wrong, and counted."""
-    finish_reason: str
-    """`stop`, `length`, or the backend's own word."""
-    prompt_tokens: int | None
-    """Prompt length in tokens, where known."""
-    completion_tokens: int
-    """Output length in tokens."""
-    verify_steps: int | None
-    """Verification passes; None without speculation."""
-    cached_tokens: int | None
-    """Prompt tokens from the prefix cache, where known."""
-    starts_with_bos: bool | None
-    """Whether the model saw BOS first, where known."""
-    seconds: float
-    """Latency of the request."""
 
 
 @dataclass(frozen=True, kw_only=True)

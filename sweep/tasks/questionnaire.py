@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
-from cluster.spec import Batch, Completion, Request
+from cluster.spec import Batch, Completion, Output, Request
 from sweep.plan.config import ProtocolConfig
 from sweep.plan.units import Unit, digest
 from sweep.stats.samples import Sample
@@ -82,7 +82,7 @@ class Questionnaire:
 
     def _sample(self, unit: Unit, place: str, record: Record, completion: Completion) -> Sample:
         score = self.task.score(record, completion.text)
-        measured = {name: value for name, value in vars(completion).items() if name != "request_id"}
+        output = {field.name: getattr(completion, field.name) for field in fields(Output)}
         return Sample(
             variant=unit.variant,
             repetition=unit.repetition,
@@ -94,7 +94,7 @@ class Questionnaire:
             gold=record.gold,
             correct=score.correct,
             invalid=score.answer is None,
-            **measured,
+            **output,
         )
 
 
