@@ -17,12 +17,11 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from sweep.errors import BadInput, suggestion
 from sweep.gate.rules import RULES, Rule
-from sweep.plan.config import ProtocolConfig, SweepConfig
+from sweep.plan.config import FORMATS, ProtocolConfig, SweepConfig
 from sweep.plan.variants import Fault, KeyPath, fault_list
 
 Check = Callable[[ProtocolConfig], Iterable[Fault]]
 ABSENT = object()
-LOCAL = (".jsonl", ".json", ".parquet")
 LOCAL_PATHS: tuple[KeyPath, ...] = (("protocol", "dataset", "path"), ("protocol", "dataset", "train_path"))
 """Keys whose value, when it names a local file, is relative to the sweep file."""
 LOCAL_MODELS: tuple[KeyPath, ...] = (("engine", "model"), ("engine", "draft_model"))
@@ -179,7 +178,7 @@ def _make_absolute(document: dict[str, Any], folder: Path) -> None:
         value = _at(document, keys)
         if not isinstance(value, str):
             continue
-        if value.endswith(LOCAL) if keys in LOCAL_PATHS else value.startswith(("./", "../")):
+        if value.endswith(FORMATS) if keys in LOCAL_PATHS else value.startswith(("./", "../")):
             _at(document, keys[:-1])[keys[-1]] = str(folder / value)
     builds = _at(document, ("perturb", "build"))
     if isinstance(builds, list):

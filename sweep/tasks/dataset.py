@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.errors import BadInput, suggestion
-from sweep.plan.config import DatasetConfig, ProtocolConfig
+from sweep.plan.config import FORMATS, DatasetConfig, ProtocolConfig
 from sweep.plan.variants import Fault
 from sweep.tasks import task
 from sweep.tasks.base import Record, Row, Task, read, wanted
@@ -22,10 +22,7 @@ EMBEDDED = {
     "embedded:tiny-gemma4-hard": _DATA / "test-hard.jsonl",
 }
 """The data sets that ship: word problems that the tiny checkpoint solves, and half solves."""
-FORMATS = (".jsonl", ".json", ".parquet")
 OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
-
-NO_TRAIN = "{} has no train split; take the shots from test, or name its file in protocol.dataset.train_path"
 
 Placed = tuple[str, Any]
 """Where a row stands, `file:line` where lines are known, and the row as it was read."""
@@ -45,7 +42,8 @@ def faults(config: ProtocolConfig) -> Iterator[Fault]:
             yield where, error.message
             continue
         if file and split == "train" and config.dataset.train_path is None:
-            yield ("protocol", "shots_from"), NO_TRAIN.format(config.dataset.path)
+            remedy = "take the shots from test, or name its file in protocol.dataset.train_path"
+            yield ("protocol", "shots_from"), f"{config.dataset.path} has no train split; {remedy}"
         elif file and not file.is_file():
             yield where, f"{file}: no such data set file; correct the path"
 
