@@ -13,6 +13,8 @@ from sweep.gate.rules import Count, MarginRule, OpenShare, Strict, ThresholdRule
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
 """Names become folder and file names."""
+FORMATS = (".jsonl", ".json", ".parquet")
+"""What the names of local data sets end in."""
 
 
 def _named(value: str) -> str:

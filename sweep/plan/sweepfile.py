@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from functools import reduce
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -18,11 +17,11 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from sweep.errors import BadInput, suggestion
 from sweep.gate.rules import RULES, Rule
-from sweep.plan.config import SweepConfig
+from sweep.plan.config import FORMATS, ProtocolConfig, SweepConfig
 from sweep.plan.variants import Fault, KeyPath, fault_list
 
+Check = Callable[[ProtocolConfig], Iterable[Fault]]
 ABSENT = object()
-LOCAL = (".jsonl", ".json", ".parquet")
 LOCAL_PATHS: tuple[KeyPath, ...] = (("protocol", "dataset", "path"), ("protocol", "dataset", "train_path"))
 """Keys whose value, when it names a local file, is relative to the sweep file."""
 LOCAL_MODELS: tuple[KeyPath, ...] = (("engine", "model"), ("engine", "draft_model"))
@@ -30,12 +29,14 @@ LOCAL_MODELS: tuple[KeyPath, ...] = (("engine", "model"), ("engine", "draft_mode
 
 
 def load(
-    file: str | Path, overrides: Sequence[str] = (), further: Callable[[SweepConfig], list[Fault]] | None = None
+    file: str | Path,
+    overrides: Sequence[str] = (),
+    further: Callable[[ProtocolConfig], Iterable[Fault]] = lambda _: (),
 ) -> SweepConfig:
     """Read and validate a sweep file with `key.path=value` overrides over it.
 
     Relative paths in the file are taken from the file's folder, those of overrides from the working folder.
-    `further` finds faults that are not this package's to know, such as those of the task and its data.
+    `further` finds faults of the protocol that are not this package's to know: those of the task and its data.
     Raises BadInput with every fault, a line each.
     """
     path = Path(file)
@@ -48,7 +49,7 @@ def load(
     except ValidationError as error:
         faults = [_fault(detail, document) for detail in error.errors() if not _of_other_kind(detail)]
     else:
-        faults = [*fault_list(config), *_stop_faults(config), *(further(config) if further else ())]
+        faults = [*fault_list(config), *_stop_faults(config), *further(config.protocol)]
         if not faults:
             return config
     places = {(): f"{path}:1", **{keys: f"{path}:{line}" for keys, line in lines.items()}, **changed}
@@ -117,7 +118,9 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise BadInput(f"{file}: no such sweep file; {_nearby(file)}") from None
+        others = sorted(str(other) for other in file.parent.glob("*.y*ml"))
+        hint = suggestion(str(file), others) if others else f"{file.parent} holds no YAML files"
+        raise BadInput(f"{file}: no such sweep file; {hint}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{file}: cannot be read: {error}; a sweep file is YAML in UTF-8") from None
     try:
@@ -146,17 +149,7 @@ def _plain(node: Any, path: KeyPath, lines: dict[KeyPath, int]) -> Any:
         for index in range(len(node)):
             lines[*path, index] = node.lc.item(index)[0] + 1
         return [_plain(value, (*path, index), lines) for index, value in enumerate(node)]
-    for builtin in (bool, int, float, str):
-        if isinstance(node, builtin):
-            return builtin(node)
-    return node
-
-
-def _nearby(file: Path) -> str:
-    folder = file.parent
-    known = sorted(str(other) for other in folder.glob("*.y*ml")) if folder.is_dir() else []
-    near = get_close_matches(str(file), known, n=1, cutoff=0.5)
-    return f"did you mean {near[0]}?" if near else f"{folder} holds {', '.join(known) or 'no YAML files'}"
+    return next((builtin(node) for builtin in (bool, int, float, str) if isinstance(node, builtin)), node)
 
 
 def _override(document: dict[str, Any], text: str) -> KeyPath:
@@ -185,7 +178,7 @@ def _make_absolute(document: dict[str, Any], folder: Path) -> None:
         value = _at(document, keys)
         if not isinstance(value, str):
             continue
-        if value.endswith(LOCAL) if keys in LOCAL_PATHS else value.startswith(("./", "../")):
+        if value.endswith(FORMATS) if keys in LOCAL_PATHS else value.startswith(("./", "../")):
             _at(document, keys[:-1])[keys[-1]] = str(folder / value)
     builds = _at(document, ("perturb", "build"))
     if isinstance(builds, list):

@@ -99,8 +99,10 @@ class Driver:
     def _give(self, engine: str, costs: Costs) -> None:
         """Hand the engine a unit, if it is idle and one is worth its while."""
         state = self.progress.engines[engine]
+        if state.unit or state.down:
+            return
         loaded = {name: other.variant for name, other in self.progress.engines.items() if not other.down}
-        unit = next_unit(engine, loaded, self._waiting, costs, self._avoid()) if state.idle else None
+        unit = next_unit(engine, loaded, self._waiting, costs, self._avoid())
         if unit is None:
             return
         self._waiting.remove(unit)

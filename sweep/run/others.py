@@ -114,17 +114,15 @@ def _remembered(run: Run) -> Run | None:
         case None:
             return None
         case {"sweep_id": str(sweep_id), "folder": str(folder)}:
-            pass
-        case _:
-            remedy = REMEDIES["summary.json"]
-            raise BadInput(f"{run.folder / 'summary.json'}: `against` does not name an earlier run; {remedy}")
-    try:
-        return open_run(folder)
-    except BadInput as gone:
-        raise BadInput(
-            f"{run.folder}: was held against {sweep_id} for drift, and that run cannot be read any more "
-            f"({gone.message.splitlines()[0]}). Name it, or another one, with --against"
-        ) from None
+            try:
+                return open_run(folder)
+            except BadInput as gone:
+                raise BadInput(
+                    f"{run.folder}: was held against {sweep_id} for drift, and that run cannot be read any more "
+                    f"({gone.message.splitlines()[0]}). Name it, or another one, with --against"
+                ) from None
+    file, remedy = run.folder / "summary.json", REMEDIES["summary.json"]
+    raise BadInput(f"{file}: `against` does not name an earlier run; {remedy}")
 
 
 def _of(run: Run, other: Run) -> Iterator[Build]:

@@ -24,11 +24,6 @@ class EngineState:
     down: bool = False
     """Its process died, and the new one is not up yet."""
 
-    @property
-    def idle(self) -> bool:
-        """Can be given a unit."""
-        return self.unit is None and not self.down
-
 
 @dataclass(kw_only=True)
 class Progress:

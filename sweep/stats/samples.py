@@ -15,7 +15,7 @@ from cluster.spec import Output
 
 @dataclass(frozen=True, kw_only=True)
 class Sample(Output):
-    """One question's outcome; a row of a unit's Parquet file."""
+    """One question's output and its score; a row of a unit's Parquet file."""
 
     variant: str
     """The variant's name."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.errors import BadInput, suggestion
-from sweep.plan.config import DatasetConfig, ProtocolConfig, SweepConfig
+from sweep.plan.config import FORMATS, DatasetConfig, ProtocolConfig
 from sweep.plan.variants import Fault
 from sweep.tasks import task
 from sweep.tasks.base import Record, Row, Task, read, wanted
@@ -22,18 +22,30 @@ EMBEDDED = {
     "embedded:tiny-gemma4-hard": _DATA / "test-hard.jsonl",
 }
 """The data sets that ship: word problems that the tiny checkpoint solves, and half solves."""
-FORMATS = (".jsonl", ".json", ".parquet")
 OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
-
-NO_TRAIN = "{} has no train split; take the shots from test, or name its file in protocol.dataset.train_path"
 
 Placed = tuple[str, Any]
 """Where a row stands, `file:line` where lines are known, and the row as it was read."""
 
 
-def faults(config: SweepConfig) -> list[Fault]:
+def faults(config: ProtocolConfig) -> Iterator[Fault]:
     """What can be known to be wrong with the task and its data without reading any."""
-    return _faults(config.protocol)
+    try:
+        task(config.task)
+    except BadInput as error:
+        yield ("protocol", "task"), error.message
+    for split, key in _splits(config).items():
+        where = ("protocol", "dataset", key)
+        try:
+            file = _local_file(config.dataset, split)
+        except BadInput as error:
+            yield where, error.message
+            continue
+        if file and split == "train" and config.dataset.train_path is None:
+            remedy = "take the shots from test, or name its file in protocol.dataset.train_path"
+            yield ("protocol", "shots_from"), f"{config.dataset.path} has no train split; {remedy}"
+        elif file and not file.is_file():
+            yield where, f"{file}: no such data set file; correct the path"
 
 
 def load(config: ProtocolConfig) -> Questionnaire:
@@ -42,8 +54,8 @@ def load(config: ProtocolConfig) -> Questionnaire:
     Raises BadInput when the data cannot be read, are not of the task's form, are too few, or are not the pinned
     ones.
     """
-    if wrong := _faults(config):
-        raise BadInput("\n".join(f"{'.'.join(map(str, path))}: {text}" for path, text in wrong))
+    if wrong := [f"{'.'.join(map(str, path))}: {text}" for path, text in faults(config)]:
+        raise BadInput("\n".join(wrong))
     dataset, chosen = config.dataset, task(config.task)
     splits = {split: _records(dataset, split, chosen) for split in _splits(config)}
     sha256 = canonical_sha256(chosen, splits["test"])
@@ -67,27 +79,6 @@ def canonical_sha256(task: Task, records: Iterable[Record]) -> str:
 def _splits(config: ProtocolConfig) -> dict[str, str]:
     """The splits that are read, and the key of protocol.dataset that names the file of each."""
     return {"test": "path"} | ({"train": "train_path"} if config.shots_from == "train" else {})
-
-
-def _faults(config: ProtocolConfig) -> list[Fault]:
-    wrong: list[Fault] = []
-    try:
-        task(config.task)
-    except BadInput as error:
-        wrong.append((("protocol", "task"), error.message))
-    for split, key in _splits(config).items():
-        try:
-            file = _local_file(config.dataset, split)
-        except BadInput as error:
-            wrong.append((("protocol", "dataset", key), error.message))
-            continue
-        if file is None:
-            continue
-        if split == "train" and config.dataset.train_path is None:
-            wrong.append((("protocol", "shots_from"), NO_TRAIN.format(config.dataset.path)))
-        elif not file.is_file():
-            wrong.append((("protocol", "dataset", key), f"{file}: no such data set file; correct the path"))
-    return wrong
 
 
 def _local_file(dataset: DatasetConfig, split: str) -> Path | None:

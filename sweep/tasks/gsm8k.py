@@ -46,7 +46,8 @@ class Gsm8k:
 
     def clusters(self, records: Sequence[Record]) -> tuple[str, ...]:
         """Each question's template: its text with numbers and capitalised words put aside."""
-        return tuple(_template(record.question) for record in records)
+        texts = (WRITTEN_NUMBER.sub("#", " ".join(record.question.split())) for record in records)
+        return tuple(WRITTEN_NAME.sub("@", text) for text in texts)
 
     def reference(self, record: Record) -> str:
         """The worked answer, as a shot shows it."""
@@ -72,7 +73,3 @@ def extract_answer(text: str) -> int | float | None:
 def canonical(value: int | float) -> str:
     """The number's text: the same for two numbers exactly when Python's `==` holds them equal."""
     return str(int(value)) if isinstance(value, int) or value.is_integer() else repr(value)
-
-
-def _template(question: str) -> str:
-    return WRITTEN_NAME.sub("@", WRITTEN_NUMBER.sub("#", " ".join(question.split())))

@@ -112,7 +112,7 @@ def faults(write_sweep: Write, *overrides: str, text: str = SWEEP) -> list[str]:
 
 
 def test_a_sweep_file_with_its_task_and_data_in_place_has_no_faults(write_sweep: Write) -> None:
-    assert dataset.faults(load_sweep(write_sweep(SWEEP))) == []
+    assert list(dataset.faults(load_sweep(write_sweep(SWEEP)).protocol)) == []
 
 
 def test_an_unknown_task_is_a_fault_of_its_line_with_the_nearest_known_one(write_sweep: Write) -> None:
