@@ -30,7 +30,7 @@ class EngineSpec:
     request_deadline: float = 600.0
     """Seconds that one request may take, queueing inside the engine included."""
     answers: Mapping[str, str] | None = None
-    """Request id to a right completion, for a backend that `wants_answers`; None for every engine with a model."""
+    """Request id to a right completion, for an engine that has no model to ask; None for every other."""
 
 
 @dataclass(frozen=True, kw_only=True)

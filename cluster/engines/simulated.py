@@ -183,7 +183,6 @@ BACKEND = Backend(
     check_specs=check_specs,
     needs_gpus=False,
     real_model=False,
-    wants_answers=True,
     deterministic=lambda arguments: bool(arguments.get("deterministic")),
     speculative=lambda name: name == "accept_length",
 )
