@@ -9,7 +9,7 @@ import traceback
 import click
 
 from sweep import __version__
-from sweep.errors import EngineStartFailed, ExitCode, SweepError, did_you_mean
+from sweep.errors import EngineStartFailed, ExitCode, SweepError, suggestion
 
 COMMANDS = {
     "launch": "Run a sweep, or the rest of one.",
@@ -45,7 +45,7 @@ class _Lazy(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS:
-            raise click.UsageError(f"no command `{args[0]}`; {did_you_mean(args[0], COMMANDS)}", ctx)
+            raise click.UsageError(f"no command `{args[0]}`; {suggestion(args[0], COMMANDS)}", ctx)
         return super().resolve_command(ctx, args)
 
 

@@ -43,19 +43,16 @@ def command(
       sweep compare runs/gemma4-1a2b3c4d:baseline-det runs/gemma4-1a2b3c4d:topk1-det
       sweep compare runs/before runs/after --variant topk1 --json
     """
-    from rich.console import Console
-
     from sweep.report.terminal import show
 
     (run_a, name_a), (run_b, name_b) = _side(a), _side(b)
     comparisons = _compared((run_a, name_a or name_b), (run_b, name_b or name_a), alpha, chosen)
-    for note in _notes(run_a, run_b):
-        click.echo(f"sweep: {note}", err=True)
+    _note_other_protocol(run_a, run_b)
     if as_json:
         listed = [{**asdict(c), "verdict": c.verdict} for c in comparisons]
         click.echo(json.dumps({"a": a, "b": b, "alpha": alpha, "comparisons": listed}, indent=2, allow_nan=False))
     else:
-        show(_blocks(comparisons), Console())
+        show(_blocks(comparisons))
     if gate and any(c.verdict == "worse" for c in comparisons):
         ctx.exit(ExitCode.BELOW)
 
@@ -90,13 +87,13 @@ def _compared(
     return [compare(one, other, alpha)]
 
 
-def _notes(a: Run, b: Run) -> list[str]:
+def _note_other_protocol(a: Run, b: Run) -> None:
     """What else differs between the runs, beside what is compared."""
-    if a.provenance().protocol.hash == b.provenance().protocol.hash:
-        return []
-    one, other = (run.plan.config.protocol.model_dump(mode="json", exclude={"dataset"}) for run in (a, b))
-    differing = [f"{key} {one[key]} and {other[key]}" for key in one if one[key] != other[key]]
-    return [f"A and B were asked by different protocols: {', '.join(differing) or 'other records'}"]
+    if a.provenance().protocol.hash != b.provenance().protocol.hash:
+        one, other = (run.plan.config.protocol.model_dump(mode="json", exclude={"dataset"}) for run in (a, b))
+        differing = [f"{key} {one[key]} and {other[key]}" for key in one if one[key] != other[key]]
+        listed = ", ".join(differing) or "other records"
+        click.echo(f"sweep: A and B were asked by different protocols: {listed}", err=True)
 
 
 def _blocks(comparisons: Sequence[Comparison]) -> Iterator[Block]:

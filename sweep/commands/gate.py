@@ -49,18 +49,14 @@ def command(contract: str, run: str | None, variant: str | None, as_json: bool, 
     measured, missing = _of_run(run, terms, variant, given) if run else (_of_score(variant, given), ())
     verdicts = [judge(terms, m, datetime.now(UTC)) for m in measured]
     codes = {v.exit_code for v in verdicts} | ({ExitCode.NOT_APPLICABLE} if missing else set())
-    code = _worst(codes)
+    # A score that is below outranks a contract that cannot judge another one.
+    code = ExitCode.BELOW if ExitCode.BELOW in codes else max(codes)
     if as_json:
-        found = {"exit_code": code, "verdicts": [v.to_json() for v in verdicts], "not_measured": list(missing)}
-        click.echo(json.dumps(found, indent=2, allow_nan=False))
+        judged = {"exit_code": code, "verdicts": [v.to_json() for v in verdicts], "not_measured": list(missing)}
+        click.echo(json.dumps(judged, indent=2, allow_nan=False))
     else:
         _print(verdicts, missing)
     click.get_current_context().exit(code)
-
-
-def _worst(codes: set[ExitCode]) -> ExitCode:
-    """A score that is below outranks a contract that cannot judge another one."""
-    return ExitCode.BELOW if ExitCode.BELOW in codes else max(codes)
 
 
 def _of_score(variant: str | None, given: dict[str, object]) -> list[Measured]:
@@ -91,11 +87,11 @@ def _of_run(
 
 
 def _print(verdicts: Sequence[Verdict], missing: Sequence[str]) -> None:
-    told: set[str] = set()
+    shown: set[str] = set()
     for line in (line for verdict in verdicts for line in verdict.lines()):
         # What is noted of the contract is the same for every variant.
-        if not (line.startswith("  note:") and line in told):
+        if not (line.startswith("  note:") and line in shown):
             click.echo(line)
-        told.add(line)
+        shown.add(line)
     for name in missing:
         click.echo(f"{name}: not measured by the run, so not judged")

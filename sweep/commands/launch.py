@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+from sweep.errors import ExitCode
+
 
 @click.command(name="launch")
 @click.argument("file", type=click.Path())
@@ -48,19 +50,24 @@ def command(
     """
     from rich.console import Console
 
-    from sweep.report.launch import launch_and_report
+    from sweep.report.conclude import conclude
+    from sweep.report.export import export
+    from sweep.report.progress import OnConsole
     from sweep.report.sections import closing
     from sweep.report.terminal import show
     from sweep.report.wording import places
-    from sweep.run.launch import Options
+    from sweep.run.launch import Options, launch
 
     console = Console(file=sys.stderr if as_json else sys.stdout)
-    options = Options(runs=runs, address=address, wait=wait, track=not no_track, against=against)
+    options = Options(runs=runs, address=address, wait=wait, against=against)
     # Ray prints what befalls its workers to stdout, from a thread of its own.
     with redirect_stdout(sys.stderr) if as_json else nullcontext():
-        launched = launch_and_report(file, overrides, options, console)
+        finished = launch(file, overrides, options, OnConsole(console))
+        summary = conclude(finished.run, finished.against, figures=True)
+        exported = {} if no_track else export(finished.run, summary)
     if as_json:
-        click.echo(json.dumps(launched.summary.to_json(), indent=2))
-    ending = places(launched.run.folder, launched.dashboard, launched.interrupted, launched.exported.values())
-    show(closing(launched.summary, ending), console)
-    return launched.exit_code
+        click.echo(json.dumps(summary.to_json(), indent=2))
+    show(closing(summary, places(finished, exported.values())), console)
+    if finished.interrupted:
+        return ExitCode.INTERRUPTED
+    return ExitCode.VOID if summary.has_void else ExitCode.OK

@@ -25,8 +25,6 @@ def command(runs: Path, as_json: bool) -> None:
     Example:
       sweep list --runs /shared/runs
     """
-    from rich.console import Console
-
     from sweep.report.terminal import show
 
     folders = [file.parent for file in runs.glob("*/sweep.yaml")]
@@ -36,7 +34,7 @@ def command(runs: Path, as_json: bool) -> None:
     elif not rows:
         click.echo(f"no runs under {runs}; `sweep launch FILE` makes one")
     else:
-        show(_blocks(rows), Console())
+        show(_blocks(rows))
 
 
 def _age(folder: Path) -> float:

@@ -28,8 +28,6 @@ def command(file: str, overrides: tuple[str, ...], as_json: bool, argv: bool) ->
       sweep plan configs/gemma4.yaml --set repetitions=5 --json
       sweep plan configs/gemma4.yaml --argv
     """
-    from rich.console import Console
-
     from sweep.plan.check import check_arguments
     from sweep.plan.sweepfile import load
     from sweep.plan.units import make_plan
@@ -43,7 +41,7 @@ def command(file: str, overrides: tuple[str, ...], as_json: bool, argv: bool) ->
     elif as_json:
         click.echo(json.dumps(_described(plan), indent=2))
     else:
-        show(_blocks(plan), Console(highlight=False))
+        show(_blocks(plan))
 
 
 def _described(plan: Plan) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from shutil import get_terminal_size
-from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -49,6 +48,7 @@ def command(**options: Any) -> None:
     from sweep.gate.planning import needed, questions_needed, rehearse
     from sweep.gate.rules import FalseAlarmRule
     from sweep.report.plans import plan_lines
+    from sweep.report.terminal import folded
 
     model, goal, repetitions, given_rule = _asked(options)
     given = None if repetitions is None else rehearse(model, goal, given_rule, repetitions, SEED)
@@ -59,8 +59,9 @@ def command(**options: Any) -> None:
     if options["as_json"]:
         click.echo(json.dumps(_as_json(model, goal, answer, questions, given), indent=2))
     else:
+        width = get_terminal_size().columns
         for line in plan_lines(model, goal, answer, questions, given):
-            click.echo(_folded(line, get_terminal_size().columns))
+            click.echo(folded(line, width, indent=line[: len(line) - len(line.lstrip())]))
 
 
 def _asked(options: dict[str, Any]) -> tuple[Model, Goal, int | None, ThresholdRule]:
@@ -74,31 +75,23 @@ def _asked(options: dict[str, Any]) -> tuple[Model, Goal, int | None, ThresholdR
     from sweep.plan.sweepfile import load
 
     config = None if options["file"] is None else load(options["file"])
-    written = config.threshold if config else FalseAlarmRule(rule="false_alarm")
-    alpha = written.alpha if isinstance(written, FalseAlarmRule) else 0.01
-    questions = _first(options["questions"], config.protocol.questions if config else None)
-    if not isinstance(questions, int):
+    written = config.threshold if config else FalseAlarmRule()
+    said: dict[str, Any] = {"alpha": getattr(written, "alpha", 0.01), "retries": written.retries}
+    if config:
+        said |= {"questions": config.protocol.questions, "repetitions": config.repetitions}
+    # An option of 0 stands: it is refused for what it is, and not replaced.
+    wanted = said | {name: value for name, value in options.items() if value is not None}
+    if not isinstance(wanted.get("questions"), int):
         raise BadInput("the number of questions in a run is unknown; give --questions N (FILE may say `all`)")
-    goal = Goal(
-        alpha=_first(options["alpha"], alpha),
-        drop=options["drop"],
-        power=options["power"],
-        retries=_first(options["retries"], written.retries),
-    )
+    goal = Goal(**{name: wanted[name] for name in ("alpha", "drop", "power", "retries")})
     model = Model(
-        accuracy=options["accuracy"],
-        flip_rate=options["flip"],
-        questions=questions,
-        common_cause=options["common_cause"],
+        accuracy=wanted["accuracy"],
+        flip_rate=wanted["flip"],
+        questions=wanted["questions"],
+        common_cause=wanted["common_cause"],
     )
-    changes = {"alpha": goal.alpha} if isinstance(written, FalseAlarmRule) else {}
-    rule = written.model_copy(update={"retries": goal.retries, **changes})
-    return model, goal, _first(options["repetitions"], config.repetitions if config else None), rule
-
-
-def _first(option: Any, otherwise: Any) -> Any:
-    """The option where it was given, 0 included: that is refused later, and not replaced here."""
-    return otherwise if option is None else option
+    changes = {name: wanted[name] for name in ("alpha", "retries") if hasattr(written, name)}
+    return model, goal, wanted.get("repetitions"), written.model_copy(update=changes)
 
 
 def _as_json(
@@ -118,10 +111,3 @@ def _as_json(
         "most_tried": None if answer.count is not None else judged(answer.rehearsal),
         "given": given and judged(given),
     }
-
-
-def _folded(line: str, width: int) -> str:
-    """The line within `width`; no figure is parted from its unit."""
-    tied = line.replace(" %", "\N{NO-BREAK SPACE}%")
-    indent = " " * (len(line) - len(line.lstrip()))
-    return fill(tied, width, subsequent_indent=indent, break_on_hyphens=False).replace("\N{NO-BREAK SPACE}", " ")

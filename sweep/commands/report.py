@@ -32,8 +32,6 @@ def command(run: str, form: str, against: str | None, as_json: bool) -> None:
       sweep report runs/laptop-1a2b3c4d --json | jq .threshold
       sweep report runs/laptop-1a2b3c4d --against runs/laptop-5e6f7a8b
     """
-    from rich.console import Console
-
     from sweep.errors import BadInput
     from sweep.report.conclude import conclude
     from sweep.report.pull_request import body
@@ -50,6 +48,6 @@ def command(run: str, form: str, against: str | None, as_json: bool) -> None:
     elif form == "pr":
         click.echo(body(summary, opened.provenance()), nl=False)
     elif sys.stdout.isatty():
-        show(blocks(summary), Console())
+        show(blocks(summary))
     else:
         click.echo(markdown(summary), nl=False)

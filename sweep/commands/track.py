@@ -16,7 +16,7 @@ def command(run: str) -> None:
     """
     from sweep.errors import BadInput
     from sweep.report.conclude import conclude
-    from sweep.report.export import ExportUnavailable, export, wanted
+    from sweep.report.export import Exported, ExportUnavailable, export, wanted
     from sweep.run.folder import open_run
 
     opened = open_run(run)
@@ -25,11 +25,10 @@ def command(run: str) -> None:
             f"{opened.folder / 'sweep.yaml'}: tracking.uri is null, so there is nowhere to log the run to"
         )
     outcomes = export(opened, conclude(opened, figures=True))
+    away = [outcome for outcome in outcomes.values() if isinstance(outcome, ExportUnavailable)]
     for name, outcome in outcomes.items():
-        if isinstance(outcome, ExportUnavailable):
-            continue
-        new = f"{outcome.added} new run{'' if outcome.added == 1 else 's'}" if outcome.added else "nothing new"
-        click.echo("\n".join([f"{opened.plan.sweep_id}: {new} in {name}", *outcome.lines]))
-    for outcome in outcomes.values():
-        if isinstance(outcome, ExportUnavailable):
-            raise outcome
+        if isinstance(outcome, Exported):
+            new = f"{outcome.added} new run{'' if outcome.added == 1 else 's'}" if outcome.added else "nothing new"
+            click.echo("\n".join([f"{opened.plan.sweep_id}: {new} in {name}", *outcome.lines]))
+    if away:
+        raise away[0]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, JsonValue, field_validator
+from pydantic import AfterValidator, Field, JsonValue
 from pydantic_core import PydanticCustomError
 
 from cluster.backends import BACKENDS
@@ -21,7 +21,22 @@ def _named(value: str) -> str:
     return value
 
 
+def _registered(value: str) -> str:
+    if value not in BACKENDS:
+        known = {"known": list(BACKENDS)}
+        raise PydanticCustomError("unknown_name", "must be a backend that is registered", known)
+    return value
+
+
+def _whole_above_one(value: float) -> float:
+    if value > 1 and value != int(value):
+        raise ValueError("must be a whole number, or a fraction below 1 that shares one GPU")
+    return value
+
+
+T = TypeVar("T")
 Arguments = dict[str, JsonValue]
+Levels = Annotated[T, Field(min_length=1)]
 Name = Annotated[str, AfterValidator(_named)]
 Seconds = Annotated[float, Field(gt=0)]
 Text = Annotated[str, Field(min_length=1, strict=True)]
@@ -39,13 +54,13 @@ class Expected(Strict):
 class EngineConfig(Strict):
     """The engines: what each is and how many."""
 
-    backend: Text
+    backend: Annotated[Text, AfterValidator(_registered)]
     """One of `cluster.backends.BACKENDS`."""
     model: Text
     """A hub id, a folder, or `embedded:tiny-gemma4`."""
     draft_model: Text | None = None
     """The MTP draft of the variants that say `draft: true`."""
-    gpus: Annotated[float, Field(ge=0)] = 0.0
+    gpus: Annotated[float, Field(ge=0), AfterValidator(_whole_above_one)] = 0.0
     """GPUs an engine owns; a fraction lets engines share one."""
     engines: Count | Literal["auto"] = "auto"
     """How many engines; `auto` takes what the cluster has room for."""
@@ -58,21 +73,6 @@ class EngineConfig(Strict):
     request_deadline: Seconds = 600.0
     """Seconds a request may take."""
     expected: Expected = Expected()
-
-    @field_validator("backend")
-    @classmethod
-    def _registered(cls, value: str) -> str:
-        if value not in BACKENDS:
-            known = {"known": list(BACKENDS)}
-            raise PydanticCustomError("unknown_name", "must be a backend that is registered", known)
-        return value
-
-    @field_validator("gpus")
-    @classmethod
-    def _whole_above_one(cls, value: float) -> float:
-        if value > 1 and value != int(value):
-            raise ValueError("must be a whole number, or a fraction below 1 that shares one GPU")
-        return value
 
 
 class VariantConfig(Strict):
@@ -189,7 +189,7 @@ class SweepConfig(Strict):
     engine: EngineConfig
     variants: dict[Name, VariantConfig] = {}
     """Name to variant."""
-    grid: dict[str, dict[str, VariantConfig] | list[JsonValue]] = {}
+    grid: dict[str, Levels[dict[str, VariantConfig]] | Levels[list[JsonValue]]] = {}
     """Axis to named levels, or to a list of values of the argument named by the axis; every combination
     is a variant, named by its levels."""
     protocol: ProtocolConfig
@@ -204,11 +204,3 @@ class SweepConfig(Strict):
     perturb: PerturbConfig | None = None
     audits: AuditConfig = AuditConfig()
     tracking: TrackingConfig = TrackingConfig()
-
-    @field_validator("grid", mode="before")
-    @classmethod
-    def _levels(cls, value: Any) -> Any:
-        for axis, levels in value.items() if isinstance(value, dict) else ():
-            if not levels:
-                raise ValueError(f"axis {axis} has no levels")
-        return value

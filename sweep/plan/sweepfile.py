@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import reduce
 from pathlib import Path
@@ -17,12 +16,12 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from sweep.errors import BadInput, did_you_mean
+from sweep.errors import BadInput, suggestion
 from sweep.gate.rules import RULES, Rule
 from sweep.plan.config import SweepConfig
 from sweep.plan.variants import Fault, KeyPath, fault_list
 
-Check = Callable[[SweepConfig], list[Fault]]
+ABSENT = object()
 LOCAL = (".jsonl", ".json", ".parquet")
 LOCAL_PATHS: tuple[KeyPath, ...] = (("protocol", "dataset", "path"), ("protocol", "dataset", "train_path"))
 """Keys whose value, when it names a local file, is relative to the sweep file."""
@@ -30,32 +29,9 @@ LOCAL_MODELS: tuple[KeyPath, ...] = (("engine", "model"), ("engine", "draft_mode
 """Keys whose value is a folder when it begins with `.` or `/`, relative to the sweep file."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Source:
-    """The document, and where each of its keys was written."""
-
-    document: Mapping[str, Any]
-    """What is validated, as builtins."""
-    file: Path
-    """The sweep file."""
-    lines: Mapping[KeyPath, int]
-    """Key path to line, from 1."""
-    overrides: Mapping[KeyPath, str]
-    """Key path to the `--set` that wrote it."""
-
-    def place(self, path: KeyPath) -> str:
-        """`file:line` of the key, or of the nearest key around it; the `--set` when that wrote it."""
-        places = {**{keys: f"{self.file}:{line}" for keys, line in self.lines.items()}, **self.overrides}
-        inside = (keys for keys in self.overrides if keys[: len(path)] == path)
-        return next((places[keys] for keys in (*inside, *_around(path)) if keys in places), f"{self.file}:1")
-
-
-def _around(path: KeyPath) -> Iterator[KeyPath]:
-    """The path, and then that of each key around it."""
-    return (path[:length] for length in range(len(path), 0, -1))
-
-
-def load(file: str | Path, overrides: Sequence[str] = (), further: Check | None = None) -> SweepConfig:
+def load(
+    file: str | Path, overrides: Sequence[str] = (), further: Callable[[SweepConfig], list[Fault]] | None = None
+) -> SweepConfig:
     """Read and validate a sweep file with `key.path=value` overrides over it.
 
     Relative paths in the file are taken from the file's folder, those of overrides from the working folder.
@@ -64,13 +40,31 @@ def load(file: str | Path, overrides: Sequence[str] = (), further: Check | None 
     """
     path = Path(file)
     document, lines = _read(path)
-    document = _absolute(document, path.parent.resolve())
-    changes = [_parse(text) for text in overrides]
-    for keys, value, text in changes:
-        _assign(document, keys, value, text)
-    document = _absolute(document, Path.cwd())
-    by_override = {keys: f"--set {text}" for keys, _, text in changes}
-    return _validated(_Source(document=document, file=path, lines=lines, overrides=by_override), further)
+    _make_absolute(document, path.parent.resolve())
+    changed = {_override(document, text): f"--set {text}" for text in overrides}
+    _make_absolute(document, Path.cwd())
+    try:
+        config = SweepConfig.model_validate(document)
+    except ValidationError as error:
+        faults = [_fault(detail, document) for detail in error.errors() if not _of_other_kind(detail)]
+    else:
+        faults = [*fault_list(config), *_stop_faults(config), *(further(config) if further else ())]
+        if not faults:
+            return config
+    places = {(): f"{path}:1", **{keys: f"{path}:{line}" for keys, line in lines.items()}, **changed}
+    named = ((_place(keys, places, changed), ".".join(map(str, keys)) or "the file", text) for keys, text in faults)
+    raise refusal(path, map(": ".join, named))
+
+
+def _place(keys: KeyPath, places: Mapping[KeyPath, str], changed: Iterable[KeyPath]) -> str:
+    """`file:line` of the key, or of the nearest key around it; the `--set` when that wrote it or a key in it."""
+    inside = (there for there in changed if there[: len(keys)] == keys)
+    return next(places[there] for there in (*inside, *_around(keys)) if there in places)
+
+
+def _around(path: KeyPath) -> Iterator[KeyPath]:
+    """The path, and then that of each key around it."""
+    return (path[:length] for length in range(len(path), -1, -1))
 
 
 def written(file: Path) -> Mapping[KeyPath, int]:
@@ -91,19 +85,6 @@ def dump(config: SweepConfig) -> str:
     yaml.width = 110
     yaml.dump(config.model_dump(mode="json"), out)
     return out.getvalue()
-
-
-def _validated(source: _Source, further: Check | None) -> SweepConfig:
-    try:
-        config = SweepConfig.model_validate(source.document)
-    except ValidationError as error:
-        faults = [_fault(detail, source) for detail in error.errors() if not _of_other_kind(detail)]
-        raise refusal(source.file, faults) from None
-    of_the_whole = [*fault_list(config), *_stop_faults(config), *(further(config) if further else ())]
-    if of_the_whole:
-        faults = [f"{source.place(path)}: {'.'.join(path)}: {text}" for path, text in of_the_whole]
-        raise refusal(source.file, faults)
-    return config
 
 
 def _stop_faults(config: SweepConfig) -> Iterator[Fault]:
@@ -178,30 +159,28 @@ def _nearby(file: Path) -> str:
     return f"did you mean {near[0]}?" if near else f"{folder} holds {', '.join(known) or 'no YAML files'}"
 
 
-def _parse(text: str) -> tuple[KeyPath, Any, str]:
-    key, equals, value = text.partition("=")
-    if not equals or not all(key.split(".")):
+def _override(document: dict[str, Any], text: str) -> KeyPath:
+    """Write what a `--set` says into the document; the path of the key that it names."""
+    path, equals, value = text.partition("=")
+    *around, last = path.split(".")
+    if not equals or not all((*around, last)):
         raise BadInput(f"--set {text}: wants key.path=value, for example repetitions=5")
-    try:
-        parsed = YAML(typ="safe").load(value)
-    except YAMLError as error:
-        raise BadInput(f"--set {text}: the value is not valid YAML: {error}") from None
-    return tuple(key.split(".")), parsed, text
-
-
-def _assign(document: dict[str, Any], keys: KeyPath, value: Any, text: str) -> None:
     place: Any = document
-    for key in keys[:-1]:
+    for key in around:
         if place.get(key) is None:
             place[key] = {}
         place = place[key]
         if not isinstance(place, dict):
             raise BadInput(f"--set {text}: {key} holds {place!r}, which has no keys below it")
-    place[keys[-1]] = value
+    try:
+        place[last] = YAML(typ="safe").load(value)
+    except YAMLError as error:
+        raise BadInput(f"--set {text}: the value is not valid YAML: {error}") from None
+    return (*around, last)
 
 
-def _absolute(document: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The document with its local files and folders as absolute paths."""
+def _make_absolute(document: dict[str, Any], folder: Path) -> None:
+    """Write the document's local files and folders as absolute paths."""
     for keys in (*LOCAL_PATHS, *LOCAL_MODELS):
         value = _at(document, keys)
         if not isinstance(value, str):
@@ -211,22 +190,19 @@ def _absolute(document: dict[str, Any], folder: Path) -> dict[str, Any]:
     builds = _at(document, ("perturb", "build"))
     if isinstance(builds, list):
         builds[:] = [str(folder / run) if isinstance(run, str) else run for run in builds]
-    return document
 
 
-def _fault(detail: ErrorDetails, source: _Source) -> str:
-    path = _written(detail, source.document)
-    name = ".".join(map(str, path)) or "the file"
+def _fault(detail: ErrorDetails, document: Any) -> Fault:
+    path = _written(detail, document)
     if detail["type"] == "missing":
-        return f"{source.place(path)}: {name}: missing; add it"
+        return path, "missing; add it"
     if detail["type"] == "extra_forbidden":
-        known = dict.fromkeys(_fields_at(SweepConfig, path[:-1], source.document))
-        return f"{source.place(path)}: {name}: unknown key; {did_you_mean(str(path[-1]), known)}"
+        known = dict.fromkeys(_fields_at(SweepConfig, path[:-1], document))
+        return path, f"unknown key; {suggestion(str(path[-1]), known)}"
     value = json.dumps(detail["input"], default=str)
     shown = value if len(value) <= 60 else value[:57] + "..."
     rule = detail["msg"].removeprefix("Value error, ")
-    rule = rule[0].lower() + rule[1:]
-    return f"{source.place(path)}: {name}: {rule}, got {shown}; {_remedy(detail)}"
+    return path, f"{rule[0].lower()}{rule[1:]}, got {shown}; {_remedy(detail)}"
 
 
 def _written(detail: ErrorDetails, document: Any) -> KeyPath:
@@ -234,26 +210,24 @@ def _written(detail: ErrorDetails, document: Any) -> KeyPath:
     path: list[str | int] = []
     *around, last = detail["loc"] or ("",)
     for part in around:
-        inside, value = _inside(document, part)
-        if inside:
+        if (inside := _below(document, part)) is not ABSENT:
             path.append(part)
-            document = value
+            document = inside
     absent = detail["type"] in ("missing", "unknown_name")
-    return tuple([*path, last] if absent or _inside(document, last)[0] else path)
+    return tuple([*path, last] if absent or _below(document, last) is not ABSENT else path)
 
 
-def _inside(document: Any, part: str | int) -> tuple[bool, Any]:
-    """Whether a mapping or list of the document has this key or index, and what it holds."""
-    if isinstance(document, Mapping):
-        return part in document, document.get(part)
-    if isinstance(document, list) and isinstance(part, int):
-        return part < len(document), document[part] if part < len(document) else None
-    return False, None
+def _below(document: Any, part: str | int) -> Any:
+    """What a mapping or list of the document holds under a key or index, or ABSENT."""
+    try:
+        return document[part]
+    except (LookupError, TypeError):
+        return ABSENT
 
 
 def _at(document: Any, path: KeyPath) -> Any:
-    """What the document holds at a path; None where nothing is."""
-    return reduce(lambda around, part: _inside(around, part)[1], path, document)
+    """What the document holds at a path, or ABSENT."""
+    return reduce(_below, path, document)
 
 
 def _fields_at(annotation: Any, path: KeyPath, document: Any) -> list[str]:
@@ -275,7 +249,7 @@ def _fields_at(annotation: Any, path: KeyPath, document: Any) -> list[str]:
 def _remedy(detail: ErrorDetails) -> str:
     context = detail.get("ctx", {})
     if "known" in context:
-        return did_you_mean(str(detail["input"]), context["known"])
+        return suggestion(str(detail["input"]), context["known"])
     if "expected" in context:
         return f"write {context['expected']}"
     bounds = [f"{word} {context[key]}" for key, word in _BOUNDS.items() if key in context]

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from cluster.spec import EngineSpec
 from sweep.plan.config import SweepConfig
-from sweep.plan.variants import Variant, perturbed, variants
+from sweep.plan.variants import Variant, conditions, perturbed, variants
 
 RESULT_FREE: Any = {
     "tracking": True,
@@ -50,11 +50,6 @@ class Unit:
     """The repetition's: orders the questions, and samples above temperature 0."""
     condition: Condition
     """How it is run."""
-
-    @property
-    def engine_variant(self) -> str:
-        """The variant that an engine must have loaded."""
-        return self.condition.loads
 
     @property
     def id(self) -> str:
@@ -111,7 +106,7 @@ class Plan:
         """
         expected = self.config.engine.expected
         work = sum(expected.repetition / unit.shards for unit in self.units)
-        starts = max(len({unit.engine_variant for unit in self.units}), engines) * expected.start
+        starts = max(len({unit.condition.loads for unit in self.units}), engines) * expected.start
         return (work + starts) / engines
 
 
@@ -128,16 +123,11 @@ def make_plan(config: SweepConfig) -> Plan:
 
 
 def _units(plan: Plan, variant: Variant) -> Iterator[Unit]:
-    def setting(factor: str, usual: Any) -> Any:
-        return variant.level if variant.factor == factor else usual
-
-    protocol, shards = plan.config.protocol, setting("shards", plan.config.shards)
-    condition = Condition(
-        loads=variant.loads,
-        concurrency=setting("concurrency", protocol.concurrency),
-        question_order=setting("question_order", protocol.question_order),
-        engine=setting("engine", None),
-    )
+    settings = conditions(plan.config)
+    if variant.factor in settings:
+        settings[variant.factor] = variant.level
+    shards = settings.pop("shards")
+    condition = Condition(loads=variant.loads, **settings)
     for repetition in range(1, plan.repetitions(variant) + 1):
         for shard in range(1, shards + 1):
             yield Unit(

@@ -52,7 +52,7 @@ class Variant:
         return self.perturbs if self.perturbs is not None and self.factor in CONDITIONS else self.name
 
 
-Fault = tuple[tuple[str, ...], str]
+Fault = tuple[KeyPath, str]
 """A key path, and what is wrong there and what to do."""
 
 
@@ -124,19 +124,20 @@ def perturbed(config: SweepConfig) -> tuple[Variant, ...]:
     )
 
 
+def conditions(config: SweepConfig) -> dict[str, Any]:
+    """The sweep's own setting of each of CONDITIONS; `engine` is None, any of them."""
+    protocol = config.protocol
+    return dict(zip(CONDITIONS, (protocol.concurrency, config.shards, protocol.question_order, None), strict=True))
+
+
 def _factors(config: SweepConfig) -> list[tuple[tuple[str, ...], tuple[Any, ...], Any]]:
     """(key path under `perturb` to the factor, levels, the sweep's own value) of each factor that has levels."""
-    asked, protocol, common = config.perturb, config.protocol, config.engine.arguments
+    asked, common = config.perturb, config.engine.arguments
     if asked is None:
         return []
-    factors: list[tuple[tuple[str, ...], tuple[Any, ...], Any]] = [
-        (("concurrency",), asked.concurrency, protocol.concurrency),
-        (("shards",), asked.shards, config.shards),
-        (("question_order",), asked.question_order, protocol.question_order),
-        (("engine",), asked.engine, None),
-        *((("arguments", name), levels, common.get(name)) for name, levels in asked.arguments.items()),
-    ]
-    return [factor for factor in factors if factor[1]]
+    factors = [((name,), getattr(asked, name), usual) for name, usual in conditions(config).items()]
+    arguments = [(("arguments", name), levels, common.get(name)) for name, levels in asked.arguments.items()]
+    return [factor for factor in (*factors, *arguments) if factor[1]]
 
 
 def _perturb_faults(config: SweepConfig) -> Iterator[Fault]:

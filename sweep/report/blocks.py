@@ -58,15 +58,10 @@ def _one(block: Block) -> str:
         case Heading():
             return f"{'#' * block.level} {block.text}"
         case Grid():
-            return table(block.headings, block.rows)
+            rule = ["---"] + ["---:"] * (len(block.headings) - 1)
+            return "\n".join("| " + " | ".join(row) + " |" for row in (block.headings, rule, *block.rows))
         case Picture():
             return f"![{block.name}]({block.file})\n\n{block.caption}"
         case Verbatim():
             return "\n".join([f"```{block.language}", *block.lines, "```"])
     return block
-
-
-def table(headings: Row, rows: Sequence[Row]) -> str:
-    """A Markdown table; the first column to the left, the others to the right."""
-    rule = ["---"] + ["---:"] * (len(headings) - 1)
-    return "\n".join("| " + " | ".join(row) + " |" for row in (headings, rule, *rows))

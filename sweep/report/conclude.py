@@ -5,18 +5,18 @@ The effects in their order: read the run folder, work out (pure, in `sweep.repor
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from sweep.audit import Evidence, run_all
-from sweep.audit.finding import Finding
+from sweep.audit import run_all
 from sweep.errors import BadInput
 from sweep.gate.contract import CONTRACT
-from sweep.gate.threshold import Fits, Threshold, fit_all
+from sweep.gate.threshold import derive_all, fit_all
 from sweep.report.contract import build
+from sweep.report.figures import write_all
 from sweep.report.sections import markdown
-from sweep.report.summarise import RunEvidence, scores_of, summarise, thresholds_of
-from sweep.report.summary import FILE, ContractState, Summary
+from sweep.report.summarise import RunEvidence, scores_of, summarise
+from sweep.report.summary import FILE, Summary
 from sweep.run.folder import Run
 from sweep.run.others import described, earlier, other_builds
 from sweep.run.questions import clusters_of
@@ -32,25 +32,32 @@ def conclude(run: Run, against: Run | None = None, *, figures: bool = False) -> 
     """
     evidence = _read(run, against)
     fits = fit_all(scores_of(evidence))
-    thresholds = thresholds_of(evidence, fits)
-    summary = summarise(evidence, fits, thresholds, _audited(evidence))
-    contract = _contract(run, evidence, summary)
-    drawn = _drawn(run, evidence, fits, thresholds[summary.threshold.rule]) if figures else ()
-    summary = summary.model_copy(update={"contract": contract, "figures": drawn})
+    rule = run.plan.config.threshold
+    thresholds = derive_all(fits, rule.retries, rule)
+    summary = summarise(evidence, fits, thresholds, run_all(evidence))
+    no_contract = _no_contract(run, evidence, summary)
+    drawn = write_all(evidence.samples, fits, summary.threshold, run.folder) if figures else ()
+    summary = summary.model_copy(update={"no_contract": no_contract, "figures": drawn})
     run.write_json(FILE, summary.to_json())
     run.write_text("report.md", markdown(summary))
     return summary
 
 
 def _read(run: Run, named: Run | None) -> RunEvidence:
-    samples, against = run.variant_samples(), earlier(run, named)
+    protocol, provenance = run.plan.config.protocol, run.provenance()
+    samples, perturbed, against = run.variant_samples(), run.perturbed_samples(), earlier(run, named)
     return RunEvidence(
         plan=run.plan,
-        provenance=run.provenance(),
+        provenance=provenance,
+        variants=run.plan.variants,
         samples=samples,
-        perturbed=run.perturbed_samples(),
+        perturbed=[(v, perturbed[v.name]) for v in run.plan.perturbed],
         builds=other_builds(run),
         clusters=clusters_of(run.questions()),
+        shot_ids=provenance.protocol.shot_ids if protocol.shots_from == "test" else (),
+        max_tokens=protocol.max_tokens,
+        temperature=protocol.temperature,
+        places={name: place.environment for name, place in provenance.places.items()},
         void=run.void(),
         stopped=_stopped(run, samples),
         against=described(run, against) if against else None,
@@ -58,41 +65,15 @@ def _read(run: Run, named: Run | None) -> RunEvidence:
     )
 
 
-def _audited(evidence: RunEvidence) -> Sequence[Finding]:
-    protocol, provenance = evidence.plan.config.protocol, evidence.provenance
-    return run_all(
-        Evidence(
-            variants=evidence.plan.variants,
-            samples=evidence.samples,
-            perturbed=evidence.conditions,
-            earlier=evidence.earlier,
-            shot_ids=provenance.protocol.shot_ids if protocol.shots_from == "test" else (),
-            max_tokens=protocol.max_tokens,
-            temperature=protocol.temperature,
-            places={name: place.environment for name, place in provenance.places.items()},
-        )
-    )
-
-
-def _contract(run: Run, evidence: RunEvidence, summary: Summary) -> ContractState:
+def _no_contract(run: Run, evidence: RunEvidence, summary: Summary) -> str | None:
     """Write thresholds.json, or say why there is none; one that no longer holds is taken away."""
     try:
-        if not summary.complete:
-            raise BadInput("no contract: the sweep is not complete")
         contract = build(run.plan, summary, evidence.provenance, datetime.now(UTC))
     except BadInput as refusal:
         (run.folder / CONTRACT).unlink(missing_ok=True)
-        return ContractState(file=None, reason=refusal.message)
+        return refusal.message
     run.write_json(CONTRACT, contract.to_json())
-    return ContractState(file=CONTRACT, reason=None)
-
-
-def _drawn(run: Run, evidence: RunEvidence, fits: Fits, threshold: Threshold) -> tuple[str, ...]:
-    """Draw the figures; their places in the run folder."""
-    from sweep.report.figures import write_all
-
-    files = write_all(evidence.samples, fits, threshold, run.folder / "figures")
-    return tuple(file.relative_to(run.folder).as_posix() for file in files)
+    return None
 
 
 def _stopped(run: Run, samples: Mapping[str, VariantSamples]) -> dict[str, Stopped]:
@@ -103,9 +84,10 @@ def _stopped(run: Run, samples: Mapping[str, VariantSamples]) -> dict[str, Stopp
     for unit in run.plan.units:
         if run.unit_file(unit).exists():
             watch.add(unit, run.load(unit))
-    concurrency = run.plan.config.protocol.concurrency
-    return {
-        name: Stopped(reason=reason, repetition_seconds=repetition_seconds(table, concurrency))
-        for name, table in samples.items()
-        if (reason := watch.enough(name)) is not None
-    }
+    stopped, config = {}, run.plan.config
+    for name, table in samples.items():
+        if (reason := watch.enough(name)) is not None:
+            seconds = repetition_seconds(table, config.protocol.concurrency)
+            saved = (config.repetitions - len(table.repetitions)) * seconds
+            stopped[name] = Stopped(reason=reason, engine_seconds=saved, gpu_seconds=saved * config.engine.gpus)
+    return stopped

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from sweep.audit.finding import Finding
 from sweep.errors import BadInput
 from sweep.gate.contract import (
     LIFETIME,
@@ -23,36 +22,36 @@ from sweep.report.wording import silent_lines, threshold_statements
 from sweep.run.provenance import Provenance, identity
 
 
-def build(
-    plan: Plan, summary: Summary, provenance: Provenance, created: datetime, lifetime: timedelta = LIFETIME
-) -> Contract:
+def build(plan: Plan, summary: Summary, provenance: Provenance, created: datetime) -> Contract:
     """The contract of a finished run, from its summary.json and provenance.json.
 
-    Raises BadInput when the rule gave no threshold, and, naming them, when audits failed and the sweep file gives
-    no reason to go on (`audits.accept_failures`).
+    Raises BadInput when the sweep is not complete, when the rule gave no threshold, and, naming them, when audits
+    failed and the sweep file gives no reason to go on (`audits.accept_failures`).
     """
+    if not summary.complete:
+        raise BadInput("No contract: the sweep is not complete.")
     threshold = summary.threshold
     if threshold.value is None:
         why = " ".join(silent_lines(threshold))
-        raise BadInput(f"no contract: the rule {threshold.rule} gave no threshold. {why}")
-    failed = [_named(f) for f in summary.audits if f.verdict == "fail"]
+        raise BadInput(f"No contract: the rule {threshold.rule} gave no threshold. {why}")
+    failed = [f"{f.audit} of {f.variant}" if f.variant else f.audit for f in summary.audits if f.verdict == "fail"]
     reason = plan.config.audits.accept_failures
     if failed and not reason:
         many = "1 audit" if len(failed) == 1 else f"{len(failed)} audits"
         raise BadInput(
-            f"no contract: {many} failed: {', '.join(failed)}. Mend what they found, or give the reason for a "
-            "threshold all the same under audits.accept_failures; it goes into the contract"
+            f"No contract: {many} failed: {', '.join(failed)}. Mend what they found, or give the reason for a "
+            "threshold all the same under audits.accept_failures; it goes into the contract."
         )
     once = [name for name, outcome in threshold.variants.items() if outcome.n == 1]
     if once:
         raise BadInput(
-            f"no contract: one repetition of {', '.join(once)} shows no run-to-run spread, so nothing is known of "
-            "how often a healthy build would fail; measure at least 2, better 20"
+            f"No contract: one repetition of {', '.join(once)} shows no run-to-run spread, so nothing is known of "
+            "how often a healthy build would fail; measure at least 2, better 20."
         )
     return Contract(
         sweep_id=summary.sweep_id,
         created=created,
-        expires=created + lifetime,
+        expires=created + LIFETIME,
         commit=provenance.git_commit,
         protocol=ProtocolTerms(hash=provenance.protocol.hash, questions=summary.protocol.questions),
         dataset=DatasetTerms(sha256=provenance.dataset.sha256),
@@ -89,7 +88,3 @@ def _variant(plan: Plan, summary: Summary, name: str) -> VariantContract:
         accept_length=summary.threshold.accept_length if measured.draft else None,
         engine=identity(plan, name),
     )
-
-
-def _named(finding: Finding) -> str:
-    return f"{finding.audit} of {finding.variant}" if finding.variant else finding.audit

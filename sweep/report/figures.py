@@ -24,8 +24,10 @@ SHARES = (0.001, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99)
 """Ticks of a probability, from what is asked of a false alarm to what is asked of power."""
 
 
-def write_all(samples: Mapping[str, VariantSamples], fits: Fits, threshold: Threshold, folder: Path) -> list[Path]:
-    """Draw every figure that there is data for, as PNG; returns the files. Older figures are removed.
+def write_all(
+    samples: Mapping[str, VariantSamples], fits: Fits, threshold: Threshold, run: Path
+) -> tuple[str, ...]:
+    """Draw every figure that there is data for, as PNG; returns their places in the run folder. Older ones go.
 
     `fits`: what the threshold was derived from.
     """
@@ -34,23 +36,20 @@ def write_all(samples: Mapping[str, VariantSamples], fits: Fits, threshold: Thre
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    folder.mkdir(exist_ok=True)
+    (run / "figures").mkdir(exist_ok=True)
     measured = {name: table for name, table in samples.items() if table.correct.size}
-    drawn = {
-        "repetitions": repetitions(measured, threshold.value),
-        "unstable": unstable(measured),
-        "power": power(fits, threshold),
+    figures = {
+        "figures/repetitions.png": repetitions(measured, threshold.value),
+        "figures/unstable.png": unstable(measured),
+        "figures/power.png": power(fits, threshold),
     }
-    files = []
-    for name, figure in drawn.items():
-        file = folder / f"{name}.png"
+    for file, figure in figures.items():
         if figure is None:
-            file.unlink(missing_ok=True)
-            continue
-        figure.savefig(file, dpi=150)
-        plt.close(figure)
-        files.append(file)
-    return files
+            (run / file).unlink(missing_ok=True)
+        else:
+            figure.savefig(run / file, dpi=150)
+            plt.close(figure)
+    return tuple(file for file, figure in figures.items() if figure is not None)
 
 
 def repetitions(samples: Mapping[str, VariantSamples], threshold: float | None) -> Any:
@@ -123,7 +122,11 @@ def power(fits: Fits, threshold: Threshold) -> Any:
     """
     import matplotlib.pyplot as plt
 
-    known = _curves(fits, threshold)
+    known = {
+        name: curve
+        for name, fitted in fits.items()
+        if fitted and (curve := power_curve(fitted, DROPS, threshold.retries, threshold.variants[name].value))
+    }
     if not known:
         return None
     columns = 1 if len(known) < 3 else 2
@@ -142,16 +145,6 @@ def power(fits: Fits, threshold: Threshold) -> Any:
     figure.supylabel(f"probability of failing {attempts}", fontsize=10)
     figure.supxlabel("threshold, accuracy", fontsize=10)
     return figure
-
-
-def _curves(fits: Fits, threshold: Threshold) -> dict[str, PowerCurve]:
-    """The curve of every variant with noise, by name; its own threshold lies on it."""
-    curves = {
-        name: power_curve(fitted, DROPS, threshold.retries, down_to=threshold.variants[name].value)
-        for name, fitted in fits.items()
-        if fitted is not None
-    }
-    return {name: curve for name, curve in curves.items() if curve is not None}
 
 
 def _draw(axes: Any, name: str, curve: PowerCurve, threshold: Threshold) -> None:

@@ -73,14 +73,15 @@ def _error(answer: Needed) -> str:
     return f" ({answer.low:,} {upper} within the simulation's error)"
 
 
-def _judgement(goal: Goal, found: Rehearsal) -> Iterator[str]:
-    reached = "reached" if found.reaches(goal) else "not reached"
-    yield f"With {found.repetitions:,} repetitions and rule {found.rule}, the goal is {reached}:"
+def _judgement(goal: Goal, plan: Rehearsal) -> Iterator[str]:
+    reached = "reached" if plan.reaches(goal) else "not reached"
+    yield f"With {plan.repetitions:,} repetitions and rule {plan.rule}, the goal is {reached}:"
+    alpha, power = f"at most {share(goal.alpha)}", f"at least {share(goal.power)}"
     for build, value, (low, high), wanted in (
-        ("the worse build fails  ", found.power, found.power_interval, f"at least {share(goal.power)}"),
-        ("the healthy build fails", found.false_alarm, found.false_alarm_interval, f"at most {share(goal.alpha)}"),
+        ("the worse build fails  ", plan.power, plan.power_interval, power),
+        ("the healthy build fails", plan.false_alarm, plan.false_alarm_interval, alpha),
     ):
         # Two digits after the point: one simulated sweep shows.
         yield f"  {build}  {value * 100:5.2f} % ({share(low)} to {share(high)}), wanted {wanted}"
-    if found.silent:
-        yield f"  {found.silent:,} sweeps fail no build, for they set no threshold (equal scores or a bound of 0)."
+    if plan.silent:
+        yield f"  {plan.silent:,} sweeps fail no build, for they set no threshold (equal scores or a bound of 0)."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
@@ -20,14 +21,25 @@ if TYPE_CHECKING:
     from sweep.run.view import Progress, View
 
 
-@contextmanager
-def watch(plan: Plan, console: Console) -> Iterator[View]:
-    """A live view when the console is a terminal, else plain lines."""
-    if not console.is_terminal:
-        yield PlainView(console)
-        return
-    with Live(console=console, refresh_per_second=4, transient=True) as live:
-        yield LiveView(live, {v.name: plan.repetitions(v) for v in plan.measured})
+@dataclass(frozen=True)
+class OnConsole:
+    """Looks on from a console."""
+
+    console: Console
+    """Where everything goes."""
+
+    def tell(self, text: str) -> None:
+        """Print a line, as it is."""
+        _say(self.console, text)
+
+    @contextmanager
+    def watch(self, plan: Plan) -> Iterator[View]:
+        """A live view when the console is a terminal, else plain lines."""
+        if not self.console.is_terminal:
+            yield PlainView(self.console)
+            return
+        with Live(console=self.console, refresh_per_second=4, transient=True) as live:
+            yield LiveView(live, {v.name: plan.repetitions(v) for v in plan.measured})
 
 
 class PlainView:
@@ -50,7 +62,7 @@ class PlainView:
 
     def note(self, text: str) -> None:
         """A line."""
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        _say(self._console, text)
 
 
 class LiveView:
@@ -62,14 +74,18 @@ class LiveView:
 
     def show(self, progress: Progress) -> None:
         """Draws the progress in the place of what was drawn before."""
-        self._live.update(drawing(progress, self._repetitions))
+        self._live.update(_drawing(progress, self._repetitions))
 
     def note(self, text: str) -> None:
         """A line above the drawing."""
-        self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        _say(self._live.console, text)
 
 
-def drawing(progress: Progress, repetitions: Mapping[str, int]) -> Group:
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _drawing(progress: Progress, repetitions: Mapping[str, int]) -> Group:
     """The engines, the variants, and the time left."""
     engines = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for name, state in progress.engines.items():
@@ -87,13 +103,13 @@ def drawing(progress: Progress, repetitions: Mapping[str, int]) -> Group:
             ProgressBar(total=planned, completed=settled, width=16),
             f"{progress.finished[name]}/{planned}",
             str(progress.void[name]),
-            running(scores),
+            _running(scores),
             f"{len(scores)}/{repetitions[name]}",
         )
     return Group(engines, Text(), variants, Text(time_left(progress.seconds_left)))
 
 
-def running(scores: list[float]) -> str:
+def _running(scores: list[float]) -> str:
     """Mean and sample std so far; `-` where not defined."""
     if not scores:
         return "-"

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from textwrap import wrap
 
-from sweep.report.blocks import Block, Grid, Heading, Verbatim, as_markdown
-from sweep.report.sections import HEADINGS, audit_lines, evidence_rows, pictures, warnings
+from sweep.report.blocks import Block, Heading, Verbatim, as_markdown
+from sweep.report.sections import audits, evidence, pictures, warnings
 from sweep.report.summary import Summary
 from sweep.report.thresholds import at_the_sweeps, every_rule, threshold_lines
 from sweep.report.wording import UPLOAD_FIGURES, floored, method_sentence
@@ -26,14 +26,13 @@ def threshold_code(summary: Summary) -> list[str]:
     whatever the contract passes: it is rounded down.
     """
     means = {name: variant.accuracy.mean for name, variant in summary.variants.items()}
-    threshold, contract = summary.threshold, summary.contract
-    value = threshold.value if contract.file else None
+    threshold = summary.threshold
+    value = None if summary.no_contract else threshold.value
     task = re.sub(r"\W", "_", summary.protocol.task).upper()
     lines = [f"OBSERVED_{task}_SCORES = {{"]
     lines += [f"    {name!r}: {mean:.4f}," for name, mean in means.items() if mean is not None]
     lines.append("}")
-    if not contract.file:
-        lines += [f"# {line}" for line in wrap(contract.reason or "", 100)]
+    lines += [f"# {line}" for line in wrap(summary.no_contract or "", 100)]
     lines.append(f"{task}_SCORE_THRESHOLD = {None if value is None else floored(value)!r}")
     if threshold.accept_length is not None:
         lines.append(f"ACCEPT_LENGTH_THRESHOLD = {None if value is None else threshold.accept_length!r}")
@@ -43,7 +42,7 @@ def threshold_code(summary: Summary) -> list[str]:
 def _blocks(summary: Summary, provenance: Provenance) -> Iterator[Block]:
     yield from warnings(summary)
     yield Heading("Evidence")
-    yield Grid(HEADINGS, evidence_rows(summary))
+    yield evidence(summary)
     yield Heading("Method")
     yield method_sentence(summary, provenance.git_commit)
     yield "\n".join(f"- {engine}" for engine in sorted(_engines(provenance)))
@@ -53,8 +52,7 @@ def _blocks(summary: Summary, provenance: Provenance) -> Iterator[Block]:
     yield from at_the_sweeps(summary)
     yield Heading("Every rule")
     yield from every_rule(summary)
-    yield Heading("Audits")
-    yield "\n".join(f"- {line}" for line in audit_lines(summary))
+    yield from audits(summary)
     if summary.figures:
         yield Heading("Figures")
         yield UPLOAD_FIGURES
@@ -63,8 +61,8 @@ def _blocks(summary: Summary, provenance: Provenance) -> Iterator[Block]:
 
 def _engines(provenance: Provenance) -> set[str]:
     """What ran, one line for each distinct environment."""
-    lines = set()
-    for engine in provenance.engines.values():
-        versions = ", ".join(f"{name} {version}" for name, version in engine.versions.items())
-        lines.add(f"{engine.backend}: {versions}; {gpu_names(engine.device) or 'no GPU'}")
-    return lines
+    return {
+        f"{engine.backend}: {', '.join(f'{name} {version}' for name, version in engine.versions.items())}; "
+        f"{gpu_names(engine.device) or 'no GPU'}"
+        for engine in provenance.engines.values()
+    }

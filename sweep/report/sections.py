@@ -25,20 +25,6 @@ from sweep.report.wording import (
 )
 from sweep.stats.describe import Spread
 
-HEADINGS = ("variant", "N", "accuracy, mean ± std (min–max)", "accept length", "identical outputs")
-PERTURBED = ("variant", "condition", "N", "accuracy, mean", "std", "outputs as the variant's own")
-SPREADS = (
-    "variant",
-    "std",
-    "question SE",
-    "question SE, clustered",
-    "runs' share of variance",
-    "flip rate",
-    "flip rate that the std implies",
-)
-QUESTIONS = ("variant", "always right", "always wrong", "unstable", "same answers", "invalid", "truncated")
-ACCEPTED = ("variant", "mean ± std of repetitions (min–max)", "of all tokens together")
-
 
 def markdown(summary: Summary) -> str:
     """report.md."""
@@ -49,7 +35,7 @@ def blocks(summary: Summary) -> Iterator[Block]:
     """The whole report."""
     yield Heading(summary.sweep_id, 1)
     yield from warnings(summary)
-    yield Grid(HEADINGS, evidence_rows(summary))
+    yield evidence(summary)
     yield protocol_sentence(summary)
     yield Heading("Threshold")
     yield from threshold_lines(summary)
@@ -57,14 +43,11 @@ def blocks(summary: Summary) -> Iterator[Block]:
     yield from every_rule(summary)
     if summary.perturbed:
         yield Heading("Under other conditions")
-        yield Grid(PERTURBED, perturbed_rows(summary))
-        yield PERTURBED_USE
-        yield from build_lines(summary)
+        yield from _conditions(summary)
     yield Heading("Between questions and between runs")
     yield from _spreads(summary)
-    yield Heading("Audits")
-    yield "\n".join(f"- {line}" for line in audit_lines(summary))
-    voids = [line for variant in summary.variants.values() for line in void_lines(variant)]
+    yield from audits(summary)
+    voids = [f"- `{unit}`: {why}" for v in summary.variants.values() for unit, why in v.void_units.items()]
     if voids:
         yield Heading("Void units")
         yield "\n".join(voids)
@@ -75,9 +58,9 @@ def blocks(summary: Summary) -> Iterator[Block]:
 
 def closing(summary: Summary, places: Sequence[str]) -> Iterator[Block]:
     """What the terminal shows when a launch ends. `places`: where its results are, to be copied."""
-    yield Grid(HEADINGS, evidence_rows(summary))
+    yield evidence(summary)
     warned = [] if summary.real_model else [SIMULATED]
-    yield "\n".join([*warned, *threshold_lines(summary), *audit_lines(summary)])
+    yield "\n".join([*warned, *threshold_lines(summary), *_audit_lines(summary)])
     yield Verbatim(places)
 
 
@@ -89,116 +72,110 @@ def warnings(summary: Summary) -> Iterator[str]:
         yield INCOMPLETE
 
 
-def evidence_rows(summary: Summary) -> list[Row]:
-    """One row per variant under HEADINGS; `-` where nothing was measured."""
-    return [
-        (
-            name,
-            f"{variant.repetitions.measured}/{variant.repetitions.planned}",
-            spread(variant.accuracy, 3),
-            number(variant.accept_length, 2),
-            percent(variant.identical_outputs),
-        )
-        for name, variant in summary.variants.items()
-    ]
+def evidence(summary: Summary) -> Grid:
+    """One row per variant; `-` where nothing was measured."""
+    return Grid(
+        ("variant", "N", "accuracy, mean ± std (min–max)", "accept length", "identical outputs"),
+        [
+            (
+                name,
+                f"{variant.repetitions.measured}/{variant.repetitions.planned}",
+                _spread(variant.accuracy),
+                number(variant.accept_length, 2),
+                percent(variant.identical_outputs),
+            )
+            for name, variant in summary.variants.items()
+        ],
+    )
 
 
-def spread(measured: Spread, digits: int) -> str:
+def _spread(measured: Spread) -> str:
     """`0.378 ± 0.021 (0.335–0.435)`; a std that is not defined is left out."""
     if measured.mean is None:
         return "-"
     mean, std, least, greatest = (
-        number(value, digits) for value in (measured.mean, measured.std, measured.min, measured.max)
+        number(value, 3) for value in (measured.mean, measured.std, measured.min, measured.max)
     )
     return f"{mean}{'' if measured.std is None else f' ± {std}'} ({least}–{greatest})"
 
 
-def perturbed_rows(summary: Summary) -> list[Row]:
-    """One row per perturbed variant under PERTURBED."""
-    return [
-        (
-            p.perturbs,
-            f"{p.factor} = {p.level}",
-            f"{p.repetitions.measured}/{p.repetitions.planned}",
-            number(p.accuracy.mean, 3),
-            number(p.accuracy.std, 3),
-            percent(p.outputs_as_the_variants),
-        )
-        for p in summary.perturbed.values()
-    ]
-
-
-def build_lines(summary: Summary) -> list[str]:
-    """What is another in each run of another build, one line per run."""
-    runs = {str(p.level): p for p in summary.perturbed.values() if p.factor == BUILD}
-    return [build_line(run, perturbed) for run, perturbed in runs.items()]
+def _conditions(summary: Summary) -> Iterator[Block]:
+    """One row per perturbed variant, and what is another in each run of another build."""
+    perturbed = summary.perturbed.values()
+    yield Grid(
+        ("variant", "condition", "N", "accuracy, mean", "std", "outputs as the variant's own"),
+        [
+            (
+                p.perturbs,
+                f"{p.factor} = {p.level}",
+                f"{p.repetitions.measured}/{p.repetitions.planned}",
+                number(p.accuracy.mean, 3),
+                number(p.accuracy.std, 3),
+                percent(p.outputs_as_the_variants),
+            )
+            for p in perturbed
+        ],
+    )
+    yield PERTURBED_USE
+    runs = {str(p.level): p for p in perturbed if p.factor == BUILD}
+    yield from (build_line(run, p) for run, p in runs.items())
 
 
 def _spreads(summary: Summary) -> Iterator[Block]:
     """What moves the scores, what the questions did, and the accept lengths where any were measured."""
-    yield Grid(SPREADS, spread_rows(summary))
+    variants = summary.variants.items()
+    yield Grid(
+        (
+            "variant",
+            "std",
+            "question SE",
+            "question SE, clustered",
+            "runs' share of variance",
+            "flip rate",
+            "flip rate that the std implies",
+        ),
+        [
+            (
+                name,
+                *(number(x, 4) for x in (v.accuracy.std, v.accuracy.sem_questions, v.accuracy.sem_clustered)),
+                *map(percent, (v.accuracy.run_variance_share, v.flip_rate, v.accuracy.flip_rate_scores)),
+            )
+            for name, v in variants
+        ],
+    )
     yield SPREADS_MEAN
-    yield Grid(QUESTIONS, question_rows(summary))
-    speculative = accept_rows(summary)
+    yield Grid(
+        ("variant", "always right", "always wrong", "unstable", "same answers", "invalid", "truncated"),
+        [
+            (name, *_question_counts(v), *map(percent, (v.identical_answers, v.invalid_rate, v.truncated_rate)))
+            for name, v in variants
+        ],
+    )
+    speculative = [
+        (name, _spread(v.accept_lengths), number(v.accept_length, 3)) for name, v in variants if v.accept_lengths
+    ]
     if speculative:
         yield ACCEPT_LENGTHS
-        yield Grid(ACCEPTED, speculative)
+        yield Grid(("variant", "mean ± std of repetitions (min–max)", "of all tokens together"), speculative)
 
 
-def spread_rows(summary: Summary) -> list[Row]:
-    """One row per variant under SPREADS."""
-    return [
-        (
-            name,
-            number(v.accuracy.std, 4),
-            number(v.accuracy.sem_questions, 4),
-            number(v.accuracy.sem_clustered, 4),
-            percent(v.accuracy.run_variance_share),
-            percent(v.flip_rate),
-            percent(v.accuracy.flip_rate_scores),
-        )
-        for name, v in summary.variants.items()
-    ]
+def _question_counts(v: VariantSummary) -> Row:
+    """Questions that are always right, always wrong, and neither; `-` where nothing was measured."""
+    counts = (v.unanimous_right, v.unanimous_wrong, len(v.unstable_questions))
+    return tuple(str(count) if v.repetitions.measured else "-" for count in counts)
 
 
-def question_rows(summary: Summary) -> list[Row]:
-    """One row per variant under QUESTIONS: counts of questions, then shares of questions and of outputs."""
-    return [
-        (
-            name,
-            *(str(count) if v.repetitions.measured else "-" for count in _counts(v)),
-            percent(v.identical_answers),
-            percent(v.invalid_rate),
-            percent(v.truncated_rate),
-        )
-        for name, v in summary.variants.items()
-    ]
+def audits(summary: Summary) -> Iterator[Block]:
+    """The audits that did not pass, and how many did."""
+    yield Heading("Audits")
+    yield "\n".join(f"- {line}" for line in _audit_lines(summary))
 
 
-def _counts(variant: VariantSummary) -> tuple[int, int, int]:
-    return variant.unanimous_right, variant.unanimous_wrong, len(variant.unstable_questions)
-
-
-def accept_rows(summary: Summary) -> list[Row]:
-    """One row per variant that speculated, under ACCEPTED."""
-    return [
-        (name, spread(v.accept_lengths, 3), number(v.accept_length, 3))
-        for name, v in summary.variants.items()
-        if v.accept_lengths is not None
-    ]
-
-
-def audit_lines(summary: Summary) -> Sequence[str]:
-    """One line per audit that did not pass, with what was seen and what to do; then how many passed."""
+def _audit_lines(summary: Summary) -> Sequence[str]:
     against = [against_line(summary.against)] if summary.against else []
     raised = [finding for finding in summary.audits if finding.verdict != "pass"]
     count = len(summary.audits)
     return [*against, *map(finding_line, raised), f"{count - len(raised)} of {count} audits passed."]
-
-
-def void_lines(variant: VariantSummary) -> list[str]:
-    """One bullet per void unit with its reason."""
-    return [f"- `{unit}`: {reason}" for unit, reason in variant.void_units.items()]
 
 
 def pictures(summary: Summary) -> Iterator[Picture]:

@@ -6,18 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cluster.backends import runs_model
-from sweep.audit.finding import Finding
+from sweep.audit.finding import Evidence, Finding
 from sweep.gate.rules import Rule, every_rule
-from sweep.gate.threshold import Fits, Threshold, derive_all, operate
+from sweep.gate.threshold import Fits, Threshold, operate
 from sweep.plan.config import ProtocolConfig
 from sweep.plan.units import Plan, Unit
 from sweep.plan.variants import Variant
 from sweep.report.summary import (
-    ContractState,
     PerturbedSummary,
     ProtocolSummary,
     RepetitionCounts,
-    SavedSeconds,
     Summary,
     VariantSummary,
 )
@@ -34,17 +32,13 @@ WITH_RETRIES = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunEvidence:
+class RunEvidence(Evidence):
     """All that a run's summary is made from."""
 
     plan: Plan
     """What the sweep file asks for."""
     provenance: Provenance
     """Where the samples come from."""
-    samples: Mapping[str, VariantSamples]
-    """Each variant's complete repetitions, by name."""
-    perturbed: Mapping[str, VariantSamples]
-    """Each perturbed variant's, likewise."""
     builds: Sequence[Build]
     """The variants as other builds measured them."""
     clusters: Sequence[str] | None
@@ -55,18 +49,11 @@ class RunEvidence:
     """Variants that needed no more repetitions."""
     against: Against | None
     """The earlier run that drift is judged against."""
-    earlier: Mapping[str, VariantSamples] | None
-    """That run's complete repetitions."""
-
-    @property
-    def conditions(self) -> list[tuple[Variant, VariantSamples]]:
-        """This run's perturbed variants, each with its samples."""
-        return [(v, self.perturbed[v.name]) for v in self.plan.perturbed]
 
     @property
     def levels(self) -> list[tuple[str, Variant, VariantSamples]]:
         """Every perturbed variant after the one that it perturbs, other builds too."""
-        every = [*self.conditions, *((b.variant, b.samples) for b in self.builds)]
+        every = [*self.perturbed, *((b.variant, b.samples) for b in self.builds)]
         return [(v.perturbs, v, table) for v, table in every if v.perturbs]
 
 
@@ -77,12 +64,6 @@ def scores_of(evidence: RunEvidence) -> list[Scores]:
     return variants + [
         replace(from_samples(table, factor=v.factor), variant=perturbed) for perturbed, v, table in evidence.levels
     ]
-
-
-def thresholds_of(evidence: RunEvidence, fits: Fits) -> dict[str, Threshold]:
-    """Every rule by name: the sweep's own as the sweep file has it, the others with their default parameters."""
-    chosen = evidence.plan.config.threshold
-    return derive_all(fits, chosen.retries, chosen)
 
 
 def summarise(
@@ -110,7 +91,7 @@ def summarise(
         rules=_rules(plan.config.threshold, fits, thresholds),
         perturbed=perturbed,
         against=evidence.against,
-        contract=ContractState(file=None, reason="no contract: none was made"),
+        no_contract="No contract: none was made.",
     )
 
 
@@ -170,26 +151,17 @@ def _variant(evidence: RunEvidence, variant: Variant) -> VariantSummary:
     void = {unit: reason for unit, reason in evidence.void.items() if unit.variant == variant.name}
     stopped, planned = evidence.stopped.get(variant.name), evidence.plan.config.repetitions
     measured = len(statistics.accuracy.per_repetition)
-    counts = RepetitionCounts(
-        planned=planned,
-        measured=measured,
-        void=len({unit.repetition for unit in void}),
-        saved=planned - measured if stopped else 0,
-    )
     return VariantSummary(
         **vars(statistics),
         draft=variant.draft,
         deterministic=variant.deterministic,
         baseline=variant.baseline,
-        repetitions=counts,
-        stopped=stopped.reason if stopped else None,
-        saved_seconds=_saved(counts.saved, stopped, evidence.plan.config.engine.gpus),
+        repetitions=RepetitionCounts(
+            planned=planned,
+            measured=measured,
+            void=len({unit.repetition for unit in void}),
+            saved=planned - measured if stopped else 0,
+        ),
+        stopped=stopped,
         void_units={unit.id: reason for unit, reason in void.items()},
     )
-
-
-def _saved(repetitions: int, stopped: Stopped | None, gpus: float) -> SavedSeconds | None:
-    if stopped is None:
-        return None
-    seconds = repetitions * stopped.repetition_seconds
-    return SavedSeconds(engine=seconds, gpu=seconds * gpus)

@@ -16,6 +16,7 @@ from sweep.plan.config import ProtocolConfig
 from sweep.run.folder import REMEDIES, Run
 from sweep.run.others import Against
 from sweep.run.provenance import DatasetFacts
+from sweep.run.stopping import Stopped
 from sweep.stats.describe import Accuracy, VariantStatistics
 
 SCHEMA: Literal[2] = 2
@@ -44,15 +45,6 @@ class RepetitionCounts(Strict):
     """That early stopping made needless."""
 
 
-class SavedSeconds(Strict):
-    """What early stopping saved."""
-
-    engine: float
-    """Seconds of an engine."""
-    gpu: float
-    """Seconds of a GPU, over all of the engine's; 0 for an engine without."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class VariantSummary(VariantStatistics):
     """One variant: what its samples say, and what it is."""
@@ -65,10 +57,8 @@ class VariantSummary(VariantStatistics):
     """The variant whose outputs this one must reproduce."""
     repetitions: RepetitionCounts
     """How many there are."""
-    stopped: str | None
-    """Why it needed no more repetitions; None when it was not stopped early."""
-    saved_seconds: SavedSeconds | None
-    """What stopping early saved; None when it was not."""
+    stopped: Stopped | None
+    """Why it needed no more repetitions, and what that saved; None when it was not stopped early."""
     void_units: dict[str, str]
     """Unit id to why it was given up."""
 
@@ -95,15 +85,6 @@ class PerturbedSummary(Strict):
     """Share of questions whose outputs are those of the unperturbed variant too, in all repetitions."""
     differs: tuple[Change, ...]
     """What else is another there, of a run of another build."""
-
-
-class ContractState(Strict):
-    """Whether the run has a contract. One of the two is None."""
-
-    file: str | None
-    """The contract's file in the run folder."""
-    reason: str | None
-    """Why there is none."""
 
 
 class Summary(Strict):
@@ -139,8 +120,8 @@ class Summary(Strict):
     """By name: the variants under other conditions."""
     against: Against | None
     """The earlier run that drift is judged against."""
-    contract: ContractState
-    """Whether there is one."""
+    no_contract: str | None
+    """Why there is no contract; None where there is one."""
     figures: tuple[str, ...] = ()
     """The figures' files in the run folder; empty when none were drawn."""
 

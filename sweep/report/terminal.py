@@ -17,8 +17,11 @@ GAP = "   "
 TIE = "\N{NO-BREAK SPACE}"
 
 
-def show(blocks: Iterable[Block], console: Console) -> None:
-    """Print the blocks with an empty line between two."""
+def show(blocks: Iterable[Block], console: Console | None = None) -> None:
+    """Print the blocks with an empty line between two, on stdout where no console is given."""
+    from rich.console import Console
+
+    console = console or Console()
     for index, block in enumerate(blocks):
         if index:
             console.print()
@@ -41,11 +44,11 @@ def _say(line: str, console: Console) -> None:
     """A line without Markdown's marks; in a file or a pipe it is not broken."""
     text = re.sub(r"(?<!\w)\*(\w[\w ]*)\*(?!\w)", r"\1", line.replace("**", "").replace("`", ""))
     if console.is_terminal:
-        text = _folded(text, console.width, indent="  " if text.startswith("- ") else "")
+        text = folded(text, console.width, indent="  " if text.startswith("- ") else "")
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _folded(text: str, width: int, indent: str = "") -> str:
+def folded(text: str, width: int, indent: str = "") -> str:
     """The text in lines of at most `width` characters, a longer word alone in its own; `5 %` stays together."""
     folded = fill(_tied(text), width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
     return folded.replace(TIE, " ")
@@ -83,9 +86,9 @@ def _drawn(block: Grid, widths: Sequence[int]) -> RenderableType:
 
     drawn = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for index, (heading, wide) in enumerate(zip(block.headings, widths, strict=True)):
-        drawn.add_column(Text(_folded(heading, wide)), justify="right" if index else "left", width=wide)
+        drawn.add_column(Text(folded(heading, wide)), justify="right" if index else "left", width=wide)
     for row in block.rows:
-        drawn.add_row(*(Text(_folded(cell, wide)) for cell, wide in zip(row, widths, strict=True)))
+        drawn.add_row(*(Text(folded(cell, wide)) for cell, wide in zip(row, widths, strict=True)))
     return drawn
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
-from sweep.gate.threshold import Operating, Reason, Threshold, VariantThreshold
+from sweep.gate.contract import CONTRACT
+from sweep.gate.threshold import Operating, Threshold, VariantThreshold
 from sweep.report.blocks import Block, Grid, Row
 from sweep.report.summary import Summary
 from sweep.report.wording import (
     BRIEFLY,
     DIGITS,
-    contract_line,
     cut,
     floored,
     number,
@@ -27,19 +27,19 @@ CAUGHT = ("drop caught 80 / 95 %, 1 attempt", "drop caught 80 / 95 %, k attempts
 
 def threshold_lines(summary: Summary) -> list[str]:
     """What the threshold is, and what it implies; why there is none is said once."""
-    threshold, contract = summary.threshold, summary.contract
+    threshold = summary.threshold
     if threshold.value is None:
         first, *more = silent_lines(threshold)
         start = "There is no threshold, and so no contract."
         lines = [f"{start} {first}"] if not more else [start, *(f"- {line}" for line in (first, *more))]
     else:
-        but = "" if contract.file else " There is no contract, so no gate should use it yet."
+        but = " There is no contract, so no gate should use it yet." if summary.no_contract else ""
         lines = [
             f"The threshold is **{cut(threshold.value)}**, by the rule `{threshold.rule}`: a run passes if it "
             f"scores that or more.{but}",
-            contract_line(contract),
+            summary.no_contract or f"Contract: {CONTRACT}; `sweep gate` reads it.",
         ]
-    stopped = [stopped_line(name, v) for name, v in summary.variants.items() if v.stopped]
+    stopped = [stopped_line(name, v.stopped, v.repetitions) for name, v in summary.variants.items() if v.stopped]
     return [*lines, *stopped, *threshold_statements(threshold)]
 
 
@@ -137,38 +137,21 @@ def every_rule(summary: Summary) -> Iterator[Block]:
         "estimated. Of a variant with one repetition nothing is known. *none* means that not even a drop to 0 is "
         "caught so often."
     )
-    reasons = "\n".join(f"- {line}" for line in reason_lines(summary))
+    reasons = "\n".join(f"- {line}" for line in _reasons(summary.rules))
     if reasons:
         yield reasons
 
 
-def reason_lines(summary: Summary) -> list[str]:
-    """Why rules gave no threshold: one line for each reason, with its rules and variants; short if said above."""
-    silent: dict[str, dict[str, list[str]]] = {}
-    for rule, outcome in summary.rules.items():
-        for variant, judged in outcome.variants.items():
-            if judged.reason is None:
-                continue
-            if _said_above(summary, rule, variant, judged.reason):
-                text = f": {BRIEFLY[judged.reason]}, as said above."
-            else:
-                text = f". {reason_sentence(judged.reason, judged.n, judged.bound)}"
-            silent.setdefault(text, {}).setdefault(f"`{rule}`", []).append(variant)
-    return [f"No threshold by {_who(rules)}{text}" for text, rules in silent.items()]
-
-
-def _said_above(summary: Summary, rule: str, variant: str, reason: Reason) -> bool:
-    """Whether `threshold_lines` gives the variant this reason, or says of its threshold that no noise was seen."""
-    threshold = summary.threshold
-    if threshold.silent.get(variant) == reason:
-        # Every rule has a bound of its own.
-        return reason is not Reason.BOUND_NOT_POSITIVE or rule == threshold.rule
-    return reason in (Reason.ONE_REPETITION, Reason.IDENTICAL_REPETITIONS) and variant not in threshold.silent
-
-
-def _who(rules: Mapping[str, Sequence[str]]) -> str:
-    """`tolerance, false_alarm for a, b; margin for c`: rules that are silent for the same variants together."""
-    together: dict[str, list[str]] = {}
-    for rule, variants in rules.items():
-        together.setdefault(", ".join(variants), []).append(rule)
-    return "; ".join(f"{', '.join(named)} for {variants}" for variants, named in together.items())
+def _reasons(rules: Mapping[str, Threshold]) -> list[str]:
+    """Why rules gave no threshold: one line for each reason, with its rules and variants."""
+    silent: dict[tuple[str, str], list[str]] = {}
+    for rule, threshold in rules.items():
+        reasons: dict[str, list[str]] = {}
+        for name, judged in threshold.variants.items():
+            if judged.reason is not None:
+                brief = BRIEFLY.get(judged.reason)
+                text = f": {brief}." if brief else f". {reason_sentence(judged.reason, judged.n, judged.bound)}"
+                reasons.setdefault(text, []).append(name)
+        for text, names in reasons.items():
+            silent.setdefault((", ".join(names), text), []).append(f"`{rule}`")
+    return [f"No threshold by {', '.join(those)} for {names}{text}" for (names, text), those in silent.items()]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweep.errors import SweepError
@@ -15,12 +14,11 @@ from sweep.stats.noise import differs_at_most
 if TYPE_CHECKING:
     from sweep.audit.finding import Finding
     from sweep.report.export import Exported, ExportUnavailable
-    from sweep.report.summary import ContractState, PerturbedSummary, Summary, VariantSummary
+    from sweep.report.summary import PerturbedSummary, RepetitionCounts, Summary
+    from sweep.run.launch import Finished
     from sweep.run.others import Against
+    from sweep.run.stopping import Stopped
     from sweep.run.view import EngineState
-
-FACTORS = "question order, concurrency, shards, engine, build"
-"""What can be perturbed to see a variance where repetitions are identical."""
 
 
 def share(value: float) -> str:
@@ -64,13 +62,11 @@ def cut(threshold: float) -> str:
 
 
 BRIEFLY = {
-    Reason.NO_COMPLETE_REPETITION: "no repetition is complete",
     Reason.EVERY_SCORE_IS_ZERO: "every score is 0",
     Reason.ONE_REPETITION: "there is only one repetition",
     Reason.IDENTICAL_REPETITIONS: "the repetitions are identical",
-    Reason.BOUND_NOT_POSITIVE: "the rule gives no number above 0",
 }
-"""Why a variant has no threshold, where `reason_sentence` was said before."""
+"""Why a variant has no threshold, beside a rule's name. A bound that is not positive is each rule's own."""
 
 
 def reason_sentence(reason: Reason, n: int = 0, bound: float | None = None) -> str:
@@ -96,7 +92,8 @@ def no_noise_sentence(n: int) -> str:
         f"All {n} repetitions gave the same score. That does not mean that every run will: the next run of the "
         f"same build may give another score, with a probability of up to {share(differs)} (95 % confidence), and "
         "nothing is known of how far off it would be. Another build may differ more often. To see how far scores "
-        f"move, measure the variants under other conditions: list some under `perturb` ({FACTORS})."
+        "move, measure the variants under other conditions: list some under `perturb` (question order, "
+        "concurrency, shards, engine, build)."
     )
 
 
@@ -225,23 +222,12 @@ def protocol_sentence(summary: Summary) -> str:
     )
 
 
-def contract_line(contract: ContractState) -> str:
-    """Where the contract is, or why there is none."""
-    if contract.file:
-        return f"Contract: {contract.file}; `sweep gate` reads it."
-    reason = contract.reason or ""
-    return reason[:1].upper() + reason[1:]
-
-
-def stopped_line(name: str, variant: VariantSummary) -> str:
+def stopped_line(name: str, stopped: Stopped, repetitions: RepetitionCounts) -> str:
     """Why a variant stopped early, and what that saved."""
-    saved, count = variant.saved_seconds, variant.repetitions.saved
-    time = ""
-    if saved:
-        time = f", about {saved.gpu:.0f} GPU-seconds" if saved.gpu else f", about {saved.engine:.0f} s of an engine"
+    gpus, engine = f"{stopped.gpu_seconds:.0f} GPU-seconds", f"{stopped.engine_seconds:.0f} s of an engine"
     return (
-        f"{name} was stopped early: {variant.stopped}. This saved {count} of its {variant.repetitions.planned} "
-        f"repetitions{time}."
+        f"{name} was stopped early: {stopped.reason}. This saved {repetitions.saved} of its {repetitions.planned} "
+        f"repetitions, about {gpus if stopped.gpu_seconds else engine}."
     )
 
 
@@ -276,14 +262,12 @@ def method_sentence(summary: Summary, commit: str | None) -> str:
     )
 
 
-def places(
-    folder: Path, dashboard: str | None, interrupted: bool, exported: Iterable[Exported | ExportUnavailable]
-) -> list[str]:
+def places(finished: Finished, exported: Iterable[Exported | ExportUnavailable]) -> list[str]:
     """Where the results of a launch are: the run folder, the Ray dashboard, and what the exporters did."""
-    lines = [f"run folder     {folder}"]
-    if dashboard:
-        lines.append(f"Ray dashboard  {dashboard} (while the cluster runs)")
-    if interrupted:
+    lines = [f"run folder     {finished.run.folder}"]
+    if finished.dashboard:
+        lines.append(f"Ray dashboard  {finished.dashboard} (while the cluster runs)")
+    if finished.interrupted:
         lines.append(INTERRUPTED)
     for outcome in exported:
         lines += [outcome.message] if isinstance(outcome, SweepError) else outcome.lines

@@ -12,7 +12,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from statistics import fmean
-from typing import Any
 
 from cluster.backends import backend
 from cluster.errors import EngineStartFailed, ExitCode
@@ -37,10 +36,10 @@ LIVES = 3
 class Driver:
     """One launch of a sweep: from the units that are missing to none."""
 
-    def __init__(self, run: Run, questionnaire: Questionnaire, pool: Pool, view: View, watch: StopWatch) -> None:
+    def __init__(self, run: Run, questionnaire: Questionnaire, pool: Pool, view: View) -> None:
         """Nothing starts before `drive`."""
         self._run, self._questionnaire, self._pool, self._view = run, questionnaire, pool, view
-        self._watch = watch
+        self._watch = StopWatch(run.plan, len(questionnaire.questions))
         self._waiting: list[Unit] = []
         self._failed_on: defaultdict[str, list[str]] = defaultdict(list)
         self._failed_starts: dict[str, Counter[str]] = {v.name: Counter() for v in run.plan.measured}
@@ -86,12 +85,12 @@ class Driver:
     def _expecting(self) -> bool:
         """Whether anything is still to happen: somebody works, or is to come back to what waits."""
         states = self.progress.engines.values()
-        return any(s.busy for s in states) or (bool(self._waiting) and any(s.down for s in states))
+        return any(s.unit for s in states) or (bool(self._waiting) and any(s.down for s in states))
 
     def _assign(self) -> None:
         for name in self.progress.engines:
             self._give(name, self._costs())
-        if not any(state.busy for state in self.progress.engines.values()):
+        if not any(state.unit for state in self.progress.engines.values()):
             # Left idle because help was not worth a start, or because a unit failed here: but nobody else works.
             for name in self.progress.engines:
                 self._give(name, replace(self._costs(), start=0.0))
@@ -99,19 +98,18 @@ class Driver:
 
     def _give(self, engine: str, costs: Costs) -> None:
         """Hand the engine a unit, if it is idle and one is worth its while."""
-        if not self.progress.engines[engine].idle:
-            return
+        state = self.progress.engines[engine]
         loaded = {name: other.variant for name, other in self.progress.engines.items() if not other.down}
-        unit = next_unit(engine, loaded, self._waiting, costs, self._avoid())
+        unit = next_unit(engine, loaded, self._waiting, costs, self._avoid()) if state.idle else None
         if unit is None:
             return
         self._waiting.remove(unit)
-        if self.progress.engines[engine].variant == unit.engine_variant:
-            self._set(engine, unit=unit)
+        state.unit = unit
+        if state.variant == unit.condition.loads:
             self._start_unit(engine, unit)
         else:
-            self._set(engine, unit=unit, variant=unit.engine_variant, starting="starting")
-            self._pool.load(engine, self._spec(unit.engine_variant))
+            state.variant, state.starting = unit.condition.loads, "starting"
+            self._pool.load(engine, self._spec(unit.condition.loads))
 
     def _spec(self, variant: str) -> EngineSpec:
         """How to start an engine with this variant; with the answers only where it has no model to ask."""
@@ -121,7 +119,7 @@ class Driver:
     def _avoid(self) -> dict[str, frozenset[str]]:
         """Unit to the engines that it, or a start of its variant, has failed on."""
         return {
-            unit.id: frozenset(self._failed_on[unit.id]) | self._failed_starts[unit.engine_variant].keys()
+            unit.id: frozenset(self._failed_on[unit.id]) | self._failed_starts[unit.condition.loads].keys()
             for unit in self._waiting
         }
 
@@ -141,48 +139,43 @@ class Driver:
             return  # given up before its new process came
         match event:
             case Starting():
-                self._set(event.engine, starting=event.phase)
+                state.starting = event.phase
             case Back():
-                self._set(event.engine, down=False)
+                state.down = False
             case Gone():
                 self._retire(event.engine, event.error.message)
             case Loaded() if state.unit:
+                state.starting = None
                 self._loaded(event, state.unit)
-            case Completed() if state.unit:
-                self._complete(event, state.unit)
-            case Failed() if state.unit:
-                self._fail(event, state.unit)
+            case Completed() if unit := state.unit:
+                state.unit, state.deaths = None, 0
+                self._complete(event, unit)
+            case Failed() if unit := state.unit:
+                self._fail(event, unit, state)
 
     def _loaded(self, event: Loaded, unit: Unit) -> None:
-        variant = unit.engine_variant
+        variant = unit.condition.loads
         self._known.add(variant)
         self._failed_starts[variant].pop(event.engine, None)
         self._places[event.engine] = place = f"{event.engine}@{event.facts.device.host}"
         self._run.record_engine(variant, place, event.facts)
         self._start_seconds.append(event.seconds)
-        self._set(event.engine, starting=None)
         self._start_unit(event.engine, unit)
 
     def _complete(self, event: Completed, unit: Unit) -> None:
         samples = self._questionnaire.score(unit, self._places[event.engine], event.completions)
         self._run.save(unit, samples)
         self._unit_seconds[unit.variant].append(event.seconds)
-        self._set(event.engine, unit=None, deaths=0)
         self._keep(unit)
         self._skip_needless()
 
-    def _fail(self, event: Failed, unit: Unit) -> None:
-        state = self.progress.engines[event.engine]
+    def _fail(self, event: Failed, unit: Unit, state: EngineState) -> None:
         if event.error.exit_code == ExitCode.BAD_INPUT:
             raise event.error
-        self._set(
-            event.engine,
-            unit=None,
-            starting=None,
-            variant=None if event.died or event.work is None else state.variant,
-            deaths=state.deaths + 1 if event.died else state.deaths,
-            down=event.died,
-        )
+        state.unit, state.starting, state.down = None, None, event.died
+        state.deaths += event.died
+        if event.died or event.work is None:
+            state.variant = None
         self._note_failure(unit, event)
         self._waiting.insert(0, unit)
         if event.work is None:
@@ -191,28 +184,28 @@ class Driver:
             self._failed_on[unit.id].append(event.engine)
             if self._attempt(unit) > ATTEMPTS:
                 self._give_up(unit, f"failed {ATTEMPTS} times")
-        if self.progress.engines[event.engine].deaths >= LIVES:
+        if state.deaths >= LIVES:
             text = f"{event.engine} died {LIVES} times in a row and is not used any more"
             self._retire(event.engine, f"{text}: {event.error.message}")
 
     def _failed_start(self, unit: Unit, event: Failed) -> None:
-        variant = unit.engine_variant
+        variant = unit.condition.loads
         self._failed_starts[variant][event.engine] += 1
         if isinstance(event.error, EngineStartFailed):
             self._start_failure = EngineStartFailed(event.error.message, event.log)
-        for lost in [u for u in self._waiting if u.engine_variant == variant and self._hopeless(u)]:
+        for lost in [u for u in self._waiting if u.condition.loads == variant and self._hopeless(u)]:
             self._give_up(lost, f"{variant} failed to start {ATTEMPTS} times: {event.error.message}")
 
     def _hopeless(self, unit: Unit) -> bool:
         """Whether no engine can be expected to start the unit's variant."""
-        failed = self._failed_starts[unit.engine_variant]
+        failed = self._failed_starts[unit.condition.loads]
         engines = self.progress.engines
         only = unit.condition.engine
         if all(failed[engine] >= ATTEMPTS for engine in ([only] if only else engines)):
             return True
         # Of a variant that never started, failures on two engines will do; one alone may be what is broken.
         return (
-            unit.engine_variant not in self._known
+            unit.condition.loads not in self._known
             and failed.total() >= ATTEMPTS
             and len(failed) >= min(2, len(engines))
         )
@@ -282,6 +275,3 @@ class Driver:
         work = sum(costs.unit[unit.variant] for unit in (*self._waiting, *running))
         starting = sum(costs.start for state in self.progress.engines.values() if state.starting)
         return (work + starting) / len(self.progress.engines)
-
-    def _set(self, engine: str, **changes: Any) -> None:
-        self.progress.engines[engine] = replace(self.progress.engines[engine], **changes)

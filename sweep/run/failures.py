@@ -10,13 +10,8 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 from sweep.errors import BadInput
 from sweep.gate.rules import Strict
 
-
-def _storable(text: str) -> str:
-    """What UTF-8 cannot hold, such as half a surrogate pair in a log, as question marks."""
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
-LogText = Annotated[str, BeforeValidator(_storable)]
+LogText = Annotated[str, BeforeValidator(lambda text: text.encode("utf-8", "replace").decode("utf-8"))]
+"""What UTF-8 cannot hold, such as half a surrogate pair in a log, becomes question marks."""
 
 
 class Failure(Strict):

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from cluster.spec import EngineFacts
 from sweep.errors import BadInput
+from sweep.plan.sweepfile import load, written
 from sweep.plan.units import Plan, Unit, make_plan, result_settings
 from sweep.plan.variants import Variant
 from sweep.run import failures, samples_file
@@ -220,7 +221,12 @@ def create_run(runs: Path, plan: Plan, resolved: str) -> Run:
     run = Run(folder=runs / plan.sweep_id, plan=plan)
     existing = run.folder / "sweep.yaml"
     if existing.exists():
-        _refuse_another(existing, plan)
+        there, asked = result_settings(load(existing)), result_settings(plan.config)
+        if differing := [key for key in there | asked if there.get(key) != asked.get(key)]:
+            raise BadInput(
+                f"{run.folder}: the run folder holds another sweep; it differs in {', '.join(differing)}. "
+                "Give another --runs, or move the folder away"
+            )
     elif run.folder.exists() and any(run.folder.iterdir()):
         raise BadInput(f"{run.folder}: holds files but no sweep.yaml, so not this sweep; give another --runs")
     try:
@@ -235,8 +241,6 @@ def create_run(runs: Path, plan: Plan, resolved: str) -> Run:
 
 def open_run(folder: str | Path) -> Run:
     """A run folder that is there. Raises BadInput when it is none."""
-    from sweep.plan.sweepfile import load, written
-
     path = Path(folder)
     if not (path / "sweep.yaml").is_file():
         raise BadInput(f"{path}: not a run folder, it has no sweep.yaml; `sweep list` shows the runs")
@@ -247,18 +251,6 @@ def open_run(folder: str | Path) -> Run:
             "neither read nor continue it. Read it with the version that made it, or measure the sweep again"
         )
     return Run(folder=path, plan=make_plan(load(path / "sweep.yaml")))
-
-
-def _refuse_another(file: Path, plan: Plan) -> None:
-    from sweep.plan.sweepfile import load
-
-    there, asked = result_settings(load(file)), result_settings(plan.config)
-    differing = [key for key in there | asked if there.get(key) != asked.get(key)]
-    if differing:
-        raise BadInput(
-            f"{file.parent}: the run folder holds another sweep; it differs in {', '.join(differing)}. "
-            "Give another --runs, or move the folder away"
-        )
 
 
 def _state(file: Path) -> tuple[int, int] | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from types import FrameType
 from typing import Protocol
 
@@ -17,7 +18,6 @@ from sweep.plan.units import Plan, Unit, make_plan
 from sweep.run.driver import Driver
 from sweep.run.folder import Run, create_run, open_run
 from sweep.run.others import named_builds, refuse_other_protocol
-from sweep.run.stopping import StopWatch
 from sweep.run.view import View
 from sweep.tasks import dataset
 from sweep.tasks.questionnaire import Questionnaire
@@ -33,8 +33,6 @@ class Options:
     """A running Ray cluster."""
     wait: float
     """Seconds to wait for room in the cluster."""
-    track: bool
-    """Send the run at the end to the exporters that the sweep file asks for."""
     against: Path | None = None
     """An earlier run folder, to audit drift against."""
 
@@ -81,17 +79,13 @@ def launch(file: str, overrides: Sequence[str], options: Options, audience: Audi
     measured, notes = run.done()
     for note in notes:
         audience.tell(note)
-    audience.tell(_standing(run, measured))
-    if len(measured) == len(plan.units):
+    units = len(plan.units)
+    standing = f"{len(measured)} of {units} units are measured" if measured else f"{units} units"
+    audience.tell(f"{plan.sweep_id}: {standing}; run folder {run.folder}")
+    if len(measured) == units:
         return Finished(run=run, against=against)
     interrupted, dashboard = _drive(run, questionnaire, measured, options, audience)
     return Finished(run=run, against=against, interrupted=interrupted, dashboard=dashboard)
-
-
-def _standing(run: Run, measured: Mapping[str, Unit]) -> str:
-    units = len(run.plan.units)
-    state = f"{len(measured)} of {units} units are measured" if measured else f"{units} units"
-    return f"{run.plan.sweep_id}: {state}; run folder {run.folder}"
 
 
 def _drive(
@@ -115,8 +109,7 @@ def _drive(
             audience.tell(f"Ray dashboard: {pool.dashboard}{token_hint()}")
         # After Ray has started, since it takes the signals for itself.
         with _interruptible() as stopped, audience.watch(run.plan) as view:
-            watched = StopWatch(run.plan, len(questionnaire.questions))
-            interrupted = Driver(run, questionnaire, pool, view, watched).drive(measured, stopped)
+            interrupted = Driver(run, questionnaire, pool, view).drive(measured, stopped)
     finally:
         pool.close()
     return interrupted, pool.dashboard
@@ -125,16 +118,16 @@ def _drive(
 @contextmanager
 def _interruptible() -> Iterator[Callable[[], bool]]:
     """The first Ctrl-C (or SIGTERM) is a wish, told by the function; a second one interrupts at once."""
-    wishes: list[int] = []
+    wished = Event()
 
     def wish(number: int, frame: FrameType | None) -> None:
-        if wishes:
+        if wished.is_set():
             raise KeyboardInterrupt
-        wishes.append(number)
+        wished.set()
 
     before = {number: signal.signal(number, wish) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: bool(wishes)
+        yield wished.is_set
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -78,26 +78,31 @@ def named_builds(plan: Plan, protocol: str) -> list[Run]:
 
     Raises BadInput for a folder that is no run, one of another protocol hash, and one of other engine arguments.
     """
-    runs = [_opened(folder) for folder in (plan.config.perturb.build if plan.config.perturb else ())]
-    for other in runs:
-        refuse_other_protocol(other, protocol, _where(other))
-        changed = _arguments_elsewhere(plan, other)
-        if changed:
-            raise BadInput(
-                f"{_where(other)}: other engine arguments, so not only another build: "
-                f"{'; '.join(map(str, changed))}"
-            )
-    return runs
+    folders = plan.config.perturb.build if plan.config.perturb else ()
+    return [_named_build(plan, protocol, folder) for folder in folders]
 
 
-def refuse_other_protocol(against: Run, protocol: str, where: str | None = None) -> None:
-    """Raises BadInput when an earlier run asked something else; `where` it was named, `--against` unless given."""
+def _named_build(plan: Plan, protocol: str, folder: str) -> Run:
+    try:
+        other = open_run(folder)
+    except BadInput as fault:
+        raise BadInput(f"perturb.build: {fault.message}") from None
+    refuse_other_protocol(other, protocol, "perturb.build:")
+    if changed := _arguments_elsewhere(plan, other):
+        raise BadInput(
+            f"perturb.build: {folder}: other engine arguments, so not only another build: "
+            f"{'; '.join(map(str, changed))}"
+        )
+    return other
+
+
+def refuse_other_protocol(against: Run, protocol: str, named: str = "--against") -> None:
+    """Raises BadInput when an earlier run asked something else; `named`: what names its folder."""
     theirs = against.provenance().protocol.hash
     if theirs != protocol:
         raise BadInput(
-            f"{where or f'--against {against.folder}'}: its protocol hash is {theirs[:12]}, this run's is "
-            f"{protocol[:12]}; scores of other questions, shots or settings do not compare. Name a run of the same "
-            "protocol"
+            f"{named} {against.folder}: its protocol hash is {theirs[:12]}, this run's is {protocol[:12]}; scores "
+            "of other questions, shots or settings do not compare. Name a run of the same protocol"
         )
 
 
@@ -122,27 +127,15 @@ def _remembered(run: Run) -> Run | None:
         ) from None
 
 
-def _opened(folder: str) -> Run:
-    try:
-        return open_run(folder)
-    except BadInput as fault:
-        raise BadInput(f"perturb.build: {fault.message}") from None
-
-
-def _where(other: Run) -> str:
-    return f"perturb.build: {other.folder}"
-
-
 def _of(run: Run, other: Run) -> Iterator[Build]:
-    where = _where(other)
+    level = str(other.folder)
     if other.folder.resolve() == run.folder.resolve():
-        raise BadInput(f"{where}: the run itself; name one that another build measured")
+        raise BadInput(f"perturb.build: {level}: the run itself; name one that another build measured")
     tables = other.variant_samples()
     shared = [v for v in run.plan.variants if v.name in tables and len(tables[v.name].repetitions)]
     if not shared:
-        raise BadInput(f"{where}: no complete repetition of any variant of this run")
+        raise BadInput(f"perturb.build: {level}: no complete repetition of any variant of this run")
     differs = _versions_elsewhere(run, other)
-    level = str(other.folder)
     for variant in shared:
         name = f"{variant.name}+{BUILD}={level}"
         yield Build(
@@ -154,16 +147,16 @@ def _of(run: Run, other: Run) -> Iterator[Build]:
 
 def _versions_elsewhere(run: Run, against: Run) -> tuple[Change, ...]:
     """Versions and GPUs that are others there."""
-    then, now = against.provenance(), run.provenance()
-    before, after = ({"GPU": side.gpu or ABSENT, **side.all_versions} for side in (then, now))
-    return changes(before, after)
+    sides = (against.provenance(), run.provenance())
+    return changes(*({"GPU": side.gpu or ABSENT, **side.all_versions} for side in sides))
 
 
 def _arguments_elsewhere(plan: Plan, against: Run) -> tuple[Change, ...]:
     """Engine arguments that are others there, of the variants that both have."""
-    shared = [v.name for v in plan.variants if v.name in {other.name for other in against.plan.variants}]
+    theirs = {v.name for v in against.plan.variants}
     return tuple(
-        replace(change, what=f"{name}: {change.what}")
-        for name in shared
-        for change in identity(against.plan, name).differences(identity(plan, name))
+        replace(change, what=f"{v.name}: {change.what}")
+        for v in plan.variants
+        if v.name in theirs
+        for change in identity(against.plan, v.name).differences(identity(plan, v.name))
     )

@@ -29,9 +29,10 @@ class PinnedQuestion(Strict):
 def to_text(questionnaire: Questionnaire) -> str:
     """The content of questions.jsonl: the questions that are asked, in data set order."""
     records = questionnaire.questions
+    clusters = questionnaire.task.clusters(records) or [None] * len(records)
     lines = (
         PinnedQuestion(id=record.id, question=record.question, gold=record.gold, cluster=cluster).model_dump_json()
-        for record, cluster in zip(records, questionnaire.clusters or [None] * len(records), strict=True)
+        for record, cluster in zip(records, clusters, strict=True)
     )
     return "".join(f"{line}\n" for line in lines)
 

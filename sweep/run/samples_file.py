@@ -60,8 +60,7 @@ def write(file: Path, samples: Sequence[Sample]) -> Columns:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns = {f.name: [getattr(s, f.name) for s in samples] for f in fields(Sample)}
-    table = pa.table(columns, schema=_schema())
+    table = pa.Table.from_pylist([vars(sample) for sample in samples], schema=_schema())
     aside = file.with_suffix(".tmp")
     pq.write_table(table, aside, compression="zstd")
     with aside.open("rb") as handle:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -35,19 +35,17 @@ def next_unit(
     nobody else's, however many have its variant.
     """
     suited = [unit for unit in waiting if not _shunned(unit, engine, loaded, avoid)]
-    ready = [unit for unit in suited if unit.engine_variant == loaded[engine]]
+    ready = [unit for unit in suited if unit.condition.loads == loaded[engine]]
     if ready:
         return ready[0]
     crews = Counter(variant for name, variant in loaded.items() if name != engine and variant is not None)
-    work: dict[str, float] = {}
+    work: defaultdict[str, float] = defaultdict(float)
     for unit in suited:
-        work[unit.engine_variant] = work.get(unit.engine_variant, 0.0) + costs.unit[unit.variant]
-    alone = {unit.engine_variant for unit in suited if unit.condition.engine is not None}
+        work[unit.condition.loads] += costs.unit[unit.variant]
+    alone = {unit.condition.loads for unit in suited if unit.condition.engine is not None}
     worth = {v: _gain(seconds, 0 if v in alone else crews[v], costs.start) for v, seconds in work.items()}
-    best = max(worth, key=lambda variant: worth[variant], default=None)
-    if best is None or worth[best] <= 0:
-        return None
-    return next(unit for unit in suited if unit.engine_variant == best)
+    best = max(suited, key=lambda unit: worth[unit.condition.loads], default=None)
+    return best if best is not None and worth[best.condition.loads] > 0 else None
 
 
 def _gain(work: float, crew: int, start: float) -> float:

@@ -36,8 +36,10 @@ class Stopped:
 
     reason: str
     """What was enough."""
-    repetition_seconds: float
-    """What one repetition takes an engine, estimated from those that were measured."""
+    engine_seconds: float
+    """What the others would have taken an engine, estimated from those that were measured."""
+    gpu_seconds: float
+    """The same over all of the engine's GPUs; 0 for an engine without."""
 
 
 class StopWatch:
@@ -68,30 +70,27 @@ class StopWatch:
         """Why the variant needs no more repetitions, or None; a perturbed one has few, and needs them all."""
         if self._rule is None or variant not in self._claims:
             return None
+        # Of repetitions 1..k, all complete.
+        numbers = count(1)
+        scores = list(iter(lambda: self.score(variant, next(numbers)), None))
         if self._claims[variant]:
-            return self._identical(variant, self._rule.identical)
-        return self._narrow(variant, self._rule)
+            return self._identical(variant, self._rule.identical, len(scores))
+        return self._narrow(scores, self._rule)
 
-    def _complete(self, variant: str) -> list[int]:
-        """Repetitions 1..k, all complete."""
-        return list(takewhile(lambda repetition: self.score(variant, repetition) is not None, count(1)))
-
-    def _identical(self, variant: str, wanted: int | None) -> str | None:
-        complete = self._complete(variant)
-        if wanted is None or len(complete) < wanted or wanted >= self._planned:
+    def _identical(self, variant: str, wanted: int | None, complete: int) -> str | None:
+        if wanted is None or complete < wanted or wanted >= self._planned:
             return None
         first = self._outcomes[variant, 1]
-        if all(self._outcomes[variant, repetition] == first for repetition in complete[:wanted]):
+        if all(self._outcomes[variant, repetition] == first for repetition in range(2, wanted + 1)):
             return f"{wanted} repetitions of different orders gave identical outputs"
         return None
 
-    def _narrow(self, variant: str, rule: StopRule) -> str | None:
-        if rule.width is None:
-            return None
-        scores = [self.score(variant, repetition) or 0.0 for repetition in self._complete(variant)]
+    def _narrow(self, scores: Sequence[float], rule: StopRule) -> str | None:
         planned = looks(self._planned)
         for n in planned[:-1]:
-            width = bound_width(scores[:n], rule, len(planned)) if n <= len(scores) else None
+            if rule.width is None or n > len(scores):
+                return None
+            width = bound_width(scores[:n], rule, len(planned))
             if width is not None and width < rule.width:
                 return f"the tolerance bound is {width:.4f} below the mean after {n} repetitions"
         return None

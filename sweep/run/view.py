@@ -9,9 +9,9 @@ from typing import Protocol
 from sweep.plan.units import Unit
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class EngineState:
-    """What an engine is at."""
+    """What an engine is at; the driver keeps it and views read it."""
 
     variant: str | None = None
     """Loaded, or being loaded."""
@@ -25,14 +25,9 @@ class EngineState:
     """Its process died, and the new one is not up yet."""
 
     @property
-    def busy(self) -> bool:
-        """At a unit."""
-        return self.unit is not None
-
-    @property
     def idle(self) -> bool:
-        """Can be given one."""
-        return not self.busy and not self.down
+        """Can be given a unit."""
+        return self.unit is None and not self.down
 
 
 @dataclass(kw_only=True)

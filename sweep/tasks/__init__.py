@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sweep.errors import BadInput, did_you_mean
+from sweep.errors import BadInput, suggestion
 from sweep.tasks.base import Task
 from sweep.tasks.gsm8k import Gsm8k
 
@@ -15,5 +15,5 @@ TASKS: dict[str, Task] = {
 def task(name: str) -> Task:
     """The task of that name. Raises BadInput with the nearest known one when there is none."""
     if name not in TASKS:
-        raise BadInput(f"no task is called {name}; {did_you_mean(name, TASKS)}")
+        raise BadInput(f"no task is called {name}; {suggestion(name, TASKS)}")
     return TASKS[name]

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from cluster.errors import suggestion
-from sweep.errors import BadInput
+from sweep.errors import BadInput, suggestion
 from sweep.plan.config import DatasetConfig, ProtocolConfig, SweepConfig
 from sweep.plan.variants import Fault
 from sweep.tasks import task
@@ -44,7 +43,7 @@ def load(config: ProtocolConfig) -> Questionnaire:
     ones.
     """
     if wrong := _faults(config):
-        raise BadInput("\n".join(f"{'.'.join(path)}: {text}" for path, text in wrong))
+        raise BadInput("\n".join(f"{'.'.join(map(str, path))}: {text}" for path, text in wrong))
     dataset, chosen = config.dataset, task(config.task)
     splits = {split: _records(dataset, split, chosen) for split in _splits(config)}
     sha256 = canonical_sha256(chosen, splits["test"])

@@ -49,11 +49,6 @@ class Questionnaire:
         """In data set order."""
         return tuple(record.id for record in self.questions)
 
-    @property
-    def clusters(self) -> tuple[str, ...] | None:
-        """The name of each question's cluster, in data set order; None where the task has none."""
-        return self.task.clusters(self.questions)
-
     def answers(self) -> dict[str, str]:
         """Request id to an output that scores as correct."""
         return {record.id: self.task.reference(record) for record in self.questions}
@@ -87,26 +82,19 @@ class Questionnaire:
 
     def _sample(self, unit: Unit, place: str, record: Record, completion: Completion) -> Sample:
         score = self.task.score(record, completion.text)
+        measured = {name: value for name, value in vars(completion).items() if name != "request_id"}
         return Sample(
             variant=unit.variant,
             repetition=unit.repetition,
             seed=unit.seed,
             question_id=record.id,
             engine=place,
-            text=completion.text,
             fingerprint=fingerprint(completion),
-            token_ids=completion.token_ids,
             extracted=score.answer,
             gold=record.gold,
             correct=score.correct,
             invalid=score.answer is None,
-            finish_reason=completion.finish_reason,
-            prompt_tokens=completion.prompt_tokens,
-            completion_tokens=completion.completion_tokens,
-            verify_steps=completion.verify_steps,
-            cached_tokens=completion.cached_tokens,
-            starts_with_bos=completion.starts_with_bos,
-            seconds=completion.seconds,
+            **measured,
         )
 
 

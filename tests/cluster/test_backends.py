@@ -22,7 +22,6 @@ from sweep.plan.units import make_plan
 from sweep.report.conclude import conclude
 from sweep.run.driver import Driver
 from sweep.run.folder import Run, create_run
-from sweep.run.stopping import StopWatch
 from sweep.tasks import dataset
 from tests.conftest import SWEEP
 from tests.fake_pool import ActorPool, FakePool, Notes
@@ -47,7 +46,7 @@ def drive(file: Path, pool: ActorPool | FakePool) -> Run:
     questionnaire = dataset.load(plan.config.protocol)
     run = create_run(file.parent / "runs", plan, dump(plan.config))
     run.pin(questionnaire)
-    driver = Driver(run, questionnaire, pool, Notes(), StopWatch(plan, len(questionnaire.questions)))
+    driver = Driver(run, questionnaire, pool, Notes())
     driver.drive({}, lambda: False)
     assert not run.void()
     assert sorted(run.done()[0]) == sorted(unit.id for unit in plan.units)

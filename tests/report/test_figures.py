@@ -77,11 +77,11 @@ def test_there_is_no_heat_map_and_no_curve_where_nothing_varies(tmp_path: Path) 
     threshold = derive(MarginRule(), fit_all(still))
     assert unstable({"still": STILL}) is None
     assert power(fit_all(still), threshold) is None
-    (tmp_path / "power.png").write_bytes(b"of an earlier report")
-    assert [file.name for file in write_all({"still": STILL}, fit_all(still), threshold, tmp_path)] == [
-        "repetitions.png"
-    ]
-    assert [file.name for file in tmp_path.iterdir()] == ["repetitions.png"]
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "power.png").write_bytes(b"of an earlier report")
+    drawn = write_all({"still": STILL}, fit_all(still), threshold, tmp_path)
+    assert drawn == ("figures/repetitions.png",)
+    assert [file.name for file in (tmp_path / "figures").iterdir()] == ["repetitions.png"]
 
 
 QUIET = Scores(variant="quiet", values=(0.60, 0.605, 0.61), questions=200)  # mean .605, std .005

@@ -10,7 +10,7 @@ import pytest
 
 from sweep.report.conclude import conclude
 from sweep.report.pull_request import body, threshold_code
-from sweep.report.summary import ContractState, Summary, VariantSummary, read_summary
+from sweep.report.summary import Summary, VariantSummary, read_summary
 from sweep.report.wording import UPLOAD_FIGURES
 from sweep.run.folder import Run
 from tests.runs import finished
@@ -40,7 +40,7 @@ def summary(run: Run) -> Made:
         changes = {
             "variants": {name: variant(mean) for name, mean in MEANS.items()},
             "threshold": replace(written.threshold, value=value, accept_length=1.5),
-            "contract": ContractState(file=None if refusal else "thresholds.json", reason=refusal),
+            "no_contract": refusal,
         }
         return written.model_copy(update=changes)
 
@@ -61,9 +61,9 @@ def test_no_threshold_is_none_and_not_a_number(summary: Made) -> None:
 
 
 def test_a_threshold_that_failed_audits_stand_behind_cannot_be_copied(summary: Made) -> None:
-    lines = threshold_code(summary(0.002, "no contract: 2 audits failed: lossless speculation of topk3-det"))
+    lines = threshold_code(summary(0.002, "No contract: 2 audits failed: lossless speculation of topk3-det"))
     assert "GSM8K_SCORE_THRESHOLD = None" in lines
-    assert "# no contract: 2 audits failed: lossless speculation of topk3-det" in lines
+    assert "# No contract: 2 audits failed: lossless speculation of topk3-det" in lines
     # Nor can the accept length of a gate that there is not.
     assert "ACCEPT_LENGTH_THRESHOLD = None" in lines
     assert not any("0.002" in line or "1.5" in line for line in lines)

@@ -26,6 +26,7 @@ from sweep.report.summary import SCHEMA, Summary, read_summary
 from sweep.report.terminal import show
 from sweep.report.wording import places
 from sweep.run.folder import Run
+from sweep.run.launch import Finished
 from sweep.stats.noise import Noise, false_alarm
 from tests.runs import Wrong, finished, samples_of
 
@@ -80,10 +81,10 @@ def test_a_threshold_that_audits_speak_against_is_marked_where_it_stands(tmp_pat
     summary = concluded(tmp_path, {"baseline": 4, "mtp": 16})
     # 24 of 40 right, less .05.
     assert summary.threshold.value == pytest.approx(0.55)
-    assert summary.contract.file is None
+    assert summary.no_contract is not None
     line = next(line for line in markdown(summary).splitlines() if "**0.550**" in line)
     assert "There is no contract" in line
-    assert "lossless speculation of mtp" in (summary.contract.reason or "")
+    assert "lossless speculation of mtp" in summary.no_contract
 
 
 def test_a_rule_without_a_threshold_says_why_in_the_summary(tmp_path: Path) -> None:
@@ -253,7 +254,7 @@ def test_what_an_exporter_says_ends_a_launch_and_its_last_line_is_whole(noisy: R
     link = "http://elsewhere/" + "x" * 200
     away = ExportUnavailable("the other one is away")
     exported = (away, Exported(added=36, lines=("Look at it:", link)))
-    ending = places(noisy.folder, "http://ray:8265", False, exported)
+    ending = places(Finished(run=noisy, against=None, dashboard="http://ray:8265"), exported)
     out = io.StringIO()
     show(closing(read_summary(noisy), ending), Console(file=out, width=80, force_terminal=True, color_system=None))
     lines = out.getvalue().splitlines()

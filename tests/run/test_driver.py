@@ -17,7 +17,6 @@ from sweep.run.driver import Driver
 from sweep.run.failures import Failure
 from sweep.run.folder import Run
 from sweep.run.provenance import Place
-from sweep.run.stopping import StopWatch
 from sweep.tasks import dataset
 from sweep.tasks.questionnaire import Questionnaire
 from tests.conftest import SWEEP
@@ -38,8 +37,7 @@ class Bench:
         self.view = Notes()
 
     def drive(self, pool: FakePool, stopped: Callable[[], bool] = lambda: False) -> bool:
-        watch = StopWatch(self.plan, len(self.questionnaire.questions))
-        self.driver = Driver(self.run, self.questionnaire, pool, self.view, watch)
+        self.driver = Driver(self.run, self.questionnaire, pool, self.view)
         return self.driver.drive(self.run.done()[0], stopped)
 
 

@@ -34,7 +34,7 @@ class Listener:
 
 
 def options(folder: Path) -> Options:
-    return Options(runs=folder / "runs", address=None, wait=1, track=False)
+    return Options(runs=folder / "runs", address=None, wait=1)
 
 
 def opens(pool: FakePool, monkeypatch: pytest.MonkeyPatch) -> list[Any]:

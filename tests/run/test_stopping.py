@@ -20,7 +20,6 @@ from sweep.plan.sweepfile import load
 from sweep.plan.units import Plan, make_plan
 from sweep.report.conclude import conclude
 from sweep.report.sections import markdown
-from sweep.report.summary import SavedSeconds
 from sweep.run.stopping import StopWatch, bound_width, look_count, looks
 from sweep.stats.scores import Scores
 from tests.conftest import SWEEP
@@ -188,10 +187,12 @@ def test_the_report_says_what_stopping_saved_in_gpu_seconds(tmp_path: Path) -> N
     summary = conclude(run)
     assert summary.complete
     # 40 requests of 0.5 s, 4 in flight: 5 s a repetition; six were saved, on engines of 2 GPUs.
-    assert summary.variants["baseline"].saved_seconds == SavedSeconds(engine=30.0, gpu=60.0)
+    stopped = summary.variants["baseline"].stopped
+    assert stopped is not None
+    assert (stopped.engine_seconds, stopped.gpu_seconds) == (30.0, 60.0)
     assert summary.variants["baseline"].repetitions.saved == 6
     assert "60 GPU-seconds" in markdown(summary)
-    assert summary.variants["mtp"].saved_seconds is None
+    assert summary.variants["mtp"].stopped is None
 
 
 def test_a_watched_variants_threshold_is_the_one_for_its_looks(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from sweep.plan.units import make_plan
 from sweep.report.conclude import conclude
 from sweep.run.driver import Driver
 from sweep.run.folder import Run, create_run, open_run
-from sweep.run.stopping import StopWatch
 from sweep.tasks import TASKS, dataset
 from tests.conftest import write_jsonl
 from tests.fake_pool import FakePool, Notes
@@ -68,9 +67,7 @@ def driven(file: Path, asked: list[Request]) -> Run:
         asked.append(request)
         return completed(request, answers[request.id])
 
-    Driver(
-        run, questionnaire, FakePool(answer=answer), Notes(), StopWatch(plan, len(questionnaire.questions))
-    ).drive({}, lambda: False)
+    Driver(run, questionnaire, FakePool(answer=answer), Notes()).drive({}, lambda: False)
     return run
 
 

@@ -5,14 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
-
-import numpy as np
-import numpy.typing as npt
 
 from cluster.backends import runs_model
 from sweep.plan.config import SweepConfig
@@ -21,10 +17,13 @@ from sweep.plan.variants import varying
 from sweep.report.export import Exported, ExportUnavailable
 from sweep.report.summary import Summary
 from sweep.run.folder import Run
-from sweep.run.samples_file import joined
+from sweep.stats.describe import accept_length
+from sweep.stats.samples import VariantSamples
 
 SWEEP = "sweep"
 """The `sweep.unit` tag of the sweep's own run."""
+MOST = 50_000
+"""Runs that MLflow gives at once, at most."""
 COMPARED = 100
 """Most runs in a compare link."""
 LOCAL = "http://127.0.0.1:5000"
@@ -44,20 +43,20 @@ class MlflowExporter:
         """Log what MLflow does not have yet. A run that was written in part only is deleted and written again."""
         uri = run.plan.config.tracking.uri
         assert uri is not None
-        with _quiet():
-            import mlflow
-            from mlflow.exceptions import MlflowException
-            from requests.exceptions import RequestException
-            from sqlalchemy.exc import SQLAlchemyError
+        _quiet()
+        import mlflow
+        from mlflow.exceptions import MlflowException
+        from requests.exceptions import RequestException
+        from sqlalchemy.exc import SQLAlchemyError
 
-            try:
-                return _Log(run, summary, mlflow.MlflowClient(uri), uri).sync()
-            except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
-                first = str(error).strip().splitlines()[0]
-                raise ExportUnavailable(
-                    f"MLflow at {uri} did not take the run: {first}\n"
-                    f"Nothing is lost: run `sweep track {run.folder}` when MLflow is back, and it logs the run"
-                ) from None
+        try:
+            return _Log(run, summary, mlflow.MlflowClient(uri), uri).sync()
+        except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
+            first = str(error).strip().splitlines()[0]
+            raise ExportUnavailable(
+                f"MLflow at {uri} did not take the run: {first}\n"
+                f"Nothing is lost: run `sweep track {run.folder}` when MLflow is back, and it logs the run"
+            ) from None
 
 
 def lines(uri: str, experiment: str, repetitions: Sequence[str]) -> tuple[str, ...]:
@@ -86,11 +85,12 @@ class _Log:
         experiment = self._experiment()
         there = self._there(experiment)
         before, repetitions = set(there), []
-        for variant, repetition, units in self._repetitions():
-            key = f"{variant}-r{repetition:02d}"
-            if key not in there:
-                there[key] = self._log_repetition(experiment, key, units)
-            repetitions.append(there[key])
+        for table in (self._run.variant_samples() | self._run.perturbed_samples()).values():
+            for row, repetition in enumerate(table.repetitions):
+                key = f"{table.variant}-r{repetition:02d}"
+                if key not in there:
+                    there[key] = self._log_repetition(experiment, key, table, row)
+                repetitions.append(there[key])
         if self._summary is not None:
             there[SWEEP] = self._log_sweep(experiment, there.get(SWEEP), self._summary)
         return Exported(added=len(there.keys() - before), lines=lines(self._uri, experiment, repetitions))
@@ -105,37 +105,24 @@ class _Log:
     def _there(self, experiment: str) -> dict[str, str]:
         """`sweep.unit` to run id of what is logged whole; what is not is deleted."""
         whole: dict[str, str] = {}
-        token = None
         query = f"tags.`sweep.id` = '{self._run.plan.sweep_id}'"
-        while True:
-            page = self._client.search_runs([experiment], query, page_token=token, max_results=1000)
-            for run in page:
-                if run.info.status == "FINISHED":
-                    whole[run.data.tags["sweep.unit"]] = run.info.run_id
-                else:
-                    self._client.delete_run(run.info.run_id)
-            token = page.token
-            if not token:
-                return whole
+        for run in self._client.search_runs([experiment], query, max_results=MOST):
+            if run.info.status == "FINISHED":
+                whole[run.data.tags["sweep.unit"]] = run.info.run_id
+            else:
+                self._client.delete_run(run.info.run_id)
+        return whole
 
-    def _repetitions(self) -> Iterator[tuple[str, int, list[Unit]]]:
-        """Variant, repetition and units of each complete repetition."""
-        grouped: dict[tuple[str, int], list[Unit]] = {}
-        for unit in self._run.plan.units:
-            grouped.setdefault((unit.variant, unit.repetition), []).append(unit)
-        for (variant, repetition), units in grouped.items():
-            if all(self._run.unit_file(unit).exists() for unit in units):
-                yield variant, repetition, units
-
-    def _log_repetition(self, experiment: str, key: str, units: list[Unit]) -> str:
+    def _log_repetition(self, experiment: str, key: str, table: VariantSamples, row: int) -> str:
         from mlflow.entities import Param
 
-        samples = joined([self._run.load(unit) for unit in units])
-        run_id = self._begin(experiment, key, f"{units[0].variant} r{units[0].repetition:02d}", units[0])
-        parameters = {"variant": units[0].variant, **self._varying[units[0].variant]}
+        variant, repetition = table.variant, table.repetitions[row]
+        units = [u for u in self._run.plan.units if (u.variant, u.repetition) == (variant, repetition)]
+        run_id = self._begin(experiment, key, f"{variant} r{repetition:02d}", units[0])
+        parameters = {"variant": variant, **self._varying[variant]}
         self._client.log_batch(
             run_id,
-            metrics=_metrics(repetition_metrics(samples)),
+            metrics=_metrics(_measured(table, row)),
             # MLflow plots a missing parameter as "unknown"; an argument that is not given is known.
             params=[Param(name, "not set" if v is None else str(v)) for name, v in parameters.items()],
         )
@@ -167,7 +154,7 @@ class _Log:
         return run_id
 
     def _begin(self, experiment: str, key: str, name: str, unit: Unit | None) -> str:
-        engine = self._provenance.engines.get(unit.engine_variant) if unit else None
+        engine = self._provenance.engines.get(unit.condition.loads) if unit else None
         tags = {
             "sweep.id": self._run.plan.sweep_id,
             "sweep.unit": key,
@@ -192,17 +179,16 @@ class _Log:
         self._client.log_inputs(run_id, datasets=[DatasetInput(dataset, context)])
 
 
-def repetition_metrics(samples: Mapping[str, npt.NDArray[Any]]) -> dict[str, float | None]:
-    """A repetition's metrics, from its samples by column; None where nothing was measured."""
-    tokens = float(samples["completion_tokens"].sum())
-    steps = float(np.nansum(samples["verify_steps"].astype(float)))
+def _measured(table: VariantSamples, row: int) -> dict[str, float | None]:
+    """A repetition's metrics; None where nothing was measured."""
+    tokens, steps = table.completion_tokens[row], table.verify_steps[row]
     return {
-        "accuracy": float(samples["correct"].mean()),
-        "invalid_rate": float(samples["invalid"].mean()),
-        "truncated_rate": float((samples["finish_reason"] == "length").mean()),
-        "accept_length": tokens / steps if steps else None,
-        "completion_tokens": tokens,
-        "request_seconds_mean": float(samples["seconds"].mean()),
+        "accuracy": float(table.correct[row].mean()),
+        "invalid_rate": float(table.invalid[row].mean()),
+        "truncated_rate": float(table.truncated[row].mean()),
+        "accept_length": accept_length(tokens, steps),
+        "completion_tokens": float(tokens.sum()),
+        "request_seconds_mean": float(table.seconds[row].mean()),
     }
 
 
@@ -222,16 +208,9 @@ def _artifacts(uri: str) -> str | None:
     return (Path(uri.removeprefix("sqlite:///")).resolve().parent / "mlartifacts").as_uri()
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet() -> None:
     """Without MLflow's and alembic's chatter, and with short patience for servers."""
-    before = {name: os.environ.get(name) for name in QUICK}
-    os.environ.update({name: value for name, value in QUICK.items() if before[name] is None})
+    for name, value in QUICK.items():
+        os.environ.setdefault(name, value)
     for name in ("alembic", "mlflow", "mlflow.store.db.utils"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
