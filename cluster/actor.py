@@ -19,10 +19,6 @@ class EngineActor:
         """On the Ray dashboard, which reads it once, when the actor is made; the tasks' names tell what it does."""
         return self._name
 
-    def ready(self) -> str:
-        """Answers once the process is up and has its GPUs."""
-        return self._name
-
     def load(self, spec: EngineSpec, report: Report) -> EngineFacts:
         """Stop the variant that is loaded and start another. Raises EngineStartFailed."""
         self.stop()

@@ -34,9 +34,7 @@ class Backend:
     needs_gpus: bool = True
     """False: the GPUs that a sweep file gives its engines may be logical."""
     real_model: bool = True
-    """False: what it measures says nothing about a model."""
-    wants_answers: bool = False
-    """True for an engine that has no model to ask: its specs carry the answers."""
+    """False: there is no model to ask, so the specs carry the answers, and what it measures says nothing of one."""
     deterministic: Callable[[Mapping[str, Any]], bool] = lambda arguments: False
     """Whether these arguments claim identical outputs, whatever the order of the questions."""
     speculative: Callable[[str], bool] = lambda name: False

@@ -126,7 +126,7 @@ class RayPool:
         actor = ray.remote(EngineActor).options(num_cpus=0, num_gpus=self._spec.gpus).remote(engine)
         self._actors[engine] = actor
         task = _Task(engine=engine, back=True, begun=since, deadline=self._spec.deadline, log=log)
-        self._tasks[actor.ready.remote()] = task
+        self._tasks[actor.__ray_ready__.remote()] = task
 
     def _await_all(self, tell: Callable[[str], None]) -> None:
         while self._tasks:
@@ -242,7 +242,7 @@ def _post(board: Any, engine: str, phase: str, log: tuple[str, ...]) -> None:
 def _failed(task: _Task, error: SweepError | str, died: bool) -> Failed:
     if isinstance(error, str):
         error = EngineStartFailed(error, task.log) if task.work is None else RequestFailed(error)
-    log = error.log_tail if isinstance(error, EngineStartFailed) and error.log_tail else task.log
+    log = getattr(error, "log_tail", ()) or task.log
     return Failed(engine=task.engine, work=task.work, error=error, log=log, died=died)
 
 

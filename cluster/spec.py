@@ -30,7 +30,7 @@ class EngineSpec:
     request_deadline: float = 600.0
     """Seconds that one request may take, queueing inside the engine included."""
     answers: Mapping[str, str] | None = None
-    """Request id to a right completion, for a backend that `wants_answers`; None for every engine with a model."""
+    """Request id to a right completion, for an engine that has no model to ask; None for every other."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,19 +79,19 @@ class Output:
 
     text: str
     """The generated text, without the stop string."""
-    token_ids: tuple[int, ...] | None
+    token_ids: tuple[int, ...] | None = None
     """The generated ids where the backend gives them."""
     finish_reason: str
     """`stop` (a stop string or the end token), `length`, or the backend's own word."""
-    prompt_tokens: int | None
+    prompt_tokens: int | None = None
     """Tokens in the prompt, BOS included; None where the backend does not say."""
     completion_tokens: int
     """Tokens generated."""
-    verify_steps: int | None
+    verify_steps: int | None = None
     """Target forward passes that verified a draft; None without speculation."""
-    cached_tokens: int | None
+    cached_tokens: int | None = None
     """Prompt tokens served from the prefix cache; None where the backend does not say."""
-    starts_with_bos: bool | None
+    starts_with_bos: bool | None = None
     """Whether the model saw BOS first; None where the backend does not say."""
     seconds: float
     """From submitting the request to its last token."""

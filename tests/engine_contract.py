@@ -68,7 +68,7 @@ class EngineContract:
             example,
             draft_model=example.draft_model if draft else None,
             arguments=example.arguments if draft else plain,
-            answers=answers if chosen.wants_answers else None,
+            answers=None if chosen.real_model else answers,
         )
 
     def test_its_own_checks_accept_it_with_and_without_the_draft(self, example: EngineSpec) -> None:

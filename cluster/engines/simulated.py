@@ -149,13 +149,10 @@ class SimulatedEngine:
         return Completion(
             request_id=request.id,
             text=text[: len(text) * tokens // wanted] if cut else text,
-            token_ids=None,
             finish_reason="length" if cut else "stop",
-            prompt_tokens=None,
             completion_tokens=tokens,
             verify_steps=None if spec.draft_model is None else max(1, round(tokens / arguments.accept_length)),
             cached_tokens=0,
-            starts_with_bos=None,
             seconds=tokens * 0.01,
         )
 
@@ -183,7 +180,6 @@ BACKEND = Backend(
     check_specs=check_specs,
     needs_gpus=False,
     real_model=False,
-    wants_answers=True,
     deterministic=lambda arguments: bool(arguments.get("deterministic")),
     speculative=lambda name: name == "accept_length",
 )

@@ -116,7 +116,7 @@ class Driver:
     def _spec(self, variant: str) -> EngineSpec:
         """How to start an engine with this variant; with the answers only where it has no model to ask."""
         spec = self._run.plan.spec(variant)
-        return replace(spec, answers=self._questionnaire.answers()) if backend(spec.backend).wants_answers else spec
+        return spec if backend(spec.backend).real_model else replace(spec, answers=self._questionnaire.answers())
 
     def _avoid(self) -> dict[str, frozenset[str]]:
         """Unit to the engines that it, or a start of its variant, has failed on."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -186,6 +188,43 @@ def test_engines_that_share_a_gpu_take_turns_until_the_deadline(
     holder.enter_context(shared_gpu_turn("GPU-a/b", now, lambda: waits.append("first")))
     with shared_gpu_turn("GPU-a/b", now + 600, holder.close):
         pass
+
+
+@pytest.mark.parametrize(
+    ("visible", "expected"),
+    [(None, ["GPU-a", "GPU-b"]), ("1", ["GPU-b"]), ("GPU-a, 1", ["GPU-a", "GPU-b"]), ("", [])],
+)
+def test_the_gpus_are_the_visible_ones_as_the_driver_names_them(
+    visible: str | None, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cards = ["GPU-a", "GPU-b"]
+    closed: list[bool] = []
+    driver = SimpleNamespace(
+        NVMLError=RuntimeError,
+        nvmlInit=lambda: None,
+        nvmlShutdown=lambda: closed.append(True),
+        nvmlDeviceGetCount=lambda: len(cards),
+        nvmlDeviceGetHandleByIndex=lambda index: cards[index],
+        nvmlDeviceGetHandleByUUID=lambda uuid: uuid,
+        nvmlDeviceGetMemoryInfo=lambda card: SimpleNamespace(total=80 << 30, free=79 << 30),
+        nvmlDeviceGetName=lambda card: "NVIDIA H100",
+        nvmlDeviceGetUUID=lambda card: card,
+        nvmlSystemGetDriverVersion=lambda: "570.1",
+    )
+    monkeypatch.setitem(sys.modules, "pynvml", driver)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    device = host.device()
+    assert [gpu.uuid for gpu in device.gpus] == expected
+    assert device.driver == ("570.1" if expected else None)
+    assert host.free_memory() == dict.fromkeys(expected, 79 * 1024)
+    assert closed == [True, True]
+
+
+def test_without_the_driver_s_library_there_are_no_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert host.device().gpus == ()
 
 
 def test_the_phases_follow_the_log() -> None:

@@ -42,13 +42,9 @@ class ToyEngine:
         return Completion(
             request_id=request.id,
             text=" " + " ".join(words[:count]),
-            token_ids=None,
             finish_reason="stop" if count == len(words) else "length",
-            prompt_tokens=None,
             completion_tokens=count,
             verify_steps=None if self._started().draft_model is None else (count + 1) // 2,
-            cached_tokens=None,
-            starts_with_bos=None,
             seconds=0.1,
         )
 
