@@ -28,8 +28,7 @@ def command(file: str, overrides: tuple[str, ...], as_json: bool, argv: bool) ->
       sweep plan configs/gemma4.yaml --set repetitions=5 --json
       sweep plan configs/gemma4.yaml --argv
     """
-    from sweep.plan.check import check_arguments
-    from sweep.plan.sweepfile import load
+    from sweep.plan.sweepfile import check_arguments, load
     from sweep.plan.units import make_plan
     from sweep.report.terminal import show
     from sweep.tasks import dataset

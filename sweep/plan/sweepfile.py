@@ -15,10 +15,12 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from cluster.backends import check_specs
 from sweep.errors import BadInput, suggestion
 from sweep.gate.rules import RULES, Rule
 from sweep.plan.config import FORMATS, ProtocolConfig, SweepConfig
-from sweep.plan.variants import Fault, KeyPath, fault_list
+from sweep.plan.units import Plan
+from sweep.plan.variants import Fault, KeyPath, Variant, argument_path, fault_list
 
 Check = Callable[[ProtocolConfig], Iterable[Fault]]
 ABSENT = object()
@@ -77,6 +79,22 @@ def line_of(file: str | Path, path: KeyPath) -> int:
     """The line of a sweep file where a key is written, or the nearest key around it; 1 where none is."""
     lines = written(Path(file))
     return next((lines[head] for head in _around(path) if head in lines), 1)
+
+
+def check_arguments(plan: Plan, file: str) -> None:
+    """Raises BadInput with every argument that the backend does not know or that cannot mean what it says."""
+    judged = check_specs(plan.config.engine.backend, [plan.spec(v.name) for v in plan.measured])
+    having: dict[tuple[str, str], list[Variant]] = {}
+    for variant, problems in zip(plan.measured, judged, strict=True):
+        for problem in problems:
+            having.setdefault(problem, []).append(variant)
+    if having:
+        faults = [
+            f"{file}:{line_of(file, argument_path(plan.config, chosen[0], key))}: {key}: {text} "
+            f"(variant {', '.join(v.name for v in chosen)})"
+            for (key, text), chosen in having.items()
+        ]
+        raise refusal(file, faults, " in engine arguments")
 
 
 def dump(config: SweepConfig) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, JsonValue, ValidationError
+from pydantic import ConfigDict, Field, JsonValue
 
 from sweep.audit.finding import Finding
 from sweep.errors import BadInput
@@ -13,7 +13,7 @@ from sweep.gate.identity import Change
 from sweep.gate.rules import Strict
 from sweep.gate.threshold import Threshold
 from sweep.plan.config import ProtocolConfig
-from sweep.run.folder import REMEDIES, Run
+from sweep.run.folder import Run
 from sweep.run.others import Against
 from sweep.run.provenance import DatasetFacts
 from sweep.run.stopping import Stopped
@@ -147,9 +147,4 @@ def read_summary(run: Run) -> Summary:
         raise BadInput(f"{file}: written by an older sweep; `sweep report {run.folder}` writes it again")
     if isinstance(version, int) and version > SCHEMA:
         raise BadInput(f"{file}: written by a newer sweep (schema {version}, not {SCHEMA}); update accuracy-sweep")
-    try:
-        return Summary.model_validate(document)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        place = ".".join(map(str, fault["loc"]))
-        raise BadInput(f"{file}: not a summary: {place}: {fault['msg']}; {REMEDIES[FILE]}") from None
+    return run.read(FILE, Summary)

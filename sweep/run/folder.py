@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from cluster.spec import EngineFacts
 from sweep.errors import BadInput
@@ -22,6 +22,8 @@ from sweep.run.questions import QUESTIONS, PinnedQuestion, read, to_text
 from sweep.run.samples_file import Columns
 from sweep.stats.samples import Sample, VariantSamples, tabulate
 from sweep.tasks.questionnaire import Questionnaire
+
+M = TypeVar("M", bound=BaseModel)
 
 ATTEMPTS = 3
 """Attempts before a unit is void."""
@@ -55,26 +57,22 @@ class Run:
 
         Raises BadInput when the run was asked something else before, and when what it has pinned was changed.
         """
-        fresh = gather(self.plan, questionnaire)
-        before = self.provenance() if (self.folder / PROVENANCE).exists() else None
-        if before is not None:
-            self._refuse_other_data(before, fresh)
-            if before.protocol.questions_sha256 and (self.folder / QUESTIONS).exists():
-                self.questions()
-                return
-        self.write_text(QUESTIONS, to_text(questionnaire))
-        self.write_provenance(before.model_copy(update={"protocol": fresh.protocol}) if before else fresh)
-
-    def _refuse_other_data(self, before: Provenance, now: Provenance) -> None:
-        for what, then, this in (
-            ("data set", before.dataset.sha256, now.dataset.sha256),
-            ("protocol", before.protocol.hash, now.protocol.hash),
+        now = gather(self.plan, questionnaire)
+        if not (self.folder / PROVENANCE).exists():
+            self.write_provenance(now)
+        then = self.provenance()
+        for what, before, after in (
+            ("data set", then.dataset.sha256, now.dataset.sha256),
+            ("protocol", then.protocol.hash, now.protocol.hash),
         ):
-            if then != this:
+            if before != after:
                 raise BadInput(
-                    f"{self.folder}: measured with another {what} ({then[:12]}, now {this[:12]}); the data set has "
+                    f"{self.folder}: measured with another {what} ({before[:12]}, now {after[:12]}); the data set has "
                     "changed under the sweep. Give another --runs, or restore the data"
                 )
+        if not (self.folder / QUESTIONS).exists():
+            self.write_text(QUESTIONS, to_text(questionnaire))
+        self.questions()
 
     def questions(self) -> tuple[PinnedQuestion, ...]:
         """What is asked, in data set order. Raises BadInput when questions.jsonl is missing or changed."""
@@ -175,15 +173,7 @@ class Run:
 
     def provenance(self) -> Provenance:
         """Where the numbers come from. Raises BadInput when the file is missing or broken."""
-        document = self._json(PROVENANCE)
-        try:
-            return Provenance.model_validate(document)
-        except ValidationError as error:
-            fault, file = error.errors()[0], self.folder / PROVENANCE
-            where = ".".join(map(str, fault["loc"]))
-            raise BadInput(
-                f"{file}: not the provenance of a run: {where}: {fault['msg']}; {REMEDIES[PROVENANCE]}"
-            ) from None
+        return self.read(PROVENANCE, Provenance)
 
     def write_provenance(self, provenance: Provenance) -> None:
         """Write provenance.json."""
@@ -199,6 +189,15 @@ class Run:
     def summary(self) -> dict[str, Any]:
         """The numbers. Raises BadInput when the sweep has not come to a summary."""
         return self._json("summary.json")
+
+    def read(self, name: str, model: type[M]) -> M:
+        """A JSON file of the folder. Raises BadInput when it is missing, broken or not what its name says."""
+        try:
+            return model.model_validate(self._json(name))
+        except ValidationError as error:
+            fault = error.errors()[0]
+            where = ".".join(map(str, fault["loc"]))
+            raise BadInput(f"{self.folder / name}: at {where}: {fault['msg']}; {REMEDIES[name]}") from None
 
     def _json(self, name: str) -> dict[str, Any]:
         file = self.folder / name

@@ -12,8 +12,7 @@ from types import FrameType
 from typing import Protocol
 
 from cluster.backends import backend, check_installed
-from sweep.plan.check import check_arguments
-from sweep.plan.sweepfile import dump, load
+from sweep.plan.sweepfile import check_arguments, dump, load
 from sweep.plan.units import Plan, Unit, make_plan
 from sweep.run.driver import Driver
 from sweep.run.folder import Run, create_run, open_run

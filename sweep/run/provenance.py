@@ -30,8 +30,8 @@ class AskedProtocol(Strict):
     """Records before every question."""
     question_ids: tuple[str, ...]
     """In data set order."""
-    questions_sha256: str | None = None
-    """Of questions.jsonl; null in a run that was launched before that file was written."""
+    questions_sha256: str
+    """Of questions.jsonl."""
 
 
 class DatasetFacts(Strict):

@@ -48,15 +48,12 @@ def sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def read(file: Path, expected: str | None) -> tuple[PinnedQuestion, ...]:
-    """The questions in a questions.jsonl whose SHA-256 is `expected`; None where the run has pinned none.
-
-    Raises BadInput when the file is missing or is another one.
-    """
+def read(file: Path, expected: str) -> tuple[PinnedQuestion, ...]:
+    """The questions in a questions.jsonl. Raises BadInput when it is missing, or its SHA-256 is not `expected`."""
     remedy = (
         "`sweep launch` the sweep file again with the same data set, which writes it and measures nothing twice"
     )
-    if expected is None or not file.exists():
+    if not file.exists():
         raise BadInput(f"{file}: missing, so the run's questions are not known; {remedy}")
     text = file.read_text(encoding="utf-8")
     if sha256(text) != expected:

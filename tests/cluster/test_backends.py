@@ -17,8 +17,7 @@ from cluster.backends import BACKENDS, check_installed, check_specs, runs_model
 from cluster.spec import EngineSpec
 from sweep.commands.plan import command
 from sweep.errors import BadInput
-from sweep.plan.check import check_arguments
-from sweep.plan.sweepfile import dump, load
+from sweep.plan.sweepfile import check_arguments, dump, load
 from sweep.plan.units import make_plan
 from sweep.report.conclude import conclude
 from sweep.run.driver import Driver

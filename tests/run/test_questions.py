@@ -90,9 +90,6 @@ def test_pinned_questions_that_were_changed_are_refused(tmp_path: Path) -> None:
 def test_a_run_without_pinned_questions_is_refused_and_a_launch_pins_them(tmp_path: Path) -> None:
     run = with_templates(tmp_path)
     before = conclude(run)
-    provenance = json.loads((run.folder / "provenance.json").read_text())
-    del provenance["protocol"]["questions_sha256"]
-    run.write_json("provenance.json", provenance)
     (run.folder / "questions.jsonl").unlink()
     with pytest.raises(BadInput, match=r"questions\.jsonl: missing.*`sweep launch`") as refusal:
         conclude(open_run(run.folder))

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from sweep.errors import BadInput
-from sweep.plan.check import check_arguments
-from sweep.plan.sweepfile import line_of, load
+from sweep.plan.sweepfile import check_arguments, line_of, load
 from sweep.plan.units import make_plan
 from sweep.plan.variants import argument_path
 from tests.conftest import SWEEP
