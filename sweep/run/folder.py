@@ -67,8 +67,8 @@ class Run:
         ):
             if before != after:
                 raise BadInput(
-                    f"{self.folder}: measured with another {what} ({before[:12]}, now {after[:12]}); the data set or "
-                    "how the task asks and scores it has changed. Give another --runs, or restore the data"
+                    f"{self.folder}: measured with another {what} ({before[:12]}, now {after[:12]}); the data set "
+                    "or how the task asks and scores it has changed. Give another --runs, or restore the data"
                 )
         if not (self.folder / QUESTIONS).exists():
             self.write_text(QUESTIONS, to_text(questionnaire))
