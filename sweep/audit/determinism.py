@@ -96,7 +96,8 @@ def _divergence(samples: VariantSamples, column: int) -> dict[str, Any]:
         "texts": [text[max(0, at - AROUND) : at + AROUND] for text in texts],
     }
     if known:
-        shown["tokens"] = [list(outputs[row][max(0, position - 4) : position + 4]) for row in (0, other)]
+        around = slice(max(0, position - 4), position + 4)
+        shown["tokens"] = [[int(token) for token in outputs[row][around]] for row in (0, other)]
     return shown
 
 

@@ -16,7 +16,7 @@ from sweep.audit import AUDITS, Audit, Evidence, Finding, Verdict, run_all
 from sweep.stats.samples import VariantSamples
 from tests.audit.evidence import evidence, measured, plain, variant
 from tests.runs import finished
-from tests.tables import first, table
+from tests.tables import changed, first, table
 
 SPREAD = ("determinism", "common cause")
 """Audits of what differs between repetitions: a single one cannot tell."""
@@ -66,7 +66,12 @@ def of_runs(runs: int) -> Evidence:
     rng = np.random.default_rng(0)
 
     def drawn(name: str) -> VariantSamples:
-        return table(name, rng.random((runs, 40)) < 0.5)
+        right = rng.random((runs, 40)) < 0.5
+        ids = np.empty(right.shape, dtype=object)
+        for place in np.ndindex(right.shape):
+            # As they are read from a file: numbers that JSON does not know.
+            ids[place] = np.array([7, right[place], 9], dtype=np.int32)
+        return changed(table(name, right), token_ids=lambda: ids)
 
     claims = [
         variant("det", deterministic=True),
