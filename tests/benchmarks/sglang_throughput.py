@@ -159,38 +159,15 @@ def finished(pool: RayPool) -> Event:
                 return event
 
 
-BARE = """
-import json, sys, time
-import sglang
-
-if __name__ == "__main__":
-    work = json.load(open(sys.argv[1]))
-    began = time.perf_counter()
-    engine = sglang.Engine(**work["arguments"])
-    print("BARE", time.perf_counter() - began, flush=True)
-    for _ in sys.stdin:
-        engine.flush_cache()
-        began = time.perf_counter()
-        outputs = engine.generate(work["prompts"], work["sampling"])
-        seconds = time.perf_counter() - began
-        meta = [o["meta_info"] for o in outputs]
-        steps = sum(m.get("spec_verify_ct", 0) for m in meta)
-        print("BARE", sum(m["completion_tokens"] for m in meta), seconds, steps, flush=True)
-    engine.shutdown()
-"""
-
-
 def in_a_bare_script(spec: EngineSpec, batch: Batch, folder: Path, stack: ExitStack) -> Contender:
     """The shortest script there is: every prompt handed to Engine.generate at once."""
     sampling = {"temperature": 0.0, "max_new_tokens": batch.max_tokens, "stop": list(batch.stop)}
     prompts = [request.prompt for request in batch.requests]
     work = folder / "bare.json"
     work.write_text(json.dumps({"arguments": engine_arguments(spec), "prompts": prompts, "sampling": sampling}))
-    script = folder / "bare.py"
-    script.write_text(BARE)
     log = stack.enter_context((folder / "bare.log").open("w"))
     process = subprocess.Popen(
-        [sys.executable, str(script), str(work)],
+        [sys.executable, str(Path(__file__).with_name("bare_engine.py")), str(work)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=log,

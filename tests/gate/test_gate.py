@@ -1,53 +1,25 @@
-"""The gate: pass, below, does not apply; what is refused; `sweep gate`; and the helper for engines' tests."""
+"""The gate: pass, below, does not apply; what is refused; and `sweep gate`."""
 
 from __future__ import annotations
 
 import json
 import re
-import sys
-import unittest
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 from click.testing import CliRunner, Result
 
 from sweep.commands.gate import command
 from sweep.errors import BadInput
-from sweep.gate import ContractDoesNotApply, Measured, assert_gate, judge
+from sweep.gate import Measured, judge
 from sweep.gate import contract as contracts
-from sweep.report.contract import build
-from sweep.report.summary import read_summary
 from sweep.run.folder import Run
 from sweep.run.measure import measure
+from tests.gate.conftest import NOW, PART
 from tests.runs import finished
-
-NOW = datetime(2026, 1, 31, tzinfo=UTC)
-PART = {"baseline": 4, "mtp": 5}
-"""Of 40: 0.9 and 0.875, so thresholds of 0.85 and 0.825 by a margin of 0.05; accept length 2.0, floor 1.5."""
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return finished(tmp_path_factory.mktemp("run") / "made", PART)
-
-
-@pytest.fixture(scope="module")
-def contract(run: Run) -> contracts.Contract:
-    return build(run.plan, read_summary(run), run.provenance(), NOW)
-
-
-@pytest.fixture
-def file(contract: contracts.Contract, tmp_path: Path) -> Path:
-    """The contract as a file that holds today."""
-    lasting = contract.model_copy(update={"expires": datetime.now(UTC) + timedelta(days=1)})
-    path = tmp_path / "thresholds.json"
-    path.write_text(json.dumps(lasting.to_json()))
-    return path
 
 
 def scored(score: float, variant: str | None = "mtp", questions: int | None = 40, **more: Any) -> Measured:
@@ -179,77 +151,6 @@ def test_a_contract_made_in_spite_of_failed_audits_says_so_at_every_gate(contrac
 def test_void_repetitions_are_told(contract: contracts.Contract, run: Run) -> None:
     lines = "\n".join(judge(contract, replace(measure(run)["mtp"], void=2), NOW).lines())
     assert "2 repetitions are void" in lines
-
-
-def test_the_helper_raises_an_assertion_for_a_low_score(file: Path) -> None:
-    assert assert_gate(file, variant="mtp", score=33 / 40, questions=40).exit_code == 0
-    with pytest.raises(AssertionError, match=r"mtp: FAIL: .*0\.8000.* 0\.8250") as caught:
-        assert_gate(file, variant="mtp", score=32 / 40, questions=40)
-    assert str(file) in str(caught.value)
-
-
-def test_the_helper_raises_another_error_when_the_contract_does_not_apply(file: Path) -> None:
-    with pytest.raises(ContractDoesNotApply, match="questions: contract 40, measured 200") as caught:
-        assert_gate(file, variant="mtp", score=0.1, questions=200)
-    assert not isinstance(caught.value, AssertionError)
-
-
-def test_the_helper_takes_the_time_as_an_argument(file: Path) -> None:
-    with pytest.raises(ContractDoesNotApply, match="expired"):
-        assert_gate(file, variant="mtp", score=0.9, questions=40, now=datetime(2100, 1, 1, tzinfo=UTC))
-
-
-class _Served(unittest.TestCase):
-    """Stands for SGLang's CustomTestCase."""
-
-
-def _documented(score: float, contract: Path) -> unittest.TestResult:
-    """Runs the test file of docs/gate.md against a server that is not there but scores this."""
-    page = (Path(__file__).parents[2] / "docs" / "gate.md").read_text(encoding="utf-8")
-    [code] = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
-    info = SimpleNamespace(json=lambda: {"internal_states": [{"avg_spec_accept_length": 2.9}]})
-    stubs: dict[str, dict[str, Any]] = {
-        "requests": {"get": lambda url: info},
-        "sglang.srt.utils": {"kill_process_tree": lambda pid: None},
-        "sglang.test.ci.ci_register": {"register_cuda_ci": lambda **facts: None},
-        "sglang.test.run_eval": {"run_eval": lambda args: {"score": score}},
-        "sglang.test.test_utils": {
-            "CustomTestCase": _Served,
-            "DEFAULT_TIMEOUT_FOR_SERVER_LAUNCH": 600,
-            "DEFAULT_URL_FOR_TEST": "http://127.0.0.1:1",
-            "popen_launch_server": lambda *args, **options: SimpleNamespace(pid=0),
-        },
-    }
-    modules = {name: ModuleType(name) for name in stubs}
-    for name, members in stubs.items():
-        vars(modules[name]).update(members)
-    names = {"__name__": "documented", "__file__": str(contract.with_name("test_gemma4_mtp.py"))}
-    with patch.dict(sys.modules, modules):
-        exec(compile(code, "docs/gate.md", "exec"), names)
-    result = unittest.TestResult()
-    unittest.defaultTestLoader.loadTestsFromTestCase(names["TestGemma4MTPTopk1"]).run(result)  # type: ignore[arg-type]
-    return result
-
-
-def test_the_documented_test_file_passes_fails_and_errors_as_it_says(
-    contract: contracts.Contract, tmp_path: Path
-) -> None:
-    file = tmp_path / "gemma4_mtp.thresholds.json"
-    own = contract.variants["mtp"].model_copy(update={"questions": 200})
-    lasting = contract.model_copy(
-        update={
-            "expires": datetime.now(UTC) + timedelta(days=1),
-            "gpu": contracts.GpuTerms(name="NVIDIA H100 80GB HBM3", count=2),
-            "variants": {"topk1-det": own},
-        }
-    )
-    file.write_text(json.dumps(lasting.to_json()))
-    assert _documented(0.825, file).wasSuccessful()
-    below = _documented(0.82, file)
-    assert (len(below.failures), len(below.errors)) == (1, 0)
-    file.write_text(json.dumps(lasting.model_copy(update={"expires": NOW}).to_json()))
-    expired = _documented(0.825, file)
-    assert (len(expired.failures), len(expired.errors)) == (0, 1)
 
 
 def gate(*arguments: object) -> Result:
