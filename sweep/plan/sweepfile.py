@@ -39,7 +39,7 @@ def load(
 
     Relative paths in the file are taken from the file's folder, those of overrides from the working folder.
     `further` finds faults of the protocol that are not this package's to know: those of the task and its data.
-    Raises BadInput with every fault, a line each.
+    Raises BadInput with every fault, one per line.
     """
     path = Path(file)
     document, lines = _read(path)
@@ -126,7 +126,7 @@ def _of_other_kind(detail: ErrorDetails) -> bool:
 
 
 def refusal(file: str | Path, faults: Iterable[str], where: str = "") -> BadInput:
-    """The refusal of a sweep file with all its faults, a line each; `where` they are, or nothing."""
+    """The refusal of a sweep file with all its faults, one per line; `where` they are, or nothing."""
     distinct = list(dict.fromkeys(faults))
     count = "1 fault" if len(distinct) == 1 else f"{len(distinct)} faults"
     return BadInput("\n".join([f"{file}: {count}{where}, nothing was started", *distinct]))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def plan_lines(
     model: Model, goal: Goal, answer: Needed, questions: Needed | None, given: Rehearsal | None
 ) -> Iterator[str]:
-    """The question, the answer, and the simulations behind it, a paragraph or a row a line.
+    """The question, the answer, and the simulations behind it, one line per paragraph or row.
 
     `questions`: how many would do where no number of repetitions does. `given`: the plan that was asked about.
     """

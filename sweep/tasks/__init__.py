@@ -1,4 +1,4 @@
-"""What is asked, and how an output is scored: the benchmarks, a line each."""
+"""What is asked, and how an output is scored: one line per benchmark."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def command_line(spec: EngineSpec) -> str:
 
 
 def gpus(arguments: Mapping[str, Any]) -> int | None:
-    """The ranks of a replica, a GPU each; None where the engine's GPUs decide, or it uses none. Pure."""
+    """The ranks of a replica, one GPU per rank; None where the engine's GPUs decide, or it uses none. Pure."""
     widths = [arguments.get(name) for name in ("tp_size", "pp_size")]
     if arguments.get("device") == "cpu" or not any(widths):
         return None
