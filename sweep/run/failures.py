@@ -61,7 +61,7 @@ def read(file: Path) -> tuple[Failure | Void, ...]:
     """
     failures = []
     # Not splitlines: logs have characters that it takes for the end of a line, such as U+2028.
-    lines = file.read_text(encoding="utf-8").split("\n") if file.exists() else ()
+    lines = file.read_text("utf-8", "replace").split("\n") if file.exists() else ()
     for number, line in enumerate(lines, start=1):
         try:
             failures += [_LINE.validate_json(line)] if line else []

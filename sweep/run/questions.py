@@ -55,7 +55,7 @@ def read(file: Path, expected: str) -> tuple[PinnedQuestion, ...]:
     )
     if not file.exists():
         raise BadInput(f"{file}: missing, so the run's questions are not known; {remedy}")
-    text = file.read_text(encoding="utf-8")
+    text = file.read_text("utf-8", "replace")
     if sha256(text) != expected:
         raise BadInput(
             f"{file}: changed since it was written (SHA-256 {sha256(text)[:12]}, provenance.json has "

@@ -35,10 +35,11 @@ def test_half_a_surrogate_pair_in_a_log_is_kept_as_a_question_mark(tmp_path: Pat
     assert (failure.error, failure.log) == ("?!", ("?",))
 
 
-def test_a_line_that_is_no_failure_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("line", [b'{"void": false, "sta\n', b"\xff\xfe\n"])
+def test_a_line_that_is_no_failure_is_named(tmp_path: Path, line: bytes) -> None:
     file = tmp_path / "u.jsonl"
     append(file, FAILURE)
-    with file.open("a") as out:
-        out.write('{"void": false, "sta\n')
+    with file.open("ab") as out:
+        out.write(line)
     with pytest.raises(BadInput, match=r"u\.jsonl:2: "):
         read(file)

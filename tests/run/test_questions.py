@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -78,9 +79,10 @@ def test_a_launch_that_goes_on_is_refused_when_the_data_set_has_changed(tmp_path
         run.pin(dataset.load(run.plan.config.protocol))
 
 
-def test_pinned_questions_that_were_changed_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("spoil", [change, lambda file: file.write_bytes(b"\xff")], ids=["edited", "torn"])
+def test_pinned_questions_that_were_changed_are_refused(tmp_path: Path, spoil: Callable[[Path], object]) -> None:
     run = with_templates(tmp_path)
-    change(run.folder / "questions.jsonl")
+    spoil(run.folder / "questions.jsonl")
     with pytest.raises(BadInput, match=r"questions\.jsonl: changed"):
         conclude(run)
     with pytest.raises(BadInput, match=r"questions\.jsonl: changed"):
