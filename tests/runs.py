@@ -50,9 +50,11 @@ def finished(
     run = store.create_run(folder / "runs", plan, dump(plan.config))
     run.pin(questionnaire)
     for variant in plan.variants:
-        told = facts(plan.spec(variant.name))
+        engine_facts = facts(plan.spec(variant.name))
         run.record_engine(
-            variant.name, "engine-1@here", replace(told, device=Device(host="here", gpus=(Gpu(name=gpu),) * 2))
+            variant.name,
+            "engine-1@here",
+            replace(engine_facts, device=Device(host="here", gpus=(Gpu(name=gpu),) * 2)),
         )
     for unit in plan.units:
         bad = (

@@ -69,9 +69,9 @@ class Truth:
 
 def truth(model: Model) -> Truth:
     """Poisson-binomial distributions at the nodes of the common cause, by adding one question at a time."""
-    means, cause, own = latent(model)
+    means, cause, own_noise = latent(model)
     nodes, weights = np.polynomial.hermite_e.hermegauss(NODES if cause else 1)
-    chances = special.ndtr((means[None, :] + cause * nodes[:, None]) / own)
+    chances = special.ndtr((means[None, :] + cause * nodes[:, None]) / own_noise)
     mass = np.zeros((len(nodes), model.questions + 1))
     mass[:, 0] = 1.0
     for chance in chances.T:

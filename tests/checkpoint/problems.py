@@ -107,12 +107,12 @@ def training_problems(seed: str, count: int, family: Family = EASY) -> Iterator[
 def held_out_problems(seed: str, count: int, family: Family = EASY) -> list[Problem]:
     """`count` different problems of the test side."""
     rng = random.Random(seed)
-    found: dict[str, Problem] = {}
-    while len(found) < count:
+    problems: dict[str, Problem] = {}
+    while len(problems) < count:
         problem = draw(rng, family)
         if held_out(problem.question):
-            found.setdefault(problem.question, problem)
-    return list(found.values())
+            problems.setdefault(problem.question, problem)
+    return list(problems.values())
 
 
 def hard_problems(seed: str, count: int, shots: list[Problem]) -> list[Problem]:

@@ -35,8 +35,8 @@ def make_spec(arguments: dict[str, Any], **changes: Any) -> EngineSpec:
 
 
 def problem(arguments: dict[str, Any], **changes: Any) -> tuple[str, str]:
-    (found,) = check_spec(make_spec(arguments, **changes))
-    return found
+    (problem,) = check_spec(make_spec(arguments, **changes))
+    return problem
 
 
 @pytest.mark.parametrize(("topk", "tokens"), [(1, 6), (3, 12), (3, 40)])

@@ -73,12 +73,12 @@ def test_the_documented_test_file_passes_fails_and_errors_as_it_says(
     contract: contracts.Contract, tmp_path: Path
 ) -> None:
     file = tmp_path / "gemma4_mtp.thresholds.json"
-    own = contract.variants["mtp"].model_copy(update={"questions": 200})
+    terms = contract.variants["mtp"].model_copy(update={"questions": 200})
     lasting = contract.model_copy(
         update={
             "expires": datetime.now(UTC) + timedelta(days=1),
             "gpu": contracts.GpuTerms(name="NVIDIA H100 80GB HBM3", count=2),
-            "variants": {"topk1-det": own},
+            "variants": {"topk1-det": terms},
         }
     )
     file.write_text(json.dumps(lasting.to_json()))

@@ -126,7 +126,7 @@ def test_a_contract_of_a_newer_schema_is_not_guessed_at(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("keys", "value", "told"),
+    ("keys", "value", "message"),
     [
         (("variants", "mtp", "value"), 38.5, r"\$.variants.mtp.value: .*, got 38.5"),
         (("variants", "mtp", "ddof"), 0, r"\$.variants.mtp.ddof: .*, got 0"),
@@ -139,23 +139,23 @@ def test_a_contract_of_a_newer_schema_is_not_guessed_at(tmp_path: Path) -> None:
     ],
 )
 def test_a_fault_is_named_by_file_and_json_path(
-    run: Run, tmp_path: Path, keys: tuple[str, ...], value: Any, told: str
+    run: Run, tmp_path: Path, keys: tuple[str, ...], value: Any, message: str
 ) -> None:
     document = built(run).to_json()
     place = document
     for key in keys[:-1]:
         place = place[key]
     place[keys[-1]] = value
-    with pytest.raises(BadInput, match=f"thresholds.json: {told}"):
+    with pytest.raises(BadInput, match=f"thresholds.json: {message}"):
         contract.load(write(tmp_path, document))
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [("{", "not valid JSON"), ('{"schema": NaN}', r"\$.schema: "), ("[]", r"\$: ")],
 )
-def test_what_is_no_contract_is_refused(tmp_path: Path, text: str, told: str) -> None:
-    with pytest.raises(BadInput, match=told):
+def test_what_is_no_contract_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
         contract.load(write(tmp_path, text))
 
 

@@ -57,7 +57,7 @@ def test_what_is_not_given_is_not_checked_and_said_so(contract: contracts.Contra
 
 
 @pytest.mark.parametrize(
-    ("measured", "told"),
+    ("measured", "message"),
     [
         (scored(0.9, questions=200), "questions: contract 40, measured 200"),
         (scored(0.9, protocol_hash="abc"), "protocol hash: contract"),
@@ -67,11 +67,11 @@ def test_what_is_not_given_is_not_checked_and_said_so(contract: contracts.Contra
     ],
 )
 def test_every_mismatch_keeps_the_contract_from_applying_and_is_named(
-    contract: contracts.Contract, measured: Measured, told: str
+    contract: contracts.Contract, measured: Measured, message: str
 ) -> None:
     verdict = judge(contract, measured, NOW)
     assert verdict.exit_code == 6
-    assert told in "\n".join(verdict.lines())
+    assert message in "\n".join(verdict.lines())
 
 
 def test_an_expired_contract_does_not_apply(contract: contracts.Contract) -> None:
@@ -121,7 +121,7 @@ def test_a_run_on_a_cpu_is_not_judged_by_a_contract_of_a_gpu(contract: contracts
 
 
 @pytest.mark.parametrize(
-    ("measured", "told"),
+    ("measured", "message"),
     [
         (scored(38.5), "38.5 looks like percent"),
         (scored(float("nan")), "nan is not a number between 0 and 1"),
@@ -131,8 +131,8 @@ def test_a_run_on_a_cpu_is_not_judged_by_a_contract_of_a_gpu(contract: contracts
         (scored(0.9, variant="mpt"), "no variant mpt; did you mean mtp"),
     ],
 )
-def test_what_is_no_measurement_is_refused(contract: contracts.Contract, measured: Measured, told: str) -> None:
-    with pytest.raises(BadInput, match=told):
+def test_what_is_no_measurement_is_refused(contract: contracts.Contract, measured: Measured, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
         judge(contract, measured, NOW)
 
 
@@ -242,15 +242,15 @@ def test_a_run_without_a_complete_repetition_is_refused(file: Path, tmp_path: Pa
 
 
 def test_json_is_all_there_is_on_stdout(file: Path) -> None:
-    found = json.loads(gate(file, "--variant", "mtp", "--score", 0.8, "--questions", 40, "--json").stdout)
-    assert found["exit_code"] == 5
-    [verdict] = found["verdicts"]
+    outcome = json.loads(gate(file, "--variant", "mtp", "--score", 0.8, "--questions", 40, "--json").stdout)
+    assert outcome["exit_code"] == 5
+    [verdict] = outcome["verdicts"]
     assert (verdict["threshold"], verdict["score"]) == (pytest.approx(0.825), 0.8)
     assert "GPU" in verdict["unchecked"]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ((), "nothing to judge"),
         (("--score", "0.8"), "over how many questions?"),
@@ -258,7 +258,7 @@ def test_json_is_all_there_is_on_stdout(file: Path) -> None:
         (("--score", "38.5", "--questions", "200"), "looks like percent"),
     ],
 )
-def test_the_command_refuses_what_it_cannot_judge(file: Path, arguments: tuple[str, ...], told: str) -> None:
+def test_the_command_refuses_what_it_cannot_judge(file: Path, arguments: tuple[str, ...], message: str) -> None:
     result = gate(file, *arguments)
     assert isinstance(result.exception, BadInput)
-    assert told in str(result.exception)
+    assert message in str(result.exception)

@@ -78,16 +78,16 @@ def test_scores_are_binomial_where_all_answers_are_alike(questions: int) -> None
 @pytest.mark.parametrize("drop", [0.0, 0.08])
 def test_scores_are_distributed_as_if_every_answer_were_drawn(common_cause: float, drop: float) -> None:
     model = Model(accuracy=0.95, flip_rate=0.02, questions=100, common_cause=common_cause)
-    means, cause, own = latent(model, drop)
+    means, cause, own_noise = latent(model, drop)
     rng = np.random.default_rng(1)
-    answers = means + cause * rng.standard_normal((20_000, 1)) + own * rng.standard_normal((20_000, 100)) > 0
+    answers = means + cause * rng.standard_normal((20_000, 1)) + own_noise * rng.standard_normal((20_000, 100)) > 0
     scores = simulate(model, 20_000, 1, np.random.default_rng(0), drop).ravel()
     assert stats.ks_2samp(scores, answers.mean(axis=1)).pvalue > 1e-3
 
 
 def test_two_runs_of_the_model_differ_in_the_flip_rate() -> None:
-    means, _, own = latent(BASELINE)
-    chance = special.ndtr(means / own)
+    means, _, own_noise = latent(BASELINE)
+    chance = special.ndtr(means / own_noise)
     assert (2 * chance * (1 - chance)).mean() == pytest.approx(0.176, rel=0.01)
 
 

@@ -71,41 +71,41 @@ def test_false_alarm_of_one_attempt_is_the_t_prediction_bound() -> None:
 
 
 def test_min_observed_fails_the_next_healthy_run_once_in_n_plus_1() -> None:
-    own = only(MinObservedRule(), scores(NOISY))
-    assert own.value == 0.335
-    assert own.false_alarm == pytest.approx(1 / 11)
+    alone = only(MinObservedRule(), scores(NOISY))
+    assert alone.value == 0.335
+    assert alone.false_alarm == pytest.approx(1 / 11)
 
 
 def test_min_observed_with_retries_is_the_chance_that_the_lowest_ranks_are_all_new() -> None:
     # Of the 13 exchangeable scores the 3 new ones must be the 3 lowest: 1 / C(13, 3) = 1/286.
-    own = only(MinObservedRule(retries=3), scores(NOISY))
-    assert own.false_alarm == pytest.approx(1 / 286)
-    assert own.single.false_alarm == pytest.approx(1 / 11)
+    alone = only(MinObservedRule(retries=3), scores(NOISY))
+    assert alone.false_alarm == pytest.approx(1 / 286)
+    assert alone.single.false_alarm == pytest.approx(1 / 11)
 
 
 def test_two_scores_close_together_still_have_an_interval() -> None:
     # scipy's non-central t is NaN this far out.
-    own = only(MarginRule(), scores([0.378, 0.38]))
-    assert own.false_alarm_interval is not None
-    assert 0 <= own.false_alarm_interval[0] < own.false_alarm_interval[1] < 1
+    alone = only(MarginRule(), scores([0.378, 0.38]))
+    assert alone.false_alarm_interval is not None
+    assert 0 <= alone.false_alarm_interval[0] < alone.false_alarm_interval[1] < 1
 
 
 def test_the_detectable_drop_is_mean_less_threshold_plus_z_s() -> None:
-    own = only(MarginRule(), scores(NOISY))
+    alone = only(MarginRule(), scores(NOISY))
     std = np.std(NOISY, ddof=1)
-    assert own.mde80 == pytest.approx(0.03 + 0.8416 * std, abs=1e-5)
-    assert own.mde95 == pytest.approx(0.03 + 1.6449 * std, abs=1e-5)
+    assert alone.mde80 == pytest.approx(0.03 + 0.8416 * std, abs=1e-5)
+    assert alone.mde95 == pytest.approx(0.03 + 1.6449 * std, abs=1e-5)
 
 
 def test_retries_make_a_gate_blunter() -> None:
-    own = only(MarginRule(retries=3), scores(NOISY))
+    alone = only(MarginRule(retries=3), scores(NOISY))
     std = np.std(NOISY, ddof=1)
     # Each of three attempts must fail: .8^(1/3) = .92832, z = 1.4634.
-    assert own.mde80 == pytest.approx(0.03 + 1.4634 * std, abs=1e-5)
-    assert own.single.mde80 == pytest.approx(0.03 + 0.8416 * std, abs=1e-5)
-    assert own.false_alarm is not None
-    assert own.single.false_alarm is not None
-    assert own.false_alarm < own.single.false_alarm
+    assert alone.mde80 == pytest.approx(0.03 + 1.4634 * std, abs=1e-5)
+    assert alone.single.mde80 == pytest.approx(0.03 + 0.8416 * std, abs=1e-5)
+    assert alone.false_alarm is not None
+    assert alone.single.false_alarm is not None
+    assert alone.false_alarm < alone.single.false_alarm
 
 
 def test_a_score_counts_as_rounded_to_whole_questions() -> None:
@@ -143,8 +143,8 @@ def test_identical_runs_bound_and_do_not_pretend() -> None:
 
 def test_retries_bound_nothing_more_where_runs_are_identical() -> None:
     # A build that repeats itself and fails once fails every attempt: 1 - .05^(1/19), not its cube.
-    own = all_rules(scores([0.47] * 20), retries=3)["margin"].variants["baseline"]
-    assert own.false_alarm_interval == pytest.approx((0, 0.1459), abs=1e-4)
+    alone = all_rules(scores([0.47] * 20), retries=3)["margin"].variants["baseline"]
+    assert alone.false_alarm_interval == pytest.approx((0, 0.1459), abs=1e-4)
 
 
 def test_the_bounds_of_the_least_of_n_scores_are_those_of_its_beta_distribution() -> None:
@@ -155,8 +155,8 @@ def test_the_bounds_of_the_least_of_n_scores_are_those_of_its_beta_distribution(
 def test_no_drop_is_larger_than_the_score_itself() -> None:
     # Mean .05 and std .0316: caught with 80 % at .03 + .8416 s = .0566, more than there is.
     low = scores([0.01, 0.09, 0.05, 0.03, 0.07])
-    own = only(MarginRule(), low)
-    assert (own.mde80, own.mde95) == (None, None)
+    alone = only(MarginRule(), low)
+    assert (alone.mde80, alone.mde95) == (None, None)
     # Mean .06: .03 + .8416 s = .0556 is less than that, .03 + 1.6449 s = .0800 is not.
     higher = scores([0.025, 0.095, 0.06, 0.035, 0.085])
     assert only(MarginRule(), higher).mde80 == pytest.approx(
@@ -168,21 +168,21 @@ def test_no_drop_is_larger_than_the_score_itself() -> None:
 def test_perturbed_variants_give_the_variance_that_identical_runs_do_not() -> None:
     levels = [scores([value] * 3, factor="concurrency") for value in (0.465, 0.46)]
     levels += [scores([0.47] * 3, factor="question order")]
-    own = only(ToleranceRule(), scores([0.47] * 20), *levels)
+    alone = only(ToleranceRule(), scores([0.47] * 20), *levels)
     # Levels .47, .465, .46: variance .005^2; their mean .465; k(3; .99, .95) = 10.553 (the same tables).
-    assert own.noise_source == "perturbations"
-    assert own.std == pytest.approx(0.005)
-    assert own.value == pytest.approx(0.465 - 10.553 * 0.005, abs=1e-4)
-    assert [(f.factor, f.levels) for f in own.factors] == [("concurrency", 3), ("question order", 2)]
-    assert [f.variance for f in own.factors] == pytest.approx([0.005**2, 0])
-    assert own.false_alarm is not None
+    assert alone.noise_source == "perturbations"
+    assert alone.std == pytest.approx(0.005)
+    assert alone.value == pytest.approx(0.465 - 10.553 * 0.005, abs=1e-4)
+    assert [(f.factor, f.levels) for f in alone.factors] == [("concurrency", 3), ("question order", 2)]
+    assert [f.variance for f in alone.factors] == pytest.approx([0.005**2, 0])
+    assert alone.false_alarm is not None
 
 
 def test_repetitions_that_differ_are_used_although_perturbations_are_given() -> None:
-    own = only(ToleranceRule(), scores(NOISY), scores([0.2], factor="build"))
-    assert own.noise_source == "repetitions"
-    assert own.std == pytest.approx(np.std(NOISY, ddof=1))
-    assert own.factors[0].variance == pytest.approx((np.mean(NOISY) - 0.2) ** 2 / 2 + np.var(NOISY, ddof=1))
+    alone = only(ToleranceRule(), scores(NOISY), scores([0.2], factor="build"))
+    assert alone.noise_source == "repetitions"
+    assert alone.std == pytest.approx(np.std(NOISY, ddof=1))
+    assert alone.factors[0].variance == pytest.approx((np.mean(NOISY) - 0.2) ** 2 / 2 + np.var(NOISY, ddof=1))
 
 
 def test_one_repetition_gives_the_margin_and_nothing_else() -> None:
@@ -249,13 +249,13 @@ def test_scores_from_samples_are_each_repetitions_share_of_right_answers() -> No
 
 def test_the_power_curve_is_the_false_alarm_of_the_threshold_and_student_s_non_central_t_of_a_drop() -> None:
     given = Scores(variant="baseline", values=NOISY)
-    own = only(FalseAlarmRule(), given)
-    assert own.value is not None
+    alone = only(FalseAlarmRule(), given)
+    assert alone.value is not None
     curve = power_curve(Fitted.to(given), [0.0, 0.05], down_to=0.1)
     assert curve is not None
     assert curve.power.shape == (2, len(curve.thresholds))
     assert (curve.thresholds[0], curve.thresholds[-1]) == (0.1, pytest.approx(0.3835))
-    at = np.interp(own.value, curve.thresholds, curve.false_alarm)
+    at = np.interp(alone.value, curve.thresholds, curve.false_alarm)
     assert at == pytest.approx(0.01, abs=1e-3)
     assert curve.power[0] == pytest.approx(curve.false_alarm)
     assert (np.diff(curve.false_alarm) >= 0).all()

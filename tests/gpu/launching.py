@@ -22,10 +22,10 @@ def start(config: str, changes: Sequence[str], runs: Path) -> subprocess.Popen[b
 
 def schedulers(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     """The SGLang schedulers below a sweep that runs."""
-    found = []
+    processes = []
     with suppress(psutil.NoSuchProcess):
         for child in psutil.Process(process.pid).children(recursive=True):
             with suppress(psutil.NoSuchProcess):
                 if "sglang::scheduler" in " ".join(child.cmdline()):
-                    found.append(child)
-    return found
+                    processes.append(child)
+    return processes

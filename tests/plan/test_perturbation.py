@@ -47,12 +47,12 @@ def test_every_variant_is_run_again_at_every_level(tmp_path: Path) -> None:
 
 def test_each_level_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
     plan = planned(tmp_path, PERTURB)
-    own, fewer, half = (
+    judged, fewer, half = (
         batch(plan, name) for name in ("baseline-r01", "baseline+concurrency=2-r01", "baseline+shards=2-r01-s1of2")
     )
-    assert (own.concurrency, fewer.concurrency, half.concurrency) == (4, 2, 4)
-    assert fewer.requests == own.requests
-    assert half.requests == own.requests[:20]
+    assert (judged.concurrency, fewer.concurrency, half.concurrency) == (4, 2, 4)
+    assert fewer.requests == judged.requests
+    assert half.requests == judged.requests[:20]
     assert plan.spec("baseline+noise=0.5").arguments == {"noise": 0.5}
     assert plan.spec("baseline+shards=2").arguments == plan.spec("baseline").arguments
 
@@ -98,11 +98,11 @@ def test_identical_repetitions_take_their_noise_from_the_perturbed_ones(tmp_path
         "threshold={rule: false_alarm, alpha: 0.05}",
     )
     summary = conclude(run)
-    own = summary.threshold.variants["baseline"]
-    assert own.noise_source == "perturbations"
+    judged = summary.threshold.variants["baseline"]
+    assert judged.noise_source == "perturbations"
     # Levels 0.75 and 0.70: their sample variance is 0.05^2 / 2.
-    assert [(f.factor, f.levels) for f in own.factors] == [("concurrency", 2)]
-    assert own.factors[0].variance == pytest.approx(0.00125)
+    assert [(f.factor, f.levels) for f in judged.factors] == [("concurrency", 2)]
+    assert judged.factors[0].variance == pytest.approx(0.00125)
     assert summary.threshold.value is not None
     assert summary.threshold.value < 0.70
     assert list(summary.variants) == ["baseline", "mtp"]
@@ -190,16 +190,16 @@ def test_a_simulated_deterministic_engine_gets_its_noise_from_what_was_perturbed
     )
     run = simulated(tmp_path, *asked)
     summary = conclude(run)
-    own = summary.threshold.variants["baseline"]
+    judged = summary.threshold.variants["baseline"]
     assert summary.variants["baseline"].accuracy.std == 0
-    assert (own.noise_source, [f.factor for f in own.factors]) == (
+    assert (judged.noise_source, [f.factor for f in judged.factors]) == (
         "perturbations",
         ["concurrency", "shards", "noise"],
     )
     # Batching changes nothing of a deterministic engine; other noise is another engine.
-    assert [f.variance > 0 for f in own.factors] == [False, False, True]
-    assert own.value is not None
-    assert own.value < own.mean
+    assert [f.variance > 0 for f in judged.factors] == [False, False, True]
+    assert judged.value is not None
+    assert judged.value < judged.mean
     verdicts = {f.variant: f.verdict for f in summary.audits if f.audit == "determinism"}
     assert verdicts["baseline+concurrency=2"] == verdicts["baseline+shards=2"] == "pass"
     assert "concurrency 0.0000 (over 2 levels), shards 0.0000" in markdown(summary)

@@ -116,8 +116,8 @@ grid:
   size: [8, 16]
 """
     config = load(write_sweep(SWEEP.replace("simulated", "sglang") + grid))
-    found = {v.name: v for v in variants(config)}
-    assert list(found) == [
+    expanded = {v.name: v for v in variants(config)}
+    assert list(expanded) == [
         "baseline",
         "mtp",
         "base-plain-size=8",
@@ -129,7 +129,7 @@ grid:
         "topk1-det-size=8",
         "topk1-det-size=16",
     ]
-    chosen = found["topk1-det-size=16"]
+    chosen = expanded["topk1-det-size=16"]
     assert chosen.arguments == {
         "speculative_eagle_topk": 1,
         "enable_deterministic_inference": True,
@@ -137,7 +137,7 @@ grid:
     }
     assert chosen.baseline == "base-det-size=16"
     assert chosen.deterministic
-    assert not found["topk1-plain-size=16"].deterministic
+    assert not expanded["topk1-plain-size=16"].deterministic
 
 
 def test_two_axes_that_set_the_same_argument_are_a_fault(write_sweep: Write) -> None:

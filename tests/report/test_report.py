@@ -110,12 +110,12 @@ def test_the_sweeps_threshold_is_stated_for_every_variant_and_for_the_attempts_o
     assert "up to 3 times" in text
     noise = Noise(mean=0.8, std=0.05, weight=3, dof=2, questions=40, source="repetitions")
     one, three = (f"{100 * false_alarm(0.75, noise, attempts):.3g} % (" for attempts in (1, 3))
-    found = cells(text, "baseline", at)
-    assert found[1] == "0.050"
-    assert found[2].startswith(one)
-    assert found[3].startswith(three[:3])
+    result = cells(text, "baseline", at)
+    assert result[1] == "0.050"
+    assert result[2].startswith(one)
+    assert result[3].startswith(three[:3])
     # mean - threshold + z s, z = .8416 and 1.6449; for three attempts of .8^(1/3) and .95^(1/3), 1.4610 and 2.1216.
-    assert found[4:] == ["0.092 / 0.132", "0.123 / 0.156"]
+    assert result[4:] == ["0.092 / 0.132", "0.123 / 0.156"]
     # Three identical repetitions: the next differs with at most 1 - .05^(1/2) = 77.6 %, and retries change nothing.
     assert cells(text, "mtp", at)[1:] == ["0.200", "0 % to 77.6 %", "0 % to 77.6 %", "-", "-"]
     assert re.search(r"mtp is 0\.950\D*0\.200 above", text)

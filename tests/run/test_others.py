@@ -25,11 +25,11 @@ def test_identical_repetitions_take_their_noise_from_other_builds(tmp_path: Path
     old = finished(tmp_path / "old", {"baseline": 12, "mtp": 12}, gpu="NVIDIA H100")
     older = finished(tmp_path / "older", {"baseline": 14, "mtp": 14})
     summary = conclude(with_builds(tmp_path / "new", 10, old, older))
-    own = summary.threshold.variants["baseline"]
+    judged = summary.threshold.variants["baseline"]
     # 40 questions: 0.75 here, 0.70 and 0.65 there; their sample variance is 0.05^2.
-    assert own.noise_source == "perturbations"
-    assert [(f.factor, f.levels) for f in own.factors] == [("build", 3)]
-    assert own.factors[0].variance == pytest.approx(0.0025)
+    assert judged.noise_source == "perturbations"
+    assert [(f.factor, f.levels) for f in judged.factors] == [("build", 3)]
+    assert judged.factors[0].variance == pytest.approx(0.0025)
     level = summary.perturbed[f"baseline+build={old.folder}"]
     assert level.accuracy.mean == pytest.approx(0.70)
     assert level.differs == (Change(what="GPU", before="NVIDIA H100", after="NVIDIA H200"),)

@@ -73,9 +73,9 @@ def session() -> Iterator[Session]:
 
 @pytest.fixture(params=["baseline", "topk1"])
 def run(request: pytest.FixtureRequest, session: Session) -> Run:
-    found = getattr(session, request.param)
-    assert isinstance(found, Run)
-    return found
+    served = getattr(session, request.param)
+    assert isinstance(served, Run)
+    return served
 
 
 def test_the_tiny_model_answers_right(run: Run) -> None:

@@ -115,8 +115,8 @@ def test_scores_rounded_to_three_digits_lie_on_the_grid_and_others_do_not() -> N
 
 
 def test_the_json_has_exactly_the_documented_keys() -> None:
-    found = as_json(NOISY)
-    assert list(found) == [
+    outcome = as_json(NOISY)
+    assert list(outcome) == [
         "n",
         "mean",
         "std",
@@ -128,24 +128,24 @@ def test_the_json_has_exactly_the_documented_keys() -> None:
         "overdispersion",
         "thresholds",
     ]
-    assert list(found["overdispersion"]) == ["chi2", "dof", "p_value"]
-    assert list(found["thresholds"]) == ["margin", "tolerance", "false_alarm", "min_observed"]
-    assert {tuple(rule) for rule in found["thresholds"].values()} == {
+    assert list(outcome["overdispersion"]) == ["chi2", "dof", "p_value"]
+    assert list(outcome["thresholds"]) == ["margin", "tolerance", "false_alarm", "min_observed"]
+    assert {tuple(rule) for rule in outcome["thresholds"].values()} == {
         ("value", "false_alarm", "false_alarm_single", "mde80")
     }
 
 
 def test_the_numbers_are_those_of_the_scores() -> None:
-    found = as_json(NOISY)
+    outcome = as_json(NOISY)
     # Mean 3.835 / 10; squared distances sum to .0067025; k(10; .99, .95) = 3.981 (Hahn and Meeker).
     std = (0.0067025 / 9) ** 0.5
-    assert (found["n"], found["ddof"], found["min"], found["max"]) == (10, 1, 0.335, 0.435)
-    assert found["mean"] == pytest.approx(0.3835)
-    assert found["std"] == pytest.approx(std)
-    assert found["tolerance_bound"] == pytest.approx(0.3835 - 3.981 * std, abs=2e-5)
-    assert found["thresholds"]["tolerance"]["value"] == pytest.approx(found["tolerance_bound"])
-    assert found["min_observed_false_alarm"] == pytest.approx(1 / 11)
-    assert found["overdispersion"]["chi2"] == pytest.approx(0.0067025 / (0.3835 * 0.6165 / 200))
+    assert (outcome["n"], outcome["ddof"], outcome["min"], outcome["max"]) == (10, 1, 0.335, 0.435)
+    assert outcome["mean"] == pytest.approx(0.3835)
+    assert outcome["std"] == pytest.approx(std)
+    assert outcome["tolerance_bound"] == pytest.approx(0.3835 - 3.981 * std, abs=2e-5)
+    assert outcome["thresholds"]["tolerance"]["value"] == pytest.approx(outcome["tolerance_bound"])
+    assert outcome["min_observed_false_alarm"] == pytest.approx(1 / 11)
+    assert outcome["overdispersion"]["chi2"] == pytest.approx(0.0067025 / (0.3835 * 0.6165 / 200))
 
 
 def test_retries_lower_false_alarms_and_raise_the_detectable_drop() -> None:
@@ -161,9 +161,9 @@ def test_retries_lower_false_alarms_and_raise_the_detectable_drop() -> None:
 
 def test_several_variants_are_named_in_the_json() -> None:
     result = run("-", "--questions", "200", "--json", given="score,variant\n.4,a\n.42,a\n.5,b\n.51,b\n")
-    found = json.loads(result.stdout)
-    assert list(found) == ["variants"]
-    assert found["variants"]["b"]["mean"] == pytest.approx(0.505)
+    outcome = json.loads(result.stdout)
+    assert list(outcome) == ["variants"]
+    assert outcome["variants"]["b"]["mean"] == pytest.approx(0.505)
 
 
 @pytest.mark.parametrize(
@@ -184,10 +184,10 @@ def test_what_the_numbers_cannot_say_is_said_on_stderr(values: list[float], stat
 
 
 def test_undefined_numbers_are_null() -> None:
-    found = as_json([0.47])
-    assert (found["std"], found["tolerance_bound"]) == (None, None)
-    assert found["overdispersion"] == {"chi2": None, "dof": None, "p_value": None}
-    assert set(found["thresholds"]["tolerance"].values()) == {None}
+    outcome = as_json([0.47])
+    assert (outcome["std"], outcome["tolerance_bound"]) == (None, None)
+    assert outcome["overdispersion"] == {"chi2": None, "dof": None, "p_value": None}
+    assert set(outcome["thresholds"]["tolerance"].values()) == {None}
 
 
 def test_the_tables_fit_80_columns_and_name_every_rule() -> None:

@@ -105,11 +105,11 @@ def test_no_rule_returns_a_threshold_above_the_mean_or_below_anything_that_can_f
     right: list[int], rule: ThresholdRule
 ) -> None:
     threshold = derive(rule, fit_all([scores(right)]))
-    own = threshold.variants["v"]
+    judged = threshold.variants["v"]
     assert (threshold.value is None) == bool(threshold.silent)
     if threshold.value is not None:
-        assert 0 < threshold.value <= own.mean
-        assert min(right) / 200 <= own.mean <= max(right) / 200
+        assert 0 < threshold.value <= judged.mean
+        assert min(right) / 200 <= judged.mean <= max(right) / 200
 
 
 @given(whole, probability, probability, st.integers(1, 4))
@@ -145,21 +145,21 @@ def test_more_coverage_never_raises_the_threshold(
 def test_the_false_alarm_rule_never_states_more_than_its_alpha(
     right: list[int], retries: int, alpha: float
 ) -> None:
-    own = derive(
+    judged = derive(
         FalseAlarmRule(rule="false_alarm", alpha=alpha, retries=retries), fit_all([scores(right)])
     ).variants["v"]
-    if own.value is not None:
-        assert own.false_alarm is not None
-        assert own.false_alarm <= alpha + 1e-9
+    if judged.value is not None:
+        assert judged.false_alarm is not None
+        assert judged.false_alarm <= alpha + 1e-9
 
 
 @given(whole, rules)
 @settings(deadline=None)
 def test_every_stated_probability_is_one_and_its_bounds_are_in_order(right: list[int], rule: ThresholdRule) -> None:
-    own = derive(rule, fit_all([scores(right)])).variants["v"]
+    judged = derive(rule, fit_all([scores(right)])).variants["v"]
     for alarm, interval in (
-        (own.false_alarm, own.false_alarm_interval),
-        (own.single.false_alarm, own.single.false_alarm_interval),
+        (judged.false_alarm, judged.false_alarm_interval),
+        (judged.single.false_alarm, judged.single.false_alarm_interval),
     ):
         if interval is not None:
             assert 0 <= interval[0] <= interval[1] <= 1
@@ -167,8 +167,8 @@ def test_every_stated_probability_is_one_and_its_bounds_are_in_order(right: list
             assert 0 <= alarm <= 1
             assert interval is not None
             assert interval[0] <= alarm <= interval[1]
-    if own.false_alarm is not None and own.single.false_alarm is not None:
-        assert own.false_alarm <= own.single.false_alarm + 1e-12
+    if judged.false_alarm is not None and judged.single.false_alarm is not None:
+        assert judged.false_alarm <= judged.single.false_alarm + 1e-12
 
 
 @given(whole, st.floats(0.01, 0.99), st.floats(0.01, 0.99))

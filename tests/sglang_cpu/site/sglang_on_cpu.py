@@ -168,7 +168,7 @@ def extend_in_torch(module: Any) -> None:
     ) -> None:  # fmt: skip
         ends, cached_ends = qo_indptr.tolist(), kv_indptr.tolist()
         for i in range(len(ends) - 1):
-            own = slice(ends[i], ends[i + 1])
+            rows = slice(ends[i], ends[i + 1])
             new = ends[i + 1] - ends[i]
             if new == 0:
                 continue
@@ -182,10 +182,10 @@ def extend_in_torch(module: Any) -> None:
                 int(mask_indptr[i]) if custom_mask is not None else 0,
                 int(window_kv_offsets[i]) if windowed else 0,
             )
-            keys = torch.cat([k_buffer[cached].to(k.dtype), k[own]])
-            values = torch.cat([v_buffer[cached].to(v.dtype), v[own]])
+            keys = torch.cat([k_buffer[cached].to(k.dtype), k[rows]])
+            values = torch.cat([v_buffer[cached].to(v.dtype), v[rows]])
             scale = sm_scale or q.shape[-1] ** -0.5
-            o[own] = attend(q[own], keys, values, allowed, scale, logit_cap)
+            o[rows] = attend(q[rows], keys, values, allowed, scale, logit_cap)
 
     module.extend_attention_fwd = extend_attention_fwd
 
