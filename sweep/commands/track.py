@@ -21,9 +21,7 @@ def command(run: str) -> None:
 
     opened = open_run(run)
     if not any(wanted(opened.plan.config)):
-        raise BadInput(
-            f"{opened.folder / 'sweep.yaml'}: tracking.uri is null, so there is nowhere to log the run to"
-        )
+        raise BadInput(f"{opened.folder / 'sweep.yaml'}: tracking.uri is null, so there is nowhere to log to")
     outcomes = export(opened, conclude(opened, figures=True))
     away = [outcome for outcome in outcomes.values() if isinstance(outcome, ExportUnavailable)]
     for name, outcome in outcomes.items():
