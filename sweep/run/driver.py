@@ -88,13 +88,14 @@ class Driver:
         return any(s.unit for s in states) or (bool(self._waiting) and any(s.down for s in states))
 
     def _assign(self) -> None:
+        costs = self._costs()
         for name in self.progress.engines:
-            self._give(name, self._costs())
+            self._give(name, costs)
         if not any(state.unit for state in self.progress.engines.values()):
             # Left idle because help was not worth a start, or because a unit failed here: but nobody else works.
             for name in self.progress.engines:
-                self._give(name, replace(self._costs(), start=0.0))
-        self.progress.seconds_left = self._seconds_left()
+                self._give(name, replace(costs, start=0.0))
+        self.progress.seconds_left = self._seconds_left(costs)
 
     def _give(self, engine: str, costs: Costs) -> None:
         """Hand the engine a unit, if it is idle and one is worth its while."""
@@ -269,10 +270,9 @@ class Driver:
         unit = {v: fmean(s) if s else expected.repetition / shards[v] for v, s in self._unit_seconds.items()}
         return Costs(start=fmean(self._start_seconds) if self._start_seconds else expected.start, unit=unit)
 
-    def _seconds_left(self) -> float | None:
+    def _seconds_left(self, costs: Costs) -> float | None:
         if not self.progress.engines:
             return None
-        costs = self._costs()
         running = [state.unit for state in self.progress.engines.values() if state.unit is not None]
         work = sum(costs.unit[unit.variant] for unit in (*self._waiting, *running))
         starting = sum(costs.start for state in self.progress.engines.values() if state.starting)
