@@ -18,7 +18,7 @@ from sweep.report.wording import (
     SPREADS_MEAN,
     against_line,
     build_line,
-    finding_line,
+    finding_lines,
     number,
     percent,
     protocol_sentence,
@@ -176,7 +176,7 @@ def _audit_lines(summary: Summary) -> Sequence[str]:
     against = [against_line(summary.against)] if summary.against else []
     raised = [finding for finding in summary.audits if finding.verdict != "pass"]
     count = len(summary.audits)
-    return [*against, *map(finding_line, raised), f"{count - len(raised)} of {count} audits passed."]
+    return [*against, *finding_lines(raised), f"{count - len(raised)} of {count} audits passed."]
 
 
 def pictures(summary: Summary) -> Iterator[Picture]:

@@ -246,10 +246,13 @@ def against_line(against: Against) -> str:
     return f"{same_build}, which also differs from this one in other ways: {'; '.join(map(str, against.differs))}."
 
 
-def finding_line(finding: Finding) -> str:
-    """An audit that did not pass: its verdict, what was seen and what to do."""
-    variant = f" of {finding.variant}" if finding.variant else ""
-    return f"**{finding.verdict}**: {finding.audit}{variant}: {finding.seen} {finding.do}".rstrip()
+def finding_lines(findings: Iterable[Finding]) -> Iterator[str]:
+    """Verdict, what was seen and what to do, each once with the variants that it holds for."""
+    variants: dict[tuple[str, ...], list[str]] = {}
+    for f in findings:
+        variants.setdefault((f.verdict, f.audit, f.seen, f.do), []).extend([f.variant] if f.variant else ())
+    for (verdict, audit, seen, do), names in variants.items():
+        yield f"**{verdict}**: {audit}{' of ' if names else ''}{', '.join(names)}: {seen} {do}".rstrip()
 
 
 def method_sentence(summary: Summary, commit: str | None) -> str:

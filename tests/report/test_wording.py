@@ -1,10 +1,11 @@
-"""What is said of a threshold: the numbers in the sentences, and the variants that they are said of."""
+"""What is said of a threshold and of audits: the numbers in the sentences, and the variants they are said of."""
 
 from __future__ import annotations
 
+from sweep.audit import Finding, Verdict
 from sweep.gate.rules import FalseAlarmRule, MarginRule, MinObservedRule, Rule, ToleranceRule
 from sweep.gate.threshold import Threshold, derive, fit_all
-from sweep.report.wording import share, silent_lines, threshold_statements
+from sweep.report.wording import finding_lines, share, silent_lines, threshold_statements
 from sweep.stats.scores import Scores
 
 NOISY = (0.385, 0.37, 0.36, 0.395, 0.41, 0.335, 0.435, 0.38, 0.375, 0.39)
@@ -63,3 +64,17 @@ def test_each_variant_without_a_threshold_has_its_own_reason() -> None:
 
 def test_a_threshold_that_is_there_needs_no_reason() -> None:
     assert silent_lines(derived(MinObservedRule(), NOISY)) == ()
+
+
+def test_what_an_audit_says_of_several_variants_is_said_once() -> None:
+    def of(variant: str | None, seen: str) -> Finding:
+        return Finding(audit="drift", variant=variant, verdict=Verdict.WARN, seen=seen, do="Look.", evidence={})
+
+    lines = list(
+        finding_lines([of("a", "It moved."), of("b", "It stayed."), of("c", "It moved."), of(None, "All.")])
+    )
+    assert lines == [
+        "**warn**: drift of a, c: It moved. Look.",
+        "**warn**: drift of b: It stayed. Look.",
+        "**warn**: drift: All. Look.",
+    ]
