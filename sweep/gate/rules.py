@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -17,7 +17,16 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsA
 from pydantic_core import PydanticCustomError
 
 from sweep.stats.describe import Floats
-from sweep.stats.noise import CONFIDENCE, Fitted, false_alarm_factor, on_grid, tolerance_factor
+from sweep.stats.noise import (
+    CONFIDENCE,
+    Fitted,
+    NoiseSource,
+    Normal,
+    Scale,
+    false_alarm_factor,
+    on_grid,
+    tolerance_factor,
+)
 
 Share = Annotated[float, Field(ge=0, le=1, strict=True)]
 OpenShare = Annotated[float, Field(gt=0, lt=1, strict=True)]
@@ -41,48 +50,73 @@ class Estimates:
     """(S,): observed mean score, 0..1."""
     least: Floats
     """(S,): least score, 0..1; perturbed ones included."""
-    centre: Floats
-    """(S,): centre of the noise, at most the mean; NaN where no noise was seen."""
-    std: Floats
-    """(S,): standard deviation of a score, positive; NaN where no noise was seen."""
-    weight: float
-    """Runs that the centre is worth, as in `Noise`."""
-    dof: float
-    """Degrees of freedom of `std`."""
-    questions: int | None
-    """Questions in a run; None reads scores as continuous."""
+    normals: tuple[Normal, ...]
+    """The distribution of run scores on each scale, accuracy first."""
     looks: int = 1
     """At the scores, as in `Scores`: each may spend its share only of the error that a rule allows."""
+
+    @property
+    def centre(self) -> Floats:
+        """(S,): centre of the noise in accuracy, at most the mean; NaN where no noise was seen."""
+        return self.normals[0].centre
+
+    @property
+    def std(self) -> Floats:
+        """(S,): standard deviation of a score, positive; NaN where no noise was seen."""
+        return self.normals[0].std
+
+    def under(self, depth: Callable[[float, float], float]) -> Floats:
+        """(S,): the scores that lie `depth(weight, dof)` standard deviations under the centre, on the scale where
+        they are lower; rounded down to a grid where that changes what fails. NaN where no noise was seen."""
+        bounds = np.min([n.score(depth(n.weight, n.dof)) for n in self.normals], axis=0)
+        return on_grid(bounds, self.normals[0].questions)
 
     @classmethod
     def of(cls, fitted: Fitted) -> Estimates:
         """What one sweep showed of one variant, S = 1."""
-        noise, runs = fitted.noise, len(fitted.scores.values)
+        noise = fitted.noise
         return cls(
             mean=np.array([fitted.mean]),
             least=np.array([fitted.least]),
-            centre=np.array([noise.mean if noise else math.nan]),
-            std=np.array([noise.std if noise else math.nan]),
-            weight=noise.weight if noise else runs,
-            dof=noise.dof if noise else runs - 1,
-            questions=fitted.scores.questions,
+            normals=noise.normals if noise else (NO_NOISE,),
             looks=noise.looks if noise else fitted.scores.looks,
         )
+
+    def after(self, runs: int) -> Estimates:
+        """The same mean and noise, shown by so many repetitions."""
+        return replace(self, normals=tuple(replace(n, weight=runs, dof=runs - 1) for n in self.normals))
 
     @classmethod
     def of_scores(cls, scores: Floats, questions: int | None) -> Estimates:
         """What each of S sweeps showed, from (S, n) scores of n >= 2 repetitions."""
-        runs, mean = scores.shape[1], scores.mean(axis=1)
-        noisy = np.ptp(scores, axis=1) > 0
         return cls(
-            mean=mean,
+            mean=scores.mean(axis=1),
             least=scores.min(axis=1),
-            centre=np.where(noisy, mean, np.nan),
-            std=np.where(noisy, scores.std(axis=1, ddof=1), np.nan),
-            weight=runs,
-            dof=runs - 1,
-            questions=questions,
+            normals=tuple(_normal(scores, scale, questions) for scale in Scale.over(questions)),
         )
+
+
+def _normal(scores: Floats, scale: Scale, questions: int | None) -> Normal:
+    runs, noisy, values = scores.shape[1], np.ptp(scores, axis=1) > 0, scale.of(scores, questions)
+    return Normal(
+        scale=scale,
+        centre=np.where(noisy, values.mean(axis=1), np.nan),
+        std=np.where(noisy, values.std(axis=1, ddof=1), np.nan),
+        weight=runs,
+        dof=runs - 1,
+        questions=questions,
+    )
+
+
+NO_NOISE = Normal(
+    scale=Scale.ACCURACY,
+    centre=np.array([math.nan]),
+    std=np.array([math.nan]),
+    weight=1,
+    dof=1,
+    questions=None,
+)
+"""Of a variant whose repetitions show none."""
 
 
 class Rule(Strict, ABC):
@@ -142,9 +176,9 @@ class ToleranceRule(Rule):
     needs_noise: ClassVar[bool] = True
 
     def bound(self, seen: Estimates) -> Floats:
-        """Centre less k std; see `tolerance_factor`."""
+        """Centre less k std, on the cautious scale and on the grid; see `tolerance_factor`."""
         confidence = 1 - (1 - self.confidence) / seen.looks
-        return seen.centre - tolerance_factor(seen.weight, seen.dof, self.coverage, confidence) * seen.std
+        return seen.under(lambda weight, dof: tolerance_factor(weight, dof, self.coverage, confidence))
 
 
 class FalseAlarmRule(Rule):
@@ -157,9 +191,9 @@ class FalseAlarmRule(Rule):
     needs_noise: ClassVar[bool] = True
 
     def bound(self, seen: Estimates) -> Floats:
-        """Centre less k std, rounded down to a score where that changes what fails; see `false_alarm_factor`."""
-        factor = false_alarm_factor(seen.weight, seen.dof, self.retries, self.alpha / seen.looks)
-        return on_grid(seen.centre - factor * seen.std, seen.questions)
+        """Centre less k std, on the cautious scale and on the grid; see `false_alarm_factor`."""
+        alpha = self.alpha / seen.looks
+        return seen.under(lambda weight, dof: false_alarm_factor(weight, dof, self.retries, alpha))
 
 
 class MinObservedRule(Rule):
@@ -174,13 +208,16 @@ class MinObservedRule(Rule):
     def own_false_alarm(self, fitted: Fitted, attempts: int) -> Alarm | None:
         """Of exchangeable scores, whatever their distribution.
 
-        P(the next run is below the least of n) is Beta(1, n) over sweeps, hence 1 / C(n + R, R) for R attempts.
-        None where the noise comes from perturbations, or where the scores were looked at several times.
+        P(the next run is below the least of n) is Beta(1, n) over sweeps, hence 1 / C(n + R, R) for R attempts; on a
+        grid, where the least may come several times, it is less, and its lower bound is 0. None where the noise comes
+        from elsewhere, or where the scores were looked at several times.
         """
         n, noise = len(fitted.scores.values), fitted.noise
-        if noise is not None and (noise.source != "repetitions" or noise.looks > 1):
+        if noise is not None and (noise.source is not NoiseSource.REPETITIONS or noise.looks > 1):
             return None
         low, high = (1 - error ** (1 / n) for error in (CONFIDENCE, 1 - CONFIDENCE))
+        if fitted.scores.questions is not None:
+            low = 0.0
         return 1 / math.comb(n + attempts, attempts), (low**attempts, high**attempts)
 
 
@@ -191,6 +228,20 @@ RULES: dict[str, type[Rule]] = {
     "min_observed": MinObservedRule,
 }
 """Every rule that a sweep file may name, in the order in which reports show them."""
+
+
+def default_rule(repetitions: int, common_cause: bool) -> Rule:
+    """The rule of a sweep whose file names none: one healthy build in a hundred fails.
+
+    CI may try a build three times, which makes the gate sharper, since the threshold allows for it; but only where
+    the attempts can be taken as independent: no `common_cause` was seen, in enough `repetitions` of every variant to
+    see one.
+    """
+    return FalseAlarmRule(retries=3 if repetitions >= ENOUGH and not common_cause else 1)
+
+
+ENOUGH = 10
+"""Repetitions from which a threshold that is derived from noise is near to what more would give."""
 
 
 def every_rule(retries: int = 1, chosen: Rule | None = None) -> tuple[Rule, ...]:

@@ -9,22 +9,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from sweep.errors import BadInput
-from sweep.gate.rules import Estimates, Rule, every_rule
+from sweep.gate.rules import ENOUGH, Estimates, Rule, every_rule
 from sweep.stats.describe import Floats
 from sweep.stats.noise import (
     FactorVariance,
     Fitted,
-    all_fail,
+    Noise,
+    NoiseSource,
     detectable_drop,
     differs_at_most,
-    edge,
-    false_alarm,
+    failing,
     false_alarm_interval,
 )
 from sweep.stats.scores import Scores
@@ -48,14 +50,49 @@ class Reason(StrEnum):
     """A threshold of 0 or less would fail nothing."""
 
 
+class Caution(StrEnum):
+    """Why the figures of a variant promise less than they say."""
+
+    FEW_REPETITIONS = "few_repetitions"
+    """Fewer than FEW: over many such sweeps the false alarm holds, and nothing is promised of the one at hand."""
+    FEW_LEVELS = "few_levels"
+    """Of the perturbations that the noise comes from: the threshold is far lower than it had to be."""
+    CROWDED = "crowded"
+    """The scores lie so near to 1, for their spread, that neither scale describes them."""
+
+
+FEW = 5
+"""Repetitions from which their noise is known well enough for more than an average over sweeps."""
+MIN_LEVEL_DOF = 2
+"""Degrees of freedom of the perturbations' noise: three levels of one factor."""
+CROWDING = 1.5
+"""Standard deviations between the centre and 1 under which scores crowd there."""
+SHIFT = 0.01
+"""In accuracy: by how much the mean of another healthy build may be lower."""
+
+
+def cautions(noise: Noise | None) -> tuple[Caution, ...]:
+    """Of figures that rest on this noise; tests/benchmarks/calibration.py shows where they are needed."""
+    if noise is None:
+        return ()
+    perturbed = noise.source is NoiseSource.PERTURBATIONS
+    few = Caution.FEW_LEVELS if perturbed else Caution.FEW_REPETITIONS
+    return (
+        *((few,) if noise.dof < (MIN_LEVEL_DOF if perturbed else FEW - 1) else ()),
+        *((Caution.CROWDED,) if 1 - noise.mean < CROWDING * noise.std else ()),
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Odds:
     """How builds like those of one variant fare at a gate. None where no noise was seen."""
 
     false_alarm: float | None
-    """Probability that a healthy build fails."""
+    """Probability that the measured build fails, measured again."""
     false_alarm_interval: tuple[float, float] | None
     """Its lower and upper 95 % bounds."""
+    false_alarm_shifted: float | None
+    """Probability that a build fails whose mean is lower by SHIFT; None too for a threshold without noise."""
     mde80: float | None
     """Smallest drop of the mean that is caught with 80 % probability, in accuracy; None too where not even a drop
     to 0 is, as for the one below."""
@@ -85,14 +122,19 @@ class VariantThreshold(Operating):
     """Observed mean score."""
     std: float | None
     """Of the noise that was used: the repetitions' (ddof=1) or the perturbations'; None without."""
-    noise_source: str | None
-    """`repetitions`, `perturbations`, or None."""
+    noise_source: NoiseSource | None
+    """Where the noise was seen; None for nowhere."""
     factors: tuple[FactorVariance, ...]
     """The variance of each factor that was perturbed."""
     bound: float | None
     """The rule's own figure, before it was held to be positive and at most the mean; None where it gave none."""
     reason: Reason | None
     """Why there is no value."""
+    cautions: tuple[Caution, ...]
+    """Why the figures promise less than they say."""
+    foreseen: Mapping[int, float]
+    """Repetitions to the threshold that they would give with the same mean and noise, where more than were made are
+    worth it; empty elsewhere."""
     overall: Operating | None
     """The same figures at the sweep's value; None when there is none."""
 
@@ -109,6 +151,11 @@ class Threshold:
     """Attempts that CI gives a build."""
     accept_length: float | None
     """The floor of the accept length of speculative variants; None when that is not gated."""
+    settings: Mapping[str, Any]
+    """The rule with all its fields, as JSON values."""
+    together: float | None
+    """Probability that the measured build, again, fails the gate of at least one variant, each at its own value, if
+    their runs are independent; None where it is not known of one of them."""
     variants: Mapping[str, VariantThreshold]
     """By variant, in the order given; without those that have no complete repetition."""
     silent: Mapping[str, Reason]
@@ -158,17 +205,25 @@ def derive(rule: Rule, fits: Fits) -> Threshold:
         if values.get(name) is None
     }
     overall = None if silent else min((value for value in values.values() if value is not None), default=None)
+    variants = {
+        name: _variant(rule, fitted, values[name], overall, silent.get(name)) for name, fitted in measured.items()
+    }
     return Threshold(
         rule=rule.rule,
         value=overall,
         retries=rule.retries,
         accept_length=rule.accept_length,
-        variants={
-            name: _variant(rule, fitted, values[name], overall, silent.get(name))
-            for name, fitted in measured.items()
-        },
+        settings=rule.model_dump(mode="json"),
+        together=None if overall is None else _together([v.false_alarm for v in variants.values()]),
+        variants=variants,
         silent=silent,
     )
+
+
+def _together(alarms: Sequence[float | None]) -> float | None:
+    """Probability of at least one of independent alarms."""
+    known = [alarm for alarm in alarms if alarm is not None]
+    return None if len(known) < len(alarms) else 1 - math.prod(1 - alarm for alarm in known)
 
 
 def _variant(
@@ -187,8 +242,23 @@ def _variant(
         factors=fitted.factors,
         bound=_given(rule.bounds(Estimates.of(fitted))),
         reason=reason,
+        cautions=cautions(noise),
+        foreseen=_foreseen(rule, fitted) if value is not None else {},
         overall=None if overall is None else operate(overall, fitted, rule.retries, at_overall),
     )
+
+
+def _foreseen(rule: Rule, fitted: Fitted) -> dict[int, float]:
+    """By a rule that needs noise, where there are few repetitions."""
+    noise = fitted.noise
+    if noise is None or noise.source is NoiseSource.PERTURBATIONS or not rule.needs_noise:
+        return {}
+    return {
+        n: value
+        for n in (ENOUGH, 2 * ENOUGH)
+        if len(fitted.scores.values) < ENOUGH
+        and (value := _given(rule.thresholds(Estimates.of(fitted).after(n)))) is not None
+    }
 
 
 def _given(figures: Floats) -> float | None:
@@ -220,7 +290,15 @@ def _odds(value: float | None, fitted: Fitted, attempts: int, rule: Rule | None)
         # A score cannot fall by more than there is of it.
         return least if least <= fitted.mean else None
 
-    return Odds(false_alarm=alarm, false_alarm_interval=interval, mde80=drop(0.8), mde95=drop(0.95))
+    return Odds(
+        false_alarm=alarm,
+        false_alarm_interval=interval,
+        false_alarm_shifted=None
+        if value is None or fitted.noise is None
+        else failing(value, fitted.noise, attempts, SHIFT)[1],
+        mde80=drop(0.8),
+        mde95=drop(0.95),
+    )
 
 
 def power_curve(
@@ -239,17 +317,18 @@ def power_curve(
     lowest = noise.mean - max(drops, default=0.0) - 5 * noise.std
     lowest = max(0.0, lowest if down_to is None else min(lowest, down_to))
     thresholds = _steps(lowest, fitted.mean, noise.questions)
-    distances = (noise.mean - edge(thresholds, noise.questions)) / noise.std
+    one_look = replace(noise, looks=1)
+    healthy = np.asarray([failing(float(value), one_look, retries)[1] for value in thresholds])
 
-    def fails(drop: float) -> Floats:
-        # A drop is known in accuracy alone: the estimated std stands for the true one that it is measured in.
-        lost = drop / noise.std
-        return np.asarray([all_fail(float(k), noise.weight, noise.dof, retries, lost) for k in distances])
+    def caught(drop: float) -> Floats:
+        worse = [failing(float(value), one_look, retries, drop)[0] for value in thresholds]
+        # The cautious figures of a small drop and of none may cross: a worse build fails no less often.
+        return np.maximum(worse, healthy)
 
     return PowerCurve(
         thresholds=thresholds,
-        false_alarm=fails(0.0),
-        power=np.asarray([fails(drop) for drop in drops]).reshape(len(drops), len(thresholds)),
+        false_alarm=healthy,
+        power=np.asarray([caught(drop) for drop in drops]).reshape(len(drops), len(thresholds)),
         looks=noise.looks,
     )
 
@@ -309,5 +388,5 @@ def _alarm(
         return None, None
     # The probability is a mean over sweeps like this one; where few runs were made, sweeps beyond the bounds can
     # make most of it, and then it is the wider bound.
-    alarm, (low, high) = false_alarm(value, noise, attempts), false_alarm_interval(value, noise, attempts)
+    alarm, (low, high) = failing(value, noise, attempts)[1], false_alarm_interval(value, noise, attempts)
     return alarm, (min(low, alarm), max(high, alarm))

@@ -1,15 +1,18 @@
 """The noise of a gate's score: fitted from repetitions, and what it makes of a threshold. Pure.
 
-The model is one normal distribution of run scores with unknown mean and standard deviation. Both are
-estimated from few runs, and every probability here allows for that: it is over the sweep that set the
-threshold and the CI runs that follow. Scores are multiples of 1/questions: a normal score is rounded to one.
+Run scores are taken as normal with unknown mean and standard deviation, on each of two scales: accuracy itself, and
+its probit, on which scores near 1, whose lower tail is the long one, look normal. Of the two the cautious one
+counts: the lower bound, the more frequent false alarm, the larger drop. Mean and standard deviation are estimated
+from few runs, and every probability here allows for that: it is over the sweep that set the threshold and the CI
+runs that follow. Scores are multiples of 1/questions: a normal score is rounded to one.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import lru_cache
 from statistics import mean as exact_mean
 
@@ -37,24 +40,111 @@ class FactorVariance:
     """Sample variance of the levels' mean scores plus mean variance within a level, accuracy squared."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Noise:
-    """A normal distribution of run scores, as estimated."""
+class Scale(StrEnum):
+    """On which scores are taken as normal."""
 
-    mean: float
-    """Centre, 0..1."""
-    std: float
-    """Positive."""
+    ACCURACY = "accuracy"
+    """The score itself."""
+    PROBIT = "probit"
+    """The normal quantile of a score, kept off 0 and 1 by 3/8 of a question (Blom, "Statistical Estimates and
+    Transformed Beta-Variables", 1958)."""
+
+    def of(self, scores: npt.ArrayLike, questions: int | None) -> Floats:
+        """Scores, 0..1, on this scale."""
+        from scipy import special
+
+        values = np.asarray(scores, dtype=np.float64)
+        if self is Scale.ACCURACY or questions is None:
+            return values
+        return np.asarray(special.ndtri((values * questions + 0.375) / (questions + 0.75)))
+
+    def back(self, values: npt.ArrayLike, questions: int | None) -> Floats:
+        """The scores that `of` puts there."""
+        from scipy import special
+
+        if self is Scale.ACCURACY or questions is None:
+            return np.asarray(values, dtype=np.float64)
+        return np.asarray((special.ndtr(values) * (questions + 0.75) - 0.375) / questions)
+
+    @classmethod
+    def over(cls, questions: int | None) -> tuple[Scale, ...]:
+        """Both; accuracy alone where scores are continuous."""
+        return (cls.ACCURACY,) if questions is None else tuple(cls)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normal:
+    """What S sweeps of one plan estimate of the distribution of run scores on one scale. One sweep has S = 1."""
+
+    scale: Scale
+    """On which the scores are normal."""
+    centre: Floats
+    """(S,): of the scores, on the scale; NaN where no noise was seen."""
+    std: Floats
+    """(S,): positive, on the scale; NaN where no noise was seen."""
     weight: float
-    """Runs that the mean is worth: it is known to std / sqrt(weight)."""
+    """Runs that the centre is worth: it is known to std / sqrt(weight)."""
     dof: float
     """Degrees of freedom of `std`."""
     questions: int | None
     """Questions in a run; None reads scores as continuous."""
-    source: str
-    """`repetitions`, or `perturbations` where the repetitions were identical."""
+
+    def score(self, depth: npt.ArrayLike) -> Floats:
+        """(S,): the scores that lie so many standard deviations under the centre."""
+        return self.scale.back(self.centre - np.asarray(depth) * self.std, self.questions)
+
+    def depth(self, threshold: npt.ArrayLike) -> Floats:
+        """(S,): how many standard deviations a gate's edge lies under the centre."""
+        return (self.centre - self.scale.of(_on_scale(threshold, self.questions), self.questions)) / self.std
+
+
+def _on_scale(threshold: npt.ArrayLike, questions: int | None) -> Floats:
+    """The edge of a threshold, which half a question under 0 has no probit."""
+    edges = edge(threshold, questions)
+    return edges if questions is None else np.maximum(edges, -0.374 / questions)
+
+
+class NoiseSource(StrEnum):
+    """Where noise was seen."""
+
+    REPETITIONS = "repetitions"
+    """Their scores differ."""
+    QUESTIONS = "questions"
+    """The scores are equal, but some questions are right in some repetitions and wrong in others."""
+    PERTURBATIONS = "perturbations"
+    """The repetitions are identical; those under other conditions are not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise:
+    """The distribution of run scores that one sweep shows of a variant."""
+
+    normals: tuple[Normal, ...]
+    """On each scale, accuracy first; S = 1."""
+    source: NoiseSource
+    """Where it was seen."""
     looks: int = 1
-    """At the repetitions, as in `Scores`."""
+    """At the repetitions, as in `Scores`; 1 where the noise is not theirs."""
+
+    @property
+    def mean(self) -> float:
+        """Centre, 0..1."""
+        return float(self.normals[0].centre.item())
+
+    @property
+    def std(self) -> float:
+        """Of scores, in accuracy; positive."""
+        return float(self.normals[0].std.item())
+
+    @property
+    def dof(self) -> float:
+        """Degrees of freedom of `std`."""
+        return self.normals[0].dof
+
+    @property
+    def questions(self) -> int | None:
+        """Questions in a run; None reads scores as continuous."""
+        return self.normals[0].questions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,61 +160,111 @@ class Fitted:
     noise: Noise | None
     """None where none was seen."""
     factors: tuple[FactorVariance, ...]
-    """What each perturbation did."""
+    """What each perturbation did, in accuracy."""
 
     @classmethod
     def to(cls, base: Scores, perturbed: Sequence[Scores] = ()) -> Fitted:
         """Fit the noise to a variant's scores, with its perturbed ones."""
         names = dict.fromkeys(s.factor for s in perturbed if s.factor and s.values)
-        levels = {name: [base, *(s for s in perturbed if s.factor == name and s.values)] for name in names}
-        factors = tuple(_factor_variance(name, of_factor) for name, of_factor in levels.items())
+        levels = {name: [s for s in perturbed if s.factor == name and s.values] for name in names}
         return cls(
             scores=base,
             least=min(value for s in (base, *perturbed) for value in s.values),
             mean=exact_mean(base.values),
-            noise=_noise(base, levels, factors),
-            factors=factors,
+            noise=_noise(base, levels),
+            factors=_factors(base, levels, Scale.ACCURACY),
         )
 
 
-def _factor_variance(factor: str, levels: Sequence[Scores]) -> FactorVariance:
-    """Of two levels or more; the variant itself is one of each factor's."""
-    means = np.asarray([np.mean(level.values) for level in levels])
-    within = [float(np.var(level.values, ddof=1)) for level in levels if len(level.values) > 1]
+Levels = Mapping[str, Sequence[Scores]]
+"""Factor to the scores at each level but the variant's own."""
+
+
+def _factors(base: Scores, levels: Levels, scale: Scale) -> tuple[FactorVariance, ...]:
+    """What each factor does on a scale; the variant itself is one of each factor's levels."""
+    return tuple(_factor_variance(name, _on(scale, (base, *others))) for name, others in levels.items())
+
+
+def _on(scale: Scale, levels: Sequence[Scores]) -> list[Floats]:
+    """Each level's scores, sorted: the order of the repetitions changes not even the last digit."""
+    return [scale.of(sorted(level.values), level.questions) for level in levels]
+
+
+def _factor_variance(factor: str, levels: Sequence[Floats]) -> FactorVariance:
+    """Of two levels or more."""
+    means = np.asarray([level.mean() for level in levels])
+    within = [float(level.var(ddof=1)) for level in levels if len(level) > 1]
     between = 0.0 if np.ptp(means) < 1e-12 else float(means.var(ddof=1))
     variance = between + (float(np.mean(within)) if within else 0.0)
     return FactorVariance(factor=factor, levels=len(levels), variance=0.0 if variance < 1e-24 else variance)
 
 
-def _noise(base: Scores, levels: Mapping[str, Sequence[Scores]], factors: Sequence[FactorVariance]) -> Noise | None:
+def _noise(base: Scores, levels: Levels) -> Noise | None:
     """None where there is none to see, which is not the same as no noise.
 
-    Repetitions that differ give it (ddof=1). Where they do not, the factors do: they add up independently, and
-    Welch and Satterthwaite's formula gives the degrees of freedom of the sum.
+    Scores that differ give it; where they are equal, the questions that flip do; where none flips, perturbations.
     """
-    n, mean, std = len(base.values), exact_mean(base.values), sample_std(np.sort(np.asarray(base.values)))
-    if std:
-        return Noise(
-            mean=mean,
-            std=std,
-            weight=n,
-            dof=n - 1,
-            questions=base.questions,
-            source="repetitions",
-            looks=base.looks,
-        )
+    fits: tuple[tuple[NoiseSource, Callable[[Scale], Normal | None]], ...] = (
+        (NoiseSource.REPETITIONS, lambda scale: _of_repetitions(base, scale)),
+        (NoiseSource.QUESTIONS, lambda scale: _of_questions(base, scale)),
+        (NoiseSource.PERTURBATIONS, lambda scale: _of_perturbations(base, levels, scale)),
+    )
+    for source, fit in fits:
+        normals = tuple(filter(None, map(fit, Scale.over(base.questions))))
+        if normals:
+            looks = 1 if source is NoiseSource.PERTURBATIONS else base.looks
+            return Noise(normals=normals, source=source, looks=looks)
+    return None
+
+
+def _normal(base: Scores, scale: Scale, centre: float, std: float, weight: float, dof: float) -> Normal:
+    return Normal(
+        scale=scale,
+        centre=np.array([centre]),
+        std=np.array([std]),
+        weight=weight,
+        dof=dof,
+        questions=base.questions,
+    )
+
+
+def _of_repetitions(base: Scores, scale: Scale) -> Normal | None:
+    """Mean and sample standard deviation (ddof=1) of scores that differ."""
+    (values,), n = _on(scale, [base]), len(base.values)
+    std = sample_std(values)
+    centre = exact_mean(base.values) if scale is Scale.ACCURACY else float(values.mean())
+    return _normal(base, scale, centre, std, n, n - 1) if std else None
+
+
+def _of_questions(base: Scores, scale: Scale) -> Normal | None:
+    """What the questions that flip would do to a score if they were independent of one another."""
+    if base.flips is None or base.flips.variance == 0:
+        return None
+    mean, std, n = exact_mean(base.values), math.sqrt(base.flips.variance), len(base.values)
+    centre, above = scale.of([mean, mean + 1e-6], base.questions)
+    # On another scale a small standard deviation is stretched by the slope there.
+    return _normal(base, scale, float(centre), std * float(above - centre) / 1e-6, n, base.flips.dof)
+
+
+def _of_perturbations(base: Scores, levels: Levels, scale: Scale) -> Normal | None:
+    """The factors' variances, which add up independently.
+
+    Welch and Satterthwaite's formula gives the degrees of freedom of the sum. What CI runs is a level like the
+    others: a perturbation may lower the centre, never raise it.
+    """
+    factors = _factors(base, levels, scale)
     total = sum(f.variance for f in factors)
     if total <= 0:
         return None
-    shifts = [np.mean([np.mean(s.values) for s in of_factor]) - mean for of_factor in levels.values()]
-    return Noise(
-        # What CI runs is a level like the others; a perturbation may lower the centre, never raise it.
-        mean=min(mean, mean + float(sum(shifts))),
+    centre = float(scale.of(exact_mean(base.values), base.questions))
+    shifts = [np.mean([level.mean() for level in _on(scale, (base, *s))]) - centre for s in levels.values()]
+    return _normal(
+        base,
+        scale,
+        centre=min(centre, centre + float(sum(shifts))),
         std=math.sqrt(total),
         weight=total / sum(f.variance / f.levels for f in factors),
         dof=total**2 / sum(f.variance**2 / (f.levels - 1) for f in factors),
-        questions=base.questions,
-        source="perturbations",
     )
 
 
@@ -143,23 +283,20 @@ def tolerance_factor(weight: float, dof: float, coverage: float, confidence: flo
 
 
 @lru_cache(maxsize=4096)
-def all_fail(k: float, weight: float, dof: float, attempts: int = 1, drop: float = 0.0) -> float:
+def all_fail(k: float, weight: float, dof: float, attempts: int = 1) -> float:
     """Probability that all `attempts` further runs score below mean - k std, over sweep and runs.
 
-    `weight` and `dof`: of the estimated mean and std, as in `Noise`; n and n - 1 for n repetitions. `drop`:
-    how far the runs' true mean lies under the sweep's, in true standard deviations.
-
-    With Z = (estimated - true mean) / sigma ~ N(0, 1/weight) and W = std / sigma ~ sqrt(chi2(dof) / dof) it
-    is E[Phi(drop + Z - k W)^attempts]; for one attempt and no drop, Student's t of k / sqrt(1 + 1/weight).
-    Attempts are taken as independent given mean and sigma; a cause that they share breaks that, and then
-    one attempt's figure bounds theirs.
+    `weight` and `dof`: of the estimated mean and std, as in `Normal`; n and n - 1 for n repetitions. With Z =
+    (estimated - true mean) / sigma ~ N(0, 1/weight) and W = std / sigma ~ sqrt(chi2(dof) / dof) it is E[Phi(Z - k
+    W)^attempts]; for one attempt Student's t of k / sqrt(1 + 1/weight). Attempts are taken as independent given
+    mean and sigma; a cause that they share breaks that, and then one attempt's figure bounds theirs.
     """
     from scipy import special
 
-    if attempts == 1 and drop == 0:
+    if attempts == 1:
         return float(special.stdtr(dof, -k / math.sqrt(1 + 1 / weight)))
     z, w, weights = _pivots(weight, dof)
-    return float((special.ndtr(drop + z - k * w) ** attempts * weights).sum())
+    return float((special.ndtr(z - k * w) ** attempts * weights).sum())
 
 
 @lru_cache(maxsize=256)
@@ -218,35 +355,44 @@ def on_grid(bound: npt.ArrayLike, questions: int | None) -> Floats:
     return np.where(values * questions - below < 0.5, np.minimum(values, below / questions), values)
 
 
-def false_alarm(threshold: float, noise: Noise, attempts: int) -> float:
-    """Probability that a healthy build fails the gate in all its attempts; see `all_fail`.
+def failing(threshold: float, noise: Noise, attempts: int, drop: float = 0.0) -> tuple[float, float]:
+    """Probability that a build fails the gate in all its attempts, on the scale where it is less and on the other.
 
-    Where the scores were looked at several times, the sum over the looks: an upper bound (Bonferroni).
+    `drop`: how far the build's mean lies under the measured one, in accuracy; 0 is the measured build, again. Where
+    the scores were looked at several times, the sum over the looks: an upper bound (Bonferroni). See `all_fail`.
     """
-    return min(1.0, noise.looks * all_fail(_distance(threshold, noise), noise.weight, noise.dof, attempts))
+    depths = [(float(_depth(n, threshold, drop).item()), n.weight, n.dof) for n in noise.normals]
+    fails = [min(1.0, noise.looks * all_fail(*depth, attempts)) for depth in depths]
+    return min(fails), max(fails)
 
 
-def _distance(threshold: float, noise: Noise) -> float:
-    """How far the gate's edge lies under the mean, in estimated standard deviations."""
-    return (noise.mean - float(edge(threshold, noise.questions))) / noise.std
+def _depth(normal: Normal, threshold: float, drop: float) -> Floats:
+    """Of a gate's edge, under the centre of a build with that drop."""
+    depth = normal.depth(threshold)
+    if not drop:
+        return depth
+    questions, centre = normal.questions, normal.score(0.0)
+    least = -0.374 / questions if questions else -math.inf
+    lowered = normal.scale.of(np.maximum(centre - drop, least), questions)
+    return depth - (normal.centre - lowered) / normal.std
 
 
 def false_alarm_interval(threshold: float, noise: Noise, attempts: int) -> tuple[float, float]:
-    """Both 95 % bounds of the probability that a healthy build fails, by inverting the non-central t.
+    """Both 95 % bounds of the probability that the measured build fails, by inverting the non-central t.
 
     They hold over all the looks that the scores were given, each with its share of the 5 %. Without a grid
     the upper one is 1 - coverage at the tolerance bound of that coverage and confidence .95. Source: Owen, "A
     survey of properties and applications of the noncentral t" (Technometrics 10, 1968).
     """
-    k = _distance(threshold, noise)
     error = (1 - CONFIDENCE) / noise.looks
+    depths = [(float(n.depth(threshold).item()), n.weight, n.dof) for n in noise.normals]
     return (
-        _tail_bound(k, noise.weight, noise.dof, 1 - error) ** attempts,
-        _tail_bound(k, noise.weight, noise.dof, error) ** attempts,
+        min(tail_bound(*depth, 1 - error) for depth in depths) ** attempts,
+        max(tail_bound(*depth, error) for depth in depths) ** attempts,
     )
 
 
-def _tail_bound(k: float, weight: float, dof: float, confidence: float) -> float:
+def tail_bound(k: float, weight: float, dof: float, confidence: float) -> float:
     """Phi(-delta), where k sqrt(weight) is the 1 - `confidence` quantile of nct(dof, delta sqrt(weight)).
 
     The non-central t's cdf is E[Phi(sqrt(weight) (k W - delta))]; scipy's is NaN far from its centre.
@@ -266,13 +412,18 @@ def _tail_bound(k: float, weight: float, dof: float, confidence: float) -> float
 
 
 def detectable_drop(threshold: float, noise: Noise, attempts: int, power: float) -> float:
-    """The smallest drop of the mean that the gate catches with `power`: mean - threshold + z s.
+    """The smallest drop of the mean, in accuracy, that the gate catches with a probability of `power`.
 
-    All attempts must fail for a catch, so one attempt needs power^(1/attempts). Plug-in: at the estimates.
+    A further run of the measured build lies under mean - k std with that probability, all attempts and the error of
+    both estimates included, for the k of `false_alarm_factor`; so a build whose mean is lower by as much as the
+    gate's edge is above that is caught with it.
     """
-    from scipy import special
+    return max(_drop(normal, threshold, attempts, power) for normal in noise.normals)
 
-    return noise.mean - threshold + float(special.ndtri(power ** (1 / attempts))) * noise.std
+
+def _drop(normal: Normal, threshold: float, attempts: int, power: float) -> float:
+    lowered = normal.depth(threshold) - false_alarm_factor(normal.weight, normal.dof, attempts, power)
+    return float((normal.score(0.0) - normal.score(lowered)).item())
 
 
 def differs_at_most(n: int) -> float | None:

@@ -6,8 +6,22 @@ import math
 from dataclasses import dataclass
 from decimal import Decimal
 
+import numpy as np
+import numpy.typing as npt
+
 from sweep.errors import BadInput
 from sweep.stats.samples import VariantSamples
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flips:
+    """What questions that are right in some repetitions and wrong in others do to a score."""
+
+    variance: float
+    """Of a run's score, if they were independent of one another: sum p (1-p) N/(N-1) / n^2 over n questions; 0
+    where none flips."""
+    dof: float
+    """Degrees of freedom of the variance, by Welch and Satterthwaite's formula over the questions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +41,8 @@ class Scores:
     """How often it was, or would have been, looked at whether these scores are enough (see `sweep.run.stopping`).
     Stopping on a small spread makes the spread look smaller than it is: each look may spend its share only of
     the error that a rule allows."""
+    flips: Flips | None = None
+    """Of the repetitions' questions; None where only the scores are known."""
 
     def __post_init__(self) -> None:
         """Raises BadInput for a score that is no share, and for questions below 1."""
@@ -56,7 +72,20 @@ def from_samples(samples: VariantSamples, factor: str | None = None) -> Scores:
         values=tuple(float(score) for score in samples.scores),
         questions=len(samples.question_ids),
         factor=factor,
+        flips=_flips(samples.correct),
     )
+
+
+def _flips(correct: npt.NDArray[np.bool_]) -> Flips | None:
+    """Of (N, n) right answers; None below 2 repetitions."""
+    runs, questions = correct.shape
+    if runs < 2 or not questions:
+        return None
+    share = correct.mean(axis=0)
+    variances = share * (1 - share) * runs / (runs - 1)
+    total = float(variances.sum())
+    dof = (runs - 1) * total**2 / float((variances**2).sum()) if total else 0.0
+    return Flips(variance=total / questions**2, dof=dof)
 
 
 def off_grid(scores: Scores) -> list[float]:
