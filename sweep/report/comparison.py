@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from sweep.report.answer import answer, of_comparisons
 from sweep.report.blocks import Block, Grid, Row
 from sweep.stats.compare import Comparison, Side
 
@@ -12,7 +13,8 @@ SHOWN = 10
 
 
 def blocks(comparisons: Sequence[Comparison]) -> Iterator[Block]:
-    """One row per comparison, what each says, and what the columns mean."""
+    """The answer in one line, one row per comparison, what each says, and what the columns mean."""
+    yield answer(of_comparisons(comparisons))
     headings = ("variant", "A", "B", "B − A", "interval", "lost", "gained", "p", "verdict")
     yield Grid(headings, [_row(c) for c in comparisons])
     for c in comparisons:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from sweep.errors import SweepError
 from sweep.gate.threshold import Reason, Threshold, VariantThreshold
 from sweep.stats.noise import differs_at_most
+from sweep.words import apart, counted
 
 if TYPE_CHECKING:
     from sweep.audit.finding import Finding
@@ -182,6 +184,7 @@ INCOMPLETE = (
 INTERRUPTED = (
     "The launch was interrupted. Everything that was measured is kept; launch the same file to measure the rest."
 )
+NOTHING_AUDITED = "No variant has a complete repetition, so the audits have nothing to judge."
 PERTURBED_USE = (
     "No gate applies to these conditions. They serve as the measure of noise for a variant whose repetitions are "
     "identical."
@@ -255,6 +258,13 @@ def finding_lines(findings: Iterable[Finding]) -> Iterator[str]:
         yield f"**{verdict}**: {audit}{' of ' if names else ''}{', '.join(names)}: {seen} {do}".rstrip()
 
 
+def audit_counts(findings: Sequence[Finding]) -> str:
+    """How many audits passed, and how many could not be judged, which is no pass and no failure."""
+    count = Counter(str(finding.verdict) for finding in findings)
+    unknown = f", and the data cannot tell of {count['unknown']}" if count["unknown"] else ""
+    return f"{count['pass']} of {counted(len(findings), 'audit')} passed{unknown}."
+
+
 def method_sentence(summary: Summary, commit: str | None) -> str:
     """How the scores of a pull request were made, so that a reader can make them again."""
     order = {"shuffled": "in another order each time", "fixed": "in the same order each time"}
@@ -275,6 +285,31 @@ def places(finished: Finished, exported: Iterable[Exported | ExportUnavailable])
     for outcome in exported:
         lines += [outcome.message] if isinstance(outcome, SweepError) else outcome.lines
     return lines
+
+
+def floor_lines(summary: Summary) -> Iterator[str]:
+    """What a floor of the accept length means for the variants, where that is not plain; nothing without one."""
+    floor, variants = summary.threshold.accept_length, summary.variants
+    if floor is None or not all(v.repetitions.measured for v in variants.values()):
+        return
+    held = {name: v.accept_length for name, v in variants.items() if v.has_accept_floor}
+    if not held:
+        yield (
+            f"The floor of {floor:g} for the accept length (`threshold.accept_length`) applies to no variant: none "
+            "speculates, and no engine reported verification steps. Take it out, or sweep one that speculates."
+        )
+    if unknown := [name for name, length in held.items() if length is None]:
+        yield (
+            f"The accept length of {', '.join(unknown)} is not known, because the engine reported no verification "
+            f"steps. The floor of {floor:g} applies, but only to a build that reports them."
+        )
+    for name, length in held.items():
+        if length is not None and length < floor:
+            below, above = apart(length, floor, 2)
+            yield (
+                f"The accept length of {name} is {below}, which is below the floor of {above}: the build that was "
+                "measured here would fail its own gate. Find out why, or lower `threshold.accept_length`."
+            )
 
 
 # Sentences of the live view.
