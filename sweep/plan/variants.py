@@ -140,6 +140,18 @@ def conditions(config: SweepConfig) -> dict[str, Any]:
     return dict(zip(CONDITIONS, (protocol.concurrency, config.shards, protocol.question_order, None), strict=True))
 
 
+def unchecked_claims(config: SweepConfig) -> tuple[str, ...]:
+    """The variants that claim determinism where no two repetitions of the plan can show it.
+
+    Above temperature 0 a repetition shares its sampling seed with those of its number under another of CONDITIONS
+    alone.
+    """
+    planned = any(path[0] in CONDITIONS for path, _, _ in _factors(config))
+    if config.protocol.temperature == 0 or planned:
+        return ()
+    return tuple(v.name for v in variants(config) if v.deterministic)
+
+
 def _factors(config: SweepConfig) -> list[tuple[tuple[str, ...], tuple[Any, ...], Any]]:
     """(key path under `perturb` to the factor, levels, the sweep's own value) of each factor that has levels."""
     asked, common = config.perturb, config.engine.arguments

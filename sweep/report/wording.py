@@ -125,18 +125,22 @@ def _with_names(sentences: Iterable[tuple[str, Iterable[str]]]) -> tuple[str, ..
     return tuple(f"{', '.join(those)}: {text}" for text, those in names.items())
 
 
+_USE = {
+    "perturbations": "The threshold rests on them.",
+    "repetitions": "The threshold does not use them, because the repetitions show noise of their own.",
+    None: "Neither they nor the repetitions show any noise that a threshold could use.",
+}
+"""What becomes of the perturbed factors' standard deviations, by the source of the noise."""
+
+
 def _statements(v: VariantThreshold) -> Iterator[str]:
     """What one variant's threshold implies, a sentence or two each, without its name."""
     if v.value is not None and v.noise_source is None:
         yield no_noise_sentence(v.n)
     if v.factors:
         parts = ", ".join(f"{f.factor} {f.variance**0.5:.4f} (over {f.levels} levels)" for f in v.factors)
-        use = (
-            "The threshold rests on them."
-            if v.noise_source == "perturbations"
-            else "The threshold does not use them, because the repetitions show noise of their own."
-        )
-        yield f"Standard deviation of the score by what was perturbed: {parts}. {use}"
+        use = "" if v.value is None else f" {_USE[v.noise_source]}"
+        yield f"Standard deviation of the score by what was perturbed: {parts}.{use}"
     if v.value is not None and v.false_alarm is not None and v.false_alarm_interval is not None:
         yield _alarms(v, v.value, v.false_alarm, v.false_alarm_interval)
     if v.value is not None and v.noise_source is not None:

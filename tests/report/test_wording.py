@@ -51,6 +51,15 @@ def test_the_spread_of_each_perturbed_factor_is_stated_and_whether_it_is_used() 
     assert "does not use" in threshold_statements(derived(MarginRule(), NOISY, level=LEVEL))[0]
 
 
+def test_perturbations_that_show_no_noise_beside_identical_repetitions_are_not_said_to_be_noisy() -> None:
+    quiet = Scores(variant="a", values=(0.47,), questions=200, factor="concurrency")
+    (line,) = (
+        x for x in threshold_statements(derived(MarginRule(), (0.47,) * 3, level=quiet)) if "concurrency 0" in x
+    )
+    assert "of their own" not in line
+    assert "rests" not in line
+
+
 def test_a_gate_that_misses_even_a_drop_to_0_is_called_so() -> None:
     # Mean .05 and std .0316: 80 % power begins at a drop of .03 + .8416 s = .0566.
     assert "not even a drop" in threshold_statements(derived(MarginRule(), (0.01, 0.09, 0.05, 0.03, 0.07)))[-1]
