@@ -123,9 +123,9 @@ def test_a_run_on_a_cpu_is_not_judged_by_a_contract_of_a_gpu(contract: contracts
 @pytest.mark.parametrize(
     ("measured", "message"),
     [
-        (scored(38.5), "38.5 looks like percent"),
+        (scored(38.5), "38.5 is no share of right answers"),
         (scored(float("nan")), "nan is not a number between 0 and 1"),
-        (scored(-0.1), "outside 0..1"),
+        (scored(-0.1), "-0.1 is below 0"),
         (scored(0.9, questions=0), "questions must be at least 1, got 0"),
         (scored(0.9, accept_length=0.5), "accept length is tokens per verification step"),
         (scored(0.9, variant="mpt"), "no variant mpt; did you mean mtp"),
@@ -255,7 +255,7 @@ def test_json_is_all_there_is_on_stdout(file: Path) -> None:
         ((), "nothing to judge"),
         (("--score", "0.8"), "over how many questions?"),
         (("--run", "runs/x", "--score", "0.8"), "--score and --run exclude each other"),
-        (("--score", "38.5", "--questions", "200"), "looks like percent"),
+        (("--score", "38.5", "--questions", "200"), "divide a percentage by 100"),
     ],
 )
 def test_the_command_refuses_what_it_cannot_judge(file: Path, arguments: tuple[str, ...], message: str) -> None:
