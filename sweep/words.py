@@ -1,6 +1,9 @@
-"""Numbers in the sentences of every package: how many of something, and two that must not look alike. Pure."""
+"""What the sentences of every package share: counts, numbers that must not look alike, and answers. Pure."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
 
 MOST_DIGITS = 12
 """After the point: beyond them two floating-point numbers count as equal."""
@@ -25,3 +28,23 @@ def _shown(value: float, least: int, digits: int) -> str:
     text = f"{value:.{digits}f}"
     kept = len(text) - (digits - least)
     return (text[:kept] + text[kept:].rstrip("0")).rstrip(".")
+
+
+class Outcome(StrEnum):
+    """How a comparison or a gate ends, the most urgent first."""
+
+    WORSE = "worse"
+    """A loss is shown, or something is below its threshold."""
+    CANNOT_TELL = "cannot tell"
+    """What there is cannot show a loss that matters, or it may not be judged."""
+    BETTER = "better"
+    """A gain is shown."""
+    SAME = "no difference shown"
+    """Nothing is shown, and a loss that matters would have been."""
+
+
+def joined(outcomes: Iterable[tuple[Outcome, str]]) -> str:
+    """The answer in one line: each outcome with those that it is of, the most urgent first."""
+    listed = list(outcomes)
+    of = {outcome: [who for each, who in listed if each is outcome] for outcome in Outcome}
+    return "; ".join(f"{outcome}: {', '.join(those)}" for outcome, those in of.items() if those) + "."

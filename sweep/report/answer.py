@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from sweep.audit import Finding, Verdict, drift
 from sweep.report.summary import Summary
 from sweep.stats.compare import Comparison
+from sweep.words import Outcome, joined
 
 MATTERS = 0.05
 """A loss, in accuracy, that a comparison must be able to find: one that would miss it more often than one time in
 five cannot tell. It is 10 questions of 200."""
-
-
-class Outcome(StrEnum):
-    """How a comparison ends, the most urgent first."""
-
-    WORSE = "worse"
-    """A loss is shown."""
-    CANNOT_TELL = "cannot tell"
-    """Nothing is shown, and a loss of MATTERS may have been missed."""
-    BETTER = "better"
-    """A gain is shown."""
-    SAME = "no difference shown"
-    """Nothing is shown, and a loss of MATTERS would have been found with a probability of 80 % or more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,21 +65,17 @@ def _without_a_difference(detectable: float | None) -> Outcome:
 
 
 def answer(compared: Sequence[Compared]) -> str:
-    """One line over all variants, the most urgent outcome first: `worse: mtp by 0.045; better: topk1 by 0.02.`"""
-    of = {outcome: [c for c in compared if c.outcome is outcome] for outcome in Outcome}
-    parts = "; ".join(f"{outcome}: {', '.join(_named(those))}" for outcome, those in of.items() if those)
-    return f"{parts or Outcome.CANNOT_TELL}."
+    """One line over all variants, the most urgent outcome first: `worse: mtp by 0.045; better: topk1 by 0.020.`"""
+    return joined((c.outcome, _named(c)) for c in compared)
 
 
-def _named(those: Sequence[Compared]) -> Iterator[str]:
-    """The variants that share an outcome, each with the number that matters to it."""
-    for c in those:
-        if c.outcome in (Outcome.WORSE, Outcome.BETTER) and c.difference is not None:
-            yield f"{c.variant} by {abs(c.difference):.3f}"
-        elif c.difference is None:
-            yield f"{c.variant} (there is nothing to compare)"
-        elif c.detectable is None:
-            yield f"{c.variant} (not even a loss of everything would have been found)"
-        else:
-            only = "only " if c.outcome is Outcome.CANNOT_TELL else ""
-            yield f"{c.variant} ({only}a loss of {c.detectable:.3f} or more would have been found)"
+def _named(c: Compared) -> str:
+    """The variant, with the number that matters to its outcome."""
+    if c.difference is None:
+        return f"{c.variant} (there is nothing to compare)"
+    if c.outcome in (Outcome.WORSE, Outcome.BETTER):
+        return f"{c.variant} by {abs(c.difference):.3f}"
+    if c.detectable is None:
+        return f"{c.variant} (not even a loss of everything would have been found)"
+    only = "only " if c.outcome is Outcome.CANNOT_TELL else ""
+    return f"{c.variant} ({only}a loss of {c.detectable:.3f} or more would have been found)"

@@ -10,9 +10,10 @@ from click.testing import CliRunner
 
 from sweep.commands import compare as compare_command
 from sweep.commands import report as report_command
-from sweep.report.answer import MATTERS, Outcome, answer, of_comparisons
+from sweep.report.answer import MATTERS, answer, of_comparisons
 from sweep.run.folder import Run
 from sweep.stats.compare import compare, compare_runs
+from sweep.words import Outcome
 from tests.runs import finished
 from tests.tables import first, table
 
