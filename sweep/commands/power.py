@@ -71,7 +71,7 @@ def _questions(model: Model, goal: Goal, rule: ThresholdRule, repetitions: int) 
     from sweep.gate.planning import questions_needed
 
     counts = [repetitions, *(count for count in (REPETITIONS, MORE_REPETITIONS) if count > repetitions)]
-    tried = []
+    tried: list[Needed] = []
     for count in counts:
         if count > REPETITIONS and any(needed.count for needed in tried):
             break

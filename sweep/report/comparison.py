@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from sweep.report.answer import answer, of_comparisons
 from sweep.report.blocks import Block, Grid, Row
 from sweep.stats.compare import Comparison, Side
+from sweep.words import counted
 
 SHOWN = 10
 """Flipped questions that are listed; JSON has all."""
@@ -72,7 +73,7 @@ def _legend(comparisons: Sequence[Comparison]) -> str:
 
 def _side(side: Side) -> str:
     """What one side of a comparison has, beside its accuracy."""
-    facts = [f"{side.repetitions} repetition{'' if side.repetitions == 1 else 's'}"]
+    facts = [counted(side.repetitions, "repetition")]
     if side.accept_length is not None:
         facts.append(f"accept length {side.accept_length:.2f}")
     if side.tokens_per_second is not None:

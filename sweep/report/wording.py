@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from sweep.audit.finding import Verdict
 from sweep.errors import SweepError
 from sweep.gate.threshold import Reason, Threshold, VariantThreshold
 from sweep.stats.noise import differs_at_most
@@ -264,9 +265,9 @@ def finding_lines(findings: Iterable[Finding]) -> Iterator[str]:
 
 def audit_counts(findings: Sequence[Finding]) -> str:
     """How many audits passed, and how many could not be judged, which is no pass and no failure."""
-    count = Counter(str(finding.verdict) for finding in findings)
-    unknown = f", and the data cannot tell of {count['unknown']}" if count["unknown"] else ""
-    return f"{count['pass']} of {counted(len(findings), 'audit')} passed{unknown}."
+    count = Counter(finding.verdict for finding in findings)
+    unknown = f", and the data cannot tell of {count[Verdict.UNKNOWN]}" if count[Verdict.UNKNOWN] else ""
+    return f"{count[Verdict.PASS]} of {counted(len(findings), 'audit')} passed{unknown}."
 
 
 def method_sentence(summary: Summary, commit: str | None) -> str:

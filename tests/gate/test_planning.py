@@ -258,7 +258,7 @@ def test_a_bound_is_shown_with_the_digits_that_tell_it_from_what_was_given(
     fields: dict[str, float], shown: str
 ) -> None:
     with pytest.raises(BadInput, match=shown):
-        Model(questions=200, **fields)  # type: ignore[arg-type]
+        Model(questions=200, **fields)
 
 
 def test_what_a_sweep_file_says_is_what_is_judged(write_sweep: Callable[..., Path]) -> None:
