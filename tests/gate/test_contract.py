@@ -117,6 +117,15 @@ def test_failed_audits_keep_a_contract_from_being_made(tmp_path: Path) -> None:
         built(lossy)
 
 
+def test_a_variant_without_a_draft_that_loses_against_its_baseline_makes_no_contract(tmp_path: Path) -> None:
+    lossy = finished(
+        tmp_path / "lossy", {"baseline": 4, "mtp": 16}, "variants={baseline: {}, mtp: {baseline: baseline}}"
+    )
+    with pytest.raises(BadInput, match="lossless of mtp"):
+        built(lossy)
+    assert not (lossy.folder / contract.CONTRACT).exists()
+
+
 def test_a_reason_lets_failed_audits_pass_and_goes_into_the_contract(tmp_path: Path) -> None:
     reason = "audits.accept_failures=known, fixed in the next release"
     lossy = finished(tmp_path / "lossy", {"baseline": 4, "mtp": 16}, reason)
