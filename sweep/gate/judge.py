@@ -306,10 +306,10 @@ def _notes(contract: Contract, measured: Measured) -> Iterator[str]:
     score, questions, retries = measured.score, measured.questions, contract.threshold.retries
     counts = range(1) if questions is None or measured.repetitions > 1 else possible(score, questions)
     if not counts:
-        yield f"{score:g} is no multiple of 1/{questions}; are the questions right?"
+        yield f"{score:.12g} is no multiple of 1/{questions}; are the questions right?"
     elif questions and len(counts) > 1 and abs(score * questions - round(score * questions)) > SLACK * questions:
         yield (
-            f"{score:g} is rounded, and may stand for {counts[0]} to {counts[-1]} of {questions} right; taken for "
+            f"{score:.12g} is rounded, and may stand for {counts[0]} to {counts[-1]} of {questions} right; taken for "
             f"{round(score * questions)}. Give more digits"
         )
     if retries > 1 and measured.repetitions == 1:

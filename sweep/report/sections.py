@@ -10,7 +10,7 @@ from sweep.plan.variants import BUILD
 from sweep.report.answer import against_earlier
 from sweep.report.blocks import Block, Grid, Heading, Picture, Verbatim, as_markdown
 from sweep.report.summary import Summary
-from sweep.report.thresholds import at_the_sweeps, every_rule, threshold_lines
+from sweep.report.thresholds import at_the_sweeps, every_rule, floor_lines, threshold_lines
 from sweep.report.wording import (
     ACCEPT_LENGTHS,
     CAPTIONS,
@@ -23,7 +23,6 @@ from sweep.report.wording import (
     audit_counts,
     build_line,
     finding_lines,
-    floor_lines,
     number,
     percent,
     protocol_sentence,

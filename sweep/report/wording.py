@@ -12,7 +12,7 @@ from sweep.audit.finding import Verdict
 from sweep.errors import SweepError
 from sweep.gate.threshold import Reason, Threshold, VariantThreshold
 from sweep.stats.noise import differs_at_most
-from sweep.words import apart, counted
+from sweep.words import counted
 
 if TYPE_CHECKING:
     from sweep.audit.finding import Finding
@@ -290,31 +290,6 @@ def places(finished: Finished, exported: Iterable[Exported | ExportUnavailable])
     for outcome in exported:
         lines += [outcome.message] if isinstance(outcome, SweepError) else outcome.lines
     return lines
-
-
-def floor_lines(summary: Summary) -> Iterator[str]:
-    """What a floor of the accept length means for the variants, where that is not plain; nothing without one."""
-    floor, variants = summary.threshold.accept_length, summary.variants
-    if floor is None or not all(v.repetitions.measured for v in variants.values()):
-        return
-    held = {name: v.accept_length for name, v in variants.items() if v.has_accept_floor}
-    if not held:
-        yield (
-            f"The floor of {floor:g} for the accept length (`threshold.accept_length`) applies to no variant: none "
-            "speculates, and no engine reported verification steps. Take it out, or sweep one that speculates."
-        )
-    if unknown := [name for name, length in held.items() if length is None]:
-        yield (
-            f"The accept length of {', '.join(unknown)} is not known, because the engine reported no verification "
-            f"steps. The floor of {floor:g} applies, but only to a build that reports them."
-        )
-    for name, length in held.items():
-        if length is not None and length < floor:
-            below, above = apart(length, floor, 2)
-            yield (
-                f"The accept length of {name} is {below}, which is below the floor of {above}: the build that was "
-                "measured here would fail its own gate. Find out why, or lower `threshold.accept_length`."
-            )
 
 
 # Sentences of the live view.

@@ -15,7 +15,7 @@ from sweep.errors import BadInput
 from sweep.gate import contract
 from sweep.report.contract import build
 from sweep.report.summary import RepetitionCounts, read_summary
-from sweep.report.wording import floor_lines
+from sweep.report.thresholds import floor_lines
 from sweep.run.folder import Run
 from tests.runs import finished
 
