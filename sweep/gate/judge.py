@@ -309,8 +309,8 @@ def _notes(contract: Contract, measured: Measured) -> Iterator[str]:
         yield f"{score:.12g} is no multiple of 1/{questions}; are the questions right?"
     elif questions and len(counts) > 1 and abs(score * questions - round(score * questions)) > SLACK * questions:
         yield (
-            f"{score:.12g} is rounded, and may stand for {counts[0]} to {counts[-1]} of {questions} right; taken for "
-            f"{round(score * questions)}. Give more digits"
+            f"{score:.12g} is rounded, and may stand for {counts[0]} to {counts[-1]} of {questions} right; taken "
+            f"for {round(score * questions)}. Give more digits"
         )
     if retries > 1 and measured.repetitions == 1:
         yield (
