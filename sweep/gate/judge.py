@@ -137,15 +137,20 @@ class Verdict:
         return Outcome.WORSE if self.faults else Outcome.SAME
 
     @property
+    def name(self) -> str:
+        """Of what is judged."""
+        return self.measured.variant or "the score"
+
+    @property
     def reason(self) -> str:
-        """What the outcome rests on, behind the name of what is judged."""
-        score, threshold = apart(self.measured.score, self.threshold, DIGITS)
-        why = f"score {score}, threshold {threshold}"
+        """What the outcome rests on."""
         if self.mismatches:
-            why = f"the contract does not apply: {', '.join(check.what for check in self.mismatches)}"
-        elif self.faults:
-            why = "; ".join(self.faults)
-        return f"{self.measured.variant or 'the score'} ({why})"
+            return f"the contract does not apply: {', '.join(check.what for check in self.mismatches)}"
+        return "; ".join(self.faults) or self._score_and_threshold
+
+    @property
+    def _score_and_threshold(self) -> str:
+        return "score {}, threshold {}".format(*apart(self.measured.score, self.threshold, DIGITS))
 
     def lines(self) -> Iterator[str]:
         """The verdict in words: the outcome, then every mismatch, then what was not checked."""
@@ -156,8 +161,7 @@ class Verdict:
         elif self.faults:
             yield f"{of}FAIL: {'; '.join(self.faults)}"
         else:
-            score, threshold = apart(self.measured.score, self.threshold, DIGITS)
-            yield f"{of}pass: score {score}, threshold {threshold}"
+            yield f"{of}pass: {self._score_and_threshold}"
         differing = [f"{check.what}: {check.detail}" for check in self._that("differs")]
         yield from (f"  note: {note}" for note in (*differing, *self.notes))
         if unchecked := self._that("unchecked"):
@@ -182,8 +186,11 @@ class Verdict:
 
 def answer(verdicts: Sequence[Verdict], missing: Sequence[str] = ()) -> str:
     """What a gate says, in one line. `missing`: variants of the contract that were not measured."""
-    absent = [(Outcome.CANNOT_TELL, f"{name} (not measured)") for name in missing]
-    return joined([*((verdict.outcome, verdict.reason) for verdict in verdicts), *absent])
+    # Of several that pass, the names will do: what matters of the others should not drown.
+    passed = [verdict for verdict in verdicts if verdict.outcome is Outcome.SAME]
+    brief = passed if len(passed) > 1 else []
+    judged = [(v.outcome, v.name if v in brief else f"{v.name} ({v.reason})") for v in verdicts]
+    return joined([*judged, *((Outcome.CANNOT_TELL, f"{name} (not measured)") for name in missing)])
 
 
 def judge(contract: Contract, measured: Measured, now: datetime) -> Verdict:

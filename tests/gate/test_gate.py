@@ -89,6 +89,7 @@ def test_the_answer_begins_with_what_is_worse(contract: contracts.Contract) -> N
         "worse: mtp (score 0.8000 is below the threshold 0.8250 (32 of 40 right, 33 needed)); "
         "no difference shown: baseline (score 0.9000, threshold 0.8500)."
     )
+    assert answer([passed, passed]) == "no difference shown: baseline, baseline."
     assert answer([other], ["topk3"]) == (
         "cannot tell: mtp (the contract does not apply: questions), topk3 (not measured)."
     )
