@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 from sweep.errors import BadInput
 from sweep.gate import contract
 from sweep.report.contract import build
+from sweep.report.pull_request import body
 from sweep.report.summary import RepetitionCounts, read_summary
 from sweep.report.thresholds import floor_lines
 from sweep.run.folder import Run
@@ -88,6 +89,7 @@ def test_a_floor_that_holds_for_no_variant_is_told(tmp_path: Path) -> None:
     assert "1.5" in line
     assert "no variant" in line
     assert line in (plain.folder / "report.md").read_text()
+    assert line in body(read_summary(plain), plain.provenance())
 
 
 def test_a_floor_above_what_the_build_itself_reaches_is_told(tmp_path: Path) -> None:
