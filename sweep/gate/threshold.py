@@ -150,7 +150,7 @@ class Threshold:
     retries: int
     """Attempts that CI gives a build."""
     accept_length: float | None
-    """The floor of the accept length of speculative variants; None when that is not gated."""
+    """The floor of the accept length, wherever there is one; None when that is not gated."""
     settings: Mapping[str, Any]
     """The rule with all its fields, as JSON values."""
     together: float | None

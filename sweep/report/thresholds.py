@@ -20,6 +20,7 @@ from sweep.report.wording import (
     stopped_line,
     threshold_statements,
 )
+from sweep.words import apart
 
 ALARM = ("false alarm, 1 attempt", "false alarm, k attempts")
 CAUGHT = ("drop caught 80 / 95 %, 1 attempt", "drop caught 80 / 95 %, k attempts")
@@ -41,6 +42,31 @@ def threshold_lines(summary: Summary) -> list[str]:
         ]
     stopped = [stopped_line(name, v.stopped, v.repetitions) for name, v in summary.variants.items() if v.stopped]
     return [*lines, *stopped, *threshold_statements(threshold)]
+
+
+def floor_lines(summary: Summary) -> Iterator[str]:
+    """What a floor of the accept length means for the variants, where that is not plain; nothing without one."""
+    floor, variants = summary.threshold.accept_length, summary.variants
+    if floor is None or not all(v.repetitions.measured for v in variants.values()):
+        return
+    held = {name: v.accept_length for name, v in variants.items() if v.has_accept_floor}
+    if not held:
+        yield (
+            f"The floor of {floor:g} for the accept length (`threshold.accept_length`) applies to no variant: none "
+            "speculates, and no engine reported verification steps. Take it out, or sweep one that speculates."
+        )
+    if unknown := [name for name, length in held.items() if length is None]:
+        yield (
+            f"The accept length of {', '.join(unknown)} is not known, because the engine reported no verification "
+            f"steps. The floor of {floor:g} applies, but only to a build that reports them."
+        )
+    for name, length in held.items():
+        if length is not None and length < floor:
+            below, above = apart(length, floor, 2)
+            yield (
+                f"The accept length of {name} is {below}, which is below the floor of {above}: the build that was "
+                "measured here would fail its own gate. Find out why, or lower `threshold.accept_length`."
+            )
 
 
 def at_the_sweeps(summary: Summary) -> Iterator[Block]:
@@ -104,11 +130,11 @@ def rule_cells(outcome: VariantThreshold, retries: int) -> Row:
 
 
 def _alarm(value: float | None, interval: tuple[float, float] | None) -> str:
-    """`1.2 % (0.1 % to 5 %)`; without a value the bounds alone, and `-` without those."""
+    """`1.2 % (at most 5 %)`; without a value the bound alone, and `-` without that."""
     if interval is None:
         return "-"
-    bounds = f"{share(interval[0])} to {share(interval[1])}"
-    return bounds if value is None else f"{share(value)} ({bounds})"
+    bound = f"at most {share(interval[1])}"
+    return bound if value is None else f"{share(value)} ({bound})"
 
 
 def every_rule(summary: Summary) -> Iterator[Block]:
@@ -128,8 +154,8 @@ def every_rule(summary: Summary) -> Iterator[Block]:
     )
     yield Grid(("rule", "variant", "threshold", *headings(attempts)), rows)
     yield (
-        "The brackets hold the 95 % bounds of the false alarm. Where a variant has identical repetitions, these "
-        "bounds are all that is known: neither the false alarm itself nor the drop that is caught (`-`) can be "
+        "The false alarm is that of the measured build, measured again; the brackets hold its upper 95 % bound. Where a variant has identical repetitions, this "
+        "bound is all that is known: neither the false alarm itself nor the drop that is caught (`-`) can be "
         "estimated. Of a variant with one repetition nothing is known. *none* means that not even a drop to 0 is "
         "caught so often."
     )

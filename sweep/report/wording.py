@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from sweep.audit.finding import Verdict
 from sweep.errors import SweepError
-from sweep.gate.threshold import Reason, Threshold, VariantThreshold
-from sweep.stats.noise import differs_at_most
+from sweep.gate.threshold import SHIFT, Caution, Reason, Threshold, VariantThreshold
+from sweep.stats.noise import NoiseSource, differs_at_most, missed_at_most
+from sweep.words import counted
 
 if TYPE_CHECKING:
     from sweep.audit.finding import Finding
@@ -64,7 +67,7 @@ def cut(threshold: float) -> str:
 BRIEFLY = {
     Reason.EVERY_SCORE_IS_ZERO: "every score is 0",
     Reason.ONE_REPETITION: "there is only one repetition",
-    Reason.IDENTICAL_REPETITIONS: "the repetitions are identical",
+    Reason.IDENTICAL_REPETITIONS: "the scores are identical",
 }
 """Why a variant has no threshold, beside a rule's name. A bound that is not positive is each rule's own."""
 
@@ -84,7 +87,7 @@ def reason_sentence(reason: Reason, n: int = 0, bound: float | None = None) -> s
 
 
 def no_noise_sentence(n: int) -> str:
-    """What n repetitions that are one, or identical, leave unknown; and what to do."""
+    """What n repetitions that are one, or have equal scores and no flips, leave unknown; and what to do."""
     differs = differs_at_most(n)
     if differs is None:
         return "One repetition cannot show how far scores lie apart from run to run. Run at least 2, better 20."
@@ -110,8 +113,10 @@ def _why(threshold: Threshold, name: str) -> str:
 
 
 def threshold_statements(threshold: Threshold) -> tuple[str, ...]:
-    """What the variants' own thresholds imply, each statement once with the variants that it holds for."""
-    return _with_names((name, _statements(judged)) for name, judged in threshold.variants.items())
+    """What the variants' own thresholds imply, each statement once with the variants that it holds for; then what
+    holds for all."""
+    of_variants = _with_names((name, _statements(judged)) for name, judged in threshold.variants.items())
+    return (*of_variants, *together_line(threshold), *missed_line(threshold))
 
 
 def _with_names(sentences: Iterable[tuple[str, Iterable[str]]]) -> tuple[str, ...]:
@@ -123,24 +128,66 @@ def _with_names(sentences: Iterable[tuple[str, Iterable[str]]]) -> tuple[str, ..
     return tuple(f"{', '.join(those)}: {text}" for text, those in names.items())
 
 
+_USE = {
+    NoiseSource.PERTURBATIONS: "The threshold rests on them.",
+    NoiseSource.REPETITIONS: "The threshold does not use them, because the repetitions show noise of their own.",
+    NoiseSource.QUESTIONS: "The threshold does not use them, because the repetitions show noise of their own.",
+    None: "Neither they nor the repetitions show any noise that a threshold could use.",
+}
+"""What becomes of the perturbed factors' standard deviations, by the source of the noise."""
+
+
 def _statements(v: VariantThreshold) -> Iterator[str]:
     """What one variant's threshold implies, a sentence or two each, without its name."""
     if v.value is not None and v.noise_source is None:
         yield no_noise_sentence(v.n)
+    if v.noise_source is NoiseSource.QUESTIONS:
+        yield (
+            f"All {v.n} repetitions have the same score, but not the same questions right. The noise is what "
+            f"these questions show, as if each flipped independently of the others: a standard deviation of "
+            f"{v.std:.4f}."
+        )
     if v.factors:
         parts = ", ".join(f"{f.factor} {f.variance**0.5:.4f} (over {f.levels} levels)" for f in v.factors)
-        use = (
-            "The threshold rests on them."
-            if v.noise_source == "perturbations"
-            else "The threshold does not use them, because the repetitions show noise of their own."
-        )
-        yield f"Standard deviation of the score by what was perturbed: {parts}. {use}"
+        use = "" if v.value is None else f" {_USE[v.noise_source]}"
+        yield f"Standard deviation of the score by what was perturbed: {parts}.{use}"
     if v.value is not None and v.false_alarm is not None and v.false_alarm_interval is not None:
         yield _alarms(v, v.value, v.false_alarm, v.false_alarm_interval)
     if v.value is not None and v.noise_source is not None:
         yield _caught(v.value, v.mde80, v.mde95, f"in all {v.retries} attempts " if v.retries > 1 else "")
         if v.retries > 1:
             yield _caught(v.value, v.single.mde80, v.single.mde95, "in a single attempt ")
+    for caution in v.cautions:
+        yield _CAUTIONS[caution].format(n=counted(v.n, "repetition"), mean=v.mean, std=v.std)
+    yield from _foreseen(v)
+
+
+_CAUTIONS = {
+    Caution.FEW_REPETITIONS: (
+        "With {n} these figures hold on average over many such sweeps, and say little of this one: the true false "
+        "alarm may be many times the stated one, and the drop that is caught with 80 % may be caught with half of it."
+    ),
+    Caution.FEW_LEVELS: (
+        "A factor of two levels shows next to nothing of a standard deviation, so the threshold lies far lower than "
+        "it had to. List at least two levels under `perturb`, beside the sweep's own, for each factor."
+    ),
+    Caution.CROWDED: (
+        "The mean of {mean:.3f} is so near to 1, for a standard deviation of {std:.3f}, that the scores cannot be "
+        "normal: the false alarm may be several times the stated one. Find what moves whole runs first."
+    ),
+}
+"""Why the figures promise less than they say. Each is shown by tests/benchmarks/calibration.py."""
+
+
+def _foreseen(v: VariantThreshold) -> Iterator[str]:
+    """What more repetitions would give, where there are too few for a useful threshold."""
+    if not v.foreseen or v.value is None:
+        return
+    more = " and ".join(f"{v.mean - value:.3f} with {n}" for n, value in v.foreseen.items())
+    yield (
+        f"{counted(v.n, 'repetition')} {'is' if v.n == 1 else 'are'} too few for a useful threshold: it lies "
+        f"{v.mean - v.value:.3f} under the mean. If the noise stays as it is, it would lie {more} repetitions."
+    )
 
 
 def _caught(value: float, mde80: float | None, mde95: float | None, attempts: str) -> str:
@@ -150,27 +197,52 @@ def _caught(value: float, mde80: float | None, mde95: float | None, attempts: st
     if mde80 is None:
         return f"{gate} catches not even a drop of the accuracy to 0 with a probability of 80 %."
     more = (
-        f"and a drop of {mde95:.3f} with a probability of 95 %"
+        f"and a drop of {mde95:.3f} with about 95 %"
         if mde95 is not None
-        else "and no drop, not even one to 0, with a probability of 95 %"
+        else "and no drop, not even one to 0, with 95 %"
     )
-    return f"{gate} catches a drop of {mde80:.3f} in accuracy with a probability of 80 %, {more}."
+    return f"{gate} catches a drop of {mde80:.3f} in accuracy with a probability of about 80 %, {more}."
 
 
 def _alarms(v: VariantThreshold, value: float, alarm: float, interval: tuple[float, float]) -> str:
-    """How often a healthy build fails."""
+    """How often the measured build fails, measured again, and one that is a little worse."""
     fails = f"fails all {v.retries} attempts" if v.retries > 1 else "fails the gate"
-    low, high = map(share, interval)
     text = (
-        f"A healthy build {fails} at {cut(value)} with a probability of {share(alarm)} "
-        f"(95 % bounds: {low} and {high})."
+        f"This build, measured again, {fails} at {cut(value)} with a probability of {share(alarm)} (at most "
+        f"{share(interval[1])}, with 95 % confidence)."
     )
+    if v.false_alarm_shifted is not None:
+        text += (
+            f" Another build has a mean of its own: one whose mean is lower by {SHIFT:g} fails with "
+            f"{share(v.false_alarm_shifted)}."
+        )
     if v.retries == 1 or v.single.false_alarm is None:
         return text
     return (
         f"{text} This takes the attempts as independent. If one cause moves all of them together, the probability "
         f"is up to {share(v.single.false_alarm)}, that of failing a single attempt."
     )
+
+
+def together_line(threshold: Threshold) -> Iterator[str]:
+    """How often the measured build fails any of several gates; nothing for one variant, or where it is not known."""
+    if threshold.together is not None and len(threshold.variants) > 1:
+        yield (
+            f"All {len(threshold.variants)} variants together, each judged by its own threshold: this build, measured "
+            f"again, fails at least one gate with a probability of {share(threshold.together)}, if their runs are "
+            "independent."
+        )
+
+
+def missed_line(threshold: Threshold) -> Iterator[str]:
+    """What no repetition showed and is in no figure; nothing where no noise is known."""
+    noisy = [v.n for v in threshold.variants.values() if v.noise_source is not None and v.value is not None]
+    if noisy:
+        yield (
+            "Every figure is for runs like those that were measured. Bad runs of a kind that "
+            f"{counted(min(noisy), 'repetition')} did not show may come besides, in up to "
+            f"{share(missed_at_most(min(noisy)))} of all runs (95 % confidence)."
+        )
 
 
 # Sentences of the report, the pull request and the closing of a launch.
@@ -182,6 +254,7 @@ INCOMPLETE = (
 INTERRUPTED = (
     "The launch was interrupted. Everything that was measured is kept; launch the same file to measure the rest."
 )
+NOTHING_AUDITED = "No variant has a complete repetition, so the audits have nothing to judge."
 PERTURBED_USE = (
     "No gate applies to these conditions. They serve as the measure of noise for a variant whose repetitions are "
     "identical."
@@ -203,9 +276,8 @@ CAPTIONS = {
     "repetitions": "The score of every repetition, by variant.",
     "unstable": "The questions that are right in some repetitions and wrong in others.",
     "power": (
-        "How often a build fails the gate, by the gate's threshold: a healthy build, and builds of a lower mean "
-        "accuracy. The curves include the uncertainty of the measured mean and spread, which the tables take as "
-        "exact; so the curves show each drop as slightly harder to catch than the tables do."
+        "How often a build fails the gate, by the gate's threshold: the measured build, and builds of a lower mean "
+        "accuracy."
     ),
 }
 
@@ -253,6 +325,13 @@ def finding_lines(findings: Iterable[Finding]) -> Iterator[str]:
         variants.setdefault((f.verdict, f.audit, f.seen, f.do), []).extend([f.variant] if f.variant else ())
     for (verdict, audit, seen, do), names in variants.items():
         yield f"**{verdict}**: {audit}{' of ' if names else ''}{', '.join(names)}: {seen} {do}".rstrip()
+
+
+def audit_counts(findings: Sequence[Finding]) -> str:
+    """How many audits passed, and how many could not be judged, which is no pass and no failure."""
+    count = Counter(finding.verdict for finding in findings)
+    unknown = f", and the data cannot tell of {count[Verdict.UNKNOWN]}" if count[Verdict.UNKNOWN] else ""
+    return f"{count[Verdict.PASS]} of {counted(len(findings), 'audit')} passed{unknown}."
 
 
 def method_sentence(summary: Summary, commit: str | None) -> str:

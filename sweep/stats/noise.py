@@ -433,3 +433,8 @@ def differs_at_most(n: int) -> float | None:
     1 - .05^(1/(n-1)), the exact binomial bound for no event (Clopper and Pearson, Biometrika 26, 1934).
     """
     return None if n < 2 else float(1 - (1 - CONFIDENCE) ** (1 / (n - 1)))
+
+
+def missed_at_most(n: int) -> float:
+    """95 % upper bound on the share of runs of a kind that none of n runs was: 1 - .05^(1/n) (Clopper and Pearson)."""
+    return float(1 - (1 - CONFIDENCE) ** (1 / n))
