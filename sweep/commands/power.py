@@ -86,11 +86,12 @@ def _asked(options: dict[str, Any]) -> tuple[Model, Goal, int | None, ThresholdR
     """
     from sweep.errors import BadInput
     from sweep.gate.planning import Goal, Model
-    from sweep.gate.rules import FalseAlarmRule
+    from sweep.gate.rules import FalseAlarmRule, default_rule
     from sweep.plan.sweepfile import load
 
     config = None if options["file"] is None else load(options["file"])
-    written = config.threshold if config else FalseAlarmRule()
+    usual = default_rule(config.repetitions, options["common_cause"] > 0) if config else FalseAlarmRule()
+    written = (config and config.threshold) or usual
     said: dict[str, Any] = {"alpha": getattr(written, "alpha", 0.01), "retries": written.retries}
     if config:
         said |= {"questions": config.protocol.questions, "repetitions": config.repetitions}

@@ -149,8 +149,9 @@ def _lines(scores: Scores, statistics: ScoreStatistics) -> Sequence[str]:
 def _legend(retries: int) -> str:
     k = f" k attempts: all {retries} attempts fail, if they are independent." if retries > 1 else ""
     return (
-        "False alarm: the measured build, measured again, fails at that threshold; the brackets hold the upper 95 % "
-        f"bound. Drop caught: the smallest drop of the mean that fails with a probability of about 80 and 95 %.{k}"
+        "False alarm: the measured build, measured again, fails at that threshold; the brackets hold the upper "
+        "95 % bound. Drop caught: the smallest drop of the mean that fails with a probability of 80 and of 95 "
+        f"%.{k}"
     )
 
 

@@ -208,10 +208,9 @@ class MinObservedRule(Rule):
     def own_false_alarm(self, fitted: Fitted, attempts: int) -> Alarm | None:
         """Of exchangeable scores, whatever their distribution.
 
-        P(the next run is below the least of n) is Beta(1, n) over sweeps, hence 1 / C(n + R, R) for R attempts; on a
-        grid, where the least may come several times, it is less, and its lower bound is 0. None where the noise comes
-        from elsewhere, or where the scores were looked at several times.
-        """
+        P(the next run is below the least of n) is Beta(1, n) over sweeps, hence 1 / C(n + R, R) for R attempts; on
+        a grid, where the least may come several times, it is less, and its lower bound is 0. None where the noise
+        comes from elsewhere, or where the scores were looked at several times."""
         n, noise = len(fitted.scores.values), fitted.noise
         if noise is not None and (noise.source is not NoiseSource.REPETITIONS or noise.looks > 1):
             return None
@@ -234,9 +233,8 @@ def default_rule(repetitions: int, common_cause: bool) -> Rule:
     """The rule of a sweep whose file names none: one healthy build in a hundred fails.
 
     CI may try a build three times, which makes the gate sharper, since the threshold allows for it; but only where
-    the attempts can be taken as independent: no `common_cause` was seen, in enough `repetitions` of every variant to
-    see one.
-    """
+    the attempts can be taken as independent: no `common_cause` was seen, in enough `repetitions` of every variant
+    to see one."""
     return FalseAlarmRule(retries=3 if repetitions >= ENOUGH and not common_cause else 1)
 
 

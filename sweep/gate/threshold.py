@@ -14,7 +14,6 @@ from enum import StrEnum
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from sweep.errors import BadInput
 from sweep.gate.rules import ENOUGH, Estimates, Rule, every_rule
@@ -323,7 +322,7 @@ def power_curve(
     def caught(drop: float) -> Floats:
         worse = [failing(float(value), one_look, retries, drop)[0] for value in thresholds]
         # The cautious figures of a small drop and of none may cross: a worse build fails no less often.
-        return np.maximum(worse, healthy)
+        return np.asarray(np.maximum(worse, healthy))
 
     return PowerCurve(
         thresholds=thresholds,

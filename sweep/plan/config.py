@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, JsonValue
 from pydantic_core import PydanticCustomError
 
 from cluster.backends import BACKENDS
-from sweep.gate.rules import Count, MarginRule, OpenShare, Strict, ThresholdRule
+from sweep.gate.rules import Count, OpenShare, Strict, ThresholdRule
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
 """Names become folder and file names."""
@@ -202,7 +202,8 @@ class SweepConfig(Strict):
     """Repetition r has seed + r - 1."""
     shards: Count = 1
     """Parts a repetition is split in, so that engines can share one."""
-    threshold: ThresholdRule = MarginRule()
+    threshold: ThresholdRule | None = None
+    """Absent: `sweep.gate.rules.default_rule` of what was measured."""
     stop: StopRule | None = None
     perturb: PerturbConfig | None = None
     audits: AuditConfig = AuditConfig()

@@ -60,7 +60,7 @@ def build(plan: Plan, summary: Summary, provenance: Provenance, created: datetim
         versions=provenance.all_versions,
         threshold=ThresholdTerms(
             value=threshold.value,
-            rule=plan.config.threshold.model_dump(mode="json"),
+            rule=dict(threshold.settings),
             retries=threshold.retries,
             statements=threshold_statements(threshold),
         ),

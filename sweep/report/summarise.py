@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cluster.backends import runs_model
-from sweep.audit import Evidence, run_all
-from sweep.gate.rules import Rule, every_rule
+from sweep.audit import Evidence, Finding, Verdict, common_cause, run_all
+from sweep.gate.rules import Rule, default_rule, every_rule
 from sweep.gate.threshold import Fits, Threshold, derive_all, operate
 from sweep.plan.config import ProtocolConfig
 from sweep.plan.units import Plan, Unit
@@ -68,7 +68,8 @@ def scores_of(evidence: RunEvidence) -> list[Scores]:
 
 def summarise(evidence: RunEvidence, fits: Fits) -> Summary:
     """The summary, as yet without a contract and figures. `fits`: of the evidence's scores."""
-    plan, provenance, rule = evidence.plan, evidence.provenance, evidence.plan.config.threshold
+    plan, provenance, audits = evidence.plan, evidence.provenance, run_all(evidence)
+    rule = plan.config.threshold or _default_rule(evidence, audits)
     thresholds = derive_all(fits, rule.retries, rule)
     variants = {v.name: _variant(evidence, v) for v in plan.variants}
     perturbed = _perturbed(evidence)
@@ -83,12 +84,19 @@ def summarise(evidence: RunEvidence, fits: Fits) -> Summary:
         shards=plan.config.shards,
         variants=variants,
         threshold=thresholds[rule.rule],
-        audits=run_all(evidence),
+        rule_by_default=plan.config.threshold is None,
+        audits=audits,
         rules=_rules(rule, fits, thresholds),
         perturbed=perturbed,
         against=evidence.against,
         no_contract="No contract: none was made.",
     )
+
+
+def _default_rule(evidence: RunEvidence, audits: Sequence[Finding]) -> Rule:
+    fewest = min((len(table.repetitions) for table in evidence.samples.values()), default=0)
+    suspected = (f.audit == common_cause.NAME and f.verdict in (Verdict.WARN, Verdict.FAIL) for f in audits)
+    return default_rule(fewest, any(suspected))
 
 
 def _protocol(written: ProtocolConfig, facts: AskedProtocol) -> ProtocolSummary:

@@ -119,6 +119,8 @@ class Summary(Strict):
     """By name, in the order of the sweep file."""
     threshold: Threshold
     """Of the sweep's own rule."""
+    rule_by_default: bool
+    """The sweep file names no rule."""
     audits: tuple[Finding, ...]
     """All of them, those that passed too."""
     rules: dict[str, Threshold]

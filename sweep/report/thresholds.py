@@ -12,6 +12,7 @@ from sweep.report.wording import (
     BRIEFLY,
     DIGITS,
     cut,
+    default_line,
     floored,
     number,
     reason_sentence,
@@ -41,7 +42,8 @@ def threshold_lines(summary: Summary) -> list[str]:
             summary.no_contract or f"Contract: {CONTRACT}; `sweep gate` reads it.",
         ]
     stopped = [stopped_line(name, v.stopped, v.repetitions) for name, v in summary.variants.items() if v.stopped]
-    return [*lines, *stopped, *threshold_statements(threshold)]
+    default = [default_line(threshold)] if summary.rule_by_default else []
+    return [*lines, *default, *stopped, *threshold_statements(threshold)]
 
 
 def floor_lines(summary: Summary) -> Iterator[str]:
@@ -154,10 +156,10 @@ def every_rule(summary: Summary) -> Iterator[Block]:
     )
     yield Grid(("rule", "variant", "threshold", *headings(attempts)), rows)
     yield (
-        "The false alarm is that of the measured build, measured again; the brackets hold its upper 95 % bound. Where a variant has identical repetitions, this "
-        "bound is all that is known: neither the false alarm itself nor the drop that is caught (`-`) can be "
-        "estimated. Of a variant with one repetition nothing is known. *none* means that not even a drop to 0 is "
-        "caught so often."
+        "The false alarm is that of the measured build, measured again; the brackets hold its upper 95 % bound. "
+        "Where a variant has identical repetitions, this bound is all that is known: neither the false alarm "
+        "itself nor the drop that is caught (`-`) can be estimated. Of a variant with one repetition nothing is "
+        "known. *none* means that not even a drop to 0 is caught so often."
     )
     reasons = "\n".join(f"- {line}" for line in _reasons(summary.rules))
     if reasons:

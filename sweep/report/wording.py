@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sweep.audit.finding import Verdict
 from sweep.errors import SweepError
+from sweep.gate.rules import ENOUGH
 from sweep.gate.threshold import SHIFT, Caution, Reason, Threshold, VariantThreshold
 from sweep.stats.noise import NoiseSource, differs_at_most, missed_at_most
 from sweep.words import counted
@@ -164,12 +165,12 @@ def _statements(v: VariantThreshold) -> Iterator[str]:
 
 _CAUTIONS = {
     Caution.FEW_REPETITIONS: (
-        "With {n} these figures hold on average over many such sweeps, and say little of this one: the true false "
-        "alarm may be many times the stated one, and the drop that is caught with 80 % may be caught with half of it."
+        "With {n} these figures hold on average over many such sweeps, and say little of this one: its false "
+        "alarm may be several times the stated one, and a drop that is stated with 80 % may be caught with 55 %."
     ),
     Caution.FEW_LEVELS: (
-        "A factor of two levels shows next to nothing of a standard deviation, so the threshold lies far lower than "
-        "it had to. List at least two levels under `perturb`, beside the sweep's own, for each factor."
+        "A factor of two levels shows next to nothing of a standard deviation, so the threshold lies far lower "
+        "than it had to. List at least two levels under `perturb`, beside the sweep's own, for each factor."
     ),
     Caution.CROWDED: (
         "The mean of {mean:.3f} is so near to 1, for a standard deviation of {std:.3f}, that the scores cannot be "
@@ -197,11 +198,11 @@ def _caught(value: float, mde80: float | None, mde95: float | None, attempts: st
     if mde80 is None:
         return f"{gate} catches not even a drop of the accuracy to 0 with a probability of 80 %."
     more = (
-        f"and a drop of {mde95:.3f} with about 95 %"
+        f"and a drop of {mde95:.3f} with 95 % or more"
         if mde95 is not None
         else "and no drop, not even one to 0, with 95 %"
     )
-    return f"{gate} catches a drop of {mde80:.3f} in accuracy with a probability of about 80 %, {more}."
+    return f"{gate} catches a drop of {mde80:.3f} in accuracy with a probability of 80 % or more, {more}."
 
 
 def _alarms(v: VariantThreshold, value: float, alarm: float, interval: tuple[float, float]) -> str:
@@ -224,13 +225,29 @@ def _alarms(v: VariantThreshold, value: float, alarm: float, interval: tuple[flo
     )
 
 
+def default_line(threshold: Threshold) -> str:
+    """The rule of a sweep whose file names none, and how CI may use it."""
+    start = f"The sweep file names no rule, so the default is used: `{threshold.rule}` at 1 %"
+    if threshold.retries > 1:
+        return (
+            f"{start}, for a CI that tries a build up to {threshold.retries} times and fails it when all attempts "
+            "fail. The threshold allows for the attempts, which makes the gate sharper than one attempt would."
+        )
+    return (
+        f"{start}, for a CI that tries a build once. More attempts would make the gate sharper, but they are "
+        f"taken as independent, and for that every variant needs {ENOUGH} repetitions or more that show no common "
+        "cause."
+    )
+
+
 def together_line(threshold: Threshold) -> Iterator[str]:
-    """How often the measured build fails any of several gates; nothing for one variant, or where it is not known."""
+    """How often the measured build fails any of several gates; nothing for one variant, or where it is not
+    known."""
     if threshold.together is not None and len(threshold.variants) > 1:
         yield (
-            f"All {len(threshold.variants)} variants together, each judged by its own threshold: this build, measured "
-            f"again, fails at least one gate with a probability of {share(threshold.together)}, if their runs are "
-            "independent."
+            f"All {len(threshold.variants)} variants together, each judged by its own threshold: this build, "
+            f"measured again, fails at least one gate with a probability of {share(threshold.together)}, if their "
+            "runs are independent."
         )
 
 

@@ -64,7 +64,8 @@ class Scale(StrEnum):
 
         if self is Scale.ACCURACY or questions is None:
             return np.asarray(values, dtype=np.float64)
-        return np.asarray((special.ndtr(values) * (questions + 0.75) - 0.375) / questions)
+        shares = special.ndtr(np.asarray(values, dtype=np.float64))
+        return np.asarray((shares * (questions + 0.75) - 0.375) / questions)
 
     @classmethod
     def over(cls, questions: int | None) -> tuple[Scale, ...]:
@@ -436,5 +437,5 @@ def differs_at_most(n: int) -> float | None:
 
 
 def missed_at_most(n: int) -> float:
-    """95 % upper bound on the share of runs of a kind that none of n runs was: 1 - .05^(1/n) (Clopper and Pearson)."""
+    """95 % upper bound on the share of runs of a kind that none of n runs was: 1 - .05^(1/n) (Clopper, Pearson)."""
     return float(1 - (1 - CONFIDENCE) ** (1 / n))

@@ -1,19 +1,16 @@
 """Is what a report prints of a threshold true? Simulated sweeps of known truth, as a Markdown table.
 
-    python tests/benchmarks/calibration.py            10,000 sweeps a cell, some minutes on two cores
-    python tests/benchmarks/calibration.py --quick    500 sweeps a cell
+    python tests/benchmarks/calibration.py            10,000 sweeps a cell, three minutes on two cores
+    python tests/benchmarks/calibration.py --quick    1,000 sweeps a cell
 
-A cell is a plan (repetitions, questions) and an engine (accuracy, noise). Each of its sweeps draws the scores of its
-repetitions from the exact distribution of the generative model of `sweep.gate.planning`, derives a threshold by every
-rule, and states of it what a report does. The truth is not simulated: given what moves a run, its score is a sum of
+A cell is a plan (repetitions, questions, attempts) and an engine (accuracy, noise). Each of its sweeps draws the
+scores of its repetitions from the generative model of `sweep.gate.planning`, derives a threshold by every rule, and
+states of it what a report does. The truth is not simulated: given what moves a run, its score is a sum of
 independent answers, whose distribution is worked out exactly; the common cause is summed over.
 
-Held against the truth are, for one attempt and for three: that `coverage` of the runs pass, in `confidence` of the
-sweeps (`tolerance`); the mean probability that the measured build fails (`false_alarm`, `min_observed`); both of its
-95 % bounds; and the mean probability that a drop is caught which is said to be caught with 80 and 95 %. A statement
-is broken in a cell that misses it by more than three standard errors of the simulation. A sweep of which the report
-itself says that its statements cannot be relied on (`sweep.gate.threshold.crowded`) is left out of the cell, and
-counted.
+Each statement has an allowance, which docs/statistics.md gives too, and is broken in a cell that misses the
+statement by more than the allowance and three standard errors of the simulation. A cell counts as admitted where
+the report of most of its sweeps says itself that the statement cannot be relied on (`cautions`), or makes none.
 """
 
 from __future__ import annotations
@@ -34,8 +31,8 @@ from scipy import special
 
 from sweep.gate.planning import Model, latent
 from sweep.gate.rules import Estimates, FalseAlarmRule, MarginRule, MinObservedRule, Rule, ToleranceRule
-from sweep.gate.threshold import crowded
-from sweep.stats.noise import CONFIDENCE, Normal, all_fail, differs_at_most, false_alarm_factor, tail_bound
+from sweep.gate.threshold import CROWDING, FEW
+from sweep.stats.noise import CONFIDENCE, Normal, all_fail, false_alarm_factor, missed_at_most, tail_bound
 
 Floats = npt.NDArray[np.float64]
 
@@ -46,7 +43,8 @@ CAUSES = (0.0, 0.01, 0.03, 0.06)
 TAILS = -1.0
 """In place of a common cause: 2 % of the runs score five points lower."""
 FLIPPING = 0.37
-"""Of the variance p (1-p) of an answer, the part that is noise: what upstream's baseline shows (std .021 at .378)."""
+"""Of the variance p (1-p) of an answer, the part that is noise: what upstream's baseline shows (std .021 at
+.378)."""
 RETRIES = (1, 3)
 RULES: tuple[Rule, ...] = (MarginRule(), ToleranceRule(), FalseAlarmRule(), MinObservedRule())
 POWERS = (0.8, 0.95)
@@ -121,7 +119,8 @@ class Truth:
         return (np.searchsorted(below, uniform, side="right") - 1).clip(min=0) / (len(below) - 1)
 
     def fails(self, limits: Floats, drops: Floats | float = 0.0) -> Floats:
-        """(S,): probability that one run of a build with each of (S,) drops scores below each of (S,) thresholds."""
+        """(S,): probability that one run of a build with each of (S,) drops scores below each of (S,)
+        thresholds."""
         questions = self.quantiles.shape[1] - 1
         least = np.clip(np.ceil(limits * questions - 1e-9), 0, questions).astype(int)
         place = np.interp(np.broadcast_to(drops, limits.shape), self.drops, np.arange(len(self.drops)))
@@ -174,54 +173,70 @@ class Held:
     error: float
     """Standard error of what is true."""
     at_least: bool
+    admitted: bool
+    """Most sweeps of the cell do not make the statement, or say that it cannot be relied on."""
 
     @property
     def broken(self) -> bool:
-        """Beyond three standard errors."""
+        """By more than the allowance and three standard errors."""
         gap = self.promised - self.true if self.at_least else self.true - self.promised
-        return gap > 3 * self.error + 1e-12
+        allowed = next((a for what, a in ALLOWED.items() if self.statement.endswith(what)), 0.0)
+        if self.statement.endswith("alarm as stated"):
+            allowed = AS_STATED * self.promised
+        return not self.admitted and gap > allowed + 3 * self.error + 1e-12
 
 
-def held(statement: str, promised: float | Floats, true: Floats, at_least: bool = False) -> Held:
+ALLOWED = {
+    "in 95 % of sweeps": 0.01,
+    "alarm above its upper bound": 0.03,
+    "drop caught with 80 %": 0.01,
+    "drop caught with 95 %": 0.02,
+}
+"""Statement to how far off it may be: what docs/statistics.md says of it."""
+AS_STATED = 0.06
+"""Of an alarm, the part by which the stated mean may be off."""
+
+
+def held(
+    statement: str, promised: float | Floats, true: Floats, *, at_least: bool = False, admitted: bool = False
+) -> Held:
     """Both means over (S,) sweeps."""
-    error = float(np.std(true - promised, ddof=1)) / math.sqrt(len(true))
-    if true.dtype == bool:
-        error = math.sqrt(float(np.mean(promised)) * (1 - float(np.mean(promised))) / len(true))
+    mean = float(np.mean(promised))
+    spread = math.sqrt(mean * (1 - mean)) if true.dtype == bool else float(np.std(true - promised, ddof=1))
     return Held(
         statement=statement,
-        promised=float(np.mean(promised)),
+        promised=mean,
         true=float(true.mean()),
-        error=error,
+        error=spread / math.sqrt(len(true)),
         at_least=at_least,
+        admitted=admitted,
     )
-
-
-def missed_at_most(n: int) -> float:
-    return 1 - 0.05 ** (1 / n)
 
 
 def statements(truth: Truth, scores: Floats, cell: Cell, attempts: int) -> Iterator[Held]:
     """Everything that the reports of (S, n) scores say for so many attempts."""
     n = scores.shape[1]
     seen = Estimates.of_scores(scores, cell.questions)
-    for rule in RULES:
-        rule = rule.model_copy(update={"retries": attempts})
+    crowded = bool((1 - seen.centre < CROWDING * seen.std).mean() > 0.5)
+    # Bad runs of a kind that n repetitions may miss are admitted.
+    missed = missed_at_most(n) if cell.cause == TAILS else 0.0
+    for kind in RULES:
+        rule = kind.model_copy(update={"retries": attempts})
         limits = rule.thresholds(seen)
         once = np.where(np.isnan(limits), 0.0, truth.fails(np.nan_to_num(limits)))
-        # Bad runs of a kind that n repetitions may miss are admitted.
-        missed = missed_at_most(n) if cell.cause == TAILS else 0.0
         if isinstance(rule, ToleranceRule) and attempts == 1:
-            kept = once <= 1 - rule.coverage + missed
-            yield held("tolerance: 99 % of runs pass, in 95 % of sweeps", rule.confidence, kept, at_least=True)
+            kept, statement = once <= 1 - rule.coverage + missed, "tolerance: 99 % of runs pass, in 95 % of sweeps"
+            yield held(statement, rule.confidence, kept, at_least=True, admitted=crowded)
         if isinstance(rule, FalseAlarmRule):
-            yield held("false_alarm: at most 1 %", rule.alpha + missed, once**attempts)
+            yield held("false_alarm: at most 1 %", rule.alpha + missed, once**attempts, admitted=crowded)
         if isinstance(rule, MinObservedRule):
-            stated_ = 1 / math.comb(n + attempts, attempts)
-            yield held("min_observed: at most 1 in C(N+R, R)", stated_, once**attempts)
-        some = ~crowded(seen) & ~np.isnan(seen.std) & ~np.isnan(limits)
+            most = 1 / math.comb(n + attempts, attempts)
+            yield held("min_observed: at most 1 in C(N+R, R)", most, once**attempts)
+        some = ~np.isnan(seen.std) & ~np.isnan(limits)
         if some.sum() >= 50:
             chosen = replace(seen, normals=tuple(_only(normal, some) for normal in seen.normals))
-            yield from _of_rule(rule, truth, chosen, limits[some], n, attempts, missed)
+            silent = crowded or n < FEW or some.mean() < 0.5
+            yield from _of_rule(rule, truth, chosen, limits[some], missed, silent)
 
 
 def _only(normal: Normal, some: npt.NDArray[np.bool_]) -> Normal:
@@ -229,28 +244,28 @@ def _only(normal: Normal, some: npt.NDArray[np.bool_]) -> Normal:
 
 
 def _of_rule(
-    rule: Rule, truth: Truth, seen: Estimates, limits: Floats, n: int, attempts: int, missed: float
+    rule: Rule, truth: Truth, seen: Estimates, limits: Floats, missed: float, admitted: bool
 ) -> Iterator[Held]:
+    """What is said of a threshold, over the sweeps that have one."""
+    n, attempts = round(seen.normals[0].weight), rule.retries
     once = truth.fails(limits)
-    fails = once**attempts
     depths = [normal.depth(limits) for normal in seen.normals]
-    alarm, low, high = stated(n, attempts)
+    alarm, _, high = stated(n, attempts)
     if not isinstance(rule, MinObservedRule):
-        top = np.maximum(_greatest(high, depths), 1e-4) + missed
-        bottom = np.where(seen.std * seen.normals[0].questions < 1, 0, _least(low, depths))
-        yield held(f"{rule.rule}: alarm above its upper bound", 1 - CONFIDENCE, fails > top)
-        yield held(f"{rule.rule}: alarm under its lower bound", 1 - CONFIDENCE, fails < bottom)
-        yield held(f"{rule.rule}: alarm as stated", _greatest(alarm, depths) + missed, fails)
+        # A report shows less than 0.01 % as such.
+        top, alarms = (np.maximum(_greatest(of, depths), 1e-4) + missed for of in (high, alarm))
+        above = f"{rule.rule}: alarm above its upper bound"
+        yield held(above, 1 - CONFIDENCE, once**attempts > top, admitted=admitted)
+        yield held(f"{rule.rule}: alarm as stated", alarms, once**attempts, admitted=admitted)
     for power in POWERS:
         factor = false_alarm_factor(n, n - 1, attempts, power)
-        drops = np.max(
-            [n_.score(0.0) - n_.score(d - factor) for n_, d in zip(seen.normals, depths, strict=True)], axis=0
-        )
+        lowered = zip(seen.normals, depths, strict=True)
+        drops = np.max([normal.score(0.0) - normal.score(depth - factor) for normal, depth in lowered], axis=0)
         real = drops < truth.drops[-1]
         if real.sum() >= 50:
-            drops = np.maximum(drops, 0.0)
-            caught = truth.fails(limits, drops)[real] ** attempts
-            yield held(f"{rule.rule}: drop caught with {power:.0%}", power, caught, at_least=True)
+            caught = truth.fails(limits, drops.clip(min=0))[real] ** attempts
+            statement = f"{rule.rule}: drop caught with {power * 100:.0f} %"
+            yield held(statement, power, caught, at_least=True, admitted=admitted or real.mean() < 0.5)
 
 
 def _greatest(function: Callable[[Floats], Floats], depths: list[Floats]) -> Floats:
@@ -261,21 +276,16 @@ def _least(function: Callable[[Floats], Floats], depths: list[Floats]) -> Floats
     return np.asarray(np.min([function(depth) for depth in depths], axis=0)) * (1 - 1e-6)
 
 
-Row = tuple[Cell, int, int, float, list[Held]]
-
-
-def study(cell: Cell, sweeps: int) -> list[Row]:
-    """For each number of repetitions and attempts: the share of sweeps left out, and the statements."""
+def study(cell: Cell, sweeps: int) -> list[tuple[str, Held]]:
+    """Every statement for each number of repetitions and attempts, and where it was made."""
     truth = Truth.of(cell)
-    rows: list[Row] = []
+    made: list[tuple[str, Held]] = []
     for n in REPETITIONS:
-        drawn = np.random.default_rng([n, cell.questions]).random((sweeps, n))
-        scores = truth.draw(drawn)
-        left_out = float(crowded(Estimates.of_scores(scores, cell.questions)).mean())
+        scores = truth.draw(np.random.default_rng([n, cell.questions]).random((sweeps, n)))
         for attempts in RETRIES:
-            made = list(statements(truth, scores, cell, attempts))
-            rows.append((cell, n, attempts, left_out, made))
-    return rows
+            where = f"{cell}, N={n}, R={attempts}"
+            made += [(where, one) for one in statements(truth, scores, cell, attempts)]
+    return made
 
 
 def cells() -> list[Cell]:
@@ -287,31 +297,27 @@ def cells() -> list[Cell]:
 def main() -> None:
     """Print each statement's worst cells; exit 1 if one is broken."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="500 sweeps a cell")
+    parser.add_argument("--quick", action="store_true", help="1,000 sweeps a cell")
     parser.add_argument("--every", action="store_true", help="Print every statement of every cell.")
     options = parser.parse_args()
     with ProcessPoolExecutor(2) as pool:
-        jobs = [pool.submit(study, cell, 500 if options.quick else 10_000) for cell in cells()]
-        rows = [row for job in jobs for row in job.result()]
-    by_statement: dict[str, list[tuple[str, Held]]] = defaultdict(list)
-    for cell, n, attempts, _, made in rows:
-        for one in made:
-            by_statement[one.statement].append((f"{cell}, N={n}, R={attempts}", one))
-    print("| statement | cells | least | median | most | broken in |\n|---|---:|---:|---:|---:|---:|")
+        jobs = [pool.submit(study, cell, 1000 if options.quick else 10_000) for cell in cells()]
+        made = [one for job in jobs for one in job.result()]
+    by_statement: dict[str, list[Held]] = defaultdict(list)
+    for _, one in made:
+        by_statement[one.statement].append(one)
+    print("| statement | cells | admitted | of the others: least | median | most | broken |")
+    print(f"|---|{'---:|' * 6}")
     for statement, those in by_statement.items():
-        true = [one.true for _, one in those]
-        shown = " | ".join(f"{value:.2%}" for value in (min(true), float(np.median(true)), max(true)))
-        print(f"| {statement} | {len(those)} | {shown} | {sum(one.broken for _, one in those)} |")
-    left_out = [(where, share) for cell, n, _, share, _ in rows if (where := f"{cell}, N={n}") and share > 0.01]
-    print(f"\nLeft out, because the report says so, more than 1 % of the sweeps of {len(left_out) // 2} plans.\n")
-    broken = 0
-    for statement, those in by_statement.items():
-        for where, one in those:
-            broken += one.broken
-            if one.broken or options.every:
-                mark = "BROKEN" if one.broken else "kept"
-                print(f"{mark}: {statement}: {one.true:.2%} for {one.promised:.2%} ({where})")
-    sys.exit(1 if broken else 0)
+        true = [one.true for one in those if not one.admitted]
+        shown = " | ".join(f"{value * 100:.2f} %" for value in (min(true), float(np.median(true)), max(true)))
+        broken = sum(one.broken for one in those)
+        print(f"| {statement} | {len(those)} | {len(those) - len(true)} | {shown} | {broken} |")
+    for where, one in made:
+        if one.broken or options.every:
+            kind = "broken" if one.broken else "admitted" if one.admitted else "kept"
+            print(f"{kind}: {one.statement}: {one.true:.2%} for {one.promised:.2%} ({where})")
+    sys.exit(any(one.broken for _, one in made))
 
 
 if __name__ == "__main__":
