@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -75,4 +75,5 @@ def finished(
 def samples_of(run: Run, unit: Unit) -> list[Sample]:
     """The samples in a unit's Parquet file."""
     rows = pq.read_table(run.unit_file(unit)).to_pylist()
+    rows = [{field.name: row[field.name] for field in fields(Sample)} for row in rows]
     return [Sample(**{**row, "token_ids": row["token_ids"] and tuple(row["token_ids"])}) for row in rows]

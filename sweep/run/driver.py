@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from statistics import fmean
+from uuid import uuid4
 
 from cluster.backends import backend
 from cluster.errors import EngineStartFailed, ExitCode
@@ -23,6 +24,7 @@ from sweep.run.folder import ATTEMPTS, Run
 from sweep.run.schedule import Costs, next_unit
 from sweep.run.stopping import StopWatch
 from sweep.run.view import EngineState, Progress, View
+from sweep.stats.samples import Measurement
 from sweep.tasks.questionnaire import Questionnaire
 
 POLL_SECONDS = 0.5
@@ -36,15 +38,24 @@ LIVES = 3
 class Driver:
     """One launch of a sweep: from the units that are missing to none."""
 
-    def __init__(self, run: Run, questionnaire: Questionnaire, pool: Pool, view: View) -> None:
-        """Nothing starts before `drive`."""
+    def __init__(
+        self,
+        run: Run,
+        questionnaire: Questionnaire,
+        pool: Pool,
+        view: View,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Nothing starts before `drive`. `clock` gives seconds since 1970."""
         self._run, self._questionnaire, self._pool, self._view = run, questionnaire, pool, view
+        self._clock = clock
         self._watch = StopWatch(run.plan, len(questionnaire.questions))
         self._waiting: list[Unit] = []
         self._failed_on: defaultdict[str, list[str]] = defaultdict(list)
         self._failed_starts: dict[str, Counter[str]] = {v.name: Counter() for v in run.plan.measured}
         self._known: set[str] = set()
         self._places: dict[str, str] = {}
+        self._starts: dict[str, str] = {}
         self._start_failure: EngineStartFailed | None = None
         self._start_seconds: list[float] = []
         self._unit_seconds: dict[str, list[float]] = {v.name: [] for v in run.plan.measured}
@@ -161,13 +172,17 @@ class Driver:
         self._known.add(variant)
         self._failed_starts[variant].pop(event.engine, None)
         self._places[event.engine] = place = f"{event.engine}@{event.facts.device.host}"
+        # A place has many starts, over the launches of a sweep too.
+        self._starts[event.engine] = f"{place}#{uuid4().hex[:8]}"
         self._run.record_engine(variant, place, event.facts)
         self._start_seconds.append(event.seconds)
         self._start_unit(event.engine, unit)
 
     def _complete(self, event: Completed, unit: Unit) -> None:
         samples = self._questionnaire.score(unit, self._places[event.engine], event.completions)
-        self._run.save(unit, samples)
+        ended = self._clock()
+        start = self._starts[event.engine]
+        self._run.save(unit, samples, Measurement(start=start, began=ended - event.seconds, ended=ended))
         self._unit_seconds[unit.variant].append(event.seconds)
         self._keep(unit)
         self._skip_needless()
@@ -242,7 +257,7 @@ class Driver:
             died=event.died,
             error=event.error.message,
             log=tuple(event.log),
-            time=time.time(),
+            time=self._clock(),
         )
         self._run.note_failure(unit, failure)
         first = event.error.message.splitlines()[0]

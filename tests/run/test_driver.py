@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,9 +36,10 @@ class Bench:
         self.run: Run = store.create_run(file.parent / "runs", self.plan, dump(self.plan.config))
         self.run.pin(self.questionnaire)
         self.view = Notes()
+        self.clock: Callable[[], float] = time.time
 
     def drive(self, pool: FakePool, stopped: Callable[[], bool] = lambda: False) -> bool:
-        self.driver = Driver(self.run, self.questionnaire, pool, self.view)
+        self.driver = Driver(self.run, self.questionnaire, pool, self.view, self.clock)
         return self.driver.drive(self.run.done()[0], stopped)
 
 
