@@ -224,10 +224,14 @@ def protocol_sentence(summary: Summary) -> str:
 
 def stopped_line(name: str, stopped: Stopped, repetitions: RepetitionCounts) -> str:
     """Why a variant stopped early, and what that saved."""
-    gpus, engine = f"{stopped.gpu_seconds:.0f} GPU-seconds", f"{stopped.engine_seconds:.0f} s of an engine"
+    time = ""
+    if stopped.gpu_seconds:
+        time = f", about {stopped.gpu_seconds:.0f} GPU-seconds"
+    elif stopped.engine_seconds is not None:
+        time = f", about {stopped.engine_seconds:.0f} s of an engine"
     return (
         f"{name} was stopped early: {stopped.reason}. This saved {repetitions.saved} of its {repetitions.planned} "
-        f"repetitions, about {gpus if stopped.gpu_seconds else engine}."
+        f"repetitions{time}."
     )
 
 
