@@ -67,8 +67,8 @@ def test_compare_begins_with_the_answer_and_its_json_has_the_same(runs: tuple[Ru
     folders = [str(run.folder) for run in runs]
     text = CliRunner().invoke(compare_command.command, folders, catch_exceptions=False).stdout
     assert text.startswith("worse: mtp by 0.300")
-    document = CliRunner().invoke(compare_command.command, [*folders, "--json"], catch_exceptions=False).stdout
-    assert json.loads(document)["answer"].startswith("worse: mtp by 0.300")
+    as_json = CliRunner().invoke(compare_command.command, [*folders, "--json"], catch_exceptions=False).stdout
+    assert json.loads(as_json)["answer"].startswith("worse: mtp by 0.300")
 
 
 def test_a_report_against_an_earlier_run_begins_with_the_answer_and_its_json_has_the_same(
