@@ -143,7 +143,9 @@ def _value(value: Any) -> str:
 
 
 def _amounts(plan: Plan) -> Iterator[str]:
-    """How many units, on which engines, and for how long."""
+    """How many units, on which engines, and for how long; and which claims they cannot check."""
+    from sweep.plan.variants import unchecked_claims
+
     config, engine = plan.config, plan.config.engine
     split = f" in {config.shards} shards" if config.shards > 1 else ""
     perturbed = {v.name for v in plan.perturbed}
@@ -159,11 +161,18 @@ def _amounts(plan: Plan) -> Iterator[str]:
     if engine.starts > 1:
         yield f"the repetitions of a variant are spread over at least {engine.starts} starts of an engine"
     yield from _durations(plan)
+    if claims := unchecked_claims(config):
+        yield (
+            f"not checked: that {', '.join(claims)} {'is' if len(claims) == 1 else 'are'} deterministic. Above "
+            "temperature 0 each repetition has a sampling seed of its own; list another condition under perturb, "
+            "such as question_order: [fixed], whose repetitions have the same seeds"
+        )
 
 
 def _durations(plan: Plan) -> Iterator[str]:
     """How long the sweep takes on each number of engines, and by what it is estimated."""
     from sweep.run.forecast import USUAL_QUESTIONS, USUAL_SECONDS, USUAL_TOKENS, repetition_seconds
+    from sweep.words import counted
 
     engine = plan.config.engine
     questions, forecasts = _forecasts(plan)
@@ -171,7 +180,7 @@ def _durations(plan: Plan) -> Iterator[str]:
         if forecast is not None:
             hours = f", {_gpu_hours(plan, forecast):.1f} GPU hours" if engine.gpus else ""
             duration = timedelta(seconds=round(forecast.seconds))
-            yield f"estimated time on {count} engine{'s' if count > 1 else ''}: {duration}{hours}"
+            yield f"estimated time on {counted(count, 'engine')}: {duration}{hours}"
     start = f"{engine.expected.start:g} s for a start"
     if engine.expected.repetition is not None:
         yield f"estimated from engine.expected: {start}, {engine.expected.repetition:g} s for a repetition"
