@@ -148,11 +148,13 @@ class TransformersEngine:
         tail = max(map(len, stop), default=0) + self._arguments.num_assistant_tokens + 1
 
         def held(ids: Any, scores: Any, **named: Any) -> Any:
-            now = time.monotonic()
             generated = ids[:, max(width, ids.shape[1] - tail) :]
             texts = self._tokenizer.batch_decode(generated) if stop else [""] * len(ids)
             stopped = [any(s in text for s in stop) for text in texts]
-            for row, last in enumerate(generated.tolist()):
+            rows = generated.tolist()
+            # After the tokens have come from the device that makes them.
+            now = time.monotonic()
+            for row, last in enumerate(rows):
                 if stopped[row] or not self._ends.isdisjoint(last):
                     ended.setdefault(row, now)
             return torch.tensor(stopped, device=ids.device)

@@ -267,6 +267,21 @@ def finding_lines(findings: Iterable[Finding]) -> Iterator[str]:
         yield f"**{verdict}**: {audit}{' of ' if names else ''}{', '.join(names)}: {seen} {do}".rstrip()
 
 
+def outcome_line(summary: Summary) -> str | None:
+    """How a sweep ends that came to no contract, or to one in spite of failed audits; None for any other."""
+    failed = summary.failed_audits
+    audits = [f"{counted(len(failed), 'audit')} failed ({', '.join(failed)})"] if failed else []
+    if summary.no_contract is None:
+        return f"**There is a contract although {audits[0]}:** the sweep file accepts that." if audits else None
+    reasons = []
+    if not summary.complete:
+        reasons.append("units are void" if summary.has_void else "not everything is measured yet")
+    elif summary.threshold.value is None:
+        reasons.append(f"the rule {summary.threshold.rule} gave no threshold")
+    reasons += audits
+    return f"**There is no contract:** {', and '.join(reasons)}." if reasons else f"**{summary.no_contract}**"
+
+
 def audit_counts(findings: Sequence[Finding]) -> str:
     """How many audits passed, and how many could not be judged, which is no pass and no failure."""
     count = Counter(finding.verdict for finding in findings)

@@ -152,7 +152,7 @@ class _Log:
             for name, variant in summary.variants.items()
             for key in ("mean", "std", "min", "max")
         }
-        values["threshold"] = summary.threshold.value
+        values["threshold"] = summary.threshold.value if summary.complete else None
         # Of several values MLflow shows the one with the latest time, so that here it is the time of logging.
         self._client.log_batch(run_id, metrics=_metrics(values, None))
         for name in ("sweep.yaml", "provenance.json", "summary.json", "report.md"):
