@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +15,7 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 
 from sweep.report.conclude import conclude
-from sweep.report.export import Exported
+from sweep.report.export import Exported, ExportUnavailable
 from sweep.report.export.mlflow import COMPARED, MlflowExporter, lines
 from sweep.run.folder import Run
 from tests.runs import finished, samples_of
@@ -134,3 +138,31 @@ def test_a_run_that_was_being_written_when_the_program_died_is_deleted_and_writt
     assert {u for u in after if after[u].info.run_id != before[u].info.run_id} == {unit}
     if unit != "sweep":
         assert logged.files(unit, "samples") == {f"{unit}.parquet"}
+
+
+def test_a_file_that_mlflow_cannot_use_is_one_message_and_nothing_is_lost(tmp_path: Path) -> None:
+    file = tmp_path / "mlflow.db"
+    with closing(sqlite3.connect(file)) as half_made:
+        half_made.execute("CREATE TABLE alembic_version (version_num VARCHAR(32))")
+        half_made.execute("INSERT INTO alembic_version VALUES ('of_no_version')")
+        half_made.commit()
+    run = finished(tmp_path, {"baseline": 4, "mtp": 4}, f"tracking={{uri: 'sqlite:///{file}', experiment: tried}}")
+    with pytest.raises(ExportUnavailable, match=f"sweep track {run.folder}") as caught:
+        MlflowExporter().sync(run, None)
+    assert caught.value.exit_code == 4
+
+
+def test_two_that_log_first_to_one_new_file_both_succeed(tmp_path: Path) -> None:
+    """The second waits, and finds the file as the first has left it."""
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    track = [sys.executable, "-m", "sweep.cli", "track"]
+    runs = [
+        finished(tmp_path / name, {"baseline": 4, "mtp": 4}, f"tracking={{uri: '{uri}', experiment: tried}}")
+        for name in ("a", "b")
+    ]
+    # The same sweep in two folders: whoever comes second has nothing left to log but the sweep's own run.
+    both = [
+        subprocess.Popen([*track, run.folder], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        for run in runs
+    ]
+    assert [(process.communicate(timeout=100)[1], process.returncode) for process in both] == [("", 0), ("", 0)]

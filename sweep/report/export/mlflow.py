@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
@@ -33,6 +34,10 @@ COMPARED = 100
 """Most runs in a compare link."""
 LOCAL = "http://127.0.0.1:5000"
 """Where `mlflow ui` serves a store that has no server."""
+SQLITE = "sqlite:///"
+"""What the URI of a SQLite store begins with; a path follows."""
+LOCK_SECONDS = 300.0
+"""How long to wait for another launch that logs to the same file."""
 QUICK = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 """So that an unreachable server is noticed soon."""
 
@@ -50,13 +55,15 @@ class MlflowExporter:
         assert uri is not None
         _quiet()
         import mlflow
+        from alembic.util import CommandError
         from mlflow.exceptions import MlflowException
         from requests.exceptions import RequestException
         from sqlalchemy.exc import SQLAlchemyError
 
         try:
-            return _Log(run, summary, mlflow.MlflowClient(uri), uri).sync()
-        except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
+            with _alone(uri):
+                return _Log(run, summary, mlflow.MlflowClient(uri), uri).sync()
+        except (MlflowException, RequestException, SQLAlchemyError, CommandError, OSError) as error:
             first = str(error).strip().splitlines()[0]
             raise ExportUnavailable(
                 f"MLflow at {uri} did not take the run: {first}\n"
@@ -230,11 +237,28 @@ def _span(*tables: VariantSamples, rows: slice = slice(None)) -> _Span:
     )
 
 
+def _file(uri: str) -> Path | None:
+    """The file of a SQLite store; None for a store of another kind."""
+    name, _, _ = uri.removeprefix(SQLITE).partition("?")
+    return Path(name).resolve() if uri.startswith(SQLITE) and name != ":memory:" else None
+
+
 def _artifacts(uri: str) -> str | None:
     """Beside a SQLite store's file; a server knows its own place."""
-    if not uri.startswith("sqlite:///"):
-        return None
-    return (Path(uri.removeprefix("sqlite:///")).resolve().parent / "mlartifacts").as_uri()
+    file = _file(uri)
+    return None if file is None else (file.parent / "mlartifacts").as_uri()
+
+
+def _alone(uri: str) -> AbstractContextManager[object]:
+    """While nobody else of this program writes to the same SQLite file.
+
+    MLflow makes the tables of a new file without a lock: of two that do so at once one fails, and the file may stay
+    half made.
+    """
+    from filelock import FileLock
+
+    file = _file(uri)
+    return nullcontext() if file is None else FileLock(f"{file}.lock", timeout=LOCK_SECONDS)
 
 
 def _quiet() -> None:
