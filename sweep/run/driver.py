@@ -299,7 +299,7 @@ class Driver:
     def _foresee(self, costs: Costs, avoid: Avoid) -> None:
         """Estimate the time left, as often as it costs no more than a share FORESEEING of the driver's time."""
         begun = time.perf_counter()
-        if begun < self._next_forecast or not self.progress.engines:
+        if not self.progress.engines or (begun < self._next_forecast and self._expecting()):
             return
         engines = {name: self._foreseen(state, costs) for name, state in self.progress.engines.items()}
         self.progress.seconds_left = forecast(engines, self._waiting, costs, avoid).seconds

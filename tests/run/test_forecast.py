@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from cluster.events import Event
 from sweep.plan.config import ProtocolConfig
 from sweep.plan.sweepfile import load
 from sweep.plan.units import Load, Plan, make_plan
+from sweep.run import driver
 from sweep.run.forecast import STEPS, Engine, Forecast, forecast, of_plan, repetition_seconds
 from sweep.run.view import Progress
 from sweep.tasks.dataset import count
@@ -126,6 +128,25 @@ def test_the_driver_s_first_estimate_is_the_plan_s(write_sweep: Write) -> None:
     bench.drive(FakePool(engines=["engine-1"]))
     # Two starts, and ten units.
     assert bench.view.estimates[0] == 2 * 100 + 10 * 10 == of_plan(bench.plan, 1, 4).seconds
+
+
+def test_the_time_left_grows_less_while_an_engine_is_at_work(
+    write_sweep: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "FORESEEING", math.inf)
+    bench = Bench(write_sweep(SWEEP), "engine.expected={start: 100, repetition: 10}")
+    bench.view = Watching()
+    now = [1000.0]
+    bench.clock = lambda: now[0]
+
+    class Slow(FakePool):
+        def wait(self, timeout: float) -> list[Event]:
+            now[0] += 40
+            return []
+
+    bench.drive(Slow(engines=["engine-1"]), stopped=lambda: now[0] > 1120)
+    # Two starts of 100 s and four units of 10 s; a start that takes longer than that is about to end.
+    assert bench.view.estimates == [240, 200, 160, 140]
 
 
 def test_a_resumed_sweep_is_estimated_from_what_its_units_took(write_sweep: Write) -> None:
