@@ -1,8 +1,4 @@
-"""A real model on a CPU with transformers: batched greedy decoding, and MTP through assisted generation.
-
-A batch of prompts is decoded together and holds its engine until its longest answer is done; each request's seconds
-end at its own last token all the same, and begin with its batch.
-"""
+"""A real model on a CPU with transformers: batched greedy decoding, and MTP through assisted generation."""
 
 from __future__ import annotations
 
@@ -106,6 +102,7 @@ class TransformersEngine:
         return [completion for part in parts for completion in self._run(batch, part)]
 
     def _run(self, batch: Batch, requests: tuple[Request, ...]) -> list[Completion]:
+        """Decode them together; each one's seconds begin when all of them do, and end at its own last token."""
         import torch
 
         begun = time.monotonic()
