@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -14,7 +14,7 @@ from sweep.plan.units import Unit, make_plan
 from sweep.report.conclude import conclude
 from sweep.run import folder as store
 from sweep.run.folder import Run
-from sweep.stats.samples import Sample
+from sweep.stats.samples import Measurement, Sample
 from sweep.tasks import dataset
 from tests.conftest import small_sweep
 from tests.fake_pool import facts, right
@@ -67,12 +67,19 @@ def finished(
         completions = [
             replace(right(r, answers), verify_steps=steps) for r in questionnaire.batch(unit, 1).requests
         ]
-        run.save(unit, questionnaire.score(unit, "engine-1@here", completions))
+        run.save(unit, questionnaire.score(unit, "engine-1@here", completions), measured(unit))
     conclude(run)
     return run
+
+
+def measured(unit: Unit) -> Measurement:
+    """On one start of an engine a variant, 5 s for each unit, one begun every 100 s."""
+    began = 1_000_000.0 + 100 * unit.repetition
+    return Measurement(start=f"engine-1@here#{unit.condition.loads}", began=began, ended=began + 5)
 
 
 def samples_of(run: Run, unit: Unit) -> list[Sample]:
     """The samples in a unit's Parquet file."""
     rows = pq.read_table(run.unit_file(unit)).to_pylist()
+    rows = [{field.name: row[field.name] for field in fields(Sample)} for row in rows]
     return [Sample(**{**row, "token_ids": row["token_ids"] and tuple(row["token_ids"])}) for row in rows]

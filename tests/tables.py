@@ -41,6 +41,10 @@ def table(variant: str, correct: Any, outputs: Any = None, accept_length: float 
         verify_steps=full(steps, np.float64),
         starts_with_bos=full(True, object),
         seconds=full(2.0, np.float64),
+        starts=np.full(runs, None, dtype=object),
+        began=np.full(runs, np.nan),
+        ended=np.full(runs, np.nan),
+        engine_seconds=np.full(runs, np.nan),
     )
 
 

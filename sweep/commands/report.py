@@ -20,10 +20,11 @@ import click
 )
 @click.option("--against", type=click.Path(), metavar="RUN", help="An earlier run: has it drifted?")
 @click.option("--json", "as_json", is_flag=True, help="The summary as JSON on stdout, and nothing else.")
-def command(run: str, form: str, against: str | None, as_json: bool) -> None:
+def command(run: str, form: str, against: str | None, as_json: bool) -> int:
     """Work out the numbers of RUN (a run folder) from its samples, write summary.json and report.md, and show them.
 
-    A pipe or a file gets report.md as it is; a terminal gets tables that fit its width.
+    A pipe or a file gets report.md as it is; a terminal gets tables that fit its width. As `sweep launch`, it
+    exits 3 where units are void and 7 where there is no contract.
 
     \b
     Examples:
@@ -45,11 +46,12 @@ def command(run: str, form: str, against: str | None, as_json: bool) -> None:
     opened = open_run(run)
     summary = conclude(opened, open_run(against) if against else None, figures=True)
     if as_json:
-        said = against_earlier(summary)
-        click.echo(json.dumps(({"answer": said} if said else {}) | summary.to_json(), indent=2))
+        line = against_earlier(summary)
+        click.echo(json.dumps(({"answer": line} if line else {}) | summary.to_json(), indent=2))
     elif form == "pr":
         click.echo(body(summary, opened.provenance()), nl=False)
     elif sys.stdout.isatty():
         show(blocks(summary))
     else:
         click.echo(markdown(summary), nl=False)
+    return summary.exit_code

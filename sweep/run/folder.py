@@ -20,13 +20,15 @@ from sweep.run.failures import Failure, Void
 from sweep.run.provenance import Place, Provenance, gather
 from sweep.run.questions import QUESTIONS, PinnedQuestion, read, to_text
 from sweep.run.samples_file import Columns
-from sweep.stats.samples import Sample, VariantSamples, tabulate
+from sweep.stats.samples import Measurement, Sample, VariantSamples, tabulate
 from sweep.tasks.questionnaire import Questionnaire
 
 M = TypeVar("M", bound=BaseModel)
 
 ATTEMPTS = 3
 """Attempts before a unit is void."""
+UNKNOWN = Measurement()
+"""Of samples that came from elsewhere."""
 PROVENANCE = "provenance.json"
 REMEDIES = {
     "summary.json": (
@@ -87,10 +89,10 @@ class Run:
         """The unit's samples, there or not."""
         return self.samples_folder / f"{unit.id}.parquet"
 
-    def save(self, unit: Unit, samples: Sequence[Sample]) -> None:
-        """Write the unit's samples aside and rename them into place."""
+    def save(self, unit: Unit, samples: Sequence[Sample], measurement: Measurement = UNKNOWN) -> None:
+        """Write the unit's samples, and when and by what they were measured, aside and rename them into place."""
         file = self.unit_file(unit)
-        columns = samples_file.write(file, samples)
+        columns = samples_file.write(file, samples, measurement)
         self._kept[unit.id] = _state(file), columns
 
     def load(self, unit: Unit) -> Columns:

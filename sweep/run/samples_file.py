@@ -12,22 +12,24 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep.errors import BadInput
-from sweep.stats.samples import Sample
+from sweep.stats.samples import Measurement, Sample
 
+NAMES = tuple(field.name for field in (*fields(Sample), *fields(Measurement)))
+"""The columns: a sample's fields, and those of its unit's measurement, which are the same in every row."""
 TOKEN_IDS = "token_ids"
 """The column that is as large as all others together, and is read apart from them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Columns(Mapping[str, npt.NDArray[Any]]):
-    """Samples of one variant, a field of Sample to its (N,) values. A column becomes an array when it is asked for.
+    """Samples of one variant, a name of NAMES to its (N,) values. A column becomes an array when it is asked for.
 
     Numbers are NaN where they are None; a column of another type is one of objects where some are None. Token ids
     are int32 arrays, and stay in the files until they are asked for.
     """
 
     table: Any
-    """A pyarrow Table of N rows: the fields of Sample but for the token ids."""
+    """A pyarrow Table of N rows: NAMES but for the token ids."""
     files: tuple[Path, ...]
     """Where the rows are from, in turn."""
 
@@ -39,12 +41,12 @@ class Columns(Mapping[str, npt.NDArray[Any]]):
         return array
 
     def __iter__(self) -> Iterator[str]:
-        """The fields' names."""
-        return iter(field.name for field in fields(Sample))
+        """The columns' names."""
+        return iter(NAMES)
 
     def __len__(self) -> int:
-        """How many fields there are."""
-        return len(fields(Sample))
+        """How many columns there are."""
+        return len(NAMES)
 
 
 def joined(parts: Sequence[Columns]) -> Columns:
@@ -55,12 +57,13 @@ def joined(parts: Sequence[Columns]) -> Columns:
     return Columns(table=pa.concat_tables(tables), files=tuple(file for part in parts for file in part.files))
 
 
-def write(file: Path, samples: Sequence[Sample]) -> Columns:
+def write(file: Path, samples: Sequence[Sample], measurement: Measurement) -> Columns:
     """Write a unit's samples aside and rename them into place; returns them as `read` would."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pa.Table.from_pylist([vars(sample) for sample in samples], schema=_schema())
+    rows = [{**vars(sample), **vars(measurement)} for sample in samples]
+    table = pa.Table.from_pylist(rows, schema=_schema())
     aside = file.with_suffix(".tmp")
     pq.write_table(table, aside, compression="zstd")
     with aside.open("rb") as handle:
@@ -70,7 +73,8 @@ def write(file: Path, samples: Sequence[Sample]) -> Columns:
 
 
 def read(file: Path) -> Columns:
-    """A unit's samples. Raises BadInput when the file is missing or torn."""
+    """A unit's samples; a column that an older version did not write is null. Raises BadInput when it is missing
+    or torn."""
     return Columns(table=_read(file, _schema(TOKEN_IDS).names), files=(file,))
 
 
@@ -93,11 +97,12 @@ def _read(file: Path, columns: list[str]) -> Any:
 
 
 def _schema(*without: str) -> Any:
-    """Each field of Sample as a column; every one of them may be null."""
+    """Each of NAMES as a column; every one of them may be null."""
     import pyarrow as pa
 
     types = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_(), tuple: pa.list_(pa.int32())}
-    hints = {name: (get_args(hint) or (hint,))[0] for name, hint in get_type_hints(Sample).items()}
+    stored = get_type_hints(Sample) | get_type_hints(Measurement)
+    hints = {name: (get_args(hint) or (hint,))[0] for name, hint in stored.items()}
     return pa.schema(
         [(name, types[get_origin(kind) or kind]) for name, kind in hints.items() if name not in without]
     )

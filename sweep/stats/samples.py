@@ -40,6 +40,18 @@ class Sample(Output):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """When a unit was measured, and by what; a unit of an older run folder knows none of it."""
+
+    start: str | None = None
+    """The start of an engine with its variant: `engine-2@node-7#5f0c9a1e`. Every start has an id of its own."""
+    began: float | None = None
+    """When the engine was handed the unit, in seconds since 1970."""
+    ended: float | None = None
+    """When its answer was there, likewise: by the driver's clock, with what carries both across the cluster."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class VariantSamples:
     """A variant's measured repetitions as tables of R repetitions by Q questions, in one question order.
 
@@ -75,7 +87,18 @@ class VariantSamples:
     starts_with_bos: npt.NDArray[np.object_]
     """(R, Q) of bool, None where unknown."""
     seconds: npt.NDArray[np.float64]
-    """(R, Q)."""
+    """(R, Q): from submitting each request to its last token."""
+    starts: npt.NDArray[np.object_]
+    """(R,) of str: the start of an engine that measured it; its shards' joined by ` + `. None if unknown."""
+    began: npt.NDArray[np.float64]
+    """(R,): when its first shard began, in seconds since 1970; NaN if unknown."""
+    ended: npt.NDArray[np.float64]
+    """(R,): when its last shard ended, in seconds since 1970; NaN if unknown."""
+    engine_seconds: npt.NDArray[np.float64]
+    """(R,): how long an engine was busy with it, its shards' times added up; NaN if unknown.
+
+    Not `ended - began`: shards may have run at the same time, or days apart.
+    """
 
     def beside(self, other: VariantSamples, name: str) -> VariantSamples:
         """These repetitions and then another variant's of the same questions, numbered on, under a new name."""
@@ -88,6 +111,13 @@ class VariantSamples:
         numbers = (*self.repetitions, *(last + number for number in other.repetitions))
         token_ids = cache(lambda: np.concatenate([self.token_ids(), other.token_ids()]))
         return replace(self, variant=name, repetitions=numbers, token_ids=token_ids, **tables)
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Tokens generated over the seconds that an engine was busy; None where no repetition's are known."""
+        known = ~np.isnan(self.engine_seconds)
+        seconds = float(self.engine_seconds[known].sum())
+        return float(self.completion_tokens[known].sum()) / seconds if seconds > 0 else None
 
     @property
     def scores(self) -> npt.NDArray[np.float64]:
@@ -118,6 +148,8 @@ def tabulate(variant: str, columns: Mapping[str, npt.NDArray[Any]], question_ids
         cells: npt.NDArray[Any] = columns[field][sample]
         return cells
 
+    starts = [set(row) for row in table("start")]
+    began, ended = (table(end).astype(np.float64) for end in ("began", "ended"))
     invalid, answer = table("invalid"), table("extracted").astype(object)
     answer[invalid] = None
     return VariantSamples(
@@ -136,4 +168,17 @@ def tabulate(variant: str, columns: Mapping[str, npt.NDArray[Any]], question_ids
         verify_steps=table("verify_steps").astype(np.float64),
         starts_with_bos=table("starts_with_bos").astype(object),
         seconds=table("seconds"),
+        starts=np.array([None if None in row else " + ".join(sorted(row)) for row in starts], dtype=object),
+        began=began.min(axis=1),
+        ended=ended.max(axis=1),
+        engine_seconds=np.array([_busy(*spans) for spans in zip(began, ended, strict=True)], dtype=np.float64),
     )
+
+
+def _busy(began: npt.NDArray[np.float64], ended: npt.NDArray[np.float64]) -> float:
+    """The seconds of one repetition's units, by the (Q,) ends of each question's unit. NaN where one is unknown.
+
+    Two units that began and ended in the very same moments would count as one: no clock of nanoseconds shows that.
+    """
+    spans = np.unique(np.stack([began, ended]), axis=1)
+    return float((spans[1] - spans[0]).sum())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +15,7 @@ import pytest
 from sweep.report.conclude import conclude
 from sweep.report.export import export
 from sweep.run.folder import create_run, open_run
-from sweep.stats.samples import Sample
+from sweep.stats.samples import Measurement, Sample
 from tests.conftest import SWEEP
 from tests.fake_pool import FakePool, right
 from tests.run.test_driver import Bench
@@ -102,3 +103,59 @@ def test_token_ids_are_read_when_they_are_asked_for_and_only_then(write_sweep: W
     both = table.beside(table, "twice")
     assert list(both.token_ids()[1, 0]) == [7, 8]
     assert reads == {unit.id: 1}
+
+
+def test_a_unit_keeps_when_it_was_measured_and_on_which_start_of_an_engine(write_sweep: Write) -> None:
+    bench = Bench(write_sweep(SWEEP))
+    one = FakePool(engines=["engine-1"])
+    bench.clock = lambda: 1000.0 + 100 * len(one.runs)
+    bench.drive(one, stopped=lambda: len(one.runs) == 2)
+    bench.drive(FakePool(engines=["engine-1"]))
+    tables = open_run(bench.run.folder).variant_samples()
+    # The engine of the fake pool takes 2 s for a unit, and the answer is there when the clock has gone on by 100 s.
+    assert tables["baseline"].began.tolist() == [1098.0, 1198.0]
+    assert tables["baseline"].ended.tolist() == [1100.0, 1200.0]
+    assert tables["mtp"].engine_seconds.tolist() == [2.0, 2.0]
+    starts = [*tables["baseline"].starts, *tables["mtp"].starts]
+    assert all(start.startswith("engine-1@here#") for start in starts)
+    assert [starts.index(start) for start in starts] == [0, 0, 2, 2]
+    assert tables["baseline"].beside(tables["mtp"], "both").starts.tolist() == starts
+
+
+def test_an_engine_that_loads_its_variant_again_has_started_anew(write_sweep: Write) -> None:
+    bench = Bench(write_sweep(SWEEP), "repetitions=4")
+
+    def dies(engine: str, what: str, times: int) -> str | None:
+        return "death" if (what, times) == ("baseline-r03", 1) else None
+
+    bench.drive(FakePool(engines=["engine-1"], fault=dies))
+    starts = bench.run.variant_samples()["baseline"].starts.tolist()
+    assert [starts.index(start) for start in starts] == [0, 0, 2, 2]
+
+
+def test_a_sharded_repetition_adds_up_the_seconds_that_its_shards_took_an_engine(write_sweep: Write) -> None:
+    bench = Bench(write_sweep(SWEEP), "shards=2")
+    answers = bench.questionnaire.answers()
+    first, second = bench.plan.units[:2]
+    for unit, measurement in (
+        (first, Measurement(start="engine-2@b#2", began=100.0, ended=107.0)),
+        (second, Measurement(start="engine-1@a#1", began=9000.0, ended=9004.0)),
+    ):
+        completions = [right(request, answers) for request in bench.questionnaire.batch(unit, 1).requests]
+        bench.run.save(unit, bench.questionnaire.score(unit, "engine-1@here", completions), measurement)
+    table = bench.run.variant_samples()["baseline"]
+    assert (table.began[0], table.ended[0], table.engine_seconds[0]) == (100.0, 9004.0, 11.0)
+    assert table.starts.tolist() == ["engine-1@a#1 + engine-2@b#2"]
+
+
+def test_a_unit_of_an_older_run_folder_is_read_and_its_measurement_is_unknown(write_sweep: Write) -> None:
+    bench = Bench(write_sweep(SWEEP))
+    bench.drive(FakePool())
+    for unit in bench.plan.units[:2]:
+        file = bench.run.unit_file(unit)
+        pq.write_table(pq.read_table(file).drop_columns(["start", "began", "ended"]), file)
+    table = open_run(bench.run.folder).variant_samples()["baseline"]
+    assert table.scores.tolist() == [1.0, 1.0]
+    assert table.starts.tolist() == [None, None]
+    for seconds in (table.began, table.ended, table.engine_seconds):
+        assert all(map(math.isnan, seconds))
