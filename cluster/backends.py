@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -96,14 +96,21 @@ def check_specs(name: str, specs: Sequence[EngineSpec], *, here: bool = True) ->
     chosen = backend(name)
     models = [_model_problems(chosen, spec, here) for spec in specs]
     # A backend may look into the models.
-    known = [
-        replace(spec, **{key: "unknown" for key, _ in listed}) for spec, listed in zip(specs, models, strict=True)
-    ]
+    known = [_without(spec, {key for key, _ in listed}) for spec, listed in zip(specs, models, strict=True)]
     arguments = chosen.check_specs(known)
     return [
         [*_gpu_problems(chosen, spec), *of_models, *of_arguments]
         for spec, of_models, of_arguments in zip(known, models, arguments, strict=True)
     ]
+
+
+def _without(spec: EngineSpec, absent: Collection[str]) -> EngineSpec:
+    """The spec with names that mean nothing for its models that are not there."""
+    return replace(
+        spec,
+        model="unknown" if "model" in absent else spec.model,
+        draft_model="unknown" if "draft_model" in absent else spec.draft_model,
+    )
 
 
 def _gpu_problems(chosen: Backend, spec: EngineSpec) -> list[Problem]:

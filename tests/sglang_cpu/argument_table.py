@@ -35,15 +35,20 @@ def _either(name: str, table: Table, version: str, new: Argument | None) -> Argu
     having = [v for v in others if old and v in (old.only or others)] + ([version] if new else [])
     only = having if set(having) != {*others, version} else []
     both = [one for one in (old, new) if one]
+    choices = {choice for one in both for choice in one.choices}
     limited = all(one.choices for one in both)
     return both[-1].model_copy(
         update={
             "kinds": tuple(sorted({kind for one in both for kind in one.kinds})),
-            "choices": tuple(dict.fromkeys(c for one in both for c in one.choices)) if limited else (),
+            "choices": tuple(sorted(choices, key=_nothing_last)) if limited else (),
             "also": tuple(sorted({other for one in both for other in one.also})),
             "only": tuple(only),
         }
     )
+
+
+def _nothing_last(choice: object) -> tuple[bool, str]:
+    return choice is None, str(choice)
 
 
 def written(table: Table) -> str:

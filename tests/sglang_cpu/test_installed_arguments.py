@@ -80,7 +80,7 @@ def test_sglangs_own_validation_is_heard() -> None:
     assert "Gemma4 only supports" in backend[0][1]
     assert page[0] == ("page_size", "chunked_prefill_size must be divisible by page_size")
     assert choice[0][0] == "sampling_backend"
-    assert 'one of "pytorch", ' in choice[0][1]
+    assert '"flashinfer", ' in choice[0][1]
     assert number[0][0] == "max_running_requests"
 
 

@@ -48,10 +48,11 @@ def _argument(name: str, hint: Any, actions: Sequence[argparse.Action]) -> Argum
     # A deprecated flag without a value stands for one of several values: it is no other name.
     flags = [flag for action in actions if action is main or action.nargs != 0 for flag in action.option_strings]
     kinds = {*_kinds(hint), *(("dict",) if parser in JSON_PARSERS and "list" not in str(hint).lower() else ())}
-    choices = tuple(main.choices or _literals(hint))
+    # Some are a set, whose order is another in every process.
+    choices = sorted({*(main.choices or _literals(hint))} - {None}, key=str)
     return Argument(
         kinds=tuple(sorted(kinds)),
-        choices=(*choices, *((None,) if choices and "null" in kinds and None not in choices else ())),
+        choices=(*choices, *((None,) if choices and "null" in kinds else ())),
         also=tuple(sorted({f[2:].replace("-", "_") for f in flags} - {name, off[2:].replace("-", "_")})),
         flag=None if flag in flags else flags[0],
         off=off if off in flags else None,
