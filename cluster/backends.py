@@ -18,6 +18,7 @@ from cluster.errors import BadInput
 from cluster.models import resolve
 from cluster.spec import Engine, EngineSpec
 
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 Problem = tuple[str, str]
 """An argument's name, and what is wrong with it and what to do."""
 
@@ -99,7 +100,7 @@ def check_specs(name: str, specs: Sequence[EngineSpec], *, here: bool = True) ->
     known = [_without(spec, {key for key, _ in listed}) for spec, listed in zip(specs, models, strict=True)]
     arguments = chosen.check_specs(known)
     return [
-        [*_gpu_problems(chosen, spec), *of_models, *of_arguments]
+        [*_gpu_problems(chosen, spec), *_environment_problems(chosen, spec), *of_models, *of_arguments]
         for spec, of_models, of_arguments in zip(known, models, arguments, strict=True)
     ]
 
@@ -127,6 +128,13 @@ def _gpu_problems(chosen: Backend, spec: EngineSpec) -> list[Problem]:
     idle = f" and {_gpus(math.ceil(spec.gpus) - needed)} would idle" if needed < spec.gpus else ""
     remedy = f"write engine.gpus: {needed}, or change {', '.join(sizes) if len(sizes) > 1 else 'the arguments'}"
     return [("gpus", f"{uses}, but an engine owns {spec.gpus:g}{idle}; {remedy}")]
+
+
+def _environment_problems(chosen: Backend, spec: EngineSpec) -> list[Problem]:
+    """An engine that chooses its own GPUs runs on others than the ones that Ray keeps for it."""
+    if not (chosen.real_model and spec.environment.get(VISIBLE)):
+        return []
+    return [("environment", f"{VISIBLE} is set by Ray, to the GPUs that it keeps for the engine; take it out")]
 
 
 def _gpus(count: int) -> str:

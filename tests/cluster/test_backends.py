@@ -151,6 +151,16 @@ def test_transformers_has_its_model_on_one_gpu(gpus: float, faults: int) -> None
     assert [key for key, _ in check_specs("transformers", [spec])[0]] == ["gpus"] * faults
 
 
+def test_an_engine_does_not_choose_its_own_gpus(write_sweep: Write) -> None:
+    text = TOY.replace("model: none\n", "model: none\n  environment: {CUDA_VISIBLE_DEVICES: '3'}\n", 1)
+    file = write_sweep(text)
+    with pytest.raises(BadInput, match="CUDA_VISIBLE_DEVICES") as refused:
+        check_arguments(make_plan(load(file)), str(file))
+    assert f"{file}:5: environment: " in refused.value.message
+    blind = EngineSpec(label="v", backend="toy", model="m", environment={"CUDA_VISIBLE_DEVICES": ""})
+    assert check_specs("toy", [blind]) == [[]]
+
+
 def test_models_that_are_not_there_are_faults_of_the_file(
     write_sweep: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
