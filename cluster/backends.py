@@ -145,14 +145,14 @@ def _model_problems(chosen: Backend, spec: EngineSpec, here: bool) -> list[Probl
     """Models that are not there. A name that is no path is a hub's, and only the hub knows."""
     problems = []
     for key, model in (("model", spec.model), ("draft_model", spec.draft_model)):
-        if model is None or not chosen.real_model:
+        if model is None:
             continue
         try:
             folder = resolve(model)
         except BadInput as error:
             problems.append((key, error.message))
             continue
-        if here and Path(folder).is_absolute() and not Path(folder).exists():
+        if here and chosen.real_model and Path(folder).is_absolute() and not Path(folder).exists():
             remedy = "correct the path, or name the Ray cluster that has it in RAY_ADDRESS"
             problems.append((key, f"{model}: no such model on this machine; {remedy}"))
     return problems

@@ -266,3 +266,9 @@ def test_no_backend_s_argument_is_named_outside_of_cluster() -> None:
         if name in file.read_text()
     ]
     assert named == []
+
+
+def test_a_name_of_a_model_in_the_package_is_checked_for_every_backend() -> None:
+    for name in BACKENDS:
+        spec = EngineSpec(label="v", backend=name, model="embedded:tiny-gema4")
+        assert "model" in {key for key, _ in check_specs(name, [spec])[0]}
