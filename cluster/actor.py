@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from cluster.backends import make_engine
+import math
+
+from cluster.backends import make_engine, runs_model
 from cluster.errors import EngineStartFailed
 from cluster.spec import Batch, Completion, Engine, EngineFacts, EngineSpec, Report
 
@@ -25,11 +27,13 @@ class EngineActor:
         engine = make_engine(spec.backend)
         try:
             engine.start(spec, report)
+            facts = engine.describe()
+            _check_gpus(spec, facts)
         except BaseException:
             engine.stop()
             raise
         self._engine = engine
-        return engine.describe()
+        return facts
 
     def run(self, batch: Batch) -> list[Completion]:
         """Run a batch from a cold prefix cache. Raises RequestFailed when a request has no completion."""
@@ -43,3 +47,19 @@ class EngineActor:
         engine, self._engine = self._engine, None
         if engine is not None:
             engine.stop()
+
+
+def _check_gpus(spec: EngineSpec, facts: EngineFacts) -> None:
+    """Raises EngineStartFailed unless a real model runs on as many GPUs as the sweep file gives it, each of a name.
+
+    A contract names both, and a cluster may be told to have GPUs that its machines lack.
+    """
+    owned, device = math.ceil(spec.gpus), facts.device
+    named = [gpu.name for gpu in device.gpus if gpu.name]
+    if owned and len(named) != owned and runs_model(spec.backend):
+        raise EngineStartFailed(
+            f"{spec.label}: engine.gpus is {spec.gpus:g}, but on {device.host} the engine finds "
+            f"{', '.join(named) or 'no GPU'}; run where the GPUs and their driver are (--address names another "
+            "cluster, `nvidia-smi` on the machine shows what it has), or correct engine.gpus",
+            (),
+        )

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from cluster.errors import BadInput
+from cluster.models import resolve
 from cluster.spec import Engine, EngineSpec
 
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 Problem = tuple[str, str]
 """An argument's name, and what is wrong with it and what to do."""
 
@@ -31,18 +35,18 @@ class Backend:
     """What must be installed."""
     extra: str | None = None
     """This package's extra that installs them."""
-    needs_gpus: bool = True
-    """False: the GPUs that a sweep file gives its engines may be logical."""
     real_model: bool = True
-    """False: there is no model to ask, so the specs carry the answers, and what it measures says nothing of one."""
+    """False: there is no model to ask, so the specs carry the answers, what it measures says nothing of one, and
+    the GPUs that a sweep file gives its engines are logical."""
     deterministic: Callable[[Mapping[str, Any]], bool] = lambda arguments: False
     """Whether these arguments claim identical outputs, whatever the order of the questions."""
     speculative: Callable[[str], bool] = lambda name: False
     """Whether the argument of this name belongs to speculation: a baseline has none of them."""
     speculates: Callable[[Mapping[str, Any]], bool] = lambda arguments: False
     """Whether these arguments speculate by themselves, without a draft model: an n-gram search, a prompt lookup."""
-    gpus: Callable[[Mapping[str, Any]], int | None] = lambda arguments: None
-    """How many GPUs these arguments need; None where they do not say."""
+    gpus: Callable[[EngineSpec], Mapping[str, int] | None] = lambda spec: None
+    """What multiplies to the number of GPUs that the engine uses, by name; empty where it uses none, None where its
+    GPUs are logical or it cannot be known."""
     command_line: Callable[[EngineSpec], str | None] = lambda spec: None
     """The shell command that serves the same; None where there is none."""
 
@@ -87,15 +91,70 @@ def check_installed(name: str) -> None:
     raise BadInput(f"engine.backend: `{name}` needs {' and '.join(missing)}, not installed here; {command}")
 
 
-def check_specs(name: str, specs: Sequence[EngineSpec]) -> list[list[Problem]]:
-    """What is wrong with each spec's arguments, as far as that shows before a start."""
+def check_specs(name: str, specs: Sequence[EngineSpec], *, here: bool = True) -> list[list[Problem]]:
+    """What is wrong with each spec's GPUs, models and arguments, as far as that shows before a start.
+
+    `here`: the engines will run on this machine, so a model in a folder must be on it.
+    """
     chosen = backend(name)
-    problems = chosen.check_specs(specs)
-    for spec, listed in zip(specs, problems, strict=True):
-        needed, owns = chosen.gpus(spec.arguments), spec.gpus
-        if needed is not None and owns > 0 and needed > max(1, int(owns)):
-            text = (
-                f"the arguments need {needed} GPUs, but an engine owns {owns:g}; raise engine.gpus, or lower them"
-            )
-            listed.insert(0, ("gpus", text))
+    models = [_model_problems(chosen, spec, here) for spec in specs]
+    # A backend may look into the models.
+    known = [_without(spec, {key for key, _ in listed}) for spec, listed in zip(specs, models, strict=True)]
+    arguments = chosen.check_specs(known)
+    return [
+        [*_gpu_problems(chosen, spec), *_environment_problems(chosen, spec), *of_models, *of_arguments]
+        for spec, of_models, of_arguments in zip(known, models, arguments, strict=True)
+    ]
+
+
+def _without(spec: EngineSpec, absent: Collection[str]) -> EngineSpec:
+    """The spec with names that mean nothing for its models that are not there."""
+    return replace(
+        spec,
+        model="unknown" if "model" in absent else spec.model,
+        draft_model="unknown" if "draft_model" in absent else spec.draft_model,
+    )
+
+
+def _gpu_problems(chosen: Backend, spec: EngineSpec) -> list[Problem]:
+    """An engine that needs more GPUs than it owns fails, and one that owns more than it uses wastes them."""
+    sizes = chosen.gpus(spec)
+    if sizes is None:
+        return []
+    needed = math.prod(sizes.values()) if sizes else 0
+    # A fraction is a part of one GPU.
+    if needed == math.ceil(spec.gpus):
+        return []
+    product = " x ".join(f"{name} {size}" for name, size in sizes.items())
+    uses = f"{product} = {_gpus(needed)}" if len(sizes) > 1 else f"the arguments use {_gpus(needed)}"
+    idle = f" and {_gpus(math.ceil(spec.gpus) - needed)} would idle" if needed < spec.gpus else ""
+    remedy = f"write engine.gpus: {needed}, or change {', '.join(sizes) if len(sizes) > 1 else 'the arguments'}"
+    return [("gpus", f"{uses}, but an engine owns {spec.gpus:g}{idle}; {remedy}")]
+
+
+def _environment_problems(chosen: Backend, spec: EngineSpec) -> list[Problem]:
+    """An engine that chooses its own GPUs runs on others than the ones that Ray keeps for it."""
+    if not (chosen.real_model and spec.environment.get(VISIBLE)):
+        return []
+    return [("environment", f"{VISIBLE} is set by Ray, to the GPUs that it keeps for the engine; take it out")]
+
+
+def _gpus(count: int) -> str:
+    return "1 GPU" if count == 1 else f"{count or 'no'} GPUs"
+
+
+def _model_problems(chosen: Backend, spec: EngineSpec, here: bool) -> list[Problem]:
+    """Models that are not there. A name that is no path is a hub's, and only the hub knows."""
+    problems = []
+    for key, model in (("model", spec.model), ("draft_model", spec.draft_model)):
+        if model is None:
+            continue
+        try:
+            folder = resolve(model)
+        except BadInput as error:
+            problems.append((key, error.message))
+            continue
+        if here and chosen.real_model and Path(folder).is_absolute() and not Path(folder).exists():
+            remedy = "correct the path, or name the Ray cluster that has it in RAY_ADDRESS"
+            problems.append((key, f"{model}: no such model on this machine; {remedy}"))
     return problems

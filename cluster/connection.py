@@ -80,7 +80,8 @@ def engine_count(spec: PoolSpec, *, local: bool) -> int:
         needed = spec.engines * spec.gpus
         if local and needed > total.get("GPU", 0):
             raise ClusterUnavailable(
-                f"{spec.engines} engines of {spec.gpus:g} GPUs each need {needed:g} GPUs; {inventory()}. {REMEDY}"
+                f"{counted(spec.engines, 'engine')} of {counted(spec.gpus, 'GPU')} each need "
+                f"{counted(needed, 'GPU')}; {inventory()}. {REMEDY}"
             )
         return spec.engines
     if not spec.gpus:
@@ -88,7 +89,7 @@ def engine_count(spec: PoolSpec, *, local: bool) -> int:
     count = int(sum(n["Resources"].get("GPU", 0) // spec.gpus for n in ray.nodes() if n["Alive"]))
     if not count:
         raise ClusterUnavailable(
-            f"no node of the cluster has the {spec.gpus:g} GPUs of one engine; {inventory()}. {REMEDY}"
+            f"no node of the cluster has the {counted(spec.gpus, 'GPU')} of one engine; {inventory()}. {REMEDY}"
         )
     return count
 
@@ -98,4 +99,9 @@ def inventory() -> str:
     total, free = ray.cluster_resources(), ray.available_resources()
     parts = [f"{free.get(key, 0):g} of {total.get(key, 0):g} {key}s free" for key in ("GPU", "CPU")]
     nodes = sum(node["Alive"] for node in ray.nodes())
-    return f"the cluster has {' and '.join(parts)} on {nodes} node{'s' if nodes != 1 else ''}"
+    return f"the cluster has {' and '.join(parts)} on {counted(nodes, 'node')}"
+
+
+def counted(number: float, noun: str) -> str:
+    """Such as `1 GPU` or `4 GPUs`."""
+    return f"{number:g} {noun}{'' if number == 1 else 's'}"

@@ -17,7 +17,7 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskErro
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.actor import EngineActor
-from cluster.connection import REMEDY, PoolSpec, connect, engine_count, inventory
+from cluster.connection import REMEDY, PoolSpec, connect, counted, engine_count, inventory
 from cluster.errors import ClusterUnavailable, EngineStartFailed, RequestFailed, SweepError
 from cluster.events import Back, Completed, Event, Failed, Gone, Loaded, Starting
 from cluster.log import SEARCHED, TAIL, last_error, tail
@@ -136,7 +136,7 @@ class RayPool:
                     raise event.error
             if not events:
                 missing = ", ".join(task.engine for task in self._tasks.values())
-                tell(f"waiting for {missing}, which need {self._spec.gpus:g} GPUs each; {inventory()}")
+                tell(f"waiting for {missing}, which need {counted(self._spec.gpus, 'GPU')} each; {inventory()}")
 
     def _finish(self, ref: Any, task: _Task) -> Event | None:
         """What came of a call; None for a new process that died again, and is replaced again."""
@@ -174,7 +174,11 @@ class RayPool:
         """Replace an engine that is past its deadline; one that got no process by then is gone."""
         if task.back:
             ray.kill(self._actors[task.engine])
-            why = f"the last one died: {task.log[0]}" if task.log else f"it waits for {self._spec.gpus:g} GPUs"
+            why = (
+                f"the last one died: {task.log[0]}"
+                if task.log
+                else f"it waits for {counted(self._spec.gpus, 'GPU')}"
+            )
             text = f"{task.engine} has no process after {task.deadline:g} s, {why}; {inventory()}. {REMEDY}"
             return Gone(engine=task.engine, error=ClusterUnavailable(text))
         task.log = self._last_words(task)[-TAIL:]

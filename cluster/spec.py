@@ -20,7 +20,7 @@ class EngineSpec:
     draft_model: str | None = None
     """The MTP draft to decode with, like `model`; None for a variant without speculation."""
     gpus: float = 0.0
-    """GPUs this engine owns (logical where the backend needs none); a fraction shares one."""
+    """GPUs this engine owns (logical where there is no model to run); a fraction shares one."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
     """The backend's own arguments, by its own names."""
     environment: Mapping[str, str] = field(default_factory=dict)

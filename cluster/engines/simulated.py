@@ -182,7 +182,6 @@ def _uniform(*key: object) -> float:
 BACKEND = Backend(
     make_engine=SimulatedEngine,
     check_specs=check_specs,
-    needs_gpus=False,
     real_model=False,
     deterministic=lambda arguments: bool(arguments.get("deterministic")),
     speculative=lambda name: name == "accept_length",

@@ -1,4 +1,4 @@
-"""A real model on a CPU with transformers: batched greedy decoding, and MTP through assisted generation."""
+"""A real model with transformers, on a CPU or a GPU: batched greedy decoding, and MTP by assisted generation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cluster.engines.chat import prompt_ids
 from cluster.engines.environment import restored_environment
 from cluster.errors import EngineStartFailed
 from cluster.models import resolve
-from cluster.spec import Batch, Completion, Device, EngineFacts, EngineSpec, Report, Request
+from cluster.spec import Batch, Completion, Device, EngineFacts, EngineSpec, Gpu, Report, Request
 
 
 class Arguments(BaseModel):
@@ -48,6 +48,7 @@ class TransformersEngine:
     def __init__(self) -> None:
         self._spec: EngineSpec | None = None
         self._arguments = Arguments()
+        self._place = "cpu"
         self._model: Any = None
         self._draft: Any = None
         self._tokenizer: Any = None
@@ -67,6 +68,10 @@ class TransformersEngine:
         transformers.utils.logging.disable_progress_bar()
         self._arguments = Arguments.model_validate(dict(spec.arguments))
         torch.set_num_threads(self._arguments.threads)
+        self._place = "cuda" if spec.gpus else "cpu"
+        if spec.gpus and not torch.cuda.is_available():
+            text = f"engine.gpus is {spec.gpus:g}, but torch finds no GPU on {platform.node()}"
+            raise EngineStartFailed(f"{spec.label}: {text}; write engine.gpus: 0, or run where there is one", ())
         self._phases = {"import": time.monotonic() - begun}
         report("loading weights", (spec.model,))
         try:
@@ -83,13 +88,14 @@ class TransformersEngine:
 
         folder = resolve(spec.model)
         self._tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
-        self._model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+        self._model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval().to(self._place)
         ends = self._model.generation_config.eos_token_id
         # A model that is tuned for chat has one for the end of a turn beside the tokenizer's.
         self._ends = {self._tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
         if spec.draft_model is None:
             return
-        self._draft = AutoModelForCausalLM.from_pretrained(resolve(spec.draft_model), dtype=torch.float32).eval()
+        draft = AutoModelForCausalLM.from_pretrained(resolve(spec.draft_model), dtype=torch.float32)
+        self._draft = draft.eval().to(self._place)
         settings = self._draft.generation_config
         settings.num_assistant_tokens = self._arguments.num_assistant_tokens
         settings.num_assistant_tokens_schedule = "constant"
@@ -107,7 +113,7 @@ class TransformersEngine:
 
         begun = time.monotonic()
         prompts = [prompt_ids(self._tokenizer, request) for request in requests]
-        encoded = self._tokenizer.pad({"input_ids": prompts}, return_tensors="pt")
+        encoded = self._tokenizer.pad({"input_ids": prompts}, return_tensors="pt").to(self._place)
         width = encoded["input_ids"].shape[1]
         ended: dict[int, float] = {}
         settings: dict[str, Any] = {
@@ -199,15 +205,30 @@ class TransformersEngine:
         return EngineFacts(
             backend="transformers",
             versions={"torch": torch.__version__, "transformers": transformers.__version__},
-            device=Device(host=platform.node(), cpu=platform.processor() or platform.machine()),
+            device=self._device(),
             fingerprint_of="token_ids",
             start_seconds=dict(self._phases),
             arguments={**self._arguments.model_dump(), "model": spec.model, "draft_model": spec.draft_model},
         )
 
+    def _device(self) -> Device:
+        """Where the model is: the processor, or the first GPU of those that this process sees."""
+        import torch
+
+        if self._place == "cpu":
+            return Device(host=platform.node(), cpu=platform.processor() or platform.machine())
+        gpu = torch.cuda.get_device_properties(0)
+        facts = Gpu(name=gpu.name, uuid=f"GPU-{gpu.uuid}", memory_mib=gpu.total_memory >> 20)
+        return Device(host=platform.node(), gpus=(facts,))
+
     def stop(self) -> None:
         self._environment.close()
         self._spec = self._model = self._draft = self._tokenizer = None
+        if self._place == "cuda":
+            import torch
+
+            self._place = "cpu"
+            torch.cuda.empty_cache()
 
     def _started(self) -> EngineSpec:
         if self._spec is None:
@@ -220,6 +241,6 @@ BACKEND = Backend(
     check_specs=check_specs,
     packages=("torch", "transformers"),
     extra="cpu",
-    needs_gpus=False,
     speculative=lambda name: name == "num_assistant_tokens",
+    gpus=lambda spec: {"model": 1} if spec.gpus else {},
 )

@@ -15,6 +15,14 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
 """Names become folder and file names."""
 FORMATS = (".jsonl", ".json", ".parquet")
 """What the names of local data sets end in."""
+UNREAD = (".csv", ".tsv", ".txt", ".gz", ".zst", ".zip", ".arrow", ".xlsx", ".yaml", ".yml")
+"""What the names of other files end in that somebody may take for a data set; no hub id ends so."""
+
+
+def is_local(path: str) -> bool:
+    """Whether a data set's path means a file, there or not, and no hub id, which is a name or OWNER/NAME."""
+    begins = path.startswith((".", "/", "~")) or path.count("/") > 1
+    return begins or path.lower().endswith((*FORMATS, *UNREAD))
 
 
 def _named(value: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
@@ -18,7 +19,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from cluster.backends import check_specs
 from sweep.errors import BadInput, suggestion
 from sweep.gate.rules import RULES, Rule
-from sweep.plan.config import FORMATS, ProtocolConfig, SweepConfig
+from sweep.plan.config import ProtocolConfig, SweepConfig, is_local
 from sweep.plan.units import Plan
 from sweep.plan.variants import Fault, KeyPath, Variant, argument_path, fault_list
 from sweep.words import counted
@@ -82,9 +83,14 @@ def line_of(file: str | Path, path: KeyPath) -> int:
     return next((lines[head] for head in _around(path) if head in lines), 1)
 
 
-def check_arguments(plan: Plan, file: str) -> None:
-    """Raises BadInput with every argument that the backend does not know or that cannot mean what it says."""
-    judged = check_specs(plan.config.engine.backend, [plan.spec(v.name) for v in plan.measured])
+def check_arguments(plan: Plan, file: str, address: str | None = None) -> None:
+    """Raises BadInput with every engine setting that the backend does not know or that cannot mean what it says.
+
+    `address`: of the Ray cluster whose machines the engines run on, else RAY_ADDRESS, else this machine.
+    """
+    here = not (address or os.environ.get("RAY_ADDRESS"))
+    specs = [plan.spec(variant.name) for variant in plan.measured]
+    judged = check_specs(plan.config.engine.backend, specs, here=here)
     having: dict[tuple[str, str], list[Variant]] = {}
     for variant, problems in zip(plan.measured, judged, strict=True):
         for problem in problems:
@@ -95,7 +101,7 @@ def check_arguments(plan: Plan, file: str) -> None:
             f"(variant {', '.join(v.name for v in chosen)})"
             for (key, text), chosen in having.items()
         ]
-        raise refusal(file, faults, " in engine arguments")
+        raise refusal(file, faults, " in the engine's settings")
 
 
 def dump(config: SweepConfig) -> str:
@@ -208,7 +214,7 @@ def _make_absolute(document: dict[str, Any], folder: Path) -> None:
         value = _at(document, keys)
         if not isinstance(value, str):
             continue
-        if value.endswith(FORMATS) if keys in LOCAL_PATHS else value.startswith(("./", "../")):
+        if is_local(value) if keys in LOCAL_PATHS else value.startswith(("./", "../")):
             _at(document, keys[:-1])[keys[-1]] = str(folder / value)
     builds = _at(document, ("perturb", "build"))
     if isinstance(builds, list):
@@ -221,7 +227,9 @@ def _fault(detail: ErrorDetails, document: Any) -> Fault:
         return path, "missing; add it"
     if detail["type"] == "extra_forbidden":
         known = dict.fromkeys(_fields_at(SweepConfig, path[:-1], document))
-        return path, f"unknown key; {suggestion(str(path[-1]), known)}"
+        text = f"unknown key; {suggestion(str(path[-1]), known)}"
+        at_loss = path[:-1] == ("engine",) and "did you mean" not in text
+        return path, f"{text}; the backend's own arguments go under engine.arguments" if at_loss else text
     value = json.dumps(detail["input"], default=str)
     shown = value if len(value) <= 60 else value[:57] + "..."
     rule = detail["msg"].removeprefix("Value error, ")

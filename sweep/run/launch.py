@@ -11,7 +11,7 @@ from threading import Event
 from types import FrameType
 from typing import Protocol
 
-from cluster.backends import backend, check_installed
+from cluster.backends import check_installed, runs_model
 from sweep.plan.sweepfile import check_arguments, dump, load
 from sweep.plan.units import Plan, Unit, make_plan
 from sweep.run.driver import Driver
@@ -67,7 +67,7 @@ def launch(file: str, overrides: Sequence[str], options: Options, audience: Audi
     """
     plan = make_plan(load(file, overrides, dataset.faults))
     check_installed(plan.config.engine.backend)
-    check_arguments(plan, file)
+    check_arguments(plan, file, options.address)
     questionnaire = dataset.load(plan.config.protocol)
     against = open_run(options.against) if options.against else None
     if against is not None:
@@ -98,7 +98,7 @@ def _drive(
     spec = PoolSpec(
         engines=None if engine.engines == "auto" else engine.engines,
         gpus=engine.gpus,
-        needs_real_gpus=backend(engine.backend).needs_gpus and engine.gpus > 0,
+        needs_real_gpus=runs_model(engine.backend) and engine.gpus > 0,
         address=options.address,
         deadline=options.wait,
     )

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from sweep.errors import BadInput, suggestion
-from sweep.plan.config import FORMATS, DatasetConfig, ProtocolConfig
-from sweep.plan.variants import Fault
+from sweep.plan.config import FORMATS, DatasetConfig, ProtocolConfig, is_local
+from sweep.plan.variants import Fault, KeyPath
 from sweep.tasks import task
 from sweep.tasks.base import Record, Row, Task, read, wanted
 from sweep.tasks.questionnaire import Questionnaire, choose
@@ -34,18 +34,27 @@ def faults(config: ProtocolConfig) -> Iterator[Fault]:
         task(config.task)
     except BadInput as error:
         yield ("protocol", "task"), error.message
-    for split, key in _splits(config).items():
-        where = ("protocol", "dataset", key)
-        try:
-            file = _local_file(config.dataset, split)
-        except BadInput as error:
-            yield where, error.message
-            continue
-        if file and split == "train" and config.dataset.train_path is None:
-            remedy = "take the shots from test, or name its file in protocol.dataset.train_path"
-            yield ("protocol", "shots_from"), f"{config.dataset.path} has no train split; {remedy}"
-        elif file and not file.is_file():
-            yield where, f"{file}: no such data set file; correct the path"
+    named = {"train": "train_path"} if config.dataset.train_path is not None else {}
+    for split, key in (_splits(config) | named).items():
+        yield from _file_faults(config.dataset, split, ("protocol", "dataset", key))
+
+
+def _file_faults(dataset: DatasetConfig, split: str, where: KeyPath) -> Iterator[Fault]:
+    """What is wrong with the file of a split, if it has one; `where` it is named."""
+    try:
+        file = _local_file(dataset, split)
+    except BadInput as error:
+        yield where, error.message
+        return
+    if file is None:
+        return
+    if split == "train" and dataset.train_path is None:
+        remedy = "take the shots from test, or name its file in protocol.dataset.train_path"
+        yield ("protocol", "shots_from"), f"{dataset.path} has no train split; {remedy}"
+    elif not file.is_file():
+        yield where, f"{file}: no such data set file; correct the path"
+    elif file.suffix.lower() not in FORMATS:
+        yield where, f"{file}: not a form of file that is read; convert it to {' or '.join(FORMATS)}"
 
 
 def load(config: ProtocolConfig) -> Questionnaire:
@@ -100,7 +109,7 @@ def _local_file(dataset: DatasetConfig, split: str) -> Path | None:
         return EMBEDDED[dataset.path]
     if dataset.path.startswith("embedded:"):
         raise BadInput(f"{dataset.path}: no such data set in the package; {suggestion(dataset.path, EMBEDDED)}")
-    return Path(dataset.path) if Path(dataset.path).suffix in FORMATS else None
+    return Path(dataset.path) if is_local(dataset.path) else None
 
 
 def _records(dataset: DatasetConfig, split: str, task: Task) -> tuple[Record, ...]:
@@ -118,7 +127,7 @@ def _records(dataset: DatasetConfig, split: str, task: Task) -> tuple[Record, ..
 
 def _from_file(file: Path) -> Iterator[Placed]:
     """The rows of a file, which is opened by its name: a `*` or `[` in it is no pattern."""
-    if file.suffix == ".parquet":
+    if file.suffix.lower() == ".parquet":
         yield from _numbered(f"{file}", _parquet(file))
         return
     try:

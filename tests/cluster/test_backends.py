@@ -13,8 +13,10 @@ import pytest
 from click.testing import CliRunner
 
 import sweep
+from cluster.actor import EngineActor
 from cluster.backends import BACKENDS, check_installed, check_specs, runs_model
-from cluster.spec import EngineSpec
+from cluster.errors import EngineStartFailed
+from cluster.spec import Device, EngineFacts, EngineSpec, Gpu
 from sweep.commands.plan import command
 from sweep.errors import BadInput
 from sweep.plan.sweepfile import check_arguments, dump, load
@@ -23,6 +25,7 @@ from sweep.report.conclude import conclude
 from sweep.run.driver import Driver
 from sweep.run.folder import Run, create_run
 from sweep.tasks import dataset
+from tests.cluster.toy_backend import ToyEngine
 from tests.conftest import SWEEP
 from tests.fake_pool import ActorPool, FakePool, Notes
 
@@ -124,12 +127,105 @@ def test_a_missing_package_is_named_with_what_installs_it(monkeypatch: pytest.Mo
     check_installed("toy")
 
 
-def test_gpus_are_counted_only_where_an_engine_owns_some() -> None:
-    def problems(gpus: float, cards: int) -> int:
-        spec = EngineSpec(label="v", backend="toy", model="m", gpus=gpus, arguments={"cards": cards})
-        return len(check_specs("toy", [spec])[0])
+@pytest.mark.parametrize(
+    ("gpus", "arguments", "faults"),
+    [
+        (0.0, {"cards": 4}, 1),
+        (2.0, {"cards": 4}, 1),
+        (4.0, {"cards": 4}, 0),
+        (8.0, {"cards": 4}, 1),
+        (0.5, {"cards": 1}, 0),
+        (0.5, {"cards": 2}, 1),
+        # It does not say.
+        (4.0, {}, 0),
+    ],
+)
+def test_an_engine_owns_as_many_gpus_as_it_uses(gpus: float, arguments: dict[str, int], faults: int) -> None:
+    spec = EngineSpec(label="v", backend="toy", model="m", gpus=gpus, arguments=arguments)
+    assert [key for key, _ in check_specs("toy", [spec])[0]] == ["gpus"] * faults
 
-    assert [problems(0.0, 4), problems(2.0, 4), problems(4.0, 4), problems(0.5, 1)] == [0, 1, 0, 0]
+
+@pytest.mark.parametrize(("gpus", "faults"), [(0.0, 0), (0.5, 0), (1.0, 0), (2.0, 1)])
+def test_transformers_has_its_model_on_one_gpu(gpus: float, faults: int) -> None:
+    spec = EngineSpec(label="v", backend="transformers", model="embedded:tiny-gemma4", gpus=gpus)
+    assert [key for key, _ in check_specs("transformers", [spec])[0]] == ["gpus"] * faults
+
+
+def test_an_engine_does_not_choose_its_own_gpus(write_sweep: Write) -> None:
+    text = TOY.replace("model: none\n", "model: none\n  environment: {CUDA_VISIBLE_DEVICES: '3'}\n", 1)
+    file = write_sweep(text)
+    with pytest.raises(BadInput, match="CUDA_VISIBLE_DEVICES") as refused:
+        check_arguments(make_plan(load(file)), str(file))
+    assert f"{file}:5: environment: " in refused.value.message
+    blind = EngineSpec(label="v", backend="toy", model="m", environment={"CUDA_VISIBLE_DEVICES": ""})
+    assert check_specs("toy", [blind]) == [[]]
+
+
+def test_models_that_are_not_there_are_faults_of_the_file(
+    write_sweep: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    text = TOY.replace("model: none\n", "model: embedded:tiny-gema4\n", 1)
+    file = write_sweep(text.replace("draft_model: none", "draft_model: ./no-such-folder"))
+    with pytest.raises(BadInput) as refused:
+        check_arguments(make_plan(load(file)), str(file))
+    _, model, draft = refused.value.message.splitlines()
+    assert model.startswith(f"{file}:4: model: ")
+    assert "did you mean embedded:tiny-gemma4?" in model
+    assert draft.startswith(f"{file}:5: draft_model: {file.parent / 'no-such-folder'}: ")
+    assert draft.endswith("(variant mtp)")
+
+
+def test_a_model_in_a_folder_may_be_on_the_cluster_s_machines_alone(
+    write_sweep: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    file = write_sweep(TOY.replace("model: none\n", "model: /no/such/folder\n", 1))
+    plan = make_plan(load(file))
+    check_arguments(plan, str(file), "ray://head:10001")
+    monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
+    check_arguments(plan, str(file))
+
+
+def facts(*names: str) -> EngineFacts:
+    device = Device(host="node", gpus=tuple(Gpu(name=name) for name in names))
+    return EngineFacts(
+        backend="toy", versions={}, device=device, fingerprint_of="text", start_seconds={}, arguments={}
+    )
+
+
+@pytest.mark.parametrize(
+    ("gpus", "names", "starts"),
+    [
+        (0.0, [], True),
+        (1.0, ["NVIDIA H100"], True),
+        (0.5, ["NVIDIA H100"], True),
+        (1.0, [], False),
+        (1.0, [""], False),
+        (2.0, ["NVIDIA H100"], False),
+        (1.0, ["NVIDIA H100", "NVIDIA H100"], False),
+    ],
+)
+def test_an_engine_starts_only_on_the_gpus_that_the_file_gives_it(
+    gpus: float, names: list[str], starts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped: list[bool] = []
+    monkeypatch.setattr(ToyEngine, "describe", lambda engine: facts(*names))
+    monkeypatch.setattr(ToyEngine, "stop", lambda engine: stopped.append(True))
+    actor = EngineActor("engine-1")
+    spec = EngineSpec(label="v", backend="toy", model="m", gpus=gpus)
+    if starts:
+        assert actor.load(spec, lambda phase, log: None) == facts(*names)
+        return
+    with pytest.raises(EngineStartFailed, match=f"engine.gpus is {gpus:g}, but on node") as refused:
+        actor.load(spec, lambda phase, log: None)
+    assert refused.value.exit_code == 4
+    assert stopped == [True]
+
+
+def test_a_simulated_engine_s_gpus_are_logical() -> None:
+    spec = EngineSpec(label="v", backend="simulated", model="m", gpus=2, arguments={"start_seconds": 0}, answers={})
+    assert EngineActor("engine-1").load(spec, lambda phase, log: None).device.gpus == ()
 
 
 def test_questions_about_arguments_import_nothing_heavy() -> None:
@@ -140,7 +236,7 @@ def test_questions_about_arguments_import_nothing_heavy() -> None:
         "for name in BACKENDS:\n"
         "    spec = EngineSpec(label='v', backend=name, model='m')\n"
         "    chosen = backend(name)\n"
-        "    chosen.deterministic({}), chosen.speculative('a'), chosen.gpus({}), chosen.command_line(spec)\n"
+        "    chosen.deterministic({}), chosen.speculative('a'), chosen.gpus(spec), chosen.command_line(spec)\n"
         "heavy = {'ray', 'torch', 'sglang', 'transformers', 'numpy', 'mlflow', 'datasets'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
@@ -170,3 +266,9 @@ def test_no_backend_s_argument_is_named_outside_of_cluster() -> None:
         if name in file.read_text()
     ]
     assert named == []
+
+
+def test_a_name_of_a_model_in_the_package_is_checked_for_every_backend() -> None:
+    for name in BACKENDS:
+        spec = EngineSpec(label="v", backend=name, model="embedded:tiny-gema4")
+        assert "model" in {key for key, _ in check_specs(name, [spec])[0]}

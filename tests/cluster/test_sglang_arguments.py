@@ -6,7 +6,6 @@ import re
 import sys
 import time
 from contextlib import ExitStack
-from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,9 +14,11 @@ import pytest
 
 from cluster.backends import check_specs
 from cluster.engines.sglang import host
-from cluster.engines.sglang.arguments import check_spec, command_line, engine_arguments, to_argv, unknown_names
+from cluster.engines.sglang.arguments import command_line, engine_arguments, to_argv
 from cluster.engines.sglang.host import CACHES, engine_environment, shared_gpu_turn
 from cluster.engines.sglang.log import Progress
+from cluster.engines.sglang.rules import check_spec
+from cluster.engines.sglang.table import problems, shipped
 from cluster.log import last_error
 from cluster.spec import EngineSpec
 
@@ -65,9 +66,43 @@ def test_draft_arguments_without_an_algorithm_are_refused() -> None:
     assert "speculative_algorithm" in text
 
 
-def test_an_algorithm_without_a_draft_is_refused() -> None:
-    assert "say draft: true" in problem(TOPK1)[1]
-    assert check_spec(make_spec({"speculative_algorithm": "NGRAM"})) == []
+@pytest.mark.parametrize("algorithm", ["EAGLE3", "STANDALONE", "DFLASH", "eagle3"])
+def test_an_algorithm_whose_draft_is_a_model_of_its_own_is_refused_without_one(algorithm: str) -> None:
+    key, text = problem({"speculative_algorithm": algorithm})
+    assert key == "speculative_algorithm"
+    assert "say draft: true" in text
+    given = {"speculative_algorithm": algorithm, "speculative_draft_model_path": "org/draft"}
+    assert check_spec(make_spec(given)) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        TOPK1,
+        {"speculative_algorithm": "EAGLE", "speculative_num_steps": 3},
+        {"speculative_algorithm": "NGRAM", "speculative_num_draft_tokens": 8},
+        # The trees of an n-gram search are others: 12 tokens need no 2 steps of one.
+        {
+            "speculative_algorithm": "NGRAM",
+            "speculative_num_steps": 2,
+            "speculative_eagle_topk": 1,
+            "speculative_num_draft_tokens": 12,
+        },
+        {"speculative_algorithm": "DSPARK"},
+        {"speculative_algorithm": "UNO", "uno_lora_path": "org/lora", "speculative_num_draft_tokens": 4},
+    ],
+)
+def test_speculation_without_a_draft_model_can_be_written(arguments: dict[str, Any]) -> None:
+    spec = make_spec(arguments, gpus=1.0)
+    assert check_spec(spec) == []
+    assert list(problems(arguments, shipped().arguments)) == []
+    assert "--speculative-draft-model-path" not in to_argv(spec)
+
+
+def test_a_draft_model_that_an_n_gram_search_would_not_read_is_refused() -> None:
+    key, text = problem({"speculative_algorithm": "NGRAM"}, draft_model="org/draft")
+    assert key == "speculative_algorithm"
+    assert "say draft: false" in text
 
 
 def test_a_draft_that_would_not_be_used_is_refused() -> None:
@@ -78,21 +113,115 @@ def test_a_draft_that_would_not_be_used_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("model_path", "x"), ("nnodes", 2), ("base_gpu_id", 1), ("skip_tokenizer_init", True)],
+    [
+        ("model_path", "x"),
+        ("nnodes", 2),
+        ("base_gpu_id", 1),
+        ("gpu_id_step", 2),
+        ("delete_ckpt_after_loading", True),
+    ],
 )
 def test_what_the_engine_owns_cannot_be_given(name: str, value: object) -> None:
     assert problem({name: value})[0] == name
 
 
-@pytest.mark.skipif(find_spec("sglang") is not None, reason="the installed SGLang would judge them too")
-def test_more_parallel_ranks_than_gpus_are_refused() -> None:
-    wide = {"tp_size": 4, "pp_size": 2}
-    (((key, text),), fitting, cpu) = check_specs(
-        "sglang", [make_spec(wide), make_spec(wide, gpus=8.0), make_spec({**wide, "device": "cpu"})]
-    )
-    assert key == "gpus"
-    assert re.findall(r"\d+", text)[:2] == ["8", "2"]
-    assert fitting == cpu == []
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("disaggregation_mode", "prefill"),
+        ("disaggregation_mode", "decode"),
+        ("decoupled_spec_role", "drafter"),
+        ("encoder_only", True),
+        ("is_embedding", True),
+        ("skip_tokenizer_init", True),
+        ("grpc_mode", True),
+    ],
+)
+def test_a_server_that_completes_nothing_is_refused(name: str, value: object) -> None:
+    assert problem({name: value})[0] == name
+
+
+def test_an_argument_that_only_says_no_is_accepted() -> None:
+    assert check_spec(make_spec({"disaggregation_mode": "null", "encoder_only": False})) == []
+
+
+# tp x dp x pp, with dp inside of tp under dp attention: compute_world_size in SGLang 0.5.21's srt/server_args.py.
+@pytest.mark.parametrize(
+    ("arguments", "gpus"),
+    [
+        ({"tp_size": 2}, 2),
+        ({"tp_size": 4, "pp_size": 2}, 8),
+        ({"tp_size": 1, "pp_size": 4}, 4),
+        ({"tp_size": 2, "dp_size": 4}, 8),
+        ({"tp_size": 2, "dp_size": 2, "pp_size": 2}, 8),
+        ({"tp_size": 8, "dp_size": 4, "enable_dp_attention": True}, 8),
+        ({"tp_size": 8, "dp_size": 4, "ep_size": 8, "enable_dp_attention": True}, 8),
+        ({"tp_size": 4, "dp_size": 2, "pp_size": 2, "enable_dp_attention": True}, 8),
+        ({"tp_size": 1}, 0.5),
+    ],
+)
+def test_an_engine_owns_exactly_the_gpus_that_its_sizes_multiply_to(arguments: dict[str, Any], gpus: float) -> None:
+    def judged(owned: float) -> list[str]:
+        return [key for key, _ in gpu_problems(make_spec(arguments, gpus=owned))]
+
+    assert judged(gpus) == []
+    assert judged(gpus + 1 if gpus >= 1 else 2) == ["gpus"]
+    assert judged(0) == ["gpus"]
+    assert judged(gpus / 2) == (["gpus"] if gpus > 1 else [])
+
+
+def gpu_problems(spec: EngineSpec) -> list[tuple[str, str]]:
+    return [problem for problem in check_without_sglang(spec) if problem[0] == "gpus"]
+
+
+def test_too_few_gpus_are_told_with_the_arithmetic() -> None:
+    ((_, text),) = gpu_problems(make_spec({"tp_size": 2, "dp_size": 4}))
+    assert "tp_size 2 x dp_size 4 x pp_size 1 = 8 GPUs" in text
+    assert "owns 2" in text
+
+
+def test_gpus_that_would_idle_are_told() -> None:
+    ((_, text),) = gpu_problems(make_spec({"tp_size": 2}, gpus=8.0))
+    assert "6 GPUs would idle" in text
+
+
+def test_a_cpu_has_ranks_and_no_gpus() -> None:
+    cpu = {"tp_size": 2, "device": "cpu"}
+    assert gpu_problems(make_spec(cpu, gpus=0.0)) == []
+    assert len(gpu_problems(make_spec(cpu))) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "gpus", "size"),
+    [
+        ({}, 2.0, 2),
+        ({}, 0.5, 1),
+        ({"dp_size": 8}, 8.0, 1),
+        ({"dp_size": 2, "pp_size": 2}, 8.0, 2),
+        ({"dp_size": 8, "enable_dp_attention": True}, 8.0, 8),
+        ({"tp_size": 1}, 2.0, 1),
+    ],
+)
+def test_tensor_parallel_size_is_what_replicas_and_stages_leave_of_the_gpus_unless_given(
+    arguments: dict[str, Any], gpus: float, size: int
+) -> None:
+    assert engine_arguments(make_spec(arguments, gpus=gpus))["tp_size"] == size
+
+
+def test_gpus_that_the_replicas_do_not_divide_are_refused() -> None:
+    ((_, text),) = gpu_problems(make_spec({"dp_size": 3}, gpus=8.0))
+    assert "tp_size 2 x dp_size 3 x pp_size 1 = 6 GPUs" in text
+
+
+def test_dp_attention_splits_tensor_parallelism_evenly() -> None:
+    key, text = problem({"tp_size": 4, "dp_size": 3, "enable_dp_attention": True}, gpus=4.0)
+    assert key == "dp_size"
+    assert re.findall(r"\d+", text)[:2] == ["4", "3"]
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_a_size_below_one_is_refused(size: int) -> None:
+    assert problem({"pp_size": size})[0] == "pp_size"
 
 
 def test_a_memory_share_over_the_gpu_share_is_refused() -> None:
@@ -105,19 +234,95 @@ def test_a_memory_share_over_the_gpu_share_is_refused() -> None:
     [
         ("atention_backend", "attention_backend"),
         ("attention-backend", "attention_backend"),
+        ("--tp-size", "tp_size"),
         ("tensor_parallel_size", "tp_size"),
+        ("tensor-parallel-size", "tp_size"),
+        ("tp", "tp_size"),
+        ("dp", "dp_size"),
+        ("pp", "pp_size"),
+        ("ep", "ep_size"),
+        ("mem-fraction-static", "mem_fraction_static"),
+        ("--mem-fraction", "mem_fraction_static"),
+        ("speculative_algo", "speculative_algorithm"),
+        ("speculative_draft_model", "speculative_draft_model_path"),
+        ("cuda_graph_max_bs", "cuda_graph_max_bs_decode"),
+        ("fp8_gemm_backend", "fp8_gemm_runner_backend"),
+        ("model", "model_path"),
     ],
 )
-def test_an_unknown_name_gets_the_nearest(wrong: str, right: str) -> None:
-    ((key, text),) = unknown_names([wrong, "tp_size"], {"attention_backend", "tp_size", "dtype"})
+def test_a_name_that_is_no_field_is_refused_with_the_field_that_is_meant(wrong: str, right: str) -> None:
+    ((key, text),) = problems({wrong: 2}, shipped().arguments)
     assert key == wrong
     assert f"did you mean {right}?" in text
 
 
-def test_tensor_parallel_size_follows_the_gpus_unless_given() -> None:
-    assert engine_arguments(make_spec({}))["tp_size"] == 2
-    assert engine_arguments(make_spec({"tp_size": 1}))["tp_size"] == 1
-    assert engine_arguments(make_spec({}, gpus=0.5))["tp_size"] == 1
+def test_one_argument_by_two_names_is_refused() -> None:
+    ((key, text),) = problems({"tp": 2, "tp_size": 2}, shipped().arguments)
+    assert key == "tp"
+    assert "tp_size, which is written too" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("tp_size", "2", "a whole number"),
+        ("tp_size", 2.0, "a whole number"),
+        ("tp_size", True, "a whole number"),
+        ("tp_size", None, "a whole number"),
+        ("tp_size", [2], "a whole number"),
+        ("mem_fraction_static", "0.8", "a number"),
+        ("disable_cuda_graph", "yes", "true or false"),
+        ("disable_cuda_graph", 1, "true or false"),
+        ("quantization", 8, '"fp8"'),
+        ("dtype", "bf16", '"bfloat16"'),
+        ("chat_template", 3, "text"),
+        ("cuda_graph_bs_decode", 8, "a list with a whole number each"),
+        ("cuda_graph_bs_decode", [1, "2"], "a list with a whole number each"),
+        ("lora_target_modules", ["q_proj", "nose"], '"k_proj"'),
+        ("disaggregation_mode", None, '"null"'),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_refused(name: str, value: object, wanted: str) -> None:
+    ((key, text),) = problems({name: value}, shipped().arguments)
+    assert key == name
+    assert wanted in text
+
+
+def test_values_of_the_right_types_are_accepted() -> None:
+    right = {
+        "tp_size": 2,
+        "mem_fraction_static": 1,
+        "schedule_conservativeness": 0.3,
+        "disable_cuda_graph": True,
+        "quantization": None,
+        "dtype": "bfloat16",
+        "cuda_graph_bs_decode": [1, 2, 4],
+        "lora_target_modules": ["q_proj", "k_proj"],
+        "cuda_graph_config": {"decode": {"max_bs": 4}},
+        "limit_mm_data_per_request": {"image": 1},
+        "attention_backend": "triton",
+        # Only in 0.5.16, and only in 0.5.21.
+        "enable_dsa_prefill_context_parallel": False,
+        "uno_lora_path": "org/lora",
+    }
+    assert list(problems(right, shipped().arguments)) == []
+
+
+def test_names_and_types_are_caught_without_sglang() -> None:
+    keys = [
+        key
+        for key, _ in check_without_sglang(
+            make_spec({"--tp-size": 2, "mem-fraction-static": 0.8, "tp": 2, "dp_size": "1"})
+        )
+    ]
+    assert keys == ["--tp-size", "mem-fraction-static", "tp", "dp_size"]
+
+
+def check_without_sglang(spec: EngineSpec) -> list[tuple[str, str]]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cluster.engines.sglang.arguments.find_spec", lambda name: None)
+        (listed,) = check_specs("sglang", [spec])
+    return listed
 
 
 def test_an_engine_on_half_a_gpu_takes_less_than_half_its_memory() -> None:
@@ -145,6 +350,19 @@ def test_arguments_become_flags_by_their_kind() -> None:
         *("python", "-m", "sglang.launch_server", "--model-path", "org/model", "--tp-size", "1"),
         *("--enable-deterministic-inference", "--cuda-graph-bs-decode", "1", "2", "4"),
         *("--fp8-gemm-backend", "triton"),
+    ]
+
+
+def test_what_has_a_flag_of_its_own_gets_it() -> None:
+    arguments = {
+        "lora_strict_loading": False,
+        "forward_hooks": [{"name": "a"}],
+        "cuda_graph_config": {"decode": {}},
+    }
+    assert to_argv(make_spec(arguments, gpus=1.0))[7:] == [
+        "--no-lora-strict-loading",
+        *("--forward-hooks", '[{"name": "a"}]'),
+        *("--cuda-graph-config", '{"decode": {}}'),
     ]
 
 

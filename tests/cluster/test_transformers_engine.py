@@ -14,7 +14,7 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from cluster.engines.transformers import TransformersEngine, check_specs
-from cluster.errors import BadInput, RequestFailed
+from cluster.errors import BadInput, EngineStartFailed, RequestFailed
 from cluster.models import resolve
 from cluster.spec import Batch, Completion, EngineSpec, Message
 from sweep.plan.config import DatasetConfig, ProtocolConfig
@@ -183,3 +183,13 @@ def test_embedded_names_resolve_and_unknown_ones_name_the_nearest() -> None:
     assert resolve("google/gemma") == "google/gemma"
     with pytest.raises(BadInput, match="did you mean embedded:tiny-gemma4"):
         resolve("embedded:tiny-gema4")
+
+
+def test_an_engine_that_is_given_a_gpu_starts_on_no_processor() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    spec = EngineSpec(label="v", backend="transformers", model="embedded:tiny-gemma4", gpus=1.0)
+    with pytest.raises(EngineStartFailed, match="no GPU"):
+        TransformersEngine().start(spec, lambda phase, log: None)

@@ -74,9 +74,8 @@ class ToyEngine:
 BACKEND = Backend(
     make_engine=ToyEngine,
     check_specs=check_specs,
-    needs_gpus=False,
     deterministic=lambda arguments: bool(arguments.get("exact")),
     speculative=lambda name: name.startswith("toy_draft_"),
-    gpus=lambda arguments: arguments.get("cards"),
+    gpus=lambda spec: {"cards": spec.arguments["cards"]} if "cards" in spec.arguments else None,
     command_line=lambda spec: f"serve-toy {spec.model}",
 )

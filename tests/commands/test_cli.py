@@ -160,6 +160,27 @@ def test_more_gpus_than_the_cluster_has_exit_4_with_what_it_has(write_sweep: Wri
     assert caught.value.exit_code == 4
 
 
+@pytest.mark.parametrize("engines", ["1", "auto"])
+def test_a_real_model_on_a_gpu_that_the_machine_lacks_exits_4(
+    write_sweep: Write, monkeypatch: pytest.MonkeyPatch, engines: str, tmp_path: Path
+) -> None:
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    text = SWEEP.replace(
+        "backend: simulated\n  model: none", "backend: transformers\n  model: embedded:tiny-gemma4"
+    )
+    file = write_sweep(
+        text.replace("engines: 2", f"engines: {engines}\n  gpus: 1").replace("  mtp: {draft: true}\n", "")
+    )
+    done = sweep("launch", file, "--runs", tmp_path / "runs")
+    message = refused_after_start(done, code=4)
+    assert "0 of 0 GPUs" in message
+    assert "engine.gpus" in message
+    assert not list((tmp_path / "runs").rglob("contract.json"))
+
+
 def test_list_of_nothing_says_how_to_make_a_run(tmp_path: Path) -> None:
     done = sweep("list", "--runs", tmp_path)
     assert done.returncode == 0

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
+from sweep.commands.plan import command
 from sweep.errors import BadInput
 from sweep.plan.sweepfile import check_arguments, line_of, load
 from sweep.plan.units import make_plan
@@ -73,3 +75,73 @@ def test_a_fault_names_exactly_the_place_that_gives_the_variant_its_argument(
     assert (places["one-mouth=1", "mouth"], places["one-mouth=2", "mouth"]) == (at["- 1"], at["- 2"])
     assert places["one+eye=1", "eye"] == eye
     assert places["one+eye=1", "nose"] == one
+
+
+SGLANG = """\
+name: v
+engine: {{backend: sglang, model: Qwen/Qwen3-8B, gpus: {gpus}, arguments: {arguments}}}
+variants: {{a: {{}}}}
+protocol: {{dataset: {{path: openai/gsm8k, config: main}}, shots: 5, questions: 200}}
+repetitions: 3
+"""
+
+
+def plan_argv(tmp_path: Path, gpus: float, arguments: str) -> Result:
+    """`sweep plan --argv` of an SGLang variant, where SGLang is not installed."""
+    file = tmp_path / "sweep.yaml"
+    file.write_text(SGLANG.format(gpus=gpus, arguments=arguments))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cluster.engines.sglang.arguments.find_spec", lambda name: None)
+        return CliRunner().invoke(command, [str(file), "--argv"])
+
+
+def refused_lines(result: Result) -> list[str]:
+    assert isinstance(result.exception, BadInput)
+    assert result.exception.exit_code == 2
+    assert result.stdout == ""
+    return result.exception.message.splitlines()[1:]
+
+
+@pytest.mark.parametrize(
+    ("gpus", "arguments", "flags"),
+    [
+        # Data parallelism without tp: one GPU for each replica.
+        (8, "{dp_size: 8}", "--tp-size 1 --dp-size 8"),
+        (4, "{tp_size: 1, pp_size: 4}", "--tp-size 1 --pp-size 4"),
+        (8, "{tp_size: 8, dp_size: 8, enable_dp_attention: true}", "--tp-size 8 --dp-size 8 --enable-dp-attention"),
+        (1, "{speculative_algorithm: NGRAM}", "--tp-size 1 --speculative-algorithm NGRAM"),
+    ],
+)
+def test_a_layout_that_fits_its_gpus_is_planned(tmp_path: Path, gpus: int, arguments: str, flags: str) -> None:
+    result = plan_argv(tmp_path, gpus, arguments)
+    assert result.exit_code == 0
+    expected = f"python -m sglang.launch_server --model-path Qwen/Qwen3-8B {flags}"
+    assert result.stdout.splitlines() == ["# a", expected]
+
+
+@pytest.mark.parametrize(
+    ("gpus", "arguments", "arithmetic"),
+    [
+        (2, "{tp_size: 2, dp_size: 4}", "tp_size 2 x dp_size 4 x pp_size 1 = 8 GPUs, but an engine owns 2"),
+        (8, "{tp_size: 8, dp_size: 8}", "tp_size 8 x dp_size 8 x pp_size 1 = 64 GPUs, but an engine owns 8"),
+        (8, "{tp_size: 2}", "tp_size 2 x dp_size 1 x pp_size 1 = 2 GPUs, but an engine owns 8"),
+        (0, "{}", "tp_size 1 x dp_size 1 x pp_size 1 = 1 GPU, but an engine owns 0"),
+    ],
+)
+def test_a_layout_that_does_not_fit_its_gpus_is_refused_with_the_arithmetic(
+    tmp_path: Path, gpus: int, arguments: str, arithmetic: str
+) -> None:
+    (fault,) = refused_lines(plan_argv(tmp_path, gpus, arguments))
+    assert fault.startswith(f"{tmp_path / 'sweep.yaml'}:2: gpus: {arithmetic}")
+
+
+def test_dashes_and_aliases_are_refused_by_name_before_a_command_line_is_printed(tmp_path: Path) -> None:
+    faults = refused_lines(plan_argv(tmp_path, 2, "{--tp-size: 2, mem-fraction-static: 0.8, tp: 2}"))
+    names = ["--tp-size", "mem-fraction-static", "tp"]
+    assert [fault.removeprefix(f"{tmp_path / 'sweep.yaml'}:2: ").partition(":")[0] for fault in faults] == names
+    assert ["tp_size?" in fault for fault in faults] == [True, False, True]
+
+
+def test_a_server_that_only_prefills_is_refused(tmp_path: Path) -> None:
+    (fault,) = refused_lines(plan_argv(tmp_path, 4, "{tp_size: 4, disaggregation_mode: prefill}"))
+    assert ":2: disaggregation_mode: " in fault

@@ -143,3 +143,10 @@ grid:
 def test_two_axes_that_set_the_same_argument_are_a_fault(write_sweep: Write) -> None:
     file = write_sweep(SWEEP + "grid: {size: [1, 2], mode: {a: {arguments: {size: 3}}}}\n")
     assert "grid.mode: sets `size`" in faults(file)
+
+
+def test_a_string_of_server_arguments_is_told_where_arguments_go(write_sweep: Write) -> None:
+    text = SWEEP.replace("  engines: 2\n", '  engines: 2\n  server_args: "--tp 1 --mem-fraction-static 0.8"\n')
+    file = write_sweep(text)
+    assert f"{file}:7: engine.server_args: unknown key; " in faults(file)
+    assert "engine.arguments" in faults(file)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +12,11 @@ import pytest
 pytest.importorskip("sglang")
 
 from cluster.engines.sglang.arguments import check_specs, engine_arguments, to_argv
+from cluster.engines.sglang.rules import gpus
+from cluster.engines.sglang.table import shipped
+from cluster.engines.sglang.validation import describe
 from cluster.spec import EngineSpec
+from tests.sglang_cpu import argument_table
 from tests.sglang_cpu.sglang_tiny import TOPK1, make_spec
 
 pytestmark = pytest.mark.sglang
@@ -74,8 +80,48 @@ def test_sglangs_own_validation_is_heard() -> None:
     assert "Gemma4 only supports" in backend[0][1]
     assert page[0] == ("page_size", "chunked_prefill_size must be divisible by page_size")
     assert choice[0][0] == "sampling_backend"
-    assert "invalid choice" in choice[0][1]
+    assert '"flashinfer", ' in choice[0][1]
     assert number[0][0] == "max_running_requests"
+
+
+def test_the_table_that_ships_agrees_with_the_installed_version() -> None:
+    from sglang.srt.server_args import ServerArgs
+
+    version, installed = argument_table.version(), describe(ServerArgs)
+    if version not in shipped().versions:
+        pytest.skip(f"the table has no column for {version}")
+    assert argument_table.merged(shipped(), version, installed) == shipped()
+    having = {name for name, one in shipped().arguments.items() if not one.only or version in one.only}
+    assert having == installed.keys()
+
+
+def test_the_installed_version_s_own_names_and_types_count() -> None:
+    # Gone in 0.5.21; a number in all versions.
+    old, number = check_specs([published({"dsa_prefill_cp_mode": "x"}), published({"tp_size": "1"})])
+    assert [key for key, _ in old] == ["dsa_prefill_cp_mode"]
+    assert [key for key, _ in number] == ["tp_size"]
+
+
+def test_sglang_counts_the_same_gpus() -> None:
+    from sglang.srt.server_args import compute_world_size
+
+    for divided in (False, True):
+        for tp, dp, pp in [(1, 1, 1), (2, 4, 1), (4, 2, 2), (8, 8, 1), (1, 1, 4)]:
+            sizes = {"tp_size": tp, "dp_size": dp, "pp_size": pp, "enable_dp_attention": divided}
+            expected = compute_world_size(enable_dp_attention=divided, tp_size=tp, dp_size=dp, pp_size=pp)
+            assert math.prod(gpus(published(sizes)).values()) == expected
+
+
+def test_speculation_without_a_draft_model_is_for_sglang_to_judge() -> None:
+    ngram, own = check_specs(
+        [
+            replace(published({"speculative_algorithm": algorithm}), draft_model=None)
+            for algorithm in ("NGRAM", "NEXTN")
+        ]
+    )
+    assert ngram == []
+    # Of a model without MTP layers SGLang learns it when it loads them.
+    assert own == []
 
 
 def test_unknown_names_are_found_before_anything_starts() -> None:

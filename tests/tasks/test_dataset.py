@@ -140,3 +140,30 @@ def test_an_unknown_embedded_data_set_is_a_fault_with_the_nearest_known_one(writ
     (fault,) = faults(write_sweep, text=SWEEP.replace("data.jsonl", "embedded:tiny-gemma"))
     assert "sweep.yaml:" in fault
     assert "did you mean embedded:tiny-gemma4?" in fault
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["./none", "none.jsonl", "../none.json", "a/b/none.parquet", "/none/no.csv", "/none/none", "NONE.JSONL"],
+)
+@pytest.mark.parametrize("key", ["path", "train_path"])
+def test_a_local_file_that_is_not_there_is_a_fault_of_its_line(write_sweep: Write, key: str, path: str) -> None:
+    other = "" if key == "path" else "path: data.jsonl, "
+    text = SWEEP.replace("{path: data.jsonl}", f"{{{other}{key}: {path}}}")
+    line = next(n for n, written in enumerate(text.splitlines(), start=1) if "dataset:" in written)
+    (fault,) = faults(write_sweep, text=text)
+    assert f"sweep.yaml:{line}: protocol.dataset.{key}: " in fault
+    assert f"{Path(path).name}: no such data set file" in fault
+
+
+def test_a_file_of_another_form_is_a_fault_and_no_hub_id(write_sweep: Write, tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("question,answer\n")
+    (fault,) = faults(write_sweep, text=SWEEP.replace("data.jsonl", "data.csv"))
+    assert f"protocol.dataset.path: {tmp_path / 'data.csv'}: " in fault
+    assert ".jsonl" in fault
+
+
+@pytest.mark.parametrize("hub", ["openai/gsm8k", "gsm8k", "org/data-v1.0"])
+def test_a_hub_id_is_left_to_the_hub(write_sweep: Write, hub: str) -> None:
+    config = load_sweep(write_sweep(SWEEP.replace("data.jsonl", hub)), (), dataset.faults)
+    assert config.protocol.dataset.path == hub

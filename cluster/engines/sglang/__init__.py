@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from cluster.backends import Backend
-from cluster.engines.sglang.arguments import check_specs, command_line, gpus
+from cluster.engines.sglang.arguments import check_specs, command_line
+from cluster.engines.sglang.rules import gpus
 from cluster.spec import Engine
 
 

@@ -24,10 +24,12 @@ from typing import Any, TypeVar
 from cluster.engines.arguments import refuse
 from cluster.engines.environment import restored_environment
 from cluster.engines.sglang import host
-from cluster.engines.sglang.arguments import check_spec, engine_arguments, unknown_names
+from cluster.engines.sglang.arguments import engine_arguments
 from cluster.engines.sglang.log import ANSWERING, IMPORTED, EngineLog, Progress
 from cluster.engines.sglang.requests import complete_all
-from cluster.engines.sglang.validation import field_names
+from cluster.engines.sglang.rules import check_spec
+from cluster.engines.sglang.table import problems
+from cluster.engines.sglang.validation import describe, field_names
 from cluster.errors import EngineStartFailed, RequestFailed
 from cluster.log import SEARCHED, last_error, tail
 from cluster.spec import Batch, Completion, EngineFacts, EngineSpec, Report
@@ -97,7 +99,7 @@ class SGLangEngine:
         return EngineFacts(
             backend="sglang",
             versions=_versions(),
-            device=replace(host.device(), log=str(running.log.path)),
+            device=replace(host.device() if running.spec.gpus else host.processor(), log=str(running.log.path)),
             fingerprint_of="token_ids" if "output_ids" in running.first else "text",
             start_seconds=running.progress.seconds(),
             # What JSON does not have (a NumPy scalar, an enum) becomes its text.
@@ -197,7 +199,7 @@ class _Running:
 
         self.log.mark(IMPORTED)
         arguments = {"log_level": "info", **engine_arguments(self.spec)}
-        refuse(self.spec, unknown_names(arguments, field_names(ServerArgs)))
+        refuse(self.spec, list(problems(arguments, describe(ServerArgs))))
         if self._abandoned.is_set():
             return
         engine = sglang.Engine(**arguments)

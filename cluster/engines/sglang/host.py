@@ -11,6 +11,7 @@ import contextlib
 import gc
 import getpass
 import os
+import platform
 import socket
 import sys
 import tempfile
@@ -135,6 +136,11 @@ def device() -> Device:
         return replace(here, gpus=gpus, driver=nvml.nvmlSystemGetDriverVersion() if gpus else None)
     finally:
         nvml.nvmlShutdown()
+
+
+def processor() -> Device:
+    """Host and processor of an engine that runs without a GPU, whichever GPUs the host has."""
+    return Device(host=socket.gethostname(), cpu=platform.processor() or platform.machine())
 
 
 def _visible(nvml: Any, visible: str | None) -> list[Any]:
