@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sweep.stats.noise import Noise, NoiseSource, Normal, Scale
 from sweep.stats.samples import VariantSamples
 
 TOKENS = 100
@@ -56,3 +57,16 @@ def first(right: int, questions: int = 200, runs: int = 1) -> npt.NDArray[np.boo
 def changed(samples: VariantSamples, **fields: Any) -> VariantSamples:
     """The samples with other fields."""
     return replace(samples, **fields)
+
+
+def normal_noise(mean: float, std: float, n: int) -> Noise:
+    """Of n repetitions, with continuous scores: on the scale of the accuracy alone."""
+    normal = Normal(
+        scale=Scale.ACCURACY,
+        centre=np.array([mean]),
+        std=np.array([std]),
+        weight=n,
+        dof=n - 1,
+        questions=None,
+    )
+    return Noise(normals=(normal,), source=NoiseSource.REPETITIONS)

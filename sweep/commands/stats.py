@@ -69,12 +69,20 @@ def _every_rule(scores: Scores, retries: int) -> Rules:
     return {name: threshold.variants[scores.variant] for name, threshold in derived.items()}
 
 
+def _published_bound(statistics: ScoreStatistics) -> float | None:
+    """Mean less k std, as tables have it. The rule's threshold is on the grid, and near 1 lower."""
+    from sweep.stats.noise import tolerance_factor
+
+    n, mean, std = len(statistics.per_repetition), statistics.mean, statistics.std
+    return mean - tolerance_factor(n, n - 1, 0.99, 0.95) * std if mean is not None and std else None
+
+
 def _as_json(statistics: ScoreStatistics, rules: Rules) -> dict[str, Any]:
     over, n = statistics.overdispersion, len(statistics.per_repetition)
     return {
         "n": n,
         **{key: getattr(statistics, key) for key in ("mean", "std", "ddof", "min", "max")},
-        "tolerance_bound": rules["tolerance"].bound,
+        "tolerance_bound": _published_bound(statistics),
         "min_observed_false_alarm": 1 / (n + 1),
         "overdispersion": asdict(over) if over else {"chi2": None, "dof": None, "p_value": None},
         "thresholds": {

@@ -11,6 +11,7 @@ they depend on one another.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, takewhile
@@ -19,11 +20,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sweep.gate.rules import Estimates, ToleranceRule
 from sweep.plan.config import StopRule
 from sweep.plan.units import Plan, Unit
 from sweep.plan.variants import Variant
-from sweep.stats.describe import sample_std
-from sweep.stats.noise import tolerance_factor
 from sweep.stats.samples import VariantSamples
 
 FIRST_LOOK = 5
@@ -90,7 +90,7 @@ class StopWatch:
         for n in planned[:-1]:
             if rule.width is None or n > len(scores):
                 return None
-            width = bound_width(scores[:n], rule, len(planned))
+            width = bound_width(scores[:n], self._questions, rule, len(planned))
             if width is not None and width < rule.width:
                 return f"the tolerance bound is {width:.4f} below the mean after {n} repetitions"
         return None
@@ -117,13 +117,12 @@ def looks(repetitions: int) -> tuple[int, ...]:
     return (*early, repetitions)
 
 
-def bound_width(scores: Sequence[float], rule: StopRule, among: int) -> float | None:
+def bound_width(scores: Sequence[float], questions: int | None, rule: StopRule, among: int) -> float | None:
     """Mean less tolerance bound, in accuracy, at one of `among` looks.
 
     None where the scores have no spread: that is no narrow bound but none at all, and the variant goes on.
     """
-    std = sample_std(np.sort(np.asarray(scores)))
-    if not std:
-        return None
+    seen = Estimates.of_scores(np.asarray([scores]), questions)
     confidence = 1 - (1 - rule.confidence) / among
-    return tolerance_factor(len(scores), len(scores) - 1, rule.coverage, confidence) * std
+    width = float((seen.mean - ToleranceRule(coverage=rule.coverage, confidence=confidence).bounds(seen)).item())
+    return None if math.isnan(width) else width

@@ -35,6 +35,7 @@ from sweep.gate.threshold import CROWDING, FEW
 from sweep.stats.noise import CONFIDENCE, Normal, all_fail, false_alarm_factor, missed_at_most, tail_bound
 
 Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 
 REPETITIONS = (3, 5, 10, 20, 50)
 QUESTIONS = (50, 200, 1319)
@@ -198,7 +199,12 @@ AS_STATED = 0.06
 
 
 def held(
-    statement: str, promised: float | Floats, true: Floats, *, at_least: bool = False, admitted: bool = False
+    statement: str,
+    promised: float | Floats,
+    true: Floats | Flags,
+    *,
+    at_least: bool = False,
+    admitted: bool = False,
 ) -> Held:
     """Both means over (S,) sweeps."""
     mean = float(np.mean(promised))
@@ -239,7 +245,7 @@ def statements(truth: Truth, scores: Floats, cell: Cell, attempts: int) -> Itera
             yield from _of_rule(rule, truth, chosen, limits[some], missed, silent)
 
 
-def _only(normal: Normal, some: npt.NDArray[np.bool_]) -> Normal:
+def _only(normal: Normal, some: Flags) -> Normal:
     return replace(normal, centre=normal.centre[some], std=normal.std[some])
 
 

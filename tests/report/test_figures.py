@@ -14,7 +14,7 @@ mpl.use("Agg")
 from sweep.gate.rules import FalseAlarmRule, MarginRule
 from sweep.gate.threshold import derive, fit_all
 from sweep.report.figures import power, repetitions, shortened, unstable, write_all
-from sweep.stats.noise import Noise, false_alarm
+from sweep.stats.noise import Fitted, failing
 from sweep.stats.samples import VariantSamples
 from sweep.stats.scores import Scores
 from tests.tables import table
@@ -95,9 +95,10 @@ def test_the_curves_are_of_the_rules_own_attempts_and_no_worse_build_fails_less_
     axes = figure.axes[0]
     healthy, small, large = (line for line in axes.lines if len(line.get_xdata()) > 2)
     assert [line.get_label() for line in (small, large)] == ["mean lower by 0.02", "mean lower by 0.05"]
-    noise = Noise(mean=0.45, std=0.05, weight=3, dof=2, questions=200, source="repetitions")
+    noise = Fitted.to(LOUD).noise
+    assert noise is not None
     at = list(healthy.get_xdata()).index(0.42)
-    assert healthy.get_ydata()[at] == pytest.approx(false_alarm(0.42, noise, 3))
+    assert healthy.get_ydata()[at] == pytest.approx(failing(0.42, noise, 3)[1])
     assert (np.diff(healthy.get_ydata()) >= 0).all()
     assert (healthy.get_ydata() <= small.get_ydata()).all()
     assert (small.get_ydata() < large.get_ydata()).all()

@@ -26,7 +26,8 @@ from sweep.report.terminal import show
 from sweep.report.wording import places
 from sweep.run.folder import Run
 from sweep.run.launch import Finished
-from sweep.stats.noise import Noise, false_alarm
+from sweep.stats.noise import Fitted, Noise, detectable_drop, failing
+from sweep.stats.scores import Scores
 from tests.processes import sweep
 from tests.runs import Wrong, finished, samples_of
 
@@ -57,15 +58,22 @@ def noisy(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return finished(tmp_path_factory.mktemp("noisy"), wrong)
 
 
+def fitted_noise() -> Noise:
+    """Of SCORES: mean .8, std .05."""
+    noise = Fitted.to(Scores(variant="baseline", values=(0.75, 0.8, 0.85), questions=40)).noise
+    assert noise is not None
+    return noise
+
+
 def test_the_table_of_rules_has_the_sweeps_own_rule_as_it_is_and_thresholds_for_its_retries(noisy: Run) -> None:
     summary = read_summary(noisy)  # margin .05, one attempt
     margin = summary.rules["margin"].variants["baseline"]
     assert margin.value == pytest.approx(0.75)
-    noise = Noise(mean=0.8, std=0.05, weight=3, dof=2, questions=40, source="repetitions")
+    noise = fitted_noise()
     assert margin.single.false_alarm is not None
-    assert margin.single.false_alarm == pytest.approx(false_alarm(0.75, noise, 1))
+    assert margin.single.false_alarm == pytest.approx(failing(0.75, noise, 1)[1])
     # The threshold stays the one for a single attempt; what a second one would do to it stands beside it.
-    assert margin.false_alarm == pytest.approx(false_alarm(0.75, noise, 2))
+    assert margin.false_alarm == pytest.approx(failing(0.75, noise, 2)[1])
     alarm = summary.rules["false_alarm"].variants["baseline"]
     assert alarm.single.false_alarm is not None
     assert alarm.single.false_alarm <= 0.01 < 10 * alarm.single.false_alarm
@@ -108,16 +116,16 @@ def test_the_sweeps_threshold_is_stated_for_every_variant_and_for_the_attempts_o
     # Means .80, of std .05, and .95; the least less .05 is .75, of which mtp is .20 away.
     at = "What the sweep's threshold of 0.750"
     assert "up to 3 times" in text
-    noise = Noise(mean=0.8, std=0.05, weight=3, dof=2, questions=40, source="repetitions")
-    one, three = (f"{100 * false_alarm(0.75, noise, attempts):.3g} % (" for attempts in (1, 3))
+    noise = fitted_noise()
+    one, three = (f"{100 * failing(0.75, noise, attempts)[1]:.3g} % (" for attempts in (1, 3))
     result = cells(text, "baseline", at)
     assert result[1] == "0.050"
     assert result[2].startswith(one)
     assert result[3].startswith(three[:3])
-    # mean - threshold + z s, z = .8416 and 1.6449; for three attempts of .8^(1/3) and .95^(1/3), 1.4610 and 2.1216.
-    assert result[4:] == ["0.092 / 0.132", "0.123 / 0.156"]
+    drops = [[detectable_drop(0.75, noise, attempts, power) for power in (0.8, 0.95)] for attempts in (1, 3)]
+    assert result[4:] == [" / ".join(f"{drop:.3f}" for drop in pair) for pair in drops]
     # Three identical repetitions: the next differs with at most 1 - .05^(1/2) = 77.6 %, and retries change nothing.
-    assert cells(text, "mtp", at)[1:] == ["0.200", "0 % to 77.6 %", "0 % to 77.6 %", "-", "-"]
+    assert cells(text, "mtp", at)[1:] == ["0.200", "at most 77.6 %", "at most 77.6 %", "-", "-"]
     assert re.search(r"mtp is 0\.950\D*0\.200 above", text)
     assert "`sweep gate --variant mtp`" in text
 

@@ -70,25 +70,26 @@ def test_the_width_is_the_published_tolerance_factor_times_the_std() -> None:
     # Deviations 0, .01, -.01, .02, -.02 of .5: squares .001 over 4, so s = sqrt(.00025) = .0158114.
     # k for n = 5, 99 % coverage and 95 % confidence is 5.741 (Hahn and Meeker 1991, table A.12d): .09077.
     scores = [0.5, 0.51, 0.49, 0.52, 0.48]
-    assert bound_width(scores, RULE, among=1) == pytest.approx(5.741 * 0.0158114, abs=1e-5)
+    assert bound_width(scores, None, RULE, among=1) == pytest.approx(5.741 * 0.0158114, abs=1e-5)
     # Each of two looks has half of the 5 %: k where a non-central t of 4 degrees of freedom reaches 97.5 %.
-    width = bound_width(scores, RULE, among=2)
+    width = bound_width(scores, None, RULE, among=2)
     assert width is not None
     root = 5**0.5
     assert nct.cdf(width / 0.00025**0.5 * root, 4, 2.3263479 * root) == pytest.approx(0.975, abs=1e-6)
 
 
 def test_identical_scores_have_no_width_and_not_one_of_0() -> None:
-    assert bound_width([0.5] * 10, RULE, among=3) is None
+    assert bound_width([0.5] * 10, 200, RULE, among=3) is None
 
 
 def test_a_noisy_variant_stops_at_the_first_look_whose_bound_is_narrow_enough(write_sweep: Write) -> None:
     plan = planned(write_sweep, "stop={width: 0.999}")
     scores = [0.5, 0.6, 0.5, 0.4, 0.5]
-    # s = sqrt(.02 / 4) = .0707; three looks, so 98.33 % confidence: k = 7.797, a width of .5513.
+    # s = sqrt(.02 / 4) = .0707; three looks, so 98.33 % confidence: k = 7.797, .5513 under the mean. That is -.513
+    # of ten questions, and on their grid -1.
     assert nct.cdf(7.797 * 5**0.5, 4, 2.3263479 * 5**0.5) == pytest.approx(1 - 0.05 / 3, abs=1e-5)
     assert watched(plan, scores[:4]).enough("baseline") is None
-    assert re.findall(r"[\d.]+", str(watched(plan, scores).enough("baseline"))) == ["0.5513", "5"]
+    assert re.findall(r"[\d.]+", str(watched(plan, scores).enough("baseline"))) == ["0.6000", "5"]
 
 
 def test_repetitions_between_two_looks_are_not_looked_at(write_sweep: Write) -> None:

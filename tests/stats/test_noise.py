@@ -11,15 +11,20 @@ from scipy import stats
 
 from sweep.stats.noise import (
     Fitted,
-    Noise,
+    NoiseSource,
+    Scale,
     all_fail,
+    detectable_drop,
     differs_at_most,
+    failing,
     false_alarm_factor,
     false_alarm_interval,
+    missed_at_most,
     on_grid,
     tolerance_factor,
 )
-from sweep.stats.scores import Scores
+from sweep.stats.scores import Flips, Scores
+from tests.tables import normal_noise
 
 
 def scores(values: Sequence[float], factor: str | None = None) -> Scores:
@@ -55,7 +60,7 @@ def test_false_alarm_of_several_attempts_is_multivariate_t() -> None:
 
 @pytest.mark.parametrize("n", [2, 5, 20, 4000])
 def test_the_quadrature_gives_students_t_where_that_is_known(n: int) -> None:
-    almost_one_attempt = all_fail(2.0, n, n - 1, 1, drop=1e-12)
+    almost_one_attempt = all_fail(2.0, n, n - 1, 1 + 1e-12)
     assert almost_one_attempt == pytest.approx(stats.t.sf(2.0 / math.sqrt(1 + 1 / n), n - 1), rel=1e-9)
 
 
@@ -67,7 +72,7 @@ def test_the_false_alarm_factor_gives_the_wanted_alpha(retries: int) -> None:
 
 def test_the_interval_ends_at_the_tolerance_rules_promise() -> None:
     # By definition of the bound: with 95 % confidence at most 1 % of healthy runs lie below it.
-    noise = Noise(mean=0.5, std=0.02, weight=20, dof=19, questions=None, source="repetitions")
+    noise = normal_noise(0.5, 0.02, 20)
     low, high = false_alarm_interval(0.5 - 3.2952 * 0.02, noise, 1)
     assert high == pytest.approx(0.01, rel=1e-3)
     assert low < 0.001
@@ -76,7 +81,7 @@ def test_the_interval_ends_at_the_tolerance_rules_promise() -> None:
 @pytest.mark.parametrize("k", [-1.0, 0.5, 3.0])
 @pytest.mark.parametrize("n", [2, 5, 20, 500])
 def test_the_interval_inverts_scipys_non_central_t(n: int, k: float) -> None:
-    noise = Noise(mean=0.5, std=0.02, weight=n, dof=n - 1, questions=None, source="repetitions")
+    noise = normal_noise(0.5, 0.02, n)
     low, high = false_alarm_interval(0.5 - k * 0.02, noise, 1)
     root = math.sqrt(n)
     assert stats.nct.cdf(k * root, n - 1, stats.norm.isf(high) * root) == pytest.approx(0.95, abs=1e-6)
@@ -113,8 +118,68 @@ def test_factors_add_up_with_satterthwaites_degrees_of_freedom() -> None:
     assert noise is not None
     assert noise.std == pytest.approx(0.01)
     assert noise.dof == pytest.approx(2)
-    assert noise.weight == pytest.approx(2)
+    assert noise.normals[0].weight == pytest.approx(2)
 
 
 def test_perturbations_without_effect_give_no_variance() -> None:
     assert Fitted.to(scores([0.47] * 5), [scores([0.47], factor="build")]).noise is None
+
+
+def test_the_probit_scale_is_a_normal_quantile_that_no_score_leaves() -> None:
+    # Of 200 questions, 3/8 of one off the ends: Phi^-1(.375 / 200.75) and its mirror image.
+    low, middle, high = Scale.PROBIT.of([0, 0.5, 1], 200)
+    assert (low, middle, high) == pytest.approx((stats.norm.ppf(0.375 / 200.75), 0, stats.norm.isf(0.375 / 200.75)))
+    assert Scale.PROBIT.back([low, middle, high], 200) == pytest.approx([0, 0.5, 1])
+
+
+def test_near_1_a_build_fails_as_often_as_the_probit_scale_says_and_elsewhere_as_the_scores_do() -> None:
+    high = Scores(variant="v", values=(0.95, 0.96, 0.97, 0.98, 0.99), questions=200)
+    low = Scores(variant="v", values=(0.25, 0.26, 0.27, 0.28, 0.29), questions=200)
+    for given, gate, probit in ((high, 0.93, True), (low, 0.23, False)):
+        noise = Fitted.to(given).noise
+        assert noise is not None
+        # A gate at .93 fails scores under 186 of 200, which stand for unrounded ones under 185.5.
+        edge = gate - 0.5 / 200
+        places = np.array([*given.values, edge])
+        *values, at = stats.norm.ppf((places * 200 + 0.375) / 200.75) if probit else places
+        depth = (np.mean(values) - at) / np.std(values, ddof=1)
+        assert failing(gate, noise, 1)[1] == pytest.approx(stats.t.sf(depth / math.sqrt(1.2), 4))
+
+
+@pytest.mark.parametrize("power", [0.8, 0.95])
+@pytest.mark.parametrize("n", [3, 20])
+def test_a_drop_that_is_caught_puts_the_gate_at_a_prediction_bound(n: int, power: float) -> None:
+    # Student's prediction quantile (Hahn and Meeker, chapter 4), from the worse build's mean.
+    drop = detectable_drop(0.45, normal_noise(0.5, 0.02, n), 1, power)
+    assert drop == pytest.approx(0.05 + stats.t.ppf(power, n - 1) * math.sqrt(1 + 1 / n) * 0.02)
+
+
+def test_the_drop_that_three_attempts_catch_with_80_percent_is_caught_by_80_percent_of_drawn_sweeps() -> None:
+    draw, k = np.random.default_rng(5), 2.0
+    sweeps, runs = draw.standard_normal((400_000, 8)), draw.standard_normal((400_000, 3))
+    mean, std = sweeps.mean(axis=1), sweeps.std(axis=1, ddof=1)
+    # In units of the sweep's own std, as it would be stated: the gate is k std under its mean.
+    drop = detectable_drop(-k, normal_noise(0.0, 1.0, 8), 3, 0.8)
+    caught = (runs - (drop * std)[:, None] < (mean - k * std)[:, None]).all(axis=1)
+    assert caught.mean() == pytest.approx(0.8, abs=3e-3)
+
+
+def test_equal_scores_whose_questions_flip_have_the_noise_of_their_questions() -> None:
+    # Two questions of four at .5 in two runs: variance .5 each (times 2/1 of 1/4), over 16; dof 2.
+    tied = Scores(variant="v", values=(0.5, 0.5), questions=4, flips=Flips(variance=1 / 16, dof=2))
+    noise = Fitted.to(tied).noise
+    assert noise is not None
+    assert noise.source is NoiseSource.QUESTIONS
+    assert noise.std == pytest.approx(0.25)
+    assert noise.dof == 2
+    # At .5 the probit scale is steeper by 1 / phi(0), and by 4 / 4.75 flatter for what keeps it off the ends.
+    assert noise.normals[1].std.item() == pytest.approx(0.25 / stats.norm.pdf(0) * 4 / 4.75, rel=1e-4)
+
+
+def test_equal_scores_without_flips_have_no_noise() -> None:
+    still = Scores(variant="v", values=(0.5, 0.5), questions=4, flips=Flips(variance=0, dof=0))
+    assert Fitted.to(still).noise is None
+
+
+def test_bad_runs_that_n_did_not_show_may_be_as_many_as_the_exact_bound_for_no_event() -> None:
+    assert missed_at_most(20) == pytest.approx(stats.binomtest(0, 20).proportion_ci(0.9, "exact").high)

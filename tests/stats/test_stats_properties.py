@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as arrays
 from sweep.gate.rules import FalseAlarmRule, MarginRule, MinObservedRule, ThresholdRule, ToleranceRule
 from sweep.gate.threshold import derive, derive_all, fit_all
 from sweep.stats.describe import clustered_error, describe, describe_scores, standard_error
-from sweep.stats.noise import Fitted, false_alarm
+from sweep.stats.noise import Fitted, failing
 from sweep.stats.scores import Scores
 from tests.tables import table
 
@@ -177,4 +177,4 @@ def test_a_higher_gate_never_fails_fewer_healthy_builds(right: list[int], one: f
     noise = Fitted.to(scores(right)).noise
     if noise is not None:
         low, high = sorted((one, other))
-        assert false_alarm(low, noise, 1) <= false_alarm(high, noise, 1)
+        assert failing(low, noise, 1) <= failing(high, noise, 1)
