@@ -31,7 +31,6 @@ protocol:
   max_tokens: 512
   concurrency: 4
 repetitions: 2
-threshold: {rule: margin, margin: 0.03}
 tracking: {uri: null}
 """
 

@@ -75,12 +75,12 @@ def from_samples(samples: VariantSamples, factor: str | None = None) -> Scores:
         values=tuple(float(score) for score in samples.scores),
         questions=len(samples.question_ids),
         factor=factor,
-        flips=_flips(samples.correct),
+        flips=flips(samples.correct),
     )
 
 
-def _flips(correct: npt.NDArray[np.bool_]) -> Flips | None:
-    """Of (N, n) right answers; None below 2 repetitions."""
+def flips(correct: npt.NDArray[np.bool_]) -> Flips | None:
+    """What the questions do to a score, of (N, n) right answers; None below 2 repetitions."""
     runs, questions = correct.shape
     if runs < 2 or not questions:
         return None

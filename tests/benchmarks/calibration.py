@@ -32,7 +32,17 @@ from scipy import special
 from sweep.gate.planning import Model, latent
 from sweep.gate.rules import Estimates, FalseAlarmRule, MarginRule, MinObservedRule, Rule, ToleranceRule
 from sweep.gate.threshold import CROWDING, FEW
-from sweep.stats.noise import CONFIDENCE, Normal, all_fail, false_alarm_factor, missed_at_most, tail_bound
+from sweep.stats.noise import (
+    CONFIDENCE,
+    Fitted,
+    Normal,
+    all_fail,
+    differs_at_most,
+    false_alarm_factor,
+    missed_at_most,
+    tail_bound,
+)
+from sweep.stats.scores import Scores, flips
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -294,6 +304,50 @@ def study(cell: Cell, sweeps: int) -> list[tuple[str, Held]]:
     return made
 
 
+def identical() -> list[tuple[str, Held]]:
+    """Engines that repeat themselves but for a run now and then: how often the bound after n equal runs is missed.
+
+    Exact: with probability p^n all runs are of the outcome that comes with p, and the next differs with 1 - p.
+    """
+    made = []
+    for n in REPETITIONS:
+        bound = differs_at_most(n) or 1.0
+        for rare in np.linspace(0.001, 0.999, 999):
+            missed = sum(p**n for p in (rare, 1 - rare) if 1 - p > bound)
+            one = Held(
+                statement="identical runs: the next differs more often than the bound",
+                promised=1 - CONFIDENCE,
+                true=float(missed),
+                error=0.0,
+                at_least=False,
+                admitted=False,
+            )
+            made.append((f"1 run in {1 / rare:.0f} differs, N={n}", one))
+    return made
+
+
+def ties(sweeps: int) -> list[tuple[str, Held]]:
+    """Sweeps whose scores tie although questions flip: the noise of the questions in place of theirs."""
+    made = []
+    for cell in (Cell(accuracy=accuracy, questions=50, cause=0.0) for accuracy in ACCURACIES):
+        truth, (means, _, own) = Truth.of(cell), latent(cell.model)
+        for n in (3, 5):
+            rng = np.random.default_rng([n, 7])
+            correct = means + own * rng.standard_normal((sweeps, n, cell.questions)) > 0
+            tied = [runs for runs in correct if len(set(runs.sum(axis=1).tolist())) == 1]
+            rule, limits = FalseAlarmRule(), []
+            for runs in tied:
+                scores = (float(runs[0].mean()),) * n
+                given = Scores(variant="v", values=scores, questions=cell.questions, flips=flips(runs))
+                limits.append(float(np.nan_to_num(rule.thresholds(Estimates.of(Fitted.to(given))).item())))
+            if len(tied) >= 50:
+                alarms = truth.fails(np.array(limits))
+                made.append(
+                    (f"{cell}, N={n}, {len(tied)} ties", held("ties: false_alarm at most 1 %", 0.01, alarms))
+                )
+    return made
+
+
 def cells() -> list[Cell]:
     """The slow ones first."""
     listed = product(ACCURACIES, sorted(QUESTIONS, reverse=True), (*CAUSES, TAILS))
@@ -308,7 +362,8 @@ def main() -> None:
     options = parser.parse_args()
     with ProcessPoolExecutor(2) as pool:
         jobs = [pool.submit(study, cell, 1000 if options.quick else 10_000) for cell in cells()]
-        made = [one for job in jobs for one in job.result()]
+        made = [*identical(), *ties(1000 if options.quick else 10_000)]
+        made += [one for job in jobs for one in job.result()]
     by_statement: dict[str, list[Held]] = defaultdict(list)
     for _, one in made:
         by_statement[one.statement].append(one)

@@ -12,12 +12,13 @@ from sweep.report.sections import markdown
 from sweep.report.wording import (
     NOTHING_AUDITED,
     audit_counts,
+    default_line,
     finding_lines,
     share,
     silent_lines,
     threshold_statements,
 )
-from sweep.stats.scores import Scores
+from sweep.stats.scores import Flips, Scores
 from tests.runs import finished
 
 NOISY = (0.385, 0.37, 0.36, 0.395, 0.41, 0.335, 0.435, 0.38, 0.375, 0.39)
@@ -35,11 +36,14 @@ def test_attempts_are_stated_together_and_alone() -> None:
     together, alone = threshold.variants["a"].false_alarm, threshold.variants["a"].single.false_alarm
     assert together is not None
     assert alone is not None
-    alarms, in_all, in_one = threshold_statements(threshold)
+    alarms, in_all, in_one, missed = threshold_statements(threshold)
     assert share(together) in alarms
+    assert share(threshold.variants["a"].false_alarm_shifted or 0) in alarms
     assert share(alone) in alarms
     assert f"{threshold.variants['a'].mde80:.3f}" in in_all
     assert f"{threshold.variants['a'].single.mde80:.3f}" in in_one
+    # Ten runs may miss what comes in 1 - .05^(1/10) = 25.9 % of them.
+    assert "25.9 %" in missed
 
 
 def test_the_spread_of_each_perturbed_factor_is_stated_and_whether_it_is_used() -> None:
@@ -61,8 +65,40 @@ def test_perturbations_that_show_no_noise_beside_identical_repetitions_are_not_s
 
 
 def test_a_gate_that_misses_even_a_drop_to_0_is_called_so() -> None:
-    # Mean .05 and std .0316: 80 % power begins at a drop of .03 + .8416 s = .0566.
-    assert "not even a drop" in threshold_statements(derived(MarginRule(), (0.01, 0.09, 0.05, 0.03, 0.07)))[-1]
+    # Mean .05 and std .0316: 80 % power begins at a drop of .03 + .941 sqrt(1.2) s = .0626 (Student, 4 degrees).
+    statements = threshold_statements(derived(MarginRule(), (0.01, 0.09, 0.05, 0.03, 0.07)))
+    assert any("not even a drop" in statement for statement in statements)
+
+
+def test_several_gates_together_fail_more_often_than_each_and_it_is_said_how_often() -> None:
+    threshold = derived(FalseAlarmRule(), NOISY, NOISY)
+    assert threshold.together is not None
+    (line,) = (text for text in threshold_statements(threshold) if text.startswith("All 2 variants together"))
+    assert share(threshold.together) in line
+
+
+def test_few_repetitions_few_levels_and_crowded_scores_are_each_said_to_promise_less() -> None:
+    three = " ".join(threshold_statements(derived(FalseAlarmRule(), (0.36, 0.38, 0.40))))
+    assert "on average" in three
+    # With 10 and with 20 repetitions k = 2.9589 and 2.6021 of std .02: .0592 and .0520, the former on the grid .06.
+    assert "0.060 with 10" in three
+    assert "0.052 with 20" in three
+    assert "two levels" in " ".join(threshold_statements(derived(MarginRule(), (0.47,) * 3, level=LEVEL)))
+    near_1 = derived(MarginRule(), (0.94, 0.95, 0.97, 0.99, 1.0))
+    assert "so near to 1" in " ".join(threshold_statements(near_1))
+
+
+def test_scores_that_tie_although_questions_flip_are_not_said_to_be_identical_runs() -> None:
+    tied = Scores(variant="a", values=(0.5,) * 3, questions=200, flips=Flips(variance=0.02**2, dof=30))
+    text = " ".join(threshold_statements(derive(FalseAlarmRule(), fit_all([tied]))))
+    assert "not the same questions" in text
+    assert "0.0200" in text
+    assert "gave the same score" not in text
+
+
+def test_the_default_rule_says_how_often_a_build_may_be_tried_and_why() -> None:
+    assert "3 times" in default_line(derived(FalseAlarmRule(retries=3), NOISY))
+    assert "common cause" in default_line(derived(FalseAlarmRule(), NOISY))
 
 
 def test_what_holds_for_several_variants_is_said_once_and_names_them() -> None:
@@ -77,8 +113,8 @@ def test_what_holds_for_several_variants_is_said_once_and_names_them() -> None:
 
 def test_each_variant_without_a_threshold_has_its_own_reason() -> None:
     first, second, third = silent_lines(derived(ToleranceRule(), (0.01, 0.05), (), (0.0, 0.0)))
-    # k(2; .99, .95) = 37.094 (Hahn and Meeker, tables A.12): .03 - 37.094 x .02828 = -1.019
-    assert first.startswith("a: The rule gives -1.019")
+    # k(2; .99, .95) = 37.094 (Hahn and Meeker, tables A.12): .03 - 37.094 x .02828 = -1.019, -204 of 200 questions.
+    assert first.startswith("a: The rule gives -1.020")
     assert second.startswith("b: No repetition is complete")
     assert third.startswith("c: Every score is 0")
 
