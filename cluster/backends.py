@@ -39,6 +39,8 @@ class Backend:
     """Whether these arguments claim identical outputs, whatever the order of the questions."""
     speculative: Callable[[str], bool] = lambda name: False
     """Whether the argument of this name belongs to speculation: a baseline has none of them."""
+    speculates: Callable[[Mapping[str, Any]], bool] = lambda arguments: False
+    """Whether these arguments speculate by themselves, without a draft model: an n-gram search, a prompt lookup."""
     gpus: Callable[[Mapping[str, Any]], int | None] = lambda arguments: None
     """How many GPUs these arguments need; None where they do not say."""
     command_line: Callable[[EngineSpec], str | None] = lambda spec: None

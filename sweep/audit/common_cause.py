@@ -13,9 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from sweep.audit.finding import ALPHA, Evidence, Finding, Verdict, finding, repetitions
+from sweep.audit.finding import ALPHA, Evidence, Finding, Verdict, finding
 from sweep.stats.describe import Overdispersion, common_cause, describe_scores
 from sweep.stats.paired import holm
+from sweep.words import counted
 
 NAME = "common cause"
 DO = (
@@ -32,7 +33,7 @@ def findings(evidence: Evidence) -> Iterable[Finding]:
     for name, table in evidence.samples.items():
         scores, runs = describe_scores(table.scores.tolist(), len(table.question_ids)), len(table.scores)
         if scores.std is None:
-            seen = f"The variant has {repetitions(runs, 'complete ')}; a spread takes at least 2."
+            seen = f"The variant has {counted(runs, 'complete repetition')}; a spread takes at least 2."
             yield finding(NAME, name, Verdict.UNKNOWN, seen, "Measure at least 2 repetitions, or better 20.")
         elif scores.std == 0 or scores.overdispersion is None:
             seen = f"All {runs} run scores are {scores.mean:.3f}."
@@ -100,7 +101,8 @@ def by_engine(evidence: Evidence) -> Iterable[Finding]:
 
 def _apart(variant: str, by_place: Mapping[str, Sequence[float]], p_adjusted: float) -> Finding:
     means = ", ".join(
-        f"{np.mean(scores):.3f} on {place} ({repetitions(len(scores))})" for place, scores in by_place.items()
+        f"{np.mean(scores):.3f} on {place} ({counted(len(scores), 'repetition')})"
+        for place, scores in by_place.items()
     )
     return finding(
         f"{NAME}: engine",

@@ -82,8 +82,3 @@ def finding(audit: str, variant: str | None, verdict: Verdict, seen: str, do: st
     """A finding, its `evidence` by name; of `do` nothing is kept where the audit passes."""
     do = "" if verdict is Verdict.PASS else do
     return Finding(audit=audit, variant=variant, verdict=verdict, seen=seen, do=do, evidence=evidence)
-
-
-def repetitions(count: int, complete: str = "") -> str:
-    """`1 repetition`, `2 complete repetitions`."""
-    return f"{count} {complete}repetition{'' if count == 1 else 's'}"

@@ -1,10 +1,13 @@
-"""Lossless speculation: a greedy draft must not change what is generated. Pure.
+"""Lossless: a variant that has a baseline must generate what that does, at temperature 0. Pure.
 
-How far outputs of lossless greedy speculation may differ from the baseline's. Verification feeds several
-tokens at once, so the matrix products have another shape than in plain decoding and may round otherwise;
-bfloat16 logits near 20 lie 0.125 apart, so now and then the two best tokens tie and the other one wins.
-From there on the output is another one, right or wrong alike. `NEAR_TIE` allows this once in 500 tokens, a
-generous judgement and no law: outputs of 100 tokens may then differ in 18 % of the questions, of 300 in 45 %.
+Speculation promises it, with a draft or without; so do an overlapped schedule and CUDA graphs. Whatever else sets
+a variant apart, a quantised cache for one, is held to it where the sweep file names a baseline.
+
+How far outputs may differ from the baseline's all the same. Verification of a draft feeds several tokens at
+once, so the matrix products have another shape than in plain decoding and may round otherwise; bfloat16 logits
+near 20 lie 0.125 apart, so now and then the two best tokens tie and the other one wins. From there on the output
+is another one, right or wrong alike. `NEAR_TIE` allows this once in 500 tokens, a generous judgement and no law:
+outputs of 100 tokens may then differ in 18 % of the questions, of 300 in 45 %.
 
 - A baseline that is not deterministic differs from itself: its own run-to-run disagreement is not held
   against the variant, and neither are near-ties. Beyond both, outputs are a warning, and the scores decide.
@@ -28,41 +31,59 @@ from sweep.stats.compare import Comparison, DecidedBy, adjusted, compare, disagr
 from sweep.stats.paired import needed_losses
 from sweep.stats.samples import VariantSamples
 
-NAME = "lossless speculation"
+NAME = "lossless"
 NEAR_TIE = 0.002
 """Chance, per token, that a near-tie is rounded the other way by another batch shape."""
 
 Claim = tuple[VariantSamples, VariantSamples, bool]
-"""A speculative variant, its baseline, and whether both claim determinism."""
+"""A variant, its baseline, and whether both claim determinism."""
 
 
 def findings(evidence: Evidence) -> Iterable[Finding]:
-    """Each speculative variant against its baseline.
+    """Each variant that has a baseline against it, whatever sets them apart; and speculative ones without any.
 
-    Above temperature 0 speculation may change an output, claims nothing, and is not audited.
+    Above temperature 0 outputs are drawn at random: one finding says why nothing is held against a baseline.
     """
     known, tables = {variant.name: variant for variant in evidence.variants}, evidence.samples
-    speculative = [v for v in evidence.variants if v.draft] if evidence.temperature == 0 else []
+    held = [v for v in evidence.variants if v.baseline is not None or v.speculates]
+    if evidence.temperature > 0:
+        yield from _sampled([v.name for v in held], evidence.temperature)
+        return
     yield from judged(
         [
             (tables[v.name], tables[v.baseline], v.deterministic and known[v.baseline].deterministic)
-            for v in speculative
+            for v in held
             if v.baseline is not None
         ]
     )
-    for variant in speculative:
+    for variant in held:
         if variant.baseline is None:
             yield finding(
                 NAME,
                 variant.name,
                 Verdict.UNKNOWN,
-                "The sweep has no variant that differs from this one only in the draft.",
+                "The sweep has no variant that differs from this one only in speculation.",
                 "Add that variant to the sweep, or name another variant as the baseline of this one.",
             )
 
 
+def _sampled(names: Sequence[str], temperature: float) -> Iterable[Finding]:
+    """Why the variants of these names are not audited; nothing without any."""
+    if names:
+        yield finding(
+            NAME,
+            None,
+            Verdict.UNKNOWN,
+            f"At temperature {temperature:g} tokens are drawn at random, so an output unlike the baseline's is no "
+            f"fault, and this audit does not apply to {', '.join(names)}.",
+            "Sweep the same variants at temperature 0 to see whether they reproduce their baselines.",
+            variants=list(names),
+            temperature=temperature,
+        )
+
+
 def judged(claims: Sequence[Claim]) -> Iterable[Finding]:
-    """Greedy speculation must reproduce its baseline; p-values are corrected over all the claims.
+    """Each variant must reproduce its baseline; p-values are corrected over all the claims.
 
     Every question counts once, whatever the repetitions: those of a deterministic engine are copies, not evidence.
     Claims without a complete repetition come last.
@@ -158,11 +179,11 @@ def _verdict(exact: bool, compared: Comparison, outputs: _Outputs) -> Verdict:
 
 
 _DO = {
-    Verdict.WARN: "Read the flipped outputs: greedy speculation should generate the baseline's tokens, except "
-    "where two tokens are nearly equally likely. Do not choose a threshold that hides the difference.",
-    Verdict.FAIL: "Do not hide this under a lower threshold. Speculation changes the outputs: check the "
-    "verification (attention mask, positions, accepted tokens), and report the flipped questions to the engine's "
-    "maintainers.",
+    Verdict.WARN: "Read the flipped outputs: at temperature 0 the variant should generate the baseline's tokens, "
+    "except where two tokens are nearly equally likely. Do not choose a threshold that hides the difference.",
+    Verdict.FAIL: "Do not hide this under a lower threshold. The variant does not reproduce its baseline: check "
+    "what sets the two apart (of speculation the verification: attention mask, positions, accepted tokens), and "
+    "report the flipped questions to the engine's maintainers.",
     Verdict.UNKNOWN: "Measure at least 2 repetitions of the baseline, so that it is known how often its outputs "
     "differ from one another.",
 }
@@ -195,8 +216,8 @@ def _outputs_seen(exact: bool, outputs: _Outputs) -> str:
     differ = f"{outputs.differing:.1%} of the outputs differ from the baseline's"
     if exact and outputs.differing > 0 and not outputs.baseline:
         return (
-            f"{differ}. Both variants claim determinism, so chance does not explain this: speculation changes the "
-            f"output of these questions. Tokens that are nearly equally likely could explain up to "
+            f"{differ}. Both variants claim determinism, so chance does not explain this: the variant changes "
+            f"the output of these questions. Tokens that are nearly equally likely could explain up to "
             f"{outputs.allowed:.0%}."
         )
     if outputs.baseline is None:

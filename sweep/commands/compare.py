@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def command(
     ctx: click.Context, a: str, b: str, chosen: tuple[str, ...], gate: bool, alpha: float, as_json: bool
 ) -> None:
-    """Compare B with A, on the questions that both answered.
+    """Compare B with A, on the questions that both answered; the first line is the answer.
 
     A and B are run folders, and then every variant that both have is compared, or RUN:VARIANT.
 
@@ -38,6 +38,7 @@ def command(
       sweep compare runs/gemma4-1a2b3c4d:baseline-det runs/gemma4-1a2b3c4d:topk1-det
       sweep compare runs/before runs/after --variant topk1 --json
     """
+    from sweep.report.answer import answer, of_comparisons
     from sweep.report.comparison import blocks
     from sweep.report.terminal import show
 
@@ -46,7 +47,14 @@ def command(
     _note_other_protocol(run_a, run_b)
     if as_json:
         listed = [{**asdict(c), "verdict": c.verdict} for c in comparisons]
-        click.echo(json.dumps({"a": a, "b": b, "alpha": alpha, "comparisons": listed}, indent=2, allow_nan=False))
+        said = {
+            "answer": answer(of_comparisons(comparisons)),
+            "a": a,
+            "b": b,
+            "alpha": alpha,
+            "comparisons": listed,
+        }
+        click.echo(json.dumps(said, indent=2, allow_nan=False))
     else:
         show(blocks(comparisons))
     if gate and any(c.verdict == "worse" for c in comparisons):

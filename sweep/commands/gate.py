@@ -31,7 +31,7 @@ CODES = (ExitCode.OK, ExitCode.BAD_INPUT, ExitCode.BELOW, ExitCode.NOT_APPLICABL
 def command(contract: str, run: str | None, variant: str | None, as_json: bool, **given: object) -> None:
     """Judge a run or a score by CONTRACT, a sweep's thresholds.json.
 
-    What is not given is not checked, and the output says so.
+    The first line is the answer. What is not given is not checked, and the output says so.
 
     \b
     Examples:
@@ -42,7 +42,7 @@ def command(contract: str, run: str | None, variant: str | None, as_json: bool, 
     from datetime import UTC, datetime
 
     from sweep.gate.contract import load
-    from sweep.gate.judge import judge
+    from sweep.gate.judge import answer, judge
 
     terms = load(contract)
     measured, missing = _of_run(run, terms, variant, given) if run else (_of_score(variant, given), ())
@@ -51,9 +51,15 @@ def command(contract: str, run: str | None, variant: str | None, as_json: bool, 
     # A score that is below outranks a contract that cannot judge another one.
     code = ExitCode.BELOW if ExitCode.BELOW in codes else max(codes)
     if as_json:
-        judged = {"exit_code": code, "verdicts": [v.to_json() for v in verdicts], "not_measured": list(missing)}
+        judged = {
+            "answer": answer(verdicts, missing),
+            "exit_code": code,
+            "verdicts": [v.to_json() for v in verdicts],
+            "not_measured": list(missing),
+        }
         click.echo(json.dumps(judged, indent=2, allow_nan=False))
     else:
+        click.echo(answer(verdicts, missing))
         _print(verdicts, missing)
     click.get_current_context().exit(code)
 

@@ -48,6 +48,7 @@ def _row(folder: Path) -> dict[str, Any]:
 
 
 def _state(folder: Path) -> dict[str, Any]:
+    from sweep.audit import Verdict
     from sweep.report.summary import FILE, read_summary
     from sweep.run.folder import open_run
 
@@ -62,7 +63,7 @@ def _state(folder: Path) -> dict[str, Any]:
         "measured": sum(run.unit_file(unit).exists() for unit in run.plan.units),
         "void": len(run.void()),
         "threshold": summary.threshold.value if summary else None,
-        "failed_audits": sum(f.verdict == "fail" for f in summary.audits) if summary else None,
+        "failed_audits": sum(f.verdict is Verdict.FAIL for f in summary.audits) if summary else None,
     }
 
 

@@ -112,7 +112,10 @@ def _value(value: Any) -> str:
 
 
 def _amounts(plan: Plan) -> Iterator[str]:
-    """How many units, on which engines, and for how long."""
+    """How many units, on which engines, and for how long; and which claims they cannot check."""
+    from sweep.plan.variants import unchecked_claims
+    from sweep.words import counted
+
     config, engine = plan.config, plan.config.engine
     split = f" in {config.shards} shards" if config.shards > 1 else ""
     perturbed = {v.name for v in plan.perturbed}
@@ -127,7 +130,13 @@ def _amounts(plan: Plan) -> Iterator[str]:
     yield f"engines: {engine.engines}, {owns}"
     for count in _counts(engine.engines):
         duration = timedelta(seconds=round(plan.estimate(count)))
-        yield f"estimated time on {count} engine{'s' if count > 1 else ''}: {duration}"
+        yield f"estimated time on {counted(count, 'engine')}: {duration}"
+    if claims := unchecked_claims(config):
+        yield (
+            f"not checked: that {', '.join(claims)} {'is' if len(claims) == 1 else 'are'} deterministic. Above "
+            "temperature 0 each repetition has a sampling seed of its own; list another condition under perturb, "
+            "such as question_order: [fixed], whose repetitions have the same seeds"
+        )
 
 
 def _print_argv(plan: Plan) -> None:

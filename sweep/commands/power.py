@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 SEED = 0
 """Of the simulation: the same question gets the same answer."""
 REPETITIONS = 20
-"""With these the fewest questions are looked for, where no number is given."""
+"""With these the fewest questions are looked for, where no number is given or a smaller one."""
+MORE_REPETITIONS = 100
+"""With these, where no number of questions does with fewer: ten times as many change next to nothing."""
 
 
 @click.command(name="power")
@@ -45,7 +48,7 @@ def command(**options: Any) -> None:
       sweep power --accuracy 0.378 --flip 0.18 --questions 200 --alpha 0.01 --drop 0.08
       sweep power configs/gemma4.yaml --accuracy 0.378 --flip 0.18 --drop 0.08 --retries 3
     """
-    from sweep.gate.planning import needed, questions_needed, rehearse
+    from sweep.gate.planning import needed, rehearse
     from sweep.gate.rules import FalseAlarmRule
     from sweep.report.plans import plan_lines
     from sweep.report.terminal import folded
@@ -53,15 +56,27 @@ def command(**options: Any) -> None:
     model, goal, repetitions, given_rule = _asked(options)
     given = None if repetitions is None else rehearse(model, goal, given_rule, repetitions, SEED)
     rule = FalseAlarmRule(rule="false_alarm", alpha=goal.alpha, retries=goal.retries)
-    answer, questions = needed(model, goal, rule, SEED), None
-    if answer.count is None:
-        questions = questions_needed(model, goal, rule, repetitions or REPETITIONS, SEED)
+    answer = needed(model, goal, rule, SEED)
+    questions = _questions(model, goal, rule, repetitions or REPETITIONS) if answer.count is None else []
     if options["as_json"]:
         click.echo(json.dumps(_as_json(model, goal, answer, questions, given), indent=2))
     else:
         width = get_terminal_size().columns
         for line in plan_lines(model, goal, answer, questions, given):
             click.echo(folded(line, width, indent=line[: len(line) - len(line.lstrip())]))
+
+
+def _questions(model: Model, goal: Goal, rule: ThresholdRule, repetitions: int) -> list[Needed]:
+    """How many questions reach the goal: with these repetitions, and with more where those are few or too few."""
+    from sweep.gate.planning import questions_needed
+
+    counts = [repetitions, *(count for count in (REPETITIONS, MORE_REPETITIONS) if count > repetitions)]
+    tried: list[Needed] = []
+    for count in counts:
+        if count > REPETITIONS and any(needed.count for needed in tried):
+            break
+        tried.append(questions_needed(model, goal, rule, count, SEED))
+    return tried
 
 
 def _asked(options: dict[str, Any]) -> tuple[Model, Goal, int | None, ThresholdRule]:
@@ -95,18 +110,21 @@ def _asked(options: dict[str, Any]) -> tuple[Model, Goal, int | None, ThresholdR
 
 
 def _as_json(
-    model: Model, goal: Goal, answer: Needed, questions: Needed | None, given: Rehearsal | None
+    model: Model, goal: Goal, answer: Needed, questions: Sequence[Needed], given: Rehearsal | None
 ) -> dict[str, Any]:
     def judged(rehearsal: Rehearsal) -> dict[str, Any]:
         return {**asdict(rehearsal), "goal_reached": rehearsal.reaches(goal)}
 
+    # Of the repetitions that were asked about.
+    first = next(iter(questions), None)
     return {
         "model": {**asdict(model), "std": model.std},
         "goal": asdict(goal),
         "repetitions_needed": answer.count,
         "repetitions_range": [answer.low, answer.high],
-        "questions_needed": questions and questions.count,
-        "questions_range": questions and [questions.low, questions.high],
+        "questions_needed": first and first.count,
+        "questions_range": first and [first.low, first.high],
+        "questions_by_repetitions": {str(needed.rehearsal.repetitions): needed.count for needed in questions},
         "needed": None if answer.count is None else judged(answer.rehearsal),
         "most_tried": None if answer.count is not None else judged(answer.rehearsal),
         "given": given and judged(given),

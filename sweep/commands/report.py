@@ -33,6 +33,7 @@ def command(run: str, form: str, against: str | None, as_json: bool) -> None:
       sweep report runs/laptop-1a2b3c4d --against runs/laptop-5e6f7a8b
     """
     from sweep.errors import BadInput
+    from sweep.report.answer import against_earlier
     from sweep.report.conclude import conclude
     from sweep.report.pull_request import body
     from sweep.report.sections import blocks, markdown
@@ -44,7 +45,8 @@ def command(run: str, form: str, against: str | None, as_json: bool) -> None:
     opened = open_run(run)
     summary = conclude(opened, open_run(against) if against else None, figures=True)
     if as_json:
-        click.echo(json.dumps(summary.to_json(), indent=2))
+        said = against_earlier(summary)
+        click.echo(json.dumps(({"answer": said} if said else {}) | summary.to_json(), indent=2))
     elif form == "pr":
         click.echo(body(summary, opened.provenance()), nl=False)
     elif sys.stdout.isatty():

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     Rules = Mapping[str, VariantThreshold]
 
+OVERDISPERSED = 0.01
+"""Level at which scores are said to vary more than independent questions can."""
+
 
 @click.command(name="stats")
 @click.argument("scores", type=click.Path(allow_dash=True))
@@ -33,7 +36,8 @@ def command(scores: str, questions: int | None, retries: int, as_json: bool) -> 
     """Spread, thresholds and false alarms of a list of SCORES.
 
     SCORES is a JSON list or a CSV with columns score[,variant,questions], or `-` for stdin; a score is a
-    share of right answers, 0 to 1. Every threshold rule is shown with its default parameters.
+    share of right answers, 0 to 1. A column accept_length is left out. Every threshold rule is shown with its
+    default parameters.
 
     \b
     Examples:
@@ -44,7 +48,7 @@ def command(scores: str, questions: int | None, retries: int, as_json: bool) -> 
     from sweep.stats.describe import describe_scores
     from sweep.stats.score_files import read
 
-    variants = read(scores, questions)
+    variants = read(scores, questions, lambda note: click.echo(f"sweep: {note}", err=True))
     described = [(v, describe_scores(v.values, v.questions), _every_rule(v, retries)) for v in variants]
     if as_json:
         numbers = {v.variant: _as_json(statistics, rules) for v, statistics, rules in described}
@@ -94,7 +98,7 @@ def _warnings(scores: Scores, statistics: ScoreStatistics) -> Iterator[str]:
     odd, n = off_grid(scores), len(scores.values)
     if odd:
         yield (
-            f"{len(odd)} of {n} scores, the first {odd[0]:g}, are no multiple of 1/{scores.questions}; is "
+            f"{len(odd)} of {n} scores, the first {odd[0]:.12g}, are no multiple of 1/{scores.questions}; is "
             "--questions right?"
         )
     if statistics.max == 0:
@@ -102,12 +106,13 @@ def _warnings(scores: Scores, statistics: ScoreStatistics) -> Iterator[str]:
     elif not statistics.std:
         yield no_noise_sentence(n)
     over = statistics.overdispersion
-    if over is not None and over.p_value < 0.01:
+    if over is not None and over.p_value < OVERDISPERSED:
         yield (
             f"the scores vary more than {scores.questions} independent questions can (p = {over.p_value:.2g}): "
             "whole runs move together; suspect the engine; attempts that share what moves them fail as often as "
             "one alone"
         )
+        yield "if the scores are meant in percent, divide them by 100: read as shares, they vary too much"
 
 
 def _print(scores: Scores, statistics: ScoreStatistics, rules: Rules, retries: int) -> None:

@@ -18,6 +18,7 @@ def command(run: str) -> None:
     from sweep.report.conclude import conclude
     from sweep.report.export import Exported, ExportUnavailable, export, wanted
     from sweep.run.folder import open_run
+    from sweep.words import counted
 
     opened = open_run(run)
     if not any(wanted(opened.plan.config)):
@@ -26,7 +27,7 @@ def command(run: str) -> None:
     away = [outcome for outcome in outcomes.values() if isinstance(outcome, ExportUnavailable)]
     for name, outcome in outcomes.items():
         if isinstance(outcome, Exported):
-            new = f"{outcome.added} new run{'' if outcome.added == 1 else 's'}" if outcome.added else "nothing new"
+            new = counted(outcome.added, "new run") if outcome.added else "nothing new"
             click.echo("\n".join([f"{opened.plan.sweep_id}: {new} in {name}", *outcome.lines]))
     if away:
         raise away[0]

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,9 +17,14 @@ from sweep.errors import BadInput, ExitCode, SweepError, find
 from sweep.gate.contract import Contract, VariantContract, load
 from sweep.gate.identity import EngineIdentity, changes
 from sweep.stats.scores import fault_of, possible
+from sweep.words import Outcome, apart, joined
 
 SLACK = 1e-9
 """Scores are shares of whole questions; a threshold of 0.41 must not fail 82 of 200 in floating point."""
+DIGITS = 4
+"""Of a score and a threshold, where they differ by as much."""
+LENGTH_DIGITS = 2
+"""Of an accept length and its floor, likewise."""
 
 
 class ContractDoesNotApply(SweepError):
@@ -96,16 +101,17 @@ class Verdict:
     def faults(self) -> tuple[str, ...]:
         """What is below its threshold; empty when nothing is."""
         score, questions, right = self.measured.score, self.measured.questions, self.measured.right
-        exact, count = score, ""
+        exact, count = score, ""  # what the score was before it was rounded
         if right is not None and questions is not None:
             needed = math.ceil(self.threshold * questions - SLACK)
             exact, count = right / questions, f" ({right} of {questions} right, {needed} needed)"
         faults = []
         if exact < self.threshold - SLACK:
-            faults.append(f"score {score:.4f} is below the threshold {self.threshold:.4f}{count}")
+            below, threshold = apart(exact, self.threshold, DIGITS)
+            faults.append(f"score {below} is below the threshold {threshold}{count}")
         floor, length = self.accept_floor, self.measured.accept_length
         if floor is not None and length is not None and length < floor - SLACK:
-            faults.append(f"accept length {length:.3f} is below {floor:.3f}")
+            faults.append("accept length {} is below {}".format(*apart(length, floor, LENGTH_DIGITS)))
         return tuple(faults)
 
     @property
@@ -123,6 +129,29 @@ class Verdict:
             return ExitCode.NOT_APPLICABLE
         return ExitCode.BELOW if self.faults else ExitCode.OK
 
+    @property
+    def outcome(self) -> Outcome:
+        """WORSE, CANNOT_TELL where the contract does not apply, or SAME."""
+        if self.mismatches:
+            return Outcome.CANNOT_TELL
+        return Outcome.WORSE if self.faults else Outcome.SAME
+
+    @property
+    def name(self) -> str:
+        """Of what is judged."""
+        return self.measured.variant or "the score"
+
+    @property
+    def reason(self) -> str:
+        """What the outcome rests on."""
+        if self.mismatches:
+            return f"the contract does not apply: {', '.join(check.what for check in self.mismatches)}"
+        return "; ".join(self.faults) or self._score_and_threshold
+
+    @property
+    def _score_and_threshold(self) -> str:
+        return "score {}, threshold {}".format(*apart(self.measured.score, self.threshold, DIGITS))
+
     def lines(self) -> Iterator[str]:
         """The verdict in words: the outcome, then every mismatch, then what was not checked."""
         of = f"{self.measured.variant}: " if self.measured.variant else ""
@@ -132,7 +161,7 @@ class Verdict:
         elif self.faults:
             yield f"{of}FAIL: {'; '.join(self.faults)}"
         else:
-            yield f"{of}pass: score {self.measured.score:.4f}, threshold {self.threshold:.4f}"
+            yield f"{of}pass: {self._score_and_threshold}"
         differing = [f"{check.what}: {check.detail}" for check in self._that("differs")]
         yield from (f"  note: {note}" for note in (*differing, *self.notes))
         if unchecked := self._that("unchecked"):
@@ -153,6 +182,15 @@ class Verdict:
             "unchecked": [c.what for c in self._that("unchecked")],
             "notes": list(self.notes),
         }
+
+
+def answer(verdicts: Sequence[Verdict], missing: Sequence[str] = ()) -> str:
+    """What a gate says, in one line. `missing`: variants of the contract that were not measured."""
+    # Of several that pass, the names will do: what matters of the others should not drown.
+    passed = [verdict for verdict in verdicts if verdict.outcome is Outcome.SAME]
+    brief = passed if len(passed) > 1 else []
+    judged = [(v.outcome, v.name if v in brief else f"{v.name} ({v.reason})") for v in verdicts]
+    return joined([*judged, *((Outcome.CANNOT_TELL, f"{name} (not measured)") for name in missing)])
 
 
 def judge(contract: Contract, measured: Measured, now: datetime) -> Verdict:
@@ -275,11 +313,11 @@ def _notes(contract: Contract, measured: Measured) -> Iterator[str]:
     score, questions, retries = measured.score, measured.questions, contract.threshold.retries
     counts = range(1) if questions is None or measured.repetitions > 1 else possible(score, questions)
     if not counts:
-        yield f"{score:g} is no multiple of 1/{questions}; are the questions right?"
+        yield f"{score:.12g} is no multiple of 1/{questions}; are the questions right?"
     elif questions and len(counts) > 1 and abs(score * questions - round(score * questions)) > SLACK * questions:
         yield (
-            f"{score:g} is rounded, and may stand for {counts[0]} to {counts[-1]} of {questions} right; taken for "
-            f"{round(score * questions)}. Give more digits"
+            f"{score:.12g} is rounded, and may stand for {counts[0]} to {counts[-1]} of {questions} right; taken "
+            f"for {round(score * questions)}. Give more digits"
         )
     if retries > 1 and measured.repetitions == 1:
         yield (

@@ -21,6 +21,7 @@ import numpy as np
 from sweep.errors import BadInput
 from sweep.gate.rules import Estimates, ThresholdRule
 from sweep.stats.describe import Floats
+from sweep.words import apart
 
 SWEEPS = 10_000
 """In a rehearsal: a power near 80 % is then known to within 0.8 %."""
@@ -60,16 +61,18 @@ class Model:
         # Law of total variance: what moves whole runs and what flips questions share the answers' p (1-p).
         variance = self.accuracy * (1 - self.accuracy)
         if not 0 <= self.common_cause < math.sqrt(variance):
+            _, bound = apart(self.common_cause, math.sqrt(variance), 3)
             raise BadInput(
-                f"a common cause of {self.common_cause:g} is impossible at accuracy {self.accuracy:g}: it is a "
-                f"standard deviation of scores, at least 0 and under sqrt(p (1-p)) = {math.sqrt(variance):.3f}"
+                f"a common cause of {self.common_cause:.12g} is impossible at accuracy {self.accuracy:g}: it is a "
+                f"standard deviation of scores, at least 0 and under sqrt(p (1-p)) = {bound}"
             )
         most = 2 * (variance - self.common_cause**2)
         # A product of decimals is itself a rounding error off: 2 * .9 * .1 is more than 2 * .9 * (1 - .9).
         if not 0 <= self.flip_rate <= most * (1 + 1e-9):
+            _, bound = apart(self.flip_rate, most, 3)
             raise BadInput(
-                f"a flip rate of {self.flip_rate:g} is impossible at accuracy {self.accuracy:g} and common cause "
-                f"{self.common_cause:g}: it is at least 0 and at most 2 (p (1-p) - s^2) = {most:.3f}"
+                f"a flip rate of {self.flip_rate:.12g} is impossible at accuracy {self.accuracy:g} and common "
+                f"cause {self.common_cause:g}: it is at least 0 and at most 2 (p (1-p) - s^2) = {bound}"
             )
         if not self.common_cause and self.flip_rate < EXTREME:
             raise BadInput(
@@ -100,7 +103,8 @@ class Goal:
         for name in ("alpha", "drop", "power"):
             _check_share(name, getattr(self, name))
         if self.power <= self.alpha:
-            raise BadInput(f"power {self.power:g} is not above alpha {self.alpha:g}; lower alpha or raise power")
+            given = f"power {self.power:.12g} is not above alpha {self.alpha:.12g}"
+            raise BadInput(f"{given}; lower alpha or raise power")
         _check_count("retries", self.retries, 1, MOST_RETRIES)
 
 
@@ -203,7 +207,8 @@ def rehearse(model: Model, goal: Goal, rule: ThresholdRule, repetitions: int, se
     and the builds are the same. Raises BadInput for a drop or a number of repetitions that cannot be.
     """
     if goal.drop >= model.accuracy:
-        raise BadInput(f"drop {goal.drop:g} leaves nothing of accuracy {model.accuracy:g}; give a smaller one")
+        given = f"drop {goal.drop:.12g} leaves nothing of accuracy {model.accuracy:.12g}"
+        raise BadInput(f"{given}; give a smaller one")
     _check_count("repetitions", repetitions, 2, MOST_REPETITIONS)
     silent = failed = caught = 0
     for batch in range(SWEEPS // BATCH):

@@ -93,7 +93,7 @@ class Rule(Strict, ABC):
     retries: Count = 1
     """Attempts that the CI gives a build: it passes if any attempt does."""
     accept_length: Annotated[float, Field(ge=1)] | None = None
-    """Also gate the mean accept length of speculative variants at this floor."""
+    """Also gate the mean accept length at this floor, of every variant whose engine reports verification steps."""
 
     needs_noise: ClassVar[bool] = False
     """Whether the rule can say nothing of repetitions that show no noise."""

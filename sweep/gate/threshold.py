@@ -108,7 +108,7 @@ class Threshold:
     retries: int
     """Attempts that CI gives a build."""
     accept_length: float | None
-    """The floor of the accept length of speculative variants; None when that is not gated."""
+    """The floor of the accept length, wherever there is one; None when that is not gated."""
     variants: Mapping[str, VariantThreshold]
     """By variant, in the order given; without those that have no complete repetition."""
     silent: Mapping[str, Reason]

@@ -85,7 +85,8 @@ class VariantConfig(Strict):
     deterministic: bool | None = None
     """The variant claims identical outputs over repetitions; absent: what its arguments say."""
     baseline: Text | None = None
-    """The variant whose outputs this one must reproduce; absent: the one that differs only in the draft."""
+    """The variant whose outputs this one must reproduce; absent: of a speculative variant, the one that differs
+    only in speculation."""
     arguments: Arguments = {}
     """Over `engine.arguments`."""
     environment: dict[str, str] = {}

@@ -21,6 +21,7 @@ from sweep.gate.rules import RULES, Rule
 from sweep.plan.config import FORMATS, ProtocolConfig, SweepConfig
 from sweep.plan.units import Plan
 from sweep.plan.variants import Fault, KeyPath, Variant, argument_path, fault_list
+from sweep.words import counted
 
 Check = Callable[[ProtocolConfig], Iterable[Fault]]
 ABSENT = object()
@@ -128,8 +129,9 @@ def _of_other_kind(detail: ErrorDetails) -> bool:
 def refusal(file: str | Path, faults: Iterable[str], where: str = "") -> BadInput:
     """The refusal of a sweep file with all its faults, one per line; `where` they are, or nothing."""
     distinct = list(dict.fromkeys(faults))
-    count = "1 fault" if len(distinct) == 1 else f"{len(distinct)} faults"
-    return BadInput("\n".join([f"{file}: {count}{where}, nothing was started", *distinct]))
+    return BadInput(
+        "\n".join([f"{file}: {counted(len(distinct), 'fault')}{where}, nothing was started", *distinct])
+    )
 
 
 def _read(file: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:

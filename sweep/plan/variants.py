@@ -31,10 +31,13 @@ class Variant:
     """Unique in the sweep."""
     draft: bool
     """Decodes with the draft model."""
+    speculates: bool
+    """Decodes speculatively: with the draft model, or because its arguments say so (an n-gram search)."""
     deterministic: bool
     """Claims identical outputs over repetitions."""
     baseline: str | None
-    """The variant whose outputs it must reproduce: for speculative ones, the same without the draft."""
+    """The variant whose outputs it must reproduce: the one written, or for a speculative variant the one that is
+    the same without speculation; None where there is neither."""
     arguments: Mapping[str, Any]
     """The backend's arguments: the common ones with the variant's own over them."""
     environment: Mapping[str, str]
@@ -71,7 +74,12 @@ def _variant_faults(config: SweepConfig) -> Iterator[Fault]:
             yield path, f"duplicate variant `{name}`; rename one of them"
         if variant.draft and config.engine.draft_model is None:
             yield path, f"variant `{name}` says draft: true; name a model in engine.draft_model"
-        if variant.baseline is not None and variant.baseline not in names:
+        if variant.baseline == name:
+            yield (
+                (*path, "baseline"),
+                f"variant `{name}` is its own baseline; name another variant, or leave it out",
+            )
+        elif variant.baseline is not None and variant.baseline not in names:
             known = ", ".join(sorted(names))
             yield (*path, "baseline"), f"variant `{name}` has the unknown baseline `{variant.baseline}`; {known}"
     if not names:
@@ -93,13 +101,15 @@ def variants(config: SweepConfig) -> tuple[Variant, ...]:
     chosen = backend(config.engine.backend)
     drawn = {name: _merged(config, parts) for _, name, parts in _drawn(config)}
     modes = {name: _mode(chosen, variant) for name, variant in drawn.items()}
-    plain = {modes[name]: name for name, variant in drawn.items() if not variant.draft}
+    speculates = {name: v.draft or chosen.speculates(v.arguments) for name, v in drawn.items()}
+    plain = {modes[name]: name for name in drawn if not speculates[name]}
     return tuple(
         Variant(
             name=name,
             draft=v.draft,
+            speculates=speculates[name],
             deterministic=chosen.deterministic(v.arguments) if v.deterministic is None else v.deterministic,
-            baseline=v.baseline or (plain.get(modes[name]) if v.draft else None),
+            baseline=v.baseline or (plain.get(modes[name]) if speculates[name] else None),
             arguments=v.arguments,
             environment=v.environment,
         )
@@ -128,6 +138,18 @@ def conditions(config: SweepConfig) -> dict[str, Any]:
     """The sweep's own setting of each of CONDITIONS; `engine` is None, any of them."""
     protocol = config.protocol
     return dict(zip(CONDITIONS, (protocol.concurrency, config.shards, protocol.question_order, None), strict=True))
+
+
+def unchecked_claims(config: SweepConfig) -> tuple[str, ...]:
+    """The variants that claim determinism where no two repetitions of the plan can show it.
+
+    Above temperature 0 a repetition shares its sampling seed with those of its number under another of CONDITIONS
+    alone.
+    """
+    planned = any(path[0] in CONDITIONS for path, _, _ in _factors(config))
+    if config.protocol.temperature == 0 or planned:
+        return ()
+    return tuple(v.name for v in variants(config) if v.deterministic)
 
 
 def _factors(config: SweepConfig) -> list[tuple[tuple[str, ...], tuple[Any, ...], Any]]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from sweep.report.answer import answer, of_comparisons
 from sweep.report.blocks import Block, Grid, Row
 from sweep.stats.compare import Comparison, Side
+from sweep.words import counted
 
 SHOWN = 10
 """Flipped questions that are listed; JSON has all."""
 
 
 def blocks(comparisons: Sequence[Comparison]) -> Iterator[Block]:
-    """One row per comparison, what each says, and what the columns mean."""
+    """The answer in one line, one row per comparison, what each says, and what the columns mean."""
+    yield answer(of_comparisons(comparisons))
     headings = ("variant", "A", "B", "B − A", "interval", "lost", "gained", "p", "verdict")
     yield Grid(headings, [_row(c) for c in comparisons])
     for c in comparisons:
@@ -70,7 +73,7 @@ def _legend(comparisons: Sequence[Comparison]) -> str:
 
 def _side(side: Side) -> str:
     """What one side of a comparison has, beside its accuracy."""
-    facts = [f"{side.repetitions} repetition{'' if side.repetitions == 1 else 's'}"]
+    facts = [counted(side.repetitions, "repetition")]
     if side.accept_length is not None:
         facts.append(f"accept length {side.accept_length:.2f}")
     if side.tokens_per_second is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from sweep.audit import Verdict
 from sweep.errors import BadInput
 from sweep.gate.contract import (
     LIFETIME,
@@ -20,6 +21,7 @@ from sweep.plan.units import Plan
 from sweep.report.summary import Summary
 from sweep.report.wording import silent_lines, threshold_statements
 from sweep.run.provenance import Provenance, identity
+from sweep.words import counted
 
 
 def build(plan: Plan, summary: Summary, provenance: Provenance, created: datetime) -> Contract:
@@ -34,13 +36,12 @@ def build(plan: Plan, summary: Summary, provenance: Provenance, created: datetim
     if threshold.value is None:
         why = " ".join(silent_lines(threshold))
         raise BadInput(f"No contract: the rule {threshold.rule} gave no threshold. {why}")
-    failed = [f"{f.audit} of {f.variant}" if f.variant else f.audit for f in summary.audits if f.verdict == "fail"]
+    failed = _failed(summary)
     reason = plan.config.audits.accept_failures
     if failed and not reason:
-        many = "1 audit" if len(failed) == 1 else f"{len(failed)} audits"
         raise BadInput(
-            f"No contract: {many} failed: {', '.join(failed)}. Mend what they found, or give the reason for a "
-            "threshold all the same under audits.accept_failures; it goes into the contract."
+            f"No contract: {counted(len(failed), 'audit')} failed: {', '.join(failed)}. Mend what they found, or "
+            "give the reason for a threshold all the same under audits.accept_failures; it goes into the contract."
         )
     once = [name for name, outcome in threshold.variants.items() if outcome.n == 1]
     if once:
@@ -71,6 +72,12 @@ def build(plan: Plan, summary: Summary, provenance: Provenance, created: datetim
     )
 
 
+def _failed(summary: Summary) -> list[str]:
+    """The audits that failed, each with its variant."""
+    failures = (f for f in summary.audits if f.verdict is Verdict.FAIL)
+    return [f"{f.audit} of {f.variant}" if f.variant else f.audit for f in failures]
+
+
 def _variant(plan: Plan, summary: Summary, name: str) -> VariantContract:
     outcome, measured = summary.threshold.variants[name], summary.variants[name]
     assert outcome.value is not None  # as long as the sweep has a threshold, which is the least of these
@@ -85,6 +92,6 @@ def _variant(plan: Plan, summary: Summary, name: str) -> VariantContract:
         repetitions=outcome.n,
         void=measured.repetitions.void,
         questions=measured.questions,
-        accept_length=summary.threshold.accept_length if measured.draft else None,
+        accept_length=summary.threshold.accept_length if measured.has_accept_floor else None,
         engine=identity(plan, name),
     )

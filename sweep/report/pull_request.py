@@ -9,7 +9,7 @@ from textwrap import wrap
 from sweep.report.blocks import Block, Heading, Verbatim, as_markdown
 from sweep.report.sections import audits, evidence, pictures, warnings
 from sweep.report.summary import Summary
-from sweep.report.thresholds import at_the_sweeps, every_rule, threshold_lines
+from sweep.report.thresholds import at_the_sweeps, every_rule, floor_lines, threshold_lines
 from sweep.report.wording import UPLOAD_FIGURES, floored, method_sentence
 from sweep.run.provenance import Provenance, gpu_names
 
@@ -49,6 +49,7 @@ def _blocks(summary: Summary, provenance: Provenance) -> Iterator[Block]:
     yield Heading("Threshold")
     yield Verbatim(threshold_code(summary), "python")
     yield from threshold_lines(summary)
+    yield from floor_lines(summary)
     yield from at_the_sweeps(summary)
     yield Heading("Every rule")
     yield from every_rule(summary)

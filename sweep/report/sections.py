@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
+from sweep.audit import Verdict
 from sweep.plan.variants import BUILD
+from sweep.report.answer import against_earlier
 from sweep.report.blocks import Block, Grid, Heading, Picture, Verbatim, as_markdown
 from sweep.report.summary import Summary
-from sweep.report.thresholds import at_the_sweeps, every_rule, threshold_lines
+from sweep.report.thresholds import at_the_sweeps, every_rule, floor_lines, threshold_lines
 from sweep.report.wording import (
     ACCEPT_LENGTHS,
     CAPTIONS,
     INCOMPLETE,
+    NOTHING_AUDITED,
     PERTURBED_USE,
     SIMULATED,
     SPREADS_MEAN,
     against_line,
+    audit_counts,
     build_line,
     finding_lines,
     number,
@@ -34,11 +38,13 @@ def markdown(summary: Summary) -> str:
 def blocks(summary: Summary) -> Iterator[Block]:
     """The whole report."""
     yield Heading(summary.sweep_id, 1)
+    yield from _drifted(summary)
     yield from warnings(summary)
     yield evidence(summary)
     yield protocol_sentence(summary)
     yield Heading("Threshold")
     yield from threshold_lines(summary)
+    yield from floor_lines(summary)
     yield from at_the_sweeps(summary)
     yield from every_rule(summary)
     if summary.perturbed:
@@ -58,10 +64,17 @@ def blocks(summary: Summary) -> Iterator[Block]:
 
 def closing(summary: Summary, places: Sequence[str]) -> Iterator[Block]:
     """What the terminal shows when a launch ends. `places`: where its results are, to be copied."""
+    yield from _drifted(summary)
     yield evidence(summary)
     warned = [] if summary.real_model else [SIMULATED]
-    yield "\n".join([*warned, *threshold_lines(summary), *_audit_lines(summary)])
+    yield "\n".join([*warned, *threshold_lines(summary), *floor_lines(summary), *_audit_lines(summary)])
     yield Verbatim(places)
+
+
+def _drifted(summary: Summary) -> Iterator[str]:
+    """The answer to whoever names an earlier run; nothing where nobody did."""
+    if summary.against is not None:
+        yield f"Against the earlier run `{summary.against.sweep_id}`: {against_earlier(summary)}"
 
 
 def warnings(summary: Summary) -> Iterator[str]:
@@ -174,9 +187,11 @@ def audits(summary: Summary) -> Iterator[Block]:
 
 def _audit_lines(summary: Summary) -> Sequence[str]:
     against = [against_line(summary.against)] if summary.against else []
-    raised = [finding for finding in summary.audits if finding.verdict != "pass"]
-    count = len(summary.audits)
-    return [*against, *finding_lines(raised), f"{count - len(raised)} of {count} audits passed."]
+    raised = [finding for finding in summary.audits if finding.verdict is not Verdict.PASS]
+    if not any(v.repetitions.measured for v in summary.variants.values()):
+        judged = [finding for finding in raised if finding.verdict is not Verdict.UNKNOWN]
+        return [*against, *finding_lines(judged), NOTHING_AUDITED]
+    return [*against, *finding_lines(raised), audit_counts(summary.audits)]
 
 
 def pictures(summary: Summary) -> Iterator[Picture]:

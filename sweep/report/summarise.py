@@ -147,6 +147,7 @@ def _variant(evidence: RunEvidence, variant: Variant) -> VariantSummary:
     return VariantSummary(
         **vars(statistics),
         draft=variant.draft,
+        speculates=variant.speculates,
         deterministic=variant.deterministic,
         baseline=variant.baseline,
         repetitions=RepetitionCounts(

@@ -50,7 +50,9 @@ class VariantSummary(VariantStatistics):
     """One variant: what its samples say, and what it is."""
 
     draft: bool
-    """Decodes speculatively."""
+    """Decodes with the draft model."""
+    speculates: bool = False
+    """Decodes speculatively, with the draft model or without; False in a summary from before this was kept."""
     deterministic: bool
     """Claims identical outputs over repetitions."""
     baseline: str | None
@@ -61,6 +63,11 @@ class VariantSummary(VariantStatistics):
     """Why it needed no more repetitions, and what that saved; None when it was not stopped early."""
     void_units: dict[str, str]
     """Unit id to why it was given up."""
+
+    @property
+    def has_accept_floor(self) -> bool:
+        """A floor of the accept length holds for it: it speculates, or its engine reported verification steps."""
+        return self.speculates or self.accept_length is not None
 
     @property
     def complete(self) -> bool:

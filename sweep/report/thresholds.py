@@ -20,6 +20,7 @@ from sweep.report.wording import (
     stopped_line,
     threshold_statements,
 )
+from sweep.words import apart
 
 ALARM = ("false alarm, 1 attempt", "false alarm, k attempts")
 CAUGHT = ("drop caught 80 / 95 %, 1 attempt", "drop caught 80 / 95 %, k attempts")
@@ -41,6 +42,31 @@ def threshold_lines(summary: Summary) -> list[str]:
         ]
     stopped = [stopped_line(name, v.stopped, v.repetitions) for name, v in summary.variants.items() if v.stopped]
     return [*lines, *stopped, *threshold_statements(threshold)]
+
+
+def floor_lines(summary: Summary) -> Iterator[str]:
+    """What a floor of the accept length means for the variants, where that is not plain; nothing without one."""
+    floor, variants = summary.threshold.accept_length, summary.variants
+    if floor is None or not all(v.repetitions.measured for v in variants.values()):
+        return
+    held = {name: v.accept_length for name, v in variants.items() if v.has_accept_floor}
+    if not held:
+        yield (
+            f"The floor of {floor:g} for the accept length (`threshold.accept_length`) applies to no variant: none "
+            "speculates, and no engine reported verification steps. Take it out, or sweep one that speculates."
+        )
+    if unknown := [name for name, length in held.items() if length is None]:
+        yield (
+            f"The accept length of {', '.join(unknown)} is not known, because the engine reported no verification "
+            f"steps. The floor of {floor:g} applies, but only to a build that reports them."
+        )
+    for name, length in held.items():
+        if length is not None and length < floor:
+            below, above = apart(length, floor, 2)
+            yield (
+                f"The accept length of {name} is {below}, which is below the floor of {above}: the build that was "
+                "measured here would fail its own gate. Find out why, or lower `threshold.accept_length`."
+            )
 
 
 def at_the_sweeps(summary: Summary) -> Iterator[Block]:

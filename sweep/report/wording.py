@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from sweep.audit.finding import Verdict
 from sweep.errors import SweepError
 from sweep.gate.threshold import Reason, Threshold, VariantThreshold
 from sweep.stats.noise import differs_at_most
+from sweep.words import counted
 
 if TYPE_CHECKING:
     from sweep.audit.finding import Finding
@@ -123,18 +126,22 @@ def _with_names(sentences: Iterable[tuple[str, Iterable[str]]]) -> tuple[str, ..
     return tuple(f"{', '.join(those)}: {text}" for text, those in names.items())
 
 
+_USE = {
+    "perturbations": "The threshold rests on them.",
+    "repetitions": "The threshold does not use them, because the repetitions show noise of their own.",
+    None: "Neither they nor the repetitions show any noise that a threshold could use.",
+}
+"""What becomes of the perturbed factors' standard deviations, by the source of the noise."""
+
+
 def _statements(v: VariantThreshold) -> Iterator[str]:
     """What one variant's threshold implies, a sentence or two each, without its name."""
     if v.value is not None and v.noise_source is None:
         yield no_noise_sentence(v.n)
     if v.factors:
         parts = ", ".join(f"{f.factor} {f.variance**0.5:.4f} (over {f.levels} levels)" for f in v.factors)
-        use = (
-            "The threshold rests on them."
-            if v.noise_source == "perturbations"
-            else "The threshold does not use them, because the repetitions show noise of their own."
-        )
-        yield f"Standard deviation of the score by what was perturbed: {parts}. {use}"
+        use = "" if v.value is None else f" {_USE[v.noise_source]}"
+        yield f"Standard deviation of the score by what was perturbed: {parts}.{use}"
     if v.value is not None and v.false_alarm is not None and v.false_alarm_interval is not None:
         yield _alarms(v, v.value, v.false_alarm, v.false_alarm_interval)
     if v.value is not None and v.noise_source is not None:
@@ -182,6 +189,7 @@ INCOMPLETE = (
 INTERRUPTED = (
     "The launch was interrupted. Everything that was measured is kept; launch the same file to measure the rest."
 )
+NOTHING_AUDITED = "No variant has a complete repetition, so the audits have nothing to judge."
 PERTURBED_USE = (
     "No gate applies to these conditions. They serve as the measure of noise for a variant whose repetitions are "
     "identical."
@@ -253,6 +261,13 @@ def finding_lines(findings: Iterable[Finding]) -> Iterator[str]:
         variants.setdefault((f.verdict, f.audit, f.seen, f.do), []).extend([f.variant] if f.variant else ())
     for (verdict, audit, seen, do), names in variants.items():
         yield f"**{verdict}**: {audit}{' of ' if names else ''}{', '.join(names)}: {seen} {do}".rstrip()
+
+
+def audit_counts(findings: Sequence[Finding]) -> str:
+    """How many audits passed, and how many could not be judged, which is no pass and no failure."""
+    count = Counter(finding.verdict for finding in findings)
+    unknown = f", and the data cannot tell of {count[Verdict.UNKNOWN]}" if count[Verdict.UNKNOWN] else ""
+    return f"{count[Verdict.PASS]} of {counted(len(findings), 'audit')} passed{unknown}."
 
 
 def method_sentence(summary: Summary, commit: str | None) -> str:

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +15,11 @@ from sweep.stats.scores import Scores, fault_of
 
 COLUMNS = ("score", "variant", "questions")
 """What a CSV may have; `score` it must have."""
+UNREAD = "accept_length"
+"""A column that lists of runs often have beside the scores. It says nothing of them, and is left out."""
+
+LIKELY_LENGTHS = (1, 20)
+"""Where accept lengths lie, in tokens for each verification step: drafts of more tokens are not in use."""
 
 
 class _Row(NamedTuple):
@@ -26,9 +31,10 @@ class _Row(NamedTuple):
     questions: int | None = None
 
 
-def read(source: str, questions: int | None = None) -> list[Scores]:
+def read(source: str, questions: int | None = None, note: Callable[[str], None] = lambda _: None) -> list[Scores]:
     """The scores in a file, or on stdin for `-`: a JSON list, or CSV with columns score[,variant,questions].
 
+    `note` is told what is left out.
     Raises BadInput with file:line for what cannot be read, for scores that are no shares, and for question
     counts that contradict each other or are nowhere given.
     """
@@ -36,18 +42,16 @@ def read(source: str, questions: int | None = None) -> list[Scores]:
     text = _text(source)
     if not text.strip():
         raise BadInput(f"{name}: empty; give a JSON list of scores, or a CSV with a `score` column")
-    rows = []
-    for row in _json_rows(text, name) if text.lstrip()[0] in "[{" else _csv_rows(text, name):
-        fault = fault_of(row.score)
-        if fault:
-            raise BadInput(f"{row.place}: {fault}")
+    rows = list(_json_rows(text, name) if text.lstrip()[0] in "[{" else _csv_rows(text, name, note))
+    for row in rows:
+        if fault := fault_of(row.score):
+            raise BadInput(f"{row.place}: {fault}{_as_accept_lengths(rows)}")
         if row.questions is not None and questions not in (None, row.questions):
             raise BadInput(
                 f"{row.place}: {row.questions} questions, against {questions} before it or in --questions; "
                 "scores over other questions have another mean and noise: give each count a file of its own"
             )
         questions = questions if row.questions is None else row.questions
-        rows.append(row)
     if not rows:
         raise BadInput(f"{name}: no scores in it")
     if questions is None:
@@ -58,6 +62,13 @@ def read(source: str, questions: int | None = None) -> list[Scores]:
         Scores(variant=v, values=tuple(row.score for row in rows if row.variant == v), questions=questions)
         for v in dict.fromkeys(row.variant for row in rows)
     ]
+
+
+def _as_accept_lengths(rows: Sequence[_Row]) -> str:
+    """What to add to the refusal of scores that are likely to be accept lengths; nothing for others."""
+    low, high = LIKELY_LENGTHS
+    likely = all(low <= row.score <= high for row in rows)
+    return f". Every number here is between {low} and {high}, as accept lengths are" if likely else ""
 
 
 def _text(source: str) -> str:
@@ -86,17 +97,13 @@ def _json_rows(text: str, name: str) -> Iterator[_Row]:
         yield _Row(f"{name}: score {number}", value)
 
 
-def _csv_rows(text: str, name: str) -> Iterator[_Row]:
+def _csv_rows(text: str, name: str, note: Callable[[str], None]) -> Iterator[_Row]:
     reader = csv.DictReader(io.StringIO(text), strict=True, skipinitialspace=True)
     try:
         columns = [column.strip() for column in reader.fieldnames or ()]
-        if "score" not in columns or set(columns) - set(COLUMNS):
-            raise BadInput(
-                f"{name}:1: the columns are {', '.join(columns)}; a first line must name them: "
-                "score, and if wanted variant and questions"
-            )
-        if len(set(columns)) < len(columns):
-            raise BadInput(f"{name}:1: the columns are {', '.join(columns)}; name each once")
+        _check_columns(columns, f"{name}:1")
+        if UNREAD in columns:
+            note(f"{name}: the column {UNREAD} is left out; the numbers are of the scores alone")
         reader.fieldnames = columns
         for cells in reader:
             place = f"{name}:{reader.line_num}"
@@ -107,6 +114,18 @@ def _csv_rows(text: str, name: str) -> Iterator[_Row]:
             yield _Row(place, score, cells.get("variant", "").strip() or "scores", questions)
     except csv.Error as error:
         raise BadInput(f"{name}:{reader.reader.line_num}: broken CSV: {error}") from None
+
+
+def _check_columns(columns: Sequence[str], place: str) -> None:
+    """Raises BadInput for a first line that names no scores, or a column that nothing is known of, or one twice."""
+    listed = f"{place}: the columns are {', '.join(columns)}"
+    unknown = [column for column in columns if column not in (*COLUMNS, UNREAD)]
+    if "score" not in columns:
+        raise BadInput(f"{listed}; a first line must name them: score, and if wanted variant and questions")
+    if unknown:
+        raise BadInput(f"{listed}; take out {', '.join(unknown)}, or rename it: {', '.join(COLUMNS)} are read")
+    if len(set(columns)) < len(columns):
+        raise BadInput(f"{listed}; name each once")
 
 
 def _number(text: str | None, kind: type[Any], place: str) -> Any:

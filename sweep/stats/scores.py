@@ -42,11 +42,14 @@ class Scores:
 
 def fault_of(score: float) -> str | None:
     """What is wrong with a score and what to do; None for a number in 0..1."""
-    if math.isnan(score):
+    if not math.isfinite(score):
         return f"{score} is not a number between 0 and 1; leave out the runs that gave no score"
-    if 1 < score <= 100:
-        return f"{score:g} looks like percent: divide by 100"
-    return None if 0 <= score <= 1 else f"{score:g} is outside 0..1; a score is the share of right answers"
+    if score > 1:
+        return (
+            f"{score:.12g} is no share of right answers, which is between 0 and 1: divide a percentage by 100, or "
+            "a number of right answers by the number of questions; an accept length or a speed is no score"
+        )
+    return None if score >= 0 else f"{score:.12g} is below 0; a score is the share of right answers, 0 to 1"
 
 
 def from_samples(samples: VariantSamples, factor: str | None = None) -> Scores:

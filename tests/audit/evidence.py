@@ -22,9 +22,11 @@ BASE = rank < 186
 
 def variant(name: str, deterministic: bool = False, baseline: str | None = None, **fields: Any) -> Variant:
     """What a variant claims: speculative when it has a baseline."""
+    draft = fields.pop("draft", baseline is not None)
     return Variant(
         name=name,
-        draft=fields.pop("draft", baseline is not None),
+        draft=draft,
+        speculates=fields.pop("speculates", draft),
         deterministic=deterministic,
         baseline=baseline,
         arguments={},

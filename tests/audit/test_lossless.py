@@ -124,6 +124,28 @@ def test_speculation_without_a_complete_repetition_is_unknown() -> None:
     assert of(findings(evidence(NOISY, samples)), "mtp").verdict is Verdict.UNKNOWN
 
 
-def test_speculation_is_not_audited_above_temperature_zero() -> None:
+def test_above_temperature_zero_one_finding_says_why_nothing_is_held_against_a_baseline() -> None:
     samples = {"base": noisy("base", 2, 3), "mtp": noisy("mtp", 3, 3)}
-    assert not list(findings(evidence(NOISY, samples, temperature=0.7)))
+    [only] = findings(evidence(NOISY, samples, temperature=0.7))
+    assert (only.variant, only.verdict) == (None, Verdict.UNKNOWN)
+    assert only.evidence == {"variants": ["mtp"], "temperature": 0.7}
+    assert only.do
+
+
+def test_above_temperature_zero_nothing_is_said_of_variants_without_baselines() -> None:
+    assert not list(findings(evidence([variant("base")], {"base": noisy("base", 2, 3)}, temperature=0.7)))
+
+
+def test_a_variant_without_a_draft_is_held_to_the_baseline_that_its_file_names() -> None:
+    # 160 of 200 right against 60: n-gram search, overlap, CUDA graphs or a quantised cache, whatever it was.
+    claims = [variant("base", deterministic=True), variant("fp8", deterministic=True, baseline="base", draft=False)]
+    samples = {"base": table("base", *steady(rank < 160, 0)), "fp8": table("fp8", *steady(rank < 60, 100))}
+    finding = of(findings(evidence(claims, samples)), "fp8")
+    assert finding.verdict is Verdict.FAIL
+    assert finding.evidence["lost"] == 100
+    assert "peculat" not in finding.seen
+
+
+def test_speculation_without_a_draft_and_without_a_baseline_is_unknown_too() -> None:
+    alone = evidence([variant("ngram", speculates=True)], {"ngram": noisy("ngram", 3, 3)})
+    assert of(findings(alone), "ngram").verdict is Verdict.UNKNOWN

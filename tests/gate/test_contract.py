@@ -14,7 +14,9 @@ from jsonschema import Draft202012Validator
 from sweep.errors import BadInput
 from sweep.gate import contract
 from sweep.report.contract import build
+from sweep.report.pull_request import body
 from sweep.report.summary import RepetitionCounts, read_summary
+from sweep.report.thresholds import floor_lines
 from sweep.run.folder import Run
 from tests.runs import finished
 
@@ -61,8 +63,44 @@ def test_a_contract_holds_the_thresholds_and_their_conditions(run: Run) -> None:
     assert document["gpu"] == {"name": "NVIDIA H200", "count": 2}
     assert document["versions"]["fake"] == "1"
     assert document["dataset"]["sha256"] == run.provenance().dataset.sha256
-    assert {a["audit"] for a in document["audits"]} >= {"lossless speculation", "common cause", "protocol: shots"}
+    assert {a["audit"] for a in document["audits"]} >= {"lossless", "common cause", "protocol: shots"}
     assert document["override"] is None
+
+
+def test_a_floor_of_the_accept_length_holds_wherever_the_engine_reports_verification_steps(tmp_path: Path) -> None:
+    # Without a draft; 8 tokens in 4 steps.
+    ngram = finished(tmp_path / "ngram", PART, "variants={baseline: {}, mtp: {baseline: baseline}}")
+    floors = {name: v.accept_length for name, v in built(ngram).variants.items()}
+    assert floors == {"baseline": None, "mtp": 1.5}
+
+
+def test_a_floor_stays_for_speculation_whose_engine_reports_no_steps(run: Run) -> None:
+    summary = read_summary(run)
+    silent = replace(summary.variants["mtp"], accept_length=None)
+    unreported = summary.model_copy(update={"variants": {**summary.variants, "mtp": silent}})
+    assert build(run.plan, unreported, run.provenance(), NOW).variants["mtp"].accept_length == 1.5
+    assert "not known" in "".join(floor_lines(unreported))
+
+
+def test_a_floor_that_holds_for_no_variant_is_told(tmp_path: Path) -> None:
+    plain = finished(tmp_path / "plain", {"baseline": 4}, "variants={baseline: {}}")
+    assert built(plain).variants["baseline"].accept_length is None
+    [line] = floor_lines(read_summary(plain))
+    assert "1.5" in line
+    assert "no variant" in line
+    assert line in (plain.folder / "report.md").read_text()
+    assert line in body(read_summary(plain), plain.provenance())
+
+
+def test_a_floor_above_what_the_build_itself_reaches_is_told(tmp_path: Path) -> None:
+    high = finished(tmp_path / "high", PART, "threshold.accept_length=2.0004")
+    [line] = floor_lines(read_summary(high))
+    assert "2.00," in line
+    assert "2.0004" in line
+
+
+def test_a_floor_that_is_reached_needs_no_words(run: Run) -> None:
+    assert not list(floor_lines(read_summary(run)))
 
 
 def test_a_contract_expires_after_90_days(run: Run) -> None:
@@ -77,8 +115,17 @@ def test_a_contract_comes_back_as_it_was_written(run: Run, tmp_path: Path) -> No
 
 def test_failed_audits_keep_a_contract_from_being_made(tmp_path: Path) -> None:
     lossy = finished(tmp_path / "lossy", {"baseline": 4, "mtp": 16})
-    with pytest.raises(BadInput, match=r"lossless speculation of mtp.*audits\.accept_failures"):
+    with pytest.raises(BadInput, match=r"lossless of mtp.*audits\.accept_failures"):
         built(lossy)
+
+
+def test_a_variant_without_a_draft_that_loses_against_its_baseline_makes_no_contract(tmp_path: Path) -> None:
+    lossy = finished(
+        tmp_path / "lossy", {"baseline": 4, "mtp": 16}, "variants={baseline: {}, mtp: {baseline: baseline}}"
+    )
+    with pytest.raises(BadInput, match="lossless of mtp"):
+        built(lossy)
+    assert not (lossy.folder / contract.CONTRACT).exists()
 
 
 def test_a_reason_lets_failed_audits_pass_and_goes_into_the_contract(tmp_path: Path) -> None:
@@ -87,7 +134,7 @@ def test_a_reason_lets_failed_audits_pass_and_goes_into_the_contract(tmp_path: P
     document = built(lossy).to_json()
     assert document["override"] == {
         "reason": "known, fixed in the next release",
-        "failed": ["lossless speculation of mtp"],
+        "failed": ["lossless of mtp"],
     }
     Draft202012Validator(contract.Contract.model_json_schema()).validate(document)
 

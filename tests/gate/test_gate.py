@@ -16,6 +16,7 @@ from sweep.commands.gate import command
 from sweep.errors import BadInput
 from sweep.gate import Measured, judge
 from sweep.gate import contract as contracts
+from sweep.gate.judge import answer
 from sweep.run.folder import Run
 from sweep.run.measure import measure
 from tests.gate.conftest import NOW, PART
@@ -47,7 +48,51 @@ def test_an_accept_length_below_its_floor_fails(contract: contracts.Contract) ->
     assert judge(contract, scored(0.9, accept_length=1.5), NOW).exit_code == 0
     verdict = judge(contract, scored(0.9, accept_length=1.49), NOW)
     assert verdict.exit_code == 5
-    assert verdict.faults == ("accept length 1.490 is below 1.500",)
+    assert verdict.faults == ("accept length 1.49 is below 1.50",)
+
+
+@pytest.mark.parametrize(
+    ("floor", "length", "shown"),
+    [
+        (3.49, 3.4897, "3.4897 is below 3.49"),
+        (1.5, 1.4996, "1.4996 is below 1.50"),
+        (2.125, 1.0, "1.00 is below 2.12"),
+    ],
+)
+def test_an_accept_length_just_under_its_floor_has_the_digits_that_tell_them_apart(
+    contract: contracts.Contract, floor: float, length: float, shown: str
+) -> None:
+    mtp = contract.variants["mtp"].model_copy(update={"accept_length": floor})
+    floored = contract.model_copy(update={"variants": {**contract.variants, "mtp": mtp}})
+    assert judge(floored, scored(0.9, accept_length=length), NOW).faults == (f"accept length {shown}",)
+
+
+def test_a_score_just_under_its_threshold_has_the_digits_that_tell_them_apart(contract: contracts.Contract) -> None:
+    mtp = contract.variants["mtp"].model_copy(update={"value": 0.81771998})
+    close = contract.model_copy(update={"variants": {**contract.variants, "mtp": mtp}})
+    [fault] = judge(close, replace(scored(0.8177), questions=None), NOW).faults
+    assert fault == "score 0.8177 is below the threshold 0.81772"
+
+
+def test_a_rounded_score_is_shown_as_the_count_that_is_judged(contract: contracts.Contract) -> None:
+    # 0.83 of 40 is 33 right, 0.825; a threshold of 0.826 needs 34.
+    mtp = contract.variants["mtp"].model_copy(update={"value": 0.826})
+    close = contract.model_copy(update={"variants": {**contract.variants, "mtp": mtp}})
+    [fault] = judge(close, scored(0.83), NOW).faults
+    assert fault == "score 0.8250 is below the threshold 0.8260 (33 of 40 right, 34 needed)"
+
+
+def test_the_answer_begins_with_what_is_worse(contract: contracts.Contract) -> None:
+    below, passed = judge(contract, scored(0.8), NOW), judge(contract, scored(0.9, "baseline"), NOW)
+    other = judge(contract, scored(0.9, questions=200), NOW)
+    assert answer([passed, below]) == (
+        "worse: mtp (score 0.8000 is below the threshold 0.8250 (32 of 40 right, 33 needed)); "
+        "no difference shown: baseline (score 0.9000, threshold 0.8500)."
+    )
+    assert answer([passed, passed]) == "no difference shown: baseline, baseline."
+    assert answer([other], ["topk3"]) == (
+        "cannot tell: mtp (the contract does not apply: questions), topk3 (not measured)."
+    )
 
 
 def test_what_is_not_given_is_not_checked_and_said_so(contract: contracts.Contract) -> None:
@@ -123,9 +168,9 @@ def test_a_run_on_a_cpu_is_not_judged_by_a_contract_of_a_gpu(contract: contracts
 @pytest.mark.parametrize(
     ("measured", "message"),
     [
-        (scored(38.5), "38.5 looks like percent"),
+        (scored(38.5), "38.5 is no share of right answers"),
         (scored(float("nan")), "nan is not a number between 0 and 1"),
-        (scored(-0.1), "outside 0..1"),
+        (scored(-0.1), "-0.1 is below 0"),
         (scored(0.9, questions=0), "questions must be at least 1, got 0"),
         (scored(0.9, accept_length=0.5), "accept length is tokens per verification step"),
         (scored(0.9, variant="mpt"), "no variant mpt; did you mean mtp"),
@@ -142,10 +187,10 @@ def test_a_score_that_these_questions_cannot_give_is_noted(contract: contracts.C
 
 
 def test_a_contract_made_in_spite_of_failed_audits_says_so_at_every_gate(contract: contracts.Contract) -> None:
-    override = contracts.Override(reason="fixed soon", failed=("lossless speculation of mtp",))
+    override = contracts.Override(reason="fixed soon", failed=("lossless of mtp",))
     forced = contract.model_copy(update={"override": override})
     lines = "\n".join(judge(forced, scored(0.9), NOW).lines())
-    assert "(lossless speculation of mtp): fixed soon" in lines
+    assert "(lossless of mtp): fixed soon" in lines
 
 
 def test_void_repetitions_are_told(contract: contracts.Contract, run: Run) -> None:
@@ -218,7 +263,7 @@ def test_a_rounded_score_that_may_stand_for_several_counts_says_so(contract: con
 
 def test_an_accept_length_without_a_variant_is_held_against_the_least_floor(contract: contracts.Contract) -> None:
     low = judge(contract, Measured(score=0.9, questions=40, accept_length=1.2), NOW)
-    assert low.faults == ("accept length 1.200 is below 1.500",)
+    assert low.faults == ("accept length 1.20 is below 1.50",)
     assert judge(contract, Measured(score=0.9, questions=40), NOW).accept_floor is None
 
 
@@ -242,8 +287,11 @@ def test_a_run_without_a_complete_repetition_is_refused(file: Path, tmp_path: Pa
 
 
 def test_json_is_all_there_is_on_stdout(file: Path) -> None:
-    outcome = json.loads(gate(file, "--variant", "mtp", "--score", 0.8, "--questions", 40, "--json").stdout)
+    asked = ("--variant", "mtp", "--score", 0.8, "--questions", 40)
+    outcome = json.loads(gate(file, *asked, "--json").stdout)
     assert outcome["exit_code"] == 5
+    assert outcome["answer"] == gate(file, *asked).stdout.splitlines()[0]
+    assert outcome["answer"].startswith("worse: mtp (score 0.8000")
     [verdict] = outcome["verdicts"]
     assert (verdict["threshold"], verdict["score"]) == (pytest.approx(0.825), 0.8)
     assert "GPU" in verdict["unchecked"]
@@ -255,7 +303,7 @@ def test_json_is_all_there_is_on_stdout(file: Path) -> None:
         ((), "nothing to judge"),
         (("--score", "0.8"), "over how many questions?"),
         (("--run", "runs/x", "--score", "0.8"), "--score and --run exclude each other"),
-        (("--score", "38.5", "--questions", "200"), "looks like percent"),
+        (("--score", "38.5", "--questions", "200"), "divide a percentage by 100"),
     ],
 )
 def test_the_command_refuses_what_it_cannot_judge(file: Path, arguments: tuple[str, ...], message: str) -> None:

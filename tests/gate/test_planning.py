@@ -218,6 +218,49 @@ def test_the_command_says_how_many_questions_would_do_where_no_repetitions_do() 
     assert answer["questions_needed"] == questions_needed(BASELINE, Goal(alpha=0.01, drop=0.05), RULE, 9, 0).count
 
 
+def test_where_few_repetitions_ask_for_too_many_questions_more_repetitions_are_tried() -> None:
+    # With 3 repetitions and a common cause of .01 no number of questions is enough; with 20 there is one.
+    arguments = (*WANTED, "--drop", "0.05", "--common-cause", "0.01", "--repetitions", "3")
+    answer = ask(*arguments)
+    assert (answer["repetitions_needed"], answer["questions_needed"]) == (None, None)
+    twenty = questions_needed(replace(BASELINE, common_cause=0.01), Goal(alpha=0.01, drop=0.05), RULE, 20, 0).count
+    assert answer["questions_by_repetitions"] == {"3": None, "20": twenty}
+    assert f"about {twenty:,} questions" in " ".join(tell(*arguments).split())
+
+
+def test_where_no_number_of_questions_helps_that_is_said() -> None:
+    answer = ask(*WANTED, "--drop", "0.05", "--common-cause", "0.05")
+    assert answer["questions_by_repetitions"] == {"20": None, "100": None}
+
+
+def test_another_rule_than_the_files_is_called_so(write_sweep: Callable[..., Path]) -> None:
+    # A margin of .3 lets a drop of .2 pass for ever; a false alarm of 1 % is reached by few repetitions.
+    text = write_sweep().read_text().replace("questions: 4", "questions: 8")
+    file = write_sweep(text.replace("repetitions: 2", "repetitions: 20\nthreshold: {rule: margin, margin: 0.3}"))
+    wanted = ("--accuracy", "0.9", "--flip", "0.02", "--questions", "200", "--drop", "0.2")
+    answer = ask(str(file), *wanted)
+    assert (answer["given"]["goal_reached"], answer["needed"]["goal_reached"]) == (False, True)
+    said = " ".join(tell(str(file), *wanted).split())
+    assert "20 repetitions with the rule margin, does not reach the goal" in said
+    assert "Another rule, false_alarm" in said
+
+
+@pytest.mark.parametrize(
+    ("fields", "shown"),
+    [
+        # 2 .257 .743 = .381902: three digits would call .3820 too much of .382.
+        ({"accuracy": 0.257, "flip_rate": 0.382}, r"0\.382 .* = 0\.3819"),
+        # sqrt(.3 .7) = .458258
+        ({"accuracy": 0.3, "flip_rate": 0.1, "common_cause": 0.4583}, r"0\.4583 .* = 0\.45826"),
+    ],
+)
+def test_a_bound_is_shown_with_the_digits_that_tell_it_from_what_was_given(
+    fields: dict[str, float], shown: str
+) -> None:
+    with pytest.raises(BadInput, match=shown):
+        Model(questions=200, **fields)
+
+
 def test_what_a_sweep_file_says_is_what_is_judged(write_sweep: Callable[..., Path]) -> None:
     text = write_sweep().read_text().replace("questions: 4", "questions: 8")
     file = write_sweep(text.replace("repetitions: 2", "repetitions: 7\nthreshold: {rule: margin, retries: 2}"))

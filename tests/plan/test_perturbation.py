@@ -13,6 +13,7 @@ from cluster.spec import Batch
 from sweep.errors import BadInput
 from sweep.plan.sweepfile import dump, load
 from sweep.plan.units import Plan, make_plan
+from sweep.plan.variants import unchecked_claims
 from sweep.report.conclude import conclude
 from sweep.report.sections import markdown
 from sweep.run.folder import Run, create_run
@@ -218,3 +219,23 @@ def simulated(folder: Path, *overrides: str) -> Run:
         run.record_engine(unit.condition.loads, "engine-1@here", engine.describe())
         run.save(unit, questionnaire.score(unit, "engine-1@here", engine.generate(questionnaire.batch(unit, 1))))
     return run
+
+
+def test_above_temperature_zero_a_claim_of_determinism_needs_another_condition_of_the_same_seeds(
+    tmp_path: Path,
+) -> None:
+    def unchecked(*overrides: str) -> tuple[str, ...]:
+        return unchecked_claims(planned(tmp_path, "variants.mtp.deterministic=true", *overrides).config)
+
+    sampled = "protocol.temperature=0.7"
+    assert unchecked() == ()
+    assert unchecked(sampled) == ("mtp",)
+    assert unchecked(sampled, "perturb={arguments: {noise: [0.5]}}") == ("mtp",)
+    assert unchecked(sampled, "perturb={question_order: [fixed]}") == ()
+
+
+def test_a_repetition_under_another_condition_has_the_sampling_seed_of_the_variants_own(tmp_path: Path) -> None:
+    plan = planned(tmp_path, "protocol.temperature=0.7", "perturb={question_order: [fixed]}")
+    own, ordered = (batch(plan, name) for name in ("mtp-r02", "mtp+question_order=fixed-r02"))
+    assert own.seed == ordered.seed
+    assert own.requests != ordered.requests

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from sweep.errors import BadInput
 from sweep.plan.sweepfile import load
 from sweep.plan.units import RESULT_FREE, content_hash, digest, make_plan
+from sweep.plan.variants import Variant
 from tests.conftest import SWEEP
 
 Write = Callable[[str], Path]
@@ -64,3 +68,35 @@ def test_the_estimate_is_work_over_engines_plus_each_engine_s_starts(write_sweep
     assert plan.estimate(2) == (600 + 2 * 60) / 2
     # Eight engines each start once: 8 x 60 s of starts.
     assert plan.estimate(8) == (600 + 8 * 60) / 8
+
+
+NGRAM = SWEEP.replace("backend: simulated", "backend: sglang").replace("  draft_model: none\n", "")
+
+
+def variants_of(write_sweep: Write, listed: str) -> dict[str, Variant]:
+    """Those of a sweep of SGLang's, by name."""
+    return {v.name: v for v in make_plan(load(write_sweep(NGRAM), [f"variants={listed}"])).variants}
+
+
+def test_arguments_that_speculate_without_a_draft_get_the_baseline_that_differs_only_in_them(
+    write_sweep: Write,
+) -> None:
+    settings = "speculative_algorithm: NGRAM, speculative_num_draft_tokens: 8"
+    known = variants_of(write_sweep, f"{{base: {{}}, ngram: {{arguments: {{{settings}}}}}}}")
+    assert (known["base"].speculates, known["base"].baseline) == (False, None)
+    assert (known["ngram"].draft, known["ngram"].speculates, known["ngram"].baseline) == (False, True, "base")
+
+
+def test_a_speculative_variant_is_no_baseline_of_another(write_sweep: Write) -> None:
+    listed = "{one: {arguments: {speculative_algorithm: NGRAM}}, two: {arguments: {speculative_algorithm: NGRAM}}}"
+    assert {v.baseline for v in variants_of(write_sweep, listed).values()} == {None}
+
+
+def test_a_baseline_that_is_written_holds_for_a_variant_that_does_not_speculate(write_sweep: Write) -> None:
+    known = variants_of(write_sweep, "{base: {}, fp8: {baseline: base, arguments: {kv_cache_dtype: fp8_e5m2}}}")
+    assert (known["fp8"].speculates, known["fp8"].baseline) == (False, "base")
+
+
+def test_a_variant_is_not_its_own_baseline(write_sweep: Write) -> None:
+    with pytest.raises(BadInput, match=r"variants\.mtp\.baseline: .*its own baseline"):
+        load(write_sweep(SWEEP), ["variants.mtp.baseline=mtp"])

@@ -49,7 +49,7 @@ def test_a_plan_has_what_differs_between_variants_apart_from_what_they_share(run
 
 def test_the_list_has_one_row_per_run_with_its_threshold_and_failed_audits(run: Run) -> None:
     text = shown(listing.command, "--runs", run.folder.parent)
-    # 24 of 40 right less .05; lossless speculation of mtp failed.
+    # 24 of 40 right less .05; lossless of mtp failed.
     assert rows(text, run.plan.sweep_id) == [[run.plan.sweep_id, "simulated", "6/6", "0", "0.550", "1"]]
 
 

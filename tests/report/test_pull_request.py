@@ -61,9 +61,9 @@ def test_no_threshold_is_none_and_not_a_number(summary: Made) -> None:
 
 
 def test_a_threshold_that_failed_audits_stand_behind_cannot_be_copied(summary: Made) -> None:
-    lines = threshold_code(summary(0.002, "No contract: 2 audits failed: lossless speculation of topk3-det"))
+    lines = threshold_code(summary(0.002, "No contract: 2 audits failed: lossless of topk3-det"))
     assert "GSM8K_SCORE_THRESHOLD = None" in lines
-    assert "# No contract: 2 audits failed: lossless speculation of topk3-det" in lines
+    assert "# No contract: 2 audits failed: lossless of topk3-det" in lines
     # Nor can the accept length of a gate that there is not.
     assert "ACCEPT_LENGTH_THRESHOLD = None" in lines
     assert not any("0.002" in line or "1.5" in line for line in lines)

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from sweep.audit import Finding, Verdict
 from sweep.gate.rules import FalseAlarmRule, MarginRule, MinObservedRule, Rule, ToleranceRule
 from sweep.gate.threshold import Threshold, derive, fit_all
-from sweep.report.wording import finding_lines, share, silent_lines, threshold_statements
+from sweep.report.conclude import conclude
+from sweep.report.sections import markdown
+from sweep.report.wording import (
+    NOTHING_AUDITED,
+    audit_counts,
+    finding_lines,
+    share,
+    silent_lines,
+    threshold_statements,
+)
 from sweep.stats.scores import Scores
+from tests.runs import finished
 
 NOISY = (0.385, 0.37, 0.36, 0.395, 0.41, 0.335, 0.435, 0.38, 0.375, 0.39)
 LEVEL = Scores(variant="a", values=(0.46,), questions=200, factor="concurrency")
@@ -37,6 +49,15 @@ def test_the_spread_of_each_perturbed_factor_is_stated_and_whether_it_is_used() 
     assert "concurrency 0.0071 (over 2 levels)" in used
     assert "does not use" not in used
     assert "does not use" in threshold_statements(derived(MarginRule(), NOISY, level=LEVEL))[0]
+
+
+def test_perturbations_that_show_no_noise_beside_identical_repetitions_are_not_said_to_be_noisy() -> None:
+    quiet = Scores(variant="a", values=(0.47,), questions=200, factor="concurrency")
+    (line,) = (
+        x for x in threshold_statements(derived(MarginRule(), (0.47,) * 3, level=quiet)) if "concurrency 0" in x
+    )
+    assert "of their own" not in line
+    assert "rests" not in line
 
 
 def test_a_gate_that_misses_even_a_drop_to_0_is_called_so() -> None:
@@ -78,3 +99,19 @@ def test_what_an_audit_says_of_several_variants_is_said_once() -> None:
         "**warn**: drift of b: It stayed. Look.",
         "**warn**: drift: All. Look.",
     ]
+
+
+def test_audits_that_could_not_be_judged_are_counted_apart() -> None:
+    verdicts = (Verdict.PASS, Verdict.PASS, Verdict.WARN, Verdict.FAIL, Verdict.UNKNOWN)
+    found = [Finding(audit="a", variant=None, verdict=v, seen="", do="", evidence={}) for v in verdicts]
+    assert audit_counts(found) == "2 of 5 audits passed, and the data cannot tell of 1."
+    assert audit_counts(found[:1]) == "1 of 1 audit passed."
+
+
+def test_where_nothing_was_measured_no_audit_is_said_to_have_passed(tmp_path: Path) -> None:
+    run = finished(tmp_path, {"baseline": 4, "mtp": 4})
+    for file in run.samples_folder.iterdir():
+        file.unlink()
+    text = markdown(conclude(run))
+    assert NOTHING_AUDITED in text
+    assert "passed" not in text[text.index("## Audits") :]

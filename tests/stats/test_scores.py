@@ -15,6 +15,10 @@ from sweep.errors import BadInput
 from sweep.stats.score_files import read
 from sweep.stats.scores import Scores, off_grid
 
+NO_SHARE = (
+    "is no share of right answers, which is between 0 and 1: divide a percentage by 100, or a number of right "
+    "answers by the number of questions; an accept length or a speed is no score"
+)
 NOISY = [0.385, 0.37, 0.36, 0.395, 0.41, 0.335, 0.435, 0.38, 0.375, 0.39]
 
 
@@ -63,15 +67,28 @@ def test_a_csv_may_hold_variants_and_their_questions(tmp_path: Path) -> None:
         ('[0.4, "0.41"]', 'FILE: score 2 is "0.41", not a number'),
         ("[0.4, null]", "FILE: score 2 is null, not a number"),
         ("[0.4, true]", "FILE: score 2 is true, not a number"),
-        (f"[0.4, 1{'0' * 400}]", "FILE: score 2: inf is outside 0..1; a score is the share of right answers"),
+        (
+            f"[0.4, 1{'0' * 400}]",
+            "FILE: score 2: inf is not a number between 0 and 1; leave out the runs that gave no score",
+        ),
         ("score,score\n0.4,0.5\n", "FILE:1: the columns are score, score; name each once"),
         (
             "[0.4, NaN]",
             "FILE: score 2: nan is not a number between 0 and 1; leave out the runs that gave no score",
         ),
-        ("[0.4, 38.5]", "FILE: score 2: 38.5 looks like percent: divide by 100"),
-        ("[-0.1]", "FILE: score 1: -0.1 is outside 0..1; a score is the share of right answers"),
-        ("score\n0.4\n41\n", "FILE:3: 41 looks like percent: divide by 100"),
+        ("[0.4, 38.5]", f"FILE: score 2: 38.5 {NO_SHARE}"),
+        ("[-0.1]", "FILE: score 1: -0.1 is below 0; a score is the share of right answers, 0 to 1"),
+        ("score\n0.4\n41\n", f"FILE:3: 41 {NO_SHARE}"),
+        ("[89]", f"FILE: score 1: 89 {NO_SHARE}"),
+        (
+            "[3.49, 5.61]",
+            f"FILE: score 1: 3.49 {NO_SHARE}. Every number here is between 1 and 20, as accept lengths are",
+        ),
+        (
+            "score,accept length\n0.4,3.49\n",
+            "FILE:1: the columns are score, accept length; take out accept length, or rename it: score, variant, "
+            "questions are read",
+        ),
         ("score\n0.4\nabc\n", "FILE:3: score: `abc` is not a number"),
         ("score,variant\n0.4\n", "FILE:2: not as many cells as the first line has columns"),
         ('score\n"0.4\n', "FILE:2: broken CSV: unexpected end of data"),
@@ -94,6 +111,26 @@ def test_what_cannot_be_read_is_told_with_its_place(tmp_path: Path, text: str, m
 @pytest.mark.parametrize("text", ["[" * 100_000, f"[1{'0' * 5000}]"])
 def test_json_that_python_cannot_hold_is_refused(tmp_path: Path, text: str) -> None:
     assert refused(tmp_path, text).startswith("FILE: ")
+
+
+def test_accept_lengths_beside_the_scores_are_left_out_and_that_is_told() -> None:
+    result = run("-", "--questions", "200", "--json", given="score,accept_length\n0.715,3.49\n0.72,3.52\n")
+    assert json.loads(result.stdout)["mean"] == pytest.approx(0.7175)
+    assert "accept_length" in result.stderr
+    alone = run("-", "--questions", "200", given="accept_length\n3.49\n")
+    assert isinstance(alone.exception, BadInput)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ([0.5, 0.6, 0.4], True),  # 100, 120 and 80 of 200 right: std .1, where the questions explain .035
+        ([0.5, 0.51, 0.49], False),
+    ],
+)
+def test_shares_that_vary_too_much_may_be_percentages(values: list[float], told: bool) -> None:
+    result = run("-", "--questions", "200", "--json", given=json.dumps(values))
+    assert ("percent" in result.stderr) is told
 
 
 def test_an_unknown_number_of_questions_is_asked_for(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ BACKEND = Backend(
     extra="sglang",
     deterministic=lambda arguments: bool(arguments.get("enable_deterministic_inference")),
     speculative=lambda name: name.startswith("speculative_"),
+    speculates=lambda arguments: arguments.get("speculative_algorithm") is not None,
     gpus=gpus,
     command_line=command_line,
 )
