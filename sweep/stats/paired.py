@@ -22,7 +22,7 @@ Labels = npt.NDArray[np.object_]
 """(R,) of str: a name for each run, alike where the runs have it in common; None where it is not known."""
 SAME = 1e-9
 """Differences of shares closer than this are equal: shares are multiples of 1/R, and the rest is rounding."""
-CONFIDENCE = 0.8
+CONFIDENCE = 0.7
 """Of the bound on the flips that `detectable_loss` takes as given."""
 FAR = 1e4
 """Standard errors from which on a difference is found for sure; scipy's non-central t ends somewhere beyond."""
@@ -148,8 +148,8 @@ def detectable_loss(questions: int, lost: int, gained: int, alpha: float, power:
     """The smallest true loss, in accuracy, that the exact test finds with probability `power`, flips as seen.
 
     How often near-ties flip an answer is known from the flips alone: no loss makes the fewer of `lost` and `gained`
-    more. Taken is their upper bound of 80 % confidence (Poisson). So the power is kept with about that confidence,
-    and on average over what may be seen. None when even losing every question could not be told.
+    more. Taken is their upper bound of 70 % confidence (Poisson), with which the power is kept on average over what
+    may be seen, whatever the true number of flips is. None when even losing every question could not be told.
     """
     from scipy import optimize, special
 
