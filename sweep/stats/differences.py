@@ -13,8 +13,8 @@ START_SD = 0.02
 """Std of the starts of one engine, in accuracy, where too few show it: a cautious judgement."""
 ENDLESS = 1e6
 """Degrees of freedom of a variance that is known."""
-FEWEST_DOF = 2
-"""Degrees of freedom of a spread up to which no power is stated."""
+FEWEST_DOF = 3
+"""Degrees of freedom of a spread below which no power is stated."""
 
 
 class Spread(StrEnum):
@@ -75,13 +75,13 @@ class Differences:
         """The smallest true loss that all tests find with `power`, at the spreads observed.
 
         What they miss is added up, so it holds however they depend on one another. None where no loss is found so
-        surely, and where the runs or the starts leave two degrees of freedom or less: then their spread itself is
-        all but unknown.
+        surely, and where the runs or the starts leave less than three degrees of freedom: then their spread itself
+        is all but unknown.
         """
         from scipy import optimize
 
         whole = [d for spread, d in self.known.items() if spread is not Spread.QUESTIONS]
-        if min((round(d.dof, 6) for d in whole), default=math.inf) <= FEWEST_DOF:
+        if min((round(d.dof, 6) for d in whole), default=math.inf) < FEWEST_DOF:
             return None
 
         def excess(loss: float) -> float:

@@ -72,7 +72,7 @@ def test_scores_that_depend_on_the_engine_are_a_warning_with_each_engines_scores
     means = {place: np.mean(scores) for place, scores in finding.evidence["scores"].items()}
     assert means == pytest.approx({"engine-1@a": 0.399, "engine-2@b": 0.379})  # 399 and 379 of 1,000 right
     assert "engine-2@b" in finding.seen
-    # Of C(10, 5) = 252 arrangements two lie as far apart. Two variants were tested: Holm doubles the smaller p-value.
+    # Of C(10, 5) = 252 arrangements two lie as far apart; Holm doubles the smaller p-value of two variants.
     assert finding.evidence["p_adjusted"] == pytest.approx(2 * 2 / 252)
 
 
