@@ -31,6 +31,9 @@ from sweep.stats.samples import VariantSamples
 POWER = 0.8
 """Probability with which `Comparison.detectable` would be found."""
 
+FEWEST_RUNS = 4
+"""Of either side, with which noisy answers show their spread well enough that a power is stated."""
+
 
 class DecidedBy(StrEnum):
     """What decides a comparison."""
@@ -149,8 +152,8 @@ def compare(a: VariantSamples, b: VariantSamples, alpha: float = 0.05, among: in
         detectable = paired.detectable_loss(len(share_a), len(lost), len(gained), strict, POWER)
     else:
         p_value, of_flips = differences.p_value or 0.0, None
-        # Two runs a side that happen to tie show no spread, and say nothing of how large it is.
-        stated = test is not DecidedBy.PAIRED or min(len(a.repetitions), len(b.repetitions)) == 1
+        runs = min(len(a.repetitions), len(b.repetitions))
+        stated = runs == 1 if test is DecidedBy.PAIRED else runs >= FEWEST_RUNS
         detectable = differences.detectable(strict, POWER) if stated else None
     return Comparison(
         a=_side(a),

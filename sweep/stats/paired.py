@@ -180,15 +180,21 @@ def between_runs(a: Shares, b: Shares) -> Difference:
     """B - A between two sets of run scores, (R_a,) and (R_b,), as Welch tests it.
 
     Unlike `difference` it sees whole runs that move together. The standard error is sqrt(s_a^2 / R_a + s_b^2 / R_b)
-    with Welch and Satterthwaite's degrees of freedom; None with fewer than two runs on a side, and where neither
-    side varies at all: no variance was seen to test against.
+    with Welch and Satterthwaite's degrees of freedom, but no more than they are at equal spreads: few runs that lie
+    close together by chance would count for too much beside many (20 and 3 runs of one spread: 7.5 % of the 95 %
+    intervals would miss). None with fewer than two runs on a side, and where neither side varies at all.
     """
     mean, one, other = float(b.mean() - a.mean()), sample_std(a), sample_std(b)
     if one is None or other is None or not (one or other):
         return Difference(mean=mean, standard_error=None, dof=0)
     of_a, of_b = one**2 / len(a), other**2 / len(b)
-    dof = (of_a + of_b) ** 2 / (of_a**2 / (len(a) - 1) + of_b**2 / (len(b) - 1))
-    return Difference(mean=mean, standard_error=math.sqrt(of_a + of_b), dof=dof)
+    dofs = [_satterthwaite(*parts, len(a) - 1, len(b) - 1) for parts in ((of_a, of_b), (1 / len(a), 1 / len(b)))]
+    return Difference(mean=mean, standard_error=math.sqrt(of_a + of_b), dof=min(dofs))
+
+
+def _satterthwaite(one: float, other: float, dof_one: int, dof_other: int) -> float:
+    """Degrees of freedom of the sum of two variances of the mean."""
+    return (one + other) ** 2 / (one**2 / dof_one + other**2 / dof_other)
 
 
 def between_starts(a: Shares, b: Shares, starts_a: Labels, starts_b: Labels) -> Difference | None:

@@ -131,7 +131,7 @@ class Rate:
             return True
         allowed = 3 * (self.stated * (1 - self.stated) / self.pairs) ** 0.5
         off = self.hits / self.pairs - self.stated
-        return (-off if self.at_least else off) <= allowed
+        return bool((-off if self.at_least else off) <= allowed)
 
     def row(self) -> str:
         """Of the table."""
@@ -223,7 +223,7 @@ def causes(world: World, engines: tuple[int, ...], pairs: int, rng: np.random.Ge
 def cells() -> Iterator[Callable[[int, np.random.Generator], Iterator[Rate]]]:
     """Every part of the table."""
     for accuracy in (0.4, 0.9):
-        for runs in ((2, 2), (3, 3), (5, 5), (20, 20), (20, 3)):
+        for runs in ((2, 2), (3, 3), (4, 4), (5, 5), (20, 20), (20, 3), (20, 5)):
             for cause in (0.0, 0.03, 0.06):
                 world = World(accuracy=accuracy, runs=runs, cause=cause)
                 yield partial(healthy, world)

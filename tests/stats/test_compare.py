@@ -115,7 +115,8 @@ def test_a_difference_that_starts_could_explain_is_told_unless_there_are_enough_
     single = compare(table("a", a), table("b", b))
     assert (single.verdict, single.starts_could_explain) == ("worse", True)
     names = [np.asarray([f"{side}{run % 4}" for run in range(8)], dtype=object) for side in "ab"]
-    spread = compare(*(changed(table(s, x), starts=n) for s, x, n in zip("ab", (a, b), names, strict=True)))
+    one, other = (changed(table(s, x), starts=n) for s, x, n in zip("ab", (a, b), names, strict=True))
+    spread = compare(one, other)
     assert (spread.a.starts, spread.b.starts) == (4, 4)
     assert spread.test is DecidedBy.STARTS
     assert spread.p_if_starts_differ is None

@@ -125,6 +125,17 @@ def test_run_scores_are_compared_by_welch() -> None:
     assert paired.between_runs(a, b).p_value == pytest.approx(ttest_ind(a, b, equal_var=False).pvalue)
 
 
+@pytest.mark.parametrize(("runs_a", "runs_b"), [(20, 3), (5, 3), (3, 3), (20, 2)])
+def test_the_interval_over_runs_keeps_its_confidence_for_unequal_sides(runs_a: int, runs_b: int) -> None:
+    rng = np.random.default_rng(runs_a)
+    held = 0
+    for _ in range(1000):
+        interval = paired.between_runs(rng.normal(size=runs_a), rng.normal(size=runs_b)).interval(0.95)
+        assert interval is not None
+        held += interval[0] <= 0 <= interval[1]
+    assert held / 1000 > 0.95 - 0.021  # three standard errors
+
+
 def test_runs_without_any_variance_are_not_compared() -> None:
     assert paired.between_runs(np.asarray([0.4]), np.asarray([0.4, 0.5])).p_value is None
     assert paired.between_runs(np.full(3, 0.47), np.full(3, 0.445)).p_value is None
