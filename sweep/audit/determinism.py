@@ -35,18 +35,18 @@ def findings(evidence: Evidence) -> Iterable[Finding]:
         for v, table in evidence.perturbed
         if v.deterministic and v.factor in CONDITIONS and v.perturbs and table.repetitions
     ]
-    judged = {v.perturbs for v, own, table in conditions if _of_one_seed(own, table)} if sampled else set()
+    judged = {v.perturbs for v, base, table in conditions if _of_one_seed(base, table)} if sampled else set()
     for variant in evidence.variants:
         table = evidence.samples[variant.name]
         if variant.deterministic and not sampled:
             yield _finding(table, _any_two(table))
         elif variant.deterministic and variant.name not in judged:
             yield _of_other_seeds(table, evidence.temperature)
-    for variant, own, table in conditions:
-        both = own.beside(table, variant.name)
+    for variant, base, table in conditions:
+        both = base.beside(table, variant.name)
         if not sampled:
             yield _finding(both, _any_two(both))
-        elif pairs := _of_one_seed(own, table):
+        elif pairs := _of_one_seed(base, table):
             yield _finding(both, pairs, f"both repetitions of a sampling seed ({counted(len(pairs), 'seed')})")
 
 
@@ -55,12 +55,12 @@ def _any_two(table: VariantSamples) -> list[Pair]:
     return list(combinations(range(len(table.repetitions)), 2))
 
 
-def _of_one_seed(own: VariantSamples, table: VariantSamples) -> list[Pair]:
-    """The rows of `own` beside `table` that are of the same repetition, and so of the same sampling seed."""
-    first = len(own.repetitions)
+def _of_one_seed(base: VariantSamples, table: VariantSamples) -> list[Pair]:
+    """The rows of `base` beside `table` that are of the same repetition, and so of the same sampling seed."""
+    first = len(base.repetitions)
     return [
         (row, first + table.repetitions.index(number))
-        for row, number in enumerate(own.repetitions)
+        for row, number in enumerate(base.repetitions)
         if number in table.repetitions
     ]
 

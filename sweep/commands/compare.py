@@ -47,14 +47,14 @@ def command(
     _note_other_protocol(run_a, run_b)
     if as_json:
         listed = [{**asdict(c), "verdict": c.verdict} for c in comparisons]
-        said = {
+        document = {
             "answer": answer(of_comparisons(comparisons)),
             "a": a,
             "b": b,
             "alpha": alpha,
             "comparisons": listed,
         }
-        click.echo(json.dumps(said, indent=2, allow_nan=False))
+        click.echo(json.dumps(document, indent=2, allow_nan=False))
     else:
         show(blocks(comparisons))
     if gate and any(c.verdict == "worse" for c in comparisons):

@@ -45,8 +45,8 @@ def command(run: str, form: str, against: str | None, as_json: bool) -> None:
     opened = open_run(run)
     summary = conclude(opened, open_run(against) if against else None, figures=True)
     if as_json:
-        said = against_earlier(summary)
-        click.echo(json.dumps(({"answer": said} if said else {}) | summary.to_json(), indent=2))
+        line = against_earlier(summary)
+        click.echo(json.dumps(({"answer": line} if line else {}) | summary.to_json(), indent=2))
     elif form == "pr":
         click.echo(body(summary, opened.provenance()), nl=False)
     elif sys.stdout.isatty():

@@ -255,7 +255,7 @@ def _refuse_nonsense(measured: Measured) -> None:
     length = measured.accept_length
     if length is not None and not (math.isfinite(length) and length >= 1):
         raise BadInput(
-            f"accept length is tokens per verification step, a number of at least 1, got {length:g}; "
+            f"accept length is tokens per verification step, a number of at least 1, got {length:.12g}; "
             "leave it out for a variant without speculation"
         )
 

@@ -110,7 +110,7 @@ class Goal:
 
 def _check_share(name: str, value: float) -> None:
     if not EXTREME <= value <= 1 - EXTREME:
-        raise BadInput(f"{name} must be {EXTREME:g} to {1 - EXTREME:g}, not a percentage, got {value:.9g}")
+        raise BadInput(f"{name} must be {EXTREME:g} to {1 - EXTREME:g}, not a percentage, got {value:.12g}")
 
 
 def _check_count(name: str, value: int, least: int, most: int) -> None:

@@ -173,6 +173,7 @@ def test_a_run_on_a_cpu_is_not_judged_by_a_contract_of_a_gpu(contract: contracts
         (scored(-0.1), "-0.1 is below 0"),
         (scored(0.9, questions=0), "questions must be at least 1, got 0"),
         (scored(0.9, accept_length=0.5), "accept length is tokens per verification step"),
+        (scored(0.9, accept_length=0.99999999), "at least 1, got 0.99999999"),
         (scored(0.9, variant="mpt"), "no variant mpt; did you mean mtp"),
     ],
 )

@@ -67,8 +67,8 @@ def test_compare_begins_with_the_answer_and_its_json_has_the_same(runs: tuple[Ru
     folders = [str(run.folder) for run in runs]
     text = CliRunner().invoke(compare_command.command, folders, catch_exceptions=False).stdout
     assert text.startswith("worse: mtp by 0.300")
-    said = CliRunner().invoke(compare_command.command, [*folders, "--json"], catch_exceptions=False).stdout
-    assert json.loads(said)["answer"].startswith("worse: mtp by 0.300")
+    as_json = CliRunner().invoke(compare_command.command, [*folders, "--json"], catch_exceptions=False).stdout
+    assert json.loads(as_json)["answer"].startswith("worse: mtp by 0.300")
 
 
 def test_a_report_against_an_earlier_run_begins_with_the_answer_and_its_json_has_the_same(
@@ -80,15 +80,17 @@ def test_a_report_against_an_earlier_run_begins_with_the_answer_and_its_json_has
     title, line, *_ = filter(None, text.splitlines())
     assert title.startswith("# ")
     assert "worse: mtp by 0.300" in line
-    said = json.loads(CliRunner().invoke(report_command.command, [*asked, "--json"], catch_exceptions=False).stdout)
-    assert said["answer"].startswith("worse: mtp by 0.300")
-    assert said["against"]["folder"] == before
+    document = json.loads(
+        CliRunner().invoke(report_command.command, [*asked, "--json"], catch_exceptions=False).stdout
+    )
+    assert document["answer"].startswith("worse: mtp by 0.300")
+    assert document["against"]["folder"] == before
 
 
 def test_a_variant_that_the_earlier_run_lacks_cannot_be_told(tmp_path: Path) -> None:
     before = finished(tmp_path / "before", {"baseline": 4}, "variants={baseline: {}}")
     after = finished(tmp_path / "after", {"baseline": 4, "mtp": 4})
     asked = [str(after.folder), "--against", str(before.folder), "--json"]
-    said = json.loads(CliRunner().invoke(report_command.command, asked, catch_exceptions=False).stdout)
-    assert "cannot tell: " in said["answer"]
-    assert "mtp (there is nothing to compare)" in said["answer"]
+    document = json.loads(CliRunner().invoke(report_command.command, asked, catch_exceptions=False).stdout)
+    assert "cannot tell: " in document["answer"]
+    assert "mtp (there is nothing to compare)" in document["answer"]

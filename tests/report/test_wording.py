@@ -103,9 +103,9 @@ def test_what_an_audit_says_of_several_variants_is_said_once() -> None:
 
 def test_audits_that_could_not_be_judged_are_counted_apart() -> None:
     verdicts = (Verdict.PASS, Verdict.PASS, Verdict.WARN, Verdict.FAIL, Verdict.UNKNOWN)
-    found = [Finding(audit="a", variant=None, verdict=v, seen="", do="", evidence={}) for v in verdicts]
-    assert audit_counts(found) == "2 of 5 audits passed, and the data cannot tell of 1."
-    assert audit_counts(found[:1]) == "1 of 1 audit passed."
+    findings = [Finding(audit="a", variant=None, verdict=v, seen="", do="", evidence={}) for v in verdicts]
+    assert audit_counts(findings) == "2 of 5 audits passed, and the data cannot tell of 1."
+    assert audit_counts(findings[:1]) == "1 of 1 audit passed."
 
 
 def test_where_nothing_was_measured_no_audit_is_said_to_have_passed(tmp_path: Path) -> None:
