@@ -12,13 +12,17 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from sweep.audit.finding import ALPHA, Evidence, Finding, Verdict, finding
 from sweep.stats.describe import Overdispersion, common_cause, describe_scores
 from sweep.stats.paired import holm
+from sweep.stats.samples import VariantSamples
 from sweep.words import counted
 
 NAME = "common cause"
+RESAMPLES = 9999
+"""Of a permutation test with more arrangements than that."""
 DO = (
     "Whole runs move together, so look for the cause in the engine's state (caches, clocks, what else runs on the "
     "GPU) rather than in the rounding of its kernels. Retries in CI help less than independent attempts would."
@@ -82,38 +86,97 @@ def _judged(name: str, std: float, most: float, p_bound: float, p_measured: floa
 
 
 def by_engine(evidence: Evidence) -> Iterable[Finding]:
-    """A warning for each variant whose run scores depend on the engine, by an analysis of variance, Holm-corrected.
+    """A warning for each variant whose run scores depend on the engine or on its start, by permutation tests.
 
-    Which engine measured what is the schedule's choice and should change no report: all others get no finding.
+    Which engine measured what is the schedule's choice and should change no report: all others get no finding. The
+    p-values are Holm-corrected over all the tests.
     """
-    from scipy.stats import f_oneway
-
-    tested: dict[str, dict[str, list[float]]] = {}
+    tested: dict[tuple[str, str], _Groups] = {}
     for name, table in evidence.samples.items():
-        by_place = {place: table.scores[table.place == place].tolist() for place in sorted(set(table.place))}
-        if 1 < len(by_place) < len(table.scores) and np.ptp(table.scores) > 0:
-            tested[name] = by_place
-    p_values = holm([float(f_oneway(*scores.values()).pvalue) for scores in tested.values()])
-    for (name, scores), p_adjusted in zip(tested.items(), p_values, strict=True):
+        for what, groups in (("engine", _by_engine(table)), ("start", _by_start(table))):
+            if len(set(table.scores)) > 1 and groups and _least_p_value(list(map(len, groups.values()))) < ALPHA:
+                tested[name, what] = groups
+    p_values = holm([_permuted(list(groups.values())) for groups in tested.values()])
+    for ((name, what), groups), p_adjusted in zip(tested.items(), p_values, strict=True):
         if p_adjusted < ALPHA:
-            yield _apart(name, scores, p_adjusted)
+            yield _apart(name, what, groups, p_adjusted)
 
 
-def _apart(variant: str, by_place: Mapping[str, Sequence[float]], p_adjusted: float) -> Finding:
+_Groups = Mapping[str, Sequence[float]]
+"""Scores by the engine, or the start, that they were measured on."""
+
+
+def _grouped(scores: Iterable[float], names: Iterable[str]) -> _Groups:
+    groups: dict[str, list[float]] = {}
+    for name, score in sorted(zip(names, scores, strict=True)):
+        groups.setdefault(name, []).append(float(score))
+    return groups
+
+
+def _by_start(table: VariantSamples) -> _Groups:
+    """Of an engine's several starts; nothing where a start is not known, or is all that its engine has."""
+    if any(start is None for start in table.starts) or len(set(table.starts)) == len(set(table.place)):
+        return {}
+    return _grouped(table.scores, table.starts)
+
+
+def _by_engine(table: VariantSamples) -> _Groups:
+    """Of several starts their means: the runs of one start are no evidence that another start is alike."""
+    by_start = _by_start(table)
+    if not by_start:
+        return _grouped(table.scores, table.place)
+    place = dict(zip(table.starts, table.place, strict=True))
+    return _grouped((float(np.mean(scores)) for scores in by_start.values()), (place[start] for start in by_start))
+
+
+def _least_p_value(sizes: Sequence[int]) -> float:
+    """The least that a permutation test can give: groups of one size may also change places."""
+    arrangements = math.factorial(sum(sizes)) / math.prod(map(math.factorial, sizes))
+    return math.prod(math.factorial(sizes.count(size)) for size in set(sizes)) / arrangements
+
+
+def _permuted(groups: Sequence[Sequence[float]]) -> float:
+    """How often groups drawn from all these scores lie as far apart: exact up to RESAMPLES arrangements.
+
+    The sum of squares between the groups orders them as the analysis of variance would, and counts ties as such.
+    """
+    from scipy.stats import permutation_test
+
+    centre = float(np.mean(np.concatenate(groups)))
+
+    def between(*samples: npt.NDArray[np.float64], axis: int) -> npt.NDArray[np.float64]:
+        squares = [sample.shape[axis] * sample.mean(axis=axis) ** 2 for sample in samples]
+        return np.asarray(np.round(sum(squares), 12))
+
+    # Twelve digits, so that rounding breaks no tie.
+    data = [np.asarray(group) - centre for group in groups]
+    test = permutation_test(data, between, n_resamples=RESAMPLES, vectorized=True, alternative="greater", rng=0)
+    return float(test.pvalue)
+
+
+def _apart(variant: str, what: str, groups: _Groups, p_adjusted: float) -> Finding:
     means = ", ".join(
-        f"{np.mean(scores):.3f} on {place} ({counted(len(scores), 'repetition')})"
-        for place, scores in by_place.items()
+        f"{np.mean(scores):.3f} on {name} ({counted(len(scores), 'score')})" for name, scores in groups.items()
     )
+    alike = "Engines" if what == "engine" else "Starts of one engine"
     return finding(
-        f"{NAME}: engine",
+        f"{NAME}: {what}",
         variant,
         Verdict.WARN,
-        f"The scores depend on the engine that measured them: the mean accuracy is {means}. Engines that are "
-        f"alike would differ this much with a probability of at most {p_adjusted:.2g} (analysis of variance, "
-        "corrected for the number of variants).",
-        "Compare the GPU, driver and clocks of the engine whose mean is unlike the others'. While the engines "
-        "differ, the standard deviation of this variant's scores is partly a difference between engines, and a "
-        "threshold derived from it is too low for some engines or too high for others.",
-        scores=by_place,
+        f"The scores depend on the {what} that measured them: the mean accuracy is {means}. {alike} that are alike "
+        f"would differ this much with a probability of at most {p_adjusted:.2g} (permutation test, corrected for "
+        "the number of tests).",
+        _LOOK[what],
+        scores=groups,
         p_adjusted=p_adjusted,
     )
+
+
+_LOOK = {
+    "engine": "Compare the GPU, driver and clocks of the engine whose mean is unlike the others'. While the "
+    "engines differ, the standard deviation of this variant's scores is partly a difference between engines, and a "
+    "threshold derived from it is too low for some engines or too high for others.",
+    "start": "Look for what an engine chooses when it starts (autotuned kernels, the order of its workers, memory "
+    "for the cache). A gate judges one start, so spread the repetitions over more starts before its threshold is "
+    "derived (`engine: {starts: N}`).",
+}

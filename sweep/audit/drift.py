@@ -1,13 +1,15 @@
 """Drift: each variant against an earlier run of the same protocol, paired. Pure.
 
-Benjamini and Hochberg's correction holds the false discovery rate over the variants.
+Benjamini and Hochberg's correction holds the false discovery rate over the variants. The earlier run is another
+start of the engine: where starts are too few to show how far they lie apart, and starts that do could explain a
+loss, it is a warning. Of a variant that claims determinism none of it is put down to starts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sweep.audit.finding import ALPHA, Evidence, Finding, Verdict, finding
+from sweep.audit.finding import ALPHA, Evidence, Finding, Verdict, finding, starts_seen
 from sweep.errors import BadInput
 from sweep.stats.compare import Comparison, compare
 
@@ -33,23 +35,28 @@ def findings(evidence: Evidence) -> Iterable[Finding]:
             yield finding(NAME, name, Verdict.UNKNOWN, seen)
     if comparisons:
         q_values = false_discovery_control([c.p_value for c in comparisons])
-        yield from (_judged(c, float(q)) for c, q in zip(comparisons, q_values, strict=True))
+        claims = {variant.name for variant in evidence.variants if variant.deterministic}
+        for compared, q_value in zip(comparisons, q_values, strict=True):
+            yield _judged(compared, float(q_value), compared.b.variant in claims)
 
 
-def _judged(compared: Comparison, q_value: float) -> Finding:
-    worse = compared.difference.mean < 0
+def _judged(compared: Comparison, q_value: float, deterministic: bool) -> Finding:
+    worse, starts = compared.difference.mean < 0, "" if deterministic else starts_seen(compared)
+    explained = compared.starts_could_explain and not deterministic
+    shown = Verdict.FAIL if worse and not explained else Verdict.WARN
     return finding(
         NAME,
         compared.b.variant,
-        Verdict.PASS if q_value >= ALPHA else Verdict.FAIL if worse else Verdict.WARN,
+        Verdict.PASS if q_value >= ALPHA else shown,
         f"The accuracy is {compared.b.accuracy:.3f}; in the earlier run it was {compared.a.accuracy:.3f}. Of "
         f"{compared.questions} questions, {len(compared.lost)} are now wrong that were right, and "
         f"{len(compared.gained)} are now right that were wrong. The test ({compared.test}) gives q = "
-        f"{q_value:.2g}, corrected for the number of variants (false discovery rate).",
+        f"{q_value:.2g}, corrected for the number of variants (false discovery rate). {starts}".rstrip(),
         f"The variant got {'worse' if worse else 'better'}. Find out why, and then derive the threshold again.",
         lost=len(compared.lost),
         gained=len(compared.gained),
         difference=compared.difference.mean,
+        p_if_starts_differ=None if deterministic else compared.p_if_starts_differ,
         q_value=q_value,
         detectable_loss=compared.detectable,
     )

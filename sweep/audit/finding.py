@@ -8,7 +8,10 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from sweep.plan.variants import Variant
+from sweep.stats.compare import Comparison, DecidedBy
+from sweep.stats.differences import START_SD
 from sweep.stats.samples import VariantSamples
+from sweep.words import counted
 
 ALPHA = 0.05
 """Level of the audits' tests, after the correction over the variants: a failed audit stops a contract."""
@@ -82,3 +85,34 @@ def finding(audit: str, variant: str | None, verdict: Verdict, seen: str, do: st
     """A finding, its `evidence` by name; of `do` nothing is kept where the audit passes."""
     do = "" if verdict is Verdict.PASS else do
     return Finding(audit=audit, variant=variant, verdict=verdict, seen=seen, do=do, evidence=evidence)
+
+
+def power_seen(compared: Comparison) -> str:
+    """Which loss a comparison would have found, and what that leaves out."""
+    if compared.detectable is None:
+        return "The repetitions or the questions are too few to name a loss that would be found for sure."
+    seen = f"A true loss of {compared.detectable:.3f} would be found with a probability of 80 % or more"
+    if compared.test is DecidedBy.MCNEMAR:
+        seen += ", with as many answers that flip either way as were seen"
+    if compared.single_run:
+        seen += ". How far whole runs lie apart is not in it, because one repetition does not show that"
+    return f"{seen}."
+
+
+def starts_seen(compared: Comparison) -> str:
+    """Why a difference between starts of the engine cannot be told apart; empty where it can."""
+    if compared.p_if_starts_differ is None:
+        return ""
+    a, b = compared.a, compared.b
+    if a.starts is None or b.starts is None:
+        seen = "It is not known on which starts of the engine the repetitions were measured"
+    else:
+        on_a, on_b = counted(a.starts, "start"), counted(b.starts, "start")
+        seen = f"{a.variant} was measured on {on_a} of its engine, and {b.variant} on {on_b}"
+    seen += ", so a difference between starts cannot be told apart from one between the two."
+    if compared.starts_could_explain:
+        seen += (
+            f" Starts that lie {START_SD:g} apart (standard deviation) would be enough to explain this difference "
+            f"(p = {compared.p_if_starts_differ:.2g})."
+        )
+    return f"{seen} `engine: {{starts: 3}}` spreads the repetitions of each over three starts."

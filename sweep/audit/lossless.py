@@ -11,24 +11,25 @@ outputs of 100 tokens may then differ in 18 % of the questions, of 300 in 45 %.
 
 - A baseline that is not deterministic differs from itself: its own run-to-run disagreement is not held
   against the variant, and neither are near-ties. Beyond both, outputs are a warning, and the scores decide.
-- Where both claim determinism their kernels promise the same sums whatever the batch, so every differing
-  output is evidence: a warning from the first on, and a failure beyond what near-ties explain.
-- A loss of score that the paired test confirms is a failure everywhere; a gain is a warning, since it is not
-  the baseline's output either.
+- Where both claim determinism their kernels promise the same sums whatever the batch. Verification has another
+  shape all the same, so near-ties are allowed, and the rate is told. Beyond them, outputs are a failure.
+- A loss of score that the test confirms is a failure; a gain is a warning, since it is not the baseline's output
+  either. A loss is a warning, too, where each side has too few starts of the engine to show how far starts lie
+  apart, and starts that do could explain it: no such start is allowed for where both claim determinism.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sweep.audit.finding import ALPHA, Evidence, Finding, Verdict, finding
+from sweep.audit.finding import ALPHA, Evidence, Finding, Verdict, finding, power_seen, starts_seen
 from sweep.stats.compare import Comparison, DecidedBy, adjusted, compare, disagreement, own_disagreement
-from sweep.stats.paired import needed_losses
+from sweep.stats.paired import holm, needed_losses
 from sweep.stats.samples import VariantSamples
 
 NAME = "lossless"
@@ -90,8 +91,9 @@ def judged(claims: Sequence[Claim]) -> Iterable[Finding]:
     """
     measured = [claim for claim in claims if claim[0].repetitions and claim[1].repetitions]
     compared = adjusted([compare(baseline, variant, ALPHA, len(measured)) for variant, baseline, _ in measured])
-    for claim, comparison in zip(measured, compared, strict=True):
-        yield _finding(claim, comparison)
+    seen = _Outputs.corrected([_Outputs.of(claim) for claim in measured])
+    for claim, comparison, outputs in zip(measured, compared, seen, strict=True):
+        yield _finding(claim, comparison, outputs)
     for variant, baseline, _ in claims:
         if not (variant.repetitions and baseline.repetitions):
             yield finding(
@@ -113,8 +115,8 @@ class _Outputs:
     """The same between two of the baseline's; None for a single one of a baseline that claims no determinism."""
     allowed: float
     """What near-ties may add at the baseline's mean output length."""
-    beyond: bool
-    """More differ than both explain, by a t-test over the questions; False where `baseline` is None."""
+    p_value: float
+    """One-sided, of no more than both explain; corrected over the claims. 1 where `baseline` is None."""
 
     @classmethod
     def of(cls, claim: Claim) -> _Outputs:
@@ -127,28 +129,46 @@ class _Outputs:
             differing=float(cross.mean()),
             baseline=None if between is None else float(between.mean()),
             allowed=allowed,
-            beyond=between is not None and _exceeds(cross - between, allowed),
+            p_value=1.0 if between is None else _exceeds(cross - between, allowed),
         )
 
+    @staticmethod
+    def corrected(several: Sequence[_Outputs]) -> list[_Outputs]:
+        """With Holm's adjusted p-values."""
+        p_values = holm([outputs.p_value for outputs in several])
+        return [replace(outputs, p_value=p) for outputs, p in zip(several, p_values, strict=True)]
 
-def _exceeds(excess: npt.NDArray[np.float64], allowed: float) -> bool:
-    """Whether the mean over the questions is above what is allowed, by a one-sided t-test."""
-    from scipy.stats import ttest_1samp
+    @property
+    def beyond(self) -> bool:
+        """More differ than the baseline's own noise and near-ties explain."""
+        return self.p_value < ALPHA
 
+
+def _exceeds(excess: npt.NDArray[np.float64], allowed: float) -> float:
+    """One-sided p-value that the mean over the questions is no more than what is allowed.
+
+    Exact where outputs differ always or never: a binomial test, in which unequal lengths only lower the level.
+    """
+    from scipy.stats import binomtest, ttest_1samp
+
+    if np.isin(excess, (0, 1)).all():
+        return float(binomtest(int(excess.sum()), len(excess), allowed, alternative="greater").pvalue)
     if np.isclose(np.ptp(excess), 0):
-        return bool(excess[0] > allowed)
-    return bool(ttest_1samp(excess, allowed, alternative="greater").pvalue < ALPHA)
+        return 0.0 if excess[0] > allowed else 1.0
+    return float(ttest_1samp(excess, allowed, alternative="greater").pvalue)
 
 
-def _finding(claim: Claim, compared: Comparison) -> Finding:
-    outputs, exact = _Outputs.of(claim), claim[2]
+def _finding(claim: Claim, compared: Comparison, outputs: _Outputs) -> Finding:
+    exact = claim[2]
     verdict = _verdict(exact, compared, outputs)
-    needed = needed_losses(len(compared.gained), compared.strict_alpha)
+    by_flips = compared.test is DecidedBy.MCNEMAR
+    needed = needed_losses(len(compared.gained), compared.strict_alpha) if by_flips else None
+    seen = (_scores_seen(compared, needed), "" if exact else starts_seen(compared), _outputs_seen(exact, outputs))
     return finding(
         NAME,
         compared.b.variant,
         verdict,
-        f"{_scores_seen(compared, needed)} {_outputs_seen(exact, outputs)}",
+        " ".join(filter(None, seen)),
         _DO.get(verdict, ""),
         baseline=compared.a.variant,
         questions=compared.questions,
@@ -159,19 +179,22 @@ def _finding(claim: Claim, compared: Comparison) -> Finding:
         p_value=compared.p_value,
         p_adjusted=compared.p_adjusted,
         test=compared.test.value,
+        p_if_starts_differ=None if exact else compared.p_if_starts_differ,
         detectable_loss=compared.detectable,
         differing_outputs=outputs.differing,
         baseline_own_differing=outputs.baseline,
         near_ties_allow=outputs.allowed,
+        p_differing=outputs.p_value,
         accept_length=compared.b.accept_length,
         flipped=_flipped(claim, compared),
     )
 
 
 def _verdict(exact: bool, compared: Comparison, outputs: _Outputs) -> Verdict:
-    if compared.verdict == "worse" or (exact and outputs.beyond):
+    lost = compared.verdict == "worse" and (exact or not compared.starts_could_explain)
+    if lost or (exact and outputs.beyond):
         return Verdict.FAIL
-    if outputs.beyond or compared.verdict == "better" or (exact and outputs.differing > 0):
+    if outputs.beyond or compared.verdict != "no difference shown":
         return Verdict.WARN
     if outputs.baseline is None and outputs.differing > outputs.allowed:
         return Verdict.UNKNOWN
@@ -189,12 +212,13 @@ _DO = {
 }
 
 
-def _scores_seen(compared: Comparison, needed: int) -> str:
+def _scores_seen(compared: Comparison, needed: int | None) -> str:
     a, b = compared.a, compared.b
     at = "" if b.accept_length is None else f" at an accept length of {b.accept_length:.2f}"
-    exact = compared.test is DecidedBy.MCNEMAR
     test = (
-        "The exact McNemar test" if exact else f"Some answers vary between repetitions; the test ({compared.test})"
+        f"Some answers vary between repetitions; the test ({compared.test})"
+        if needed is None
+        else "The exact McNemar test"
     )
     seen = (
         f"The accuracy is {b.accuracy:.3f}{at}; the baseline {a.variant} has {a.accuracy:.3f}. Of "
@@ -205,20 +229,17 @@ def _scores_seen(compared: Comparison, needed: int) -> str:
     if compared.verdict != "no difference shown" or not (compared.lost or compared.gained):
         return seen
     seen += " The scores alone cannot tell this difference from chance."
-    if exact:
+    if needed is not None:
         seen += f" With {len(compared.gained)} gained, at least {needed} lost questions would count as a loss."
-    if compared.detectable is not None:
-        seen += f" A true loss of {compared.detectable:.3f} would be found with a probability of 80 % or more."
-    return seen
+    return f"{seen} {power_seen(compared)}"
 
 
 def _outputs_seen(exact: bool, outputs: _Outputs) -> str:
     differ = f"{outputs.differing:.1%} of the outputs differ from the baseline's"
-    if exact and outputs.differing > 0 and not outputs.baseline:
+    if exact and not outputs.baseline:
         return (
-            f"{differ}. Both variants claim determinism, so chance does not explain this: the variant changes "
-            f"the output of these questions. Tokens that are nearly equally likely could explain up to "
-            f"{outputs.allowed:.0%}."
+            f"{differ}; tokens that are nearly equally likely explain up to {outputs.allowed:.0%}, and this is "
+            f"{'more' if outputs.beyond else 'not more'} beyond chance (p = {outputs.p_value:.2g})."
         )
     if outputs.baseline is None:
         return f"{differ}; one repetition does not show how often the baseline's outputs differ from one another."

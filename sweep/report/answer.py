@@ -10,9 +10,9 @@ from sweep.report.summary import Summary
 from sweep.stats.compare import Comparison
 from sweep.words import Outcome, joined
 
-MATTERS = 0.05
+MATTERS = 0.07
 """A loss, in accuracy, that a comparison must be able to find: one that would miss it more often than one time in
-five cannot tell. It is 10 questions of 200."""
+five cannot tell. It is 14 questions of 200."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,9 @@ def _of_drift(finding: Finding) -> Compared:
     shown = {Verdict.FAIL: Outcome.WORSE, Verdict.WARN: Outcome.BETTER, Verdict.UNKNOWN: Outcome.CANNOT_TELL}
     return Compared(
         variant=str(finding.variant),
-        outcome=shown.get(finding.verdict) or _without_a_difference(detectable),
+        outcome=Outcome.CANNOT_TELL
+        if finding.verdict is Verdict.WARN and finding.evidence["difference"] < 0
+        else shown.get(finding.verdict) or _without_a_difference(detectable),
         difference=finding.evidence.get("difference"),
         detectable=detectable,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from sweep.audit.finding import power_seen, starts_seen
 from sweep.report.answer import answer, of_comparisons
 from sweep.report.blocks import Block, Grid, Row
 from sweep.stats.compare import Comparison, Side
@@ -24,13 +25,12 @@ def blocks(comparisons: Sequence[Comparison]) -> Iterator[Block]:
 
 
 def _row(c: Comparison) -> Row:
-    interval = c.difference.interval(1 - c.alpha)
     return (
         c.b.variant,
         f"{c.a.accuracy:.3f}",
         f"{c.b.accuracy:.3f}",
         f"{c.difference.mean:+.3f}",
-        " to ".join(f"{end:+.3f}" for end in interval) if interval else "-",
+        f"{c.interval.low:+.3f} to {c.interval.high:+.3f}" if c.interval else "-",
         str(len(c.lost)),
         str(len(c.gained)),
         f"{c.p_adjusted:.2g}",
@@ -47,16 +47,20 @@ def _lines(c: Comparison) -> Iterator[str]:
     """What was compared and how, and what the comparison could have missed."""
     title = c.b.variant if c.a.variant == c.b.variant else f"{c.b.variant} against {c.a.variant}"
     yield f"{title}: {c.questions} questions, compared by {c.test}. A: {_side(c.a)}. B: {_side(c.b)}."
-    if c.verdict == "no difference shown" and c.detectable is not None:
-        yield (
-            f"- No difference is shown. A true loss of {c.detectable:.3f} or more would have been shown with a "
-            "probability of at least 80 %."
-        )
+    if c.verdict == "no difference shown":
+        yield f"- No difference is shown. {power_seen(c)}"
     if c.p_runs is not None and c.difference.p_value is not None:
+        starts = "" if c.p_starts is None else f", the starts of the engine {c.p_starts:.2g}"
         yield (
-            f"- The paired questions give p = {c.difference.p_value:.2g}, the scores of whole runs {c.p_runs:.2g}. "
-            "The larger one decides, so that neither a few lucky questions nor a few lucky runs show a difference."
+            f"- The paired questions give p = {c.difference.p_value:.2g}, the scores of whole runs {c.p_runs:.2g}"
+            f"{starts}. The largest one decides, so that neither a few lucky questions nor a few lucky runs show a "
+            "difference."
         )
+    if c.interval is not None:
+        unknown = ". How far whole runs lie apart is not in it: one side has a single repetition"
+        yield f"- The interval is {c.interval.of}, the widest that can be told{unknown if c.single_run else ''}."
+    if starts := starts_seen(c):
+        yield f"- {starts}"
 
 
 def _legend(comparisons: Sequence[Comparison]) -> str:

@@ -1,14 +1,19 @@
 """Two variants, or two runs variant by variant, on the same questions. Pure.
 
 What decides depends on what varies. Where every question has one outcome in all repetitions of both sides,
-the flips are all there is: exact McNemar. Where answers are noisy, B must differ in two ways at once: over
-the questions (t-test of the paired differences, which a few lucky questions cannot pass) and over the runs
-(Welch's t-test of the run scores, which whole runs that move together cannot pass). Requiring both keeps the
-level of each.
+the flips are all there is: exact McNemar. Where answers are noisy, B must differ in several ways at once: over
+the questions (t-test of the paired differences, which a few lucky questions cannot pass), over the runs
+(Welch's t-test of the run scores, which whole runs that move together cannot pass), and over the starts of the
+engine where there are enough of them (Student's t-test of their means, which starts that differ cannot pass).
+Requiring all keeps the level of each; the interval is the widest of theirs.
+
+Where the starts are too few to show how far they lie apart, `p_if_starts_differ` says what is left of a difference
+if they do.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -20,21 +25,27 @@ import numpy.typing as npt
 from sweep.errors import BadInput, find
 from sweep.stats import paired
 from sweep.stats.describe import accept_length
+from sweep.stats.differences import Differences, Interval, Spread
 from sweep.stats.samples import VariantSamples
 
 POWER = 0.8
 """Probability with which `Comparison.detectable` would be found."""
+
+FEWEST_RUNS = 4
+"""Of either side, with which noisy answers show their spread well enough that a power is stated."""
 
 
 class DecidedBy(StrEnum):
     """What decides a comparison."""
 
     MCNEMAR = "exact McNemar"
-    """Every question has one outcome in all repetitions of a side."""
+    """Every question has one outcome in all repetitions of a side, be it that there is only one."""
     PAIRED = "paired t"
     """Answers are noisy, and the run scores show no variance or are too few."""
     BOTH = "paired t and Welch's t over runs"
     """Answers are noisy, and B must differ over the questions and over the runs."""
+    STARTS = "paired t, Welch's t over runs and Student's t over starts"
+    """Answers are noisy, and B must differ over the starts of the engine, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +62,8 @@ class Side:
     """Completion tokens over verification steps; None without speculation."""
     tokens_per_second: float | None
     """Completion tokens over the seconds that an engine was busy with the repetitions; None if unknown."""
+    starts: int | None
+    """Starts of the engine that the repetitions are spread over; None where not every repetition's is known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +86,13 @@ class Comparison:
     """B's accuracy less A's, paired over the questions."""
     p_runs: float | None
     """Welch's t-test between the run scores; None where neither side's runs vary or one has a single run."""
+    p_starts: float | None
+    """Student's t-test between the engine's starts; None where they are too few, unknown or all alike."""
+    p_if_starts_differ: float | None
+    """Two-sided, were starts of one engine `differences.START_SD` apart; None where they are enough to show how far
+    they are."""
+    interval: Interval | None
+    """None where no question, run or start differs from another."""
     test: DecidedBy
     """What the p-value below is of."""
     p_value: float
@@ -91,6 +111,17 @@ class Comparison:
     def strict_alpha(self) -> float:
         """The level that the correction leaves this comparison in the worst case: alpha over `among`."""
         return self.alpha / self.among
+
+    @property
+    def single_run(self) -> bool:
+        """One side has a single repetition: how far its runs lie apart is not known."""
+        return min(self.a.repetitions, self.b.repetitions) == 1
+
+    @property
+    def starts_could_explain(self) -> bool:
+        """B differs beyond chance, but not beyond what starts may differ that nobody saw."""
+        p_value = self.p_if_starts_differ
+        return self.verdict != "no difference shown" and p_value is not None and p_value >= self.strict_alpha
 
     @property
     def verdict(self) -> Literal["worse", "better", "no difference shown"]:
@@ -113,9 +144,17 @@ def compare(a: VariantSamples, b: VariantSamples, alpha: float = 0.05, among: in
     lost = np.flatnonzero((share_a > 0.5) & (share_b < 0.5))
     gained = np.flatnonzero((share_a < 0.5) & (share_b > 0.5))
     p_mcnemar = paired.mcnemar(len(lost), len(gained))
-    difference, runs = paired.difference(share_a, share_b), paired.between_runs(a.scores, b.scores)
     unanimous = bool(np.isin(share_a, (0, 1)).all() and np.isin(share_b, (0, 1)).all())
-    test, p_value = _decide(unanimous, p_mcnemar, difference.p_value, runs.p_value)
+    differences = Differences.of(a, b, columns)
+    test, strict = _decides(unanimous, differences), alpha / among
+    if test is DecidedBy.MCNEMAR:
+        p_value, of_flips = p_mcnemar, math.sqrt(len(lost) + len(gained)) / len(share_a)
+        detectable = paired.detectable_loss(len(share_a), len(lost), len(gained), strict, POWER)
+    else:
+        p_value, of_flips = differences.p_value or 0.0, None
+        runs = min(len(a.repetitions), len(b.repetitions))
+        stated = runs == 1 if test is DecidedBy.PAIRED else runs >= FEWEST_RUNS
+        detectable = differences.detectable(strict, POWER) if stated else None
     return Comparison(
         a=_side(a),
         b=_side(b),
@@ -123,16 +162,17 @@ def compare(a: VariantSamples, b: VariantSamples, alpha: float = 0.05, among: in
         lost=tuple(a.question_ids[column] for column in lost),
         gained=tuple(a.question_ids[column] for column in gained),
         p_mcnemar=p_mcnemar,
-        difference=difference,
-        p_runs=runs.p_value,
+        difference=differences.questions,
+        p_runs=differences.runs.p_value,
+        p_starts=differences.starts.p_value if differences.starts else None,
+        p_if_starts_differ=differences.if_starts_differ(_starts(a), _starts(b), of_flips),
+        interval=differences.interval(1 - alpha),
         test=test,
         p_value=p_value,
         p_adjusted=p_value,
         alpha=alpha,
         among=among,
-        detectable=paired.detectable_loss(len(share_a), alpha / among, POWER)
-        if unanimous
-        else _detectable(difference, runs, alpha / among),
+        detectable=None if detectable is None or detectable > a.correct.mean() else detectable,
     )
 
 
@@ -190,25 +230,17 @@ def _named(questions: Sequence[str]) -> str:
     return ", ".join(questions[:3]) + more if questions else "none"
 
 
-def _decide(
-    unanimous: bool, p_mcnemar: float, p_questions: float | None, p_runs: float | None
-) -> tuple[DecidedBy, float]:
-    if unanimous or p_questions is None:
-        return DecidedBy.MCNEMAR, p_mcnemar
-    if p_runs is None:
-        return DecidedBy.PAIRED, p_questions
-    return DecidedBy.BOTH, max(p_questions, p_runs)
+def _decides(unanimous: bool, differences: Differences) -> DecidedBy:
+    if unanimous or Spread.QUESTIONS not in differences.known:
+        return DecidedBy.MCNEMAR
+    if Spread.STARTS in differences.known:
+        return DecidedBy.STARTS
+    return DecidedBy.BOTH if Spread.RUNS in differences.known else DecidedBy.PAIRED
 
 
-def _detectable(questions: paired.Difference, runs: paired.Difference, alpha: float) -> float | None:
-    """Of noisy answers, at the spreads observed.
-
-    Where the run scores must differ too, each of the two tests gets half of what may go wrong: however they depend
-    on one another, both find the loss with POWER.
-    """
-    power = 1 - (1 - POWER) / 2 if runs.standard_error else POWER
-    loss = max(test.detectable(alpha, power) or 0.0 for test in (questions, runs))
-    return loss if 0 < loss <= 1 else None
+def _starts(samples: VariantSamples) -> int | None:
+    """How many starts of the engine measured these repetitions; None where one is not known."""
+    return None if any(start is None for start in samples.starts) else len(set(samples.starts))
 
 
 def _side(samples: VariantSamples) -> Side:
@@ -218,6 +250,7 @@ def _side(samples: VariantSamples) -> Side:
         accuracy=float(samples.correct.mean()),
         accept_length=accept_length(samples.completion_tokens, samples.verify_steps),
         tokens_per_second=samples.tokens_per_second,
+        starts=_starts(samples),
     )
 
 

@@ -6,7 +6,6 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from scipy.special import fdtrc
 
 from sweep.audit import Finding, Verdict, common_cause
 from tests.audit.evidence import noisy, of, plain
@@ -64,22 +63,35 @@ def test_the_order_of_repetitions_changes_no_verdict_and_no_number() -> None:
 
 
 def test_scores_that_depend_on_the_engine_are_a_warning_with_each_engines_scores() -> None:
-    # Ten runs on each of two engines, 80 +- 1 and 76 +- 1 questions right; on a third variant both alike.
-    apart = [80 + (r % 3 - 1) if r < 10 else 76 + (r % 3 - 1) for r in range(20)]
-    alike = [80 + (r % 3 - 1) for r in range(20)]
-    places = np.array(["engine-1@a"] * 10 + ["engine-2@b"] * 10, dtype=object)
+    # Five runs on each of two engines, 80 +- 1 and 76 +- 1 questions right; on a third variant both alike.
+    apart, alike = [79, 80, 81, 79, 80, 75, 76, 77, 75, 76], [79, 80, 81, 79, 80, 79, 80, 81, 79, 80]
+    places = np.array(["engine-1@a"] * 5 + ["engine-2@b"] * 5, dtype=object)
     tables = [changed(table(name, right(s)), place=places) for name, s in (("apart", apart), ("alike", alike))]
     [finding] = common_cause.by_engine(plain(*tables))
     assert (finding.variant, finding.verdict) == ("apart", Verdict.WARN)
     means = {place: np.mean(scores) for place, scores in finding.evidence["scores"].items()}
-    assert means == pytest.approx({"engine-1@a": 0.3995, "engine-2@b": 0.38})  # 799 and 760 of 2,000 right
+    assert means == pytest.approx({"engine-1@a": 0.399, "engine-2@b": 0.379})  # 399 and 379 of 1,000 right
     assert "engine-2@b" in finding.seen
-    # The residuals of either engine are -1, 0, 1 three times over and one more: see below for the squares.
-    groups = [np.array(apart[:10]), np.array(apart[10:])]
-    within = sum(((g - g.mean()) ** 2).sum() for g in groups) / 18
-    between = 10 * sum((g.mean() - np.mean(apart)) ** 2 for g in groups)
-    # Two variants were tested: Holm doubles the smaller p-value.
-    assert finding.evidence["p_adjusted"] == pytest.approx(2 * fdtrc(1, 18, between / within), rel=1e-6)
+    # Of C(10, 5) = 252 arrangements two lie as far apart; Holm doubles the smaller p-value of two variants.
+    assert finding.evidence["p_adjusted"] == pytest.approx(2 * 2 / 252)
+
+
+@pytest.mark.parametrize("sizes", [(1, 2), (3, 3), (1, 9), (1, 1, 1)])
+def test_too_few_repetitions_on_each_engine_say_nothing_however_far_apart(sizes: tuple[int, ...]) -> None:
+    # Equal scores on each engine: an analysis of variance gives p = 0. The least a permutation test can give is
+    # 1/3, 2/20, 1/10 and 1.
+    engines = np.repeat(np.arange(len(sizes)), sizes)
+    places = np.array([f"engine-{number}@a" for number in engines], dtype=object)
+    apart = table("a", right([60 + 20 * int(number) for number in engines]))
+    assert not list(common_cause.by_engine(plain(changed(apart, place=places))))
+
+
+def test_scores_that_depend_on_the_start_of_one_engine_are_a_warning() -> None:
+    starts = np.array([f"engine-1@here#{number}" for number in (1, 1, 1, 1, 2, 2, 2, 2)], dtype=object)
+    moved = changed(table("a", right([80, 81, 80, 82, 70, 71, 70, 72])), starts=starts)
+    [finding] = common_cause.by_engine(plain(moved))
+    assert finding.audit == "common cause: start"
+    assert finding.evidence["p_adjusted"] == pytest.approx(2 / 70)  # of C(8, 4) arrangements
 
 
 def test_one_engine_says_nothing_of_engines() -> None:

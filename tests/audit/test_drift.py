@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import pytest
+from scipy.stats import norm
 
 from sweep.audit import Finding, Verdict
 from sweep.audit.drift import findings
-from tests.audit.evidence import of, plain
+from tests.audit.evidence import evidence, of, plain, variant
 from tests.tables import first, table
 
 
-def drifted(*losses: int) -> list[Finding]:
+def drifted(*losses: int, deterministic: bool = True) -> list[Finding]:
     """Variants of which each lost so many of 100 right answers since the earlier run."""
     names = [f"v{number}" for number in range(len(losses))]
     now = [table(name, first(100 - loss)) for name, loss in zip(names, losses, strict=True)]
-    return list(findings(plain(*now, earlier={name: table(name, first(100)) for name in names})))
+    claims = [variant(name, deterministic=deterministic) for name in names]
+    earlier = {name: table(name, first(100)) for name in names}
+    return list(findings(evidence(claims, {t.variant: t for t in now}, earlier=earlier)))
 
 
 def test_drift_is_judged_with_the_false_discovery_rate_held() -> None:
@@ -22,6 +25,16 @@ def test_drift_is_judged_with_the_false_discovery_rate_held() -> None:
     assert [f.verdict for f in drifted(7, 0)] == [Verdict.FAIL, Verdict.PASS]
     assert drifted(7, 0)[0].evidence["q_value"] == pytest.approx(0.03125)
     assert {f.verdict for f in drifted(7, 0, 0, 0, 0)} == {Verdict.PASS}
+
+
+def test_a_loss_that_another_start_could_explain_is_a_warning_where_nothing_claims_determinism() -> None:
+    # Of 200 questions 7 are lost: 0.035, where two starts of std 0.02 alone lie 0.028 apart.
+    [small] = drifted(7, deterministic=False)
+    assert small.verdict is Verdict.WARN
+    # By hand: z = 0.035 / sqrt(7 / 200^2 + 2 * 0.02^2) = 1.12.
+    assert small.evidence["p_if_starts_differ"] == pytest.approx(2 * norm.sf(1.1209), rel=1e-3)
+    [large] = drifted(30, deterministic=False)
+    assert large.verdict is Verdict.FAIL
 
 
 def test_a_gain_is_a_warning() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 from sweep.audit import Finding, Verdict
 from sweep.audit.lossless import findings
@@ -46,7 +47,7 @@ def pair(lost: int, differing: int, runs: int = 20) -> Finding:
 def test_five_questions_lost_of_200_cannot_be_told_from_scores_and_the_audit_says_what_could() -> None:
     # Upstream's table: 0.470 and 0.445, both deterministic. Exact McNemar of 5 to 0: 2 / 2^5.
     finding = pair(lost=5, differing=5)
-    assert finding.verdict is Verdict.WARN
+    assert finding.verdict is Verdict.PASS
     assert finding.evidence["p_mcnemar"] == pytest.approx(0.0625)
     assert finding.evidence["fewest_lost_that_count"] == 6  # 2 / 2^6 = 0.031 is the first under 0.05
     assert "cannot tell" in finding.seen
@@ -61,9 +62,13 @@ def test_ten_questions_lost_of_200_are_a_failure() -> None:
     assert pair(lost=10, differing=10).verdict is Verdict.FAIL  # 2 / 2^10 = 0.002
 
 
-def test_one_differing_output_between_deterministic_variants_is_worth_a_warning() -> None:
+def test_outputs_that_near_ties_explain_pass_with_their_rate() -> None:
     assert pair(lost=0, differing=0).verdict is Verdict.PASS
-    assert pair(lost=0, differing=1).verdict is Verdict.WARN
+    finding = pair(lost=0, differing=20)
+    assert finding.verdict is Verdict.PASS
+    assert finding.evidence["differing_outputs"] == pytest.approx(0.1)
+    # Exact: 20 or more of 200, each with the chance that near-ties have at 100 tokens.
+    assert finding.evidence["p_differing"] == pytest.approx(binom.sf(19, 200, 1 - 0.998**100))
 
 
 def test_more_differing_outputs_than_near_ties_explain_are_a_failure_at_equal_scores() -> None:
@@ -76,7 +81,7 @@ def test_near_ties_are_allowed_more_in_longer_outputs() -> None:
     long = changed(base, completion_tokens=np.full(base.correct.shape, 3 * TOKENS))
     finding = of(findings(evidence(EXACT, {"base": long, "mtp": mtp})), "mtp")
     assert finding.evidence["near_ties_allow"] == pytest.approx(1 - 0.998 ** (3 * TOKENS))
-    assert finding.verdict is Verdict.WARN
+    assert finding.verdict is Verdict.PASS
 
 
 def noise(loss: float) -> Finding:
@@ -94,6 +99,37 @@ def test_a_noisy_baseline_is_held_against_no_more_than_its_own_disagreement() ->
 
 def test_a_noisy_variant_that_loses_a_tenth_is_a_failure() -> None:
     assert noise(loss=0.1).verdict is Verdict.FAIL
+
+
+def on(starts: int, loss: float, seed: int = 2) -> Finding:
+    """Eight noisy repetitions a side, spread over so many starts; the variant loses as much at every start."""
+    base, mtp = noisy("base", seed, 8), noisy("mtp", seed + 1, 8, loss)
+    return of(findings(evidence(NOISY, {t.variant: _spread(t, starts) for t in (base, mtp)})), "mtp")
+
+
+def _spread(samples: VariantSamples, starts: int) -> VariantSamples:
+    names = [f"{samples.variant}#{run % starts}" for run in range(len(samples.repetitions))]
+    return changed(samples, starts=np.array(names, dtype=object))
+
+
+def test_a_loss_that_a_single_start_could_explain_is_a_warning_and_a_large_one_a_failure() -> None:
+    small = on(1, 0.05)
+    assert small.evidence["p_adjusted"] < 0.001
+    assert small.evidence["p_if_starts_differ"] > 0.05
+    assert small.verdict is Verdict.WARN
+    assert "engine: {starts" in small.seen
+    assert on(1, 0.2).verdict is Verdict.FAIL
+
+
+def test_the_same_loss_over_several_starts_is_a_failure() -> None:
+    finding = on(4, 0.05)
+    assert finding.evidence["p_if_starts_differ"] is None
+    assert finding.verdict is Verdict.FAIL
+    assert "start" not in finding.do
+
+
+def test_fewest_losses_are_named_only_where_the_flips_decide() -> None:
+    assert noise(loss=0).evidence["fewest_lost_that_count"] is None
 
 
 def single(variants: list[int]) -> dict[str, VariantSamples]:

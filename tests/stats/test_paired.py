@@ -55,22 +55,43 @@ def test_the_fewest_losses_that_count_are_named() -> None:
     assert paired.needed_losses(1, 0.05) == 8  # 2 (1+8)/2^8 = .070 at 7, 2 (1+9)/2^9 = .039 at 8
 
 
-def test_the_detectable_loss_is_found_with_the_stated_power() -> None:
+def test_the_power_without_flips_is_a_binomial_tail() -> None:
     from scipy.stats import binom
 
-    loss = paired.detectable_loss(200, 0.05, 0.8)
-    assert loss is not None
-    assert binom.sf(5, 200, loss) == pytest.approx(0.8)  # 6 losses or more
-    assert paired.detectable_loss(5, 0.05, 0.8) is None  # five of five lost is p = .0625
+    # Six lost or more, and none can be gained.
+    assert paired.mcnemar_power(200, 0.04, 0, 0.05) == pytest.approx(binom.sf(5, 200, 0.04))
 
 
-def test_the_detectable_loss_is_a_clopper_pearson_bound() -> None:
-    # At least 6 of 6 lost with probability .8: p^6 = .8, closed.
-    assert paired.detectable_loss(6, 0.05, 0.8) == pytest.approx(0.8 ** (1 / 6))
-    # At least 6 of 10 with probability .975: the upper limit for 5 of 10, as R's binom.test(5, 10) gives it.
-    assert paired.detectable_loss(10, 0.05, 0.975) == pytest.approx(0.8129140, abs=1e-6)
-    # At least 6 of 10 with probability .025: the lower limit for 6 of 10, binom.test(6, 10).
-    assert paired.detectable_loss(10, 0.05, 0.025) == pytest.approx(0.2623781, abs=1e-6)
+@pytest.mark.parametrize("flips", [1, 5, 10])
+def test_the_power_beside_flips_is_that_of_simulated_pairs(flips: int) -> None:
+    rng = np.random.default_rng(flips)
+    chances = [flips / 200, flips / 200 + 0.06, 1 - flips / 100 - 0.06]
+    gained, lost, _ = rng.multinomial(200, chances, 4000).T
+    shown = [paired.mcnemar(int(x), int(y)) < 0.05 and x > y for x, y in zip(lost, gained, strict=True)]
+    # Three standard errors of 4,000 draws are at most 2.4 %.
+    assert paired.mcnemar_power(200, 0.06, flips, 0.05) == pytest.approx(np.mean(shown), abs=0.024)
+
+
+@pytest.mark.parametrize("flips", [0, 1, 3, 10, 27])
+def test_the_stated_loss_is_found_with_80_percent_on_average_whatever_flips_both_ways(flips: int) -> None:
+    from scipy.stats import binom
+
+    # Over what may be seen: lost and gained are each binomial, and nothing is lost.
+    seen = np.arange(3 * flips + 12)
+    at_least = binom.sf(seen - 1, 200, flips / 200) ** 2
+    chance = at_least - binom.sf(seen, 200, flips / 200) ** 2
+    losses = [paired.detectable_loss(200, int(fewer), int(fewer), 0.05, 0.8) for fewer in seen]
+    power = [1.0 if loss is None else paired.mcnemar_power(200, loss, flips, 0.05) for loss in losses]
+    assert 0.795 < float(chance @ power) < 0.94
+
+
+def test_a_loss_is_harder_to_find_beside_more_flips_and_gains_alone_are_none() -> None:
+    few, many = (paired.detectable_loss(200, n, n, 0.05, 0.8) for n in (0, 25))
+    assert few is not None
+    assert many is not None
+    assert many > 2 * few
+    assert paired.detectable_loss(200, 0, 9, 0.05, 0.8) == few
+    assert paired.detectable_loss(5, 0, 0, 0.05, 0.8) is None  # five of five lost is p = .0625
 
 
 def test_the_paired_standard_error_is_millers() -> None:
@@ -104,31 +125,75 @@ def test_run_scores_are_compared_by_welch() -> None:
     assert paired.between_runs(a, b).p_value == pytest.approx(ttest_ind(a, b, equal_var=False).pvalue)
 
 
+@pytest.mark.parametrize(("runs_a", "runs_b"), [(20, 3), (5, 3), (3, 3), (20, 2)])
+def test_the_interval_over_runs_keeps_its_confidence_for_unequal_sides(runs_a: int, runs_b: int) -> None:
+    rng = np.random.default_rng(runs_a)
+    held = 0
+    for _ in range(1000):
+        interval = paired.between_runs(rng.normal(size=runs_a), rng.normal(size=runs_b)).interval(0.95)
+        assert interval is not None
+        held += interval[0] <= 0 <= interval[1]
+    assert held / 1000 > 0.95 - 0.021  # three standard errors
+
+
 def test_runs_without_any_variance_are_not_compared() -> None:
     assert paired.between_runs(np.asarray([0.4]), np.asarray([0.4, 0.5])).p_value is None
     assert paired.between_runs(np.full(3, 0.47), np.full(3, 0.445)).p_value is None
     assert paired.between_runs(np.full(3, 0.47), np.asarray([0.44, 0.445, 0.45])).p_value is not None
 
 
-def test_the_detectable_difference_is_statsmodels_for_a_paired_t_test() -> None:
+def test_a_loss_is_missed_as_statsmodels_says_of_a_paired_t_test() -> None:
     from statsmodels.stats.power import TTestPower
 
-    observed = paired.difference(np.zeros(200), np.random.default_rng(0).random(200))
-    effect = TTestPower().solve_power(nobs=200, alpha=0.0125, power=0.8, alternative="two-sided")
-    detectable = observed.detectable(0.0125, 0.8)
-    assert detectable == pytest.approx(effect * 200**0.5 * observed.standard_error, rel=1e-4)
-    assert paired.difference(np.ones(5), np.ones(5)).detectable(0.05, 0.8) is None
+    observed = paired.difference(np.zeros(2000), np.random.default_rng(0).random(2000))
+    assert observed.standard_error is not None
+    loss = 3 * observed.standard_error
+    power = TTestPower().power(3 / 2000**0.5, nobs=2000, alpha=0.0125, alternative="two-sided")
+    assert observed.missed(loss, 0.0125) == pytest.approx(1 - power, abs=2e-3)
+    assert paired.difference(np.ones(5), np.ones(5)).missed(0.5, 0.05) == 1
 
 
-@pytest.mark.parametrize("runs", [2, 3, 20])
-def test_a_difference_detectable_between_runs_is_found_with_the_power_of_the_noncentral_t(runs: int) -> None:
-    from scipy.stats import nct, t
+@pytest.mark.parametrize("dof", [3, 4, 38])
+def test_a_loss_is_missed_as_often_as_by_t_tests_whose_spread_is_an_estimate(dof: int) -> None:
+    from scipy.stats import t
 
-    a = np.resize([0.4, 0.44], runs)  # both sides with one std and size: 2 (R - 1) degrees of freedom
-    dof, error = 2 * (runs - 1), float(a.std(ddof=1)) * (2 / runs) ** 0.5
-    detectable = paired.between_runs(a, a + 0.1).detectable(0.05, 0.9)
-    assert detectable is not None
-    assert nct.sf(t.isf(0.025, dof), dof, detectable / error) == pytest.approx(0.9, abs=1e-5)
+    rng = np.random.default_rng(dof)
+    before, after = np.sqrt(rng.chisquare(dof, (2, 100_000)) / dof)
+    found = (4 * before + rng.standard_normal(100_000)) / after > t.isf(0.025, dof)
+    stated = paired.Difference(mean=0.0, standard_error=0.01, dof=dof).missed(0.04, 0.05)
+    assert stated == pytest.approx(1 - found.mean(), abs=0.01)
+
+
+def test_a_loss_that_a_few_questions_bear_is_missed_as_often_as_simulated() -> None:
+    rng = np.random.default_rng(0)
+    noise, lost = rng.normal(0, 0.1, (2000, 200)), rng.random((2000, 200)) < 0.05
+    shown = [paired.difference(np.zeros(200), d).p_value for d in noise - lost]
+    missed = np.mean([p is None or p >= 0.05 for p in shown])
+    seen = paired.Difference(mean=0.0, standard_error=0.1 / 200**0.5, dof=199)
+    assert seen.missed_for_good(0.05, 0.05) == pytest.approx(missed, abs=0.03)
+
+
+def test_starts_are_compared_by_student_over_their_means() -> None:
+    from scipy.stats import ttest_ind
+
+    a, b = np.asarray([0.38, 0.36, 0.44, 0.42, 0.40, 0.40]), np.asarray([0.34, 0.36, 0.38, 0.36, 0.30, 0.32])
+    one, other = (np.asarray([f"{side}{start}" for start in (1, 1, 2, 2, 3, 3)], dtype=object) for side in "ab")
+    difference = paired.between_starts(a, b, one, other)
+    assert difference is not None
+    means = (a.reshape(3, 2).mean(axis=1), b.reshape(3, 2).mean(axis=1))
+    assert difference.p_value == pytest.approx(ttest_ind(*means).pvalue)
+
+
+def test_starts_that_are_unknown_or_fewer_than_four_are_not_compared() -> None:
+    scores, unknown = np.asarray([0.4, 0.41, 0.42]), np.asarray(["x", None, "y"], dtype=object)
+    one, two = np.full(3, "x", dtype=object), np.asarray(["x", "y", "y"], dtype=object)
+    assert paired.between_starts(scores, scores, one, two) is None
+    assert paired.between_starts(scores, scores, unknown, two) is None
+    unequal = paired.between_starts(scores, scores, two, two)
+    assert unequal is not None
+    # By hand: means 0.4 and 0.415 a side, pooled variance 2 * 0.0075^2; a side is worth 9 / 5 starts.
+    assert unequal.standard_error == pytest.approx((2 * 0.0075**2 * 2 * 5 / 9) ** 0.5)
+    assert unequal.dof == 2
 
 
 def test_differences_that_rounding_alone_keeps_apart_are_equal() -> None:
