@@ -38,6 +38,8 @@ class ExitCode(IntEnum):
     """A gate fails."""
     NOT_APPLICABLE = 6, "a contract does not apply"
     """The contract was made under other conditions or has expired, so it neither passes nor fails a score."""
+    NO_CONTRACT = 7, "finished without a contract"
+    """The sweep ended, and an audit failed or no threshold came of it: no gate has anything to go by."""
     INTERRUPTED = 130, "interrupted"
     """The user stopped the program: 128 and the number of SIGINT, as shells count."""
 

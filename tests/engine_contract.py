@@ -128,6 +128,15 @@ class EngineContract:
         cut = started.engine.generate(replace(started.batch, requests=started.batch.requests[:2], max_tokens=5))
         assert [(c.finish_reason, c.completion_tokens) for c in cut] == [("length", 5)] * 2
 
+    def test_in_one_batch_a_short_answer_takes_less_time_than_a_long_one(self, started: Started) -> None:
+        by_length = sorted(started.completions, key=lambda c: c.completion_tokens)
+        short, long = by_length[0], by_length[-1]
+        assert short.completion_tokens < long.completion_tokens
+        pair = [r for r in started.batch.requests if r.id in (short.request_id, long.request_id)]
+        together = started.engine.generate(replace(started.batch, requests=tuple(pair)))
+        seconds = {c.request_id: c.seconds for c in together}
+        assert seconds[short.request_id] < seconds[long.request_id]
+
     def test_only_a_draft_has_verify_steps_and_one_brings_at_least_a_token(self, started: Started) -> None:
         steps = [c.verify_steps for c in started.completions]
         if started.spec.draft_model is None:

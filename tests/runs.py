@@ -14,7 +14,7 @@ from sweep.plan.units import Unit, make_plan
 from sweep.report.conclude import conclude
 from sweep.run import folder as store
 from sweep.run.folder import Run
-from sweep.stats.samples import Sample
+from sweep.stats.samples import Measurement, Sample
 from sweep.tasks import dataset
 from tests.conftest import small_sweep
 from tests.fake_pool import facts, right
@@ -67,9 +67,15 @@ def finished(
         completions = [
             replace(right(r, answers), verify_steps=steps) for r in questionnaire.batch(unit, 1).requests
         ]
-        run.save(unit, questionnaire.score(unit, "engine-1@here", completions))
+        run.save(unit, questionnaire.score(unit, "engine-1@here", completions), measured(unit))
     conclude(run)
     return run
+
+
+def measured(unit: Unit) -> Measurement:
+    """On one start of an engine a variant, 5 s for each unit, one begun every 100 s."""
+    began = 1_000_000.0 + 100 * unit.repetition
+    return Measurement(start=f"engine-1@here#{unit.condition.loads}", began=began, ended=began + 5)
 
 
 def samples_of(run: Run, unit: Unit) -> list[Sample]:

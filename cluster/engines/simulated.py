@@ -21,6 +21,7 @@ import re
 import signal
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import NormalDist
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -94,15 +95,18 @@ class SimulatedEngine:
         report("ready", ())
 
     def generate(self, batch: Batch) -> list[Completion]:
-        spec, arguments = self._started(), self._arguments
+        spec, arguments, begun = self._started(), self._arguments, time.perf_counter()
         place = (arguments.seed, spec.label, batch.seed, batch.attempt)
         completions = [self._complete(spec, batch, request) for request in batch.requests]
-        time.sleep(arguments.seconds_per_token * sum(c.completion_tokens for c in completions))
+        tokens = sum(c.completion_tokens for c in completions)
+        time.sleep(arguments.seconds_per_token * tokens)
         if _uniform("crash", *place) < arguments.crash_rate:
             os.kill(os.getpid(), signal.SIGKILL)
         if _uniform("error", *place) < arguments.error_rate:
             raise RequestFailed(f"{spec.label}: a simulated failure of a request")
-        return completions
+        # One request after the other, at one pace: what the batch took, shared by the tokens.
+        pace = (time.perf_counter() - begun) / tokens
+        return [replace(c, seconds=c.completion_tokens * pace) for c in completions]
 
     def flush(self) -> None:
         """There is no cache."""
@@ -153,7 +157,7 @@ class SimulatedEngine:
             completion_tokens=tokens,
             verify_steps=None if spec.draft_model is None else max(1, round(tokens / arguments.accept_length)),
             cached_tokens=0,
-            seconds=tokens * 0.01,
+            seconds=0.0,
         )
 
 

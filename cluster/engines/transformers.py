@@ -102,17 +102,19 @@ class TransformersEngine:
         return [completion for part in parts for completion in self._run(batch, part)]
 
     def _run(self, batch: Batch, requests: tuple[Request, ...]) -> list[Completion]:
+        """Decode them together; each one's seconds begin when all of them do, and end at its own last token."""
         import torch
 
         begun = time.monotonic()
         prompts = [prompt_ids(self._tokenizer, request) for request in requests]
         encoded = self._tokenizer.pad({"input_ids": prompts}, return_tensors="pt")
         width = encoded["input_ids"].shape[1]
+        ended: dict[int, float] = {}
         settings: dict[str, Any] = {
             "max_new_tokens": batch.max_tokens,
             "do_sample": batch.temperature > 0,
             "assistant_model": self._draft,
-            "stopping_criteria": [self._stops(batch.stop, width)] if batch.stop else None,
+            "stopping_criteria": [self._watch(batch.stop, width, ended)],
         }
         if batch.temperature > 0:
             # Seeded by the requests, so that a batch's place in the repetition changes nothing.
@@ -124,24 +126,35 @@ class TransformersEngine:
         )
         with hook, torch.inference_mode():
             output = self._model.generate(**encoded, **settings)
-        seconds = time.monotonic() - begun
+        over = time.monotonic()
         # All of the target's forward passes but the one over the prompt alone verify a draft.
         steps = None if self._draft is None else sum(other != width for other in widths)
         return [
-            self._completion(batch, request, row[width:], prompt, steps, seconds)
-            for request, row, prompt in zip(requests, output.tolist(), prompts, strict=True)
+            self._completion(batch, request, ids[width:], prompt, steps, ended.get(row, over) - begun)
+            for row, (request, ids, prompt) in enumerate(zip(requests, output.tolist(), prompts, strict=True))
         ]
 
-    def _stops(self, stop: tuple[str, ...], width: int) -> Any:
-        """Rows that hold a stop string. transformers' own stop_strings looks at the last token only, and misses
-        one that ends inside the several tokens an accepted draft brings."""
+    def _watch(self, stop: tuple[str, ...], width: int, ended: dict[int, float]) -> Any:
+        """Ends the rows that hold a stop string, and writes into `ended` when a row has its last token.
+
+        transformers' own stop_strings looks at the last token only, and misses one that ends inside the several
+        tokens an accepted draft brings. `width` is the prompts'.
+        """
         import torch
 
-        tail = max(map(len, stop)) + self._arguments.num_assistant_tokens + 1
+        tail = max(map(len, stop), default=0) + self._arguments.num_assistant_tokens + 1
 
         def held(ids: Any, scores: Any, **named: Any) -> Any:
-            texts = self._tokenizer.batch_decode(ids[:, max(width, ids.shape[1] - tail) :])
-            return torch.tensor([any(s in text for s in stop) for text in texts], device=ids.device)
+            generated = ids[:, max(width, ids.shape[1] - tail) :]
+            texts = self._tokenizer.batch_decode(generated) if stop else [""] * len(ids)
+            stopped = [any(s in text for s in stop) for text in texts]
+            rows = generated.tolist()
+            # After the tokens have come from the device that makes them.
+            now = time.monotonic()
+            for row, last in enumerate(rows):
+                if stopped[row] or not self._ends.isdisjoint(last):
+                    ended.setdefault(row, now)
+            return torch.tensor(stopped, device=ids.device)
 
         return held
 

@@ -32,7 +32,7 @@ def command(file: str, overrides: tuple[str, ...], no_track: bool, as_json: bool
     """Run the sweep in FILE, or what is missing of it.
 
     A sweep that was interrupted goes on where it was: launch the same file again. Ctrl-C keeps what is
-    measured.
+    measured. A sweep that no contract came of, because an audit failed or there is no threshold, exits 7.
 
     \b
     Examples:
@@ -59,6 +59,4 @@ def command(file: str, overrides: tuple[str, ...], no_track: bool, as_json: bool
     if as_json:
         click.echo(json.dumps(summary.to_json(), indent=2))
     show(closing(summary, places(finished, exported.values())), console)
-    if finished.interrupted:
-        return ExitCode.INTERRUPTED
-    return ExitCode.VOID if summary.has_void else ExitCode.OK
+    return ExitCode.INTERRUPTED if finished.interrupted else summary.exit_code

@@ -62,7 +62,7 @@ def _state(folder: Path) -> dict[str, Any]:
         "units": len(run.plan.units),
         "measured": sum(run.unit_file(unit).exists() for unit in run.plan.units),
         "void": len(run.void()),
-        "threshold": summary.threshold.value if summary else None,
+        "threshold": summary.threshold.value if summary and summary.complete else None,
         "failed_audits": sum(f.verdict is Verdict.FAIL for f in summary.audits) if summary else None,
     }
 

@@ -12,6 +12,7 @@ import click
 if TYPE_CHECKING:
     from sweep.plan.units import Plan
     from sweep.report.blocks import Block
+    from sweep.run.forecast import Forecast
 
 
 @click.command(name="plan")
@@ -68,8 +69,38 @@ def _described(plan: Plan) -> dict[str, Any]:
             for v in plan.variants
         },
         "units": [u.id for u in plan.units],
-        "estimated_seconds": {str(n): round(plan.estimate(n), 1) for n in _counts(engine.engines)},
+        "starts": engine.starts,
+        **_estimates(plan),
     }
+
+
+def _estimates(plan: Plan) -> dict[str, Any]:
+    """By the number of engines; null where the number of questions is not known."""
+    from sweep.run.forecast import repetition_seconds
+
+    questions, forecasts = _forecasts(plan)
+    return {
+        "repetition_seconds": None if questions is None else repetition_seconds(plan.config, questions),
+        "repetition_seconds_from": "proportion" if plan.config.engine.expected.repetition is None else "file",
+        "estimated_seconds": {str(n): f and round(f.seconds, 1) for n, f in forecasts.items()},
+        "estimated_gpu_hours": {str(n): f and round(_gpu_hours(plan, f), 3) for n, f in forecasts.items()},
+    }
+
+
+def _forecasts(plan: Plan) -> tuple[int | None, dict[int, Forecast | None]]:
+    """Questions in a repetition, and a forecast for each number of engines; None for what is not known."""
+    from sweep.run.forecast import of_plan
+    from sweep.tasks import dataset
+
+    questions, counts = dataset.count(plan.config.protocol), _counts(plan.config.engine.engines)
+    if questions is None and plan.config.engine.expected.repetition is None:
+        return None, dict.fromkeys(counts)
+    # Where the file says what a repetition takes, the number of its questions plays no part.
+    return questions, {count: of_plan(plan, count, questions or 0) for count in counts}
+
+
+def _gpu_hours(plan: Plan, forecast: Forecast) -> float:
+    return forecast.busy * plan.config.engine.gpus / 3600
 
 
 def _counts(engines: int | str) -> list[int]:
@@ -114,7 +145,6 @@ def _value(value: Any) -> str:
 def _amounts(plan: Plan) -> Iterator[str]:
     """How many units, on which engines, and for how long; and which claims they cannot check."""
     from sweep.plan.variants import unchecked_claims
-    from sweep.words import counted
 
     config, engine = plan.config, plan.config.engine
     split = f" in {config.shards} shards" if config.shards > 1 else ""
@@ -128,14 +158,43 @@ def _amounts(plan: Plan) -> Iterator[str]:
         yield f"perturbed: {', '.join(v.name for v in plan.perturbed)} = {extra} units"
     owns = f"{engine.gpus:g} GPUs each" if engine.gpus else "no GPU"
     yield f"engines: {engine.engines}, {owns}"
-    for count in _counts(engine.engines):
-        duration = timedelta(seconds=round(plan.estimate(count)))
-        yield f"estimated time on {counted(count, 'engine')}: {duration}"
+    if engine.starts > 1:
+        yield f"the repetitions of a variant are spread over at least {engine.starts} starts of an engine"
+    yield from _durations(plan)
     if claims := unchecked_claims(config):
         yield (
             f"not checked: that {', '.join(claims)} {'is' if len(claims) == 1 else 'are'} deterministic. Above "
             "temperature 0 each repetition has a sampling seed of its own; list another condition under perturb, "
             "such as question_order: [fixed], whose repetitions have the same seeds"
+        )
+
+
+def _durations(plan: Plan) -> Iterator[str]:
+    """How long the sweep takes on each number of engines, and by what it is estimated."""
+    from sweep.run.forecast import USUAL_QUESTIONS, USUAL_SECONDS, USUAL_TOKENS, repetition_seconds
+    from sweep.words import counted
+
+    engine = plan.config.engine
+    questions, forecasts = _forecasts(plan)
+    for count, forecast in forecasts.items():
+        if forecast is not None:
+            hours = f", {_gpu_hours(plan, forecast):.1f} GPU hours" if engine.gpus else ""
+            duration = timedelta(seconds=round(forecast.seconds))
+            yield f"estimated time on {counted(count, 'engine')}: {duration}{hours}"
+    start = f"{engine.expected.start:g} s for a start"
+    if engine.expected.repetition is not None:
+        yield f"estimated from engine.expected: {start}, {engine.expected.repetition:g} s for a repetition"
+    elif questions is None:
+        yield (
+            "estimated time: unknown, since nobody has counted the data set's questions yet; write "
+            "engine.expected.repetition, the seconds that a repetition takes an engine"
+        )
+    else:
+        yield (
+            f"estimated from {start} (engine.expected.start) and "
+            f"{repetition_seconds(plan.config, questions):.0f} s for a repetition: {USUAL_SECONDS:g} s for "
+            f"{USUAL_QUESTIONS} questions of at most {USUAL_TOKENS} tokens, in proportion to both. Write "
+            "engine.expected.repetition if you know better"
         )
 
 

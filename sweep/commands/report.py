@@ -20,10 +20,11 @@ import click
 )
 @click.option("--against", type=click.Path(), metavar="RUN", help="An earlier run: has it drifted?")
 @click.option("--json", "as_json", is_flag=True, help="The summary as JSON on stdout, and nothing else.")
-def command(run: str, form: str, against: str | None, as_json: bool) -> None:
+def command(run: str, form: str, against: str | None, as_json: bool) -> int:
     """Work out the numbers of RUN (a run folder) from its samples, write summary.json and report.md, and show them.
 
-    A pipe or a file gets report.md as it is; a terminal gets tables that fit its width.
+    A pipe or a file gets report.md as it is; a terminal gets tables that fit its width. As `sweep launch`, it
+    exits 3 where units are void and 7 where there is no contract.
 
     \b
     Examples:
@@ -53,3 +54,4 @@ def command(run: str, form: str, against: str | None, as_json: bool) -> None:
         show(blocks(summary))
     else:
         click.echo(markdown(summary), nl=False)
+    return summary.exit_code

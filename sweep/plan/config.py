@@ -49,8 +49,9 @@ class Expected(Strict):
 
     start: Annotated[float, Field(ge=0)] = 90.0
     """Seconds to start an engine."""
-    repetition: Seconds = 40.0
-    """Seconds for one repetition of the protocol on one engine."""
+    repetition: Seconds | None = None
+    """Seconds for one repetition of this protocol on one engine; absent: 40 s for 200 questions of at most 512
+    tokens, and in proportion to both."""
 
 
 class EngineConfig(Strict):
@@ -66,6 +67,8 @@ class EngineConfig(Strict):
     """GPUs an engine owns; a fraction lets engines share one."""
     engines: Count | Literal["auto"] = "auto"
     """How many engines; `auto` takes what the cluster has room for."""
+    starts: Count = 1
+    """At least so many starts of an engine are the repetitions of a variant spread over."""
     arguments: Arguments = {}
     """Arguments common to every variant, by the backend's own names."""
     environment: dict[str, str] = {}

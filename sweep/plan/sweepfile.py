@@ -52,7 +52,7 @@ def load(
     except ValidationError as error:
         faults = [_fault(detail, document) for detail in error.errors() if not _of_other_kind(detail)]
     else:
-        faults = [*fault_list(config), *_stop_faults(config), *further(config.protocol)]
+        faults = [*fault_list(config), *_stop_faults(config), *_start_faults(config), *further(config.protocol)]
         if not faults:
             return config
     places = {(): f"{path}:1", **{keys: f"{path}:{line}" for keys, line in lines.items()}, **changed}
@@ -116,6 +116,16 @@ def _stop_faults(config: SweepConfig) -> Iterator[Fault]:
             ("stop", "identical"),
             "with protocol.question_order: fixed every repetition is batched alike, so identical ones prove "
             "nothing; shuffle the questions, or leave it out",
+        )
+
+
+def _start_faults(config: SweepConfig) -> Iterator[Fault]:
+    starts, repetitions = config.engine.starts, config.repetitions
+    if starts > repetitions:
+        yield (
+            ("engine", "starts"),
+            f"is {starts}, but a repetition has one start and there are {repetitions} of each variant; lower it, "
+            "or raise repetitions",
         )
 
 

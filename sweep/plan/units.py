@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from cluster.spec import EngineSpec
 from sweep.plan.config import SweepConfig
@@ -18,6 +18,15 @@ RESULT_FREE: Any = {
     "perturb": {"build": True},
 }
 """What changes how a sweep runs but not what it measures, and so not the sweep's id."""
+
+
+class Load(NamedTuple):
+    """What an engine has loaded: a variant, by one of the starts that its repetitions are spread over."""
+
+    variant: str
+    """The variant's name."""
+    start: int = 1
+    """From 1 to `engine.starts`; another one is loaded anew, though the variant is the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +41,13 @@ class Condition:
     """`shuffled` by the unit's seed, or `fixed` as in the data set."""
     engine: str | None = None
     """The only engine that may run it; None where any may."""
+    start: int = 1
+    """Which of the starts that the variant's repetitions are spread over, from 1."""
+
+    @property
+    def load(self) -> Load:
+        """What an engine must have loaded."""
+        return Load(self.loads, self.start)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,16 +115,6 @@ class Plan:
             request_deadline=engine.request_deadline,
         )
 
-    def estimate(self, engines: int) -> float:
-        """Seconds the sweep should take on that many engines, by the file's expectations.
-
-        Work spread evenly; each engine starts at least one variant, and together all of them.
-        """
-        expected = self.config.engine.expected
-        work = sum(expected.repetition / unit.shards for unit in self.units)
-        starts = max(len({unit.condition.loads for unit in self.units}), engines) * expected.start
-        return (work + starts) / engines
-
 
 def make_plan(config: SweepConfig) -> Plan:
     """The plan of a validated sweep file."""
@@ -127,7 +133,8 @@ def _units(plan: Plan, variant: Variant) -> Iterator[Unit]:
     if variant.factor in settings:
         settings[variant.factor] = variant.level
     shards = settings.pop("shards")
-    condition = Condition(loads=variant.loads, **settings)
+    # In turn, so that the first repetitions, which a stop rule looks at, have different starts.
+    starts = 1 if variant.perturbs else plan.config.engine.starts
     for repetition in range(1, plan.repetitions(variant) + 1):
         for shard in range(1, shards + 1):
             yield Unit(
@@ -136,7 +143,7 @@ def _units(plan: Plan, variant: Variant) -> Iterator[Unit]:
                 shard=shard,
                 shards=shards,
                 seed=plan.config.seed + repetition - 1,
-                condition=condition,
+                condition=Condition(loads=variant.loads, start=1 + (repetition - 1) % starts, **settings),
             )
 
 
@@ -148,10 +155,12 @@ def content_hash(config: SweepConfig) -> str:
 def result_settings(config: SweepConfig) -> dict[str, Any]:
     """What the sweep file says about its results, as JSON values.
 
-    Factors without levels are left out: a sweep keeps its id, and its run folder, when it names a build, and when
-    this program learns of another factor.
+    Factors without levels are left out, and so is a single start: a sweep keeps its id, and its run folder, when it
+    names a build, and when this program learns of another factor.
     """
     settings = config.model_dump(mode="json", exclude=RESULT_FREE)
+    if config.engine.starts == 1:
+        del settings["engine"]["starts"]
     asked = settings.pop("perturb") or {}
     levels = {factor: listed for factor, listed in asked.items() if listed and factor != "repetitions"}
     return settings | ({"perturb": {**levels, "repetitions": asked["repetitions"]}} if levels else {})

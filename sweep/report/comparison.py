@@ -81,5 +81,5 @@ def _side(side: Side) -> str:
     if side.accept_length is not None:
         facts.append(f"accept length {side.accept_length:.2f}")
     if side.tokens_per_second is not None:
-        facts.append(f"{side.tokens_per_second:.2f} tokens/s for each request")
+        facts.append(f"{side.tokens_per_second:.1f} tokens/s on an engine")
     return ", ".join(facts)

@@ -19,7 +19,7 @@ from sweep.report.summary import FILE, Summary
 from sweep.run.folder import Run
 from sweep.run.others import described, earlier, other_builds
 from sweep.run.questions import clusters_of
-from sweep.run.stopping import Stopped, StopWatch, repetition_seconds
+from sweep.run.stopping import Stopped, StopWatch, saving
 from sweep.stats.samples import VariantSamples
 
 
@@ -81,10 +81,5 @@ def _stopped(run: Run, samples: Mapping[str, VariantSamples]) -> dict[str, Stopp
     for unit in run.plan.units:
         if run.unit_file(unit).exists():
             watch.add(unit, run.load(unit))
-    stopped, config = {}, run.plan.config
-    for name, table in samples.items():
-        if (reason := watch.enough(name)) is not None:
-            seconds = repetition_seconds(table, config.protocol.concurrency)
-            saved = (config.repetitions - len(table.repetitions)) * seconds
-            stopped[name] = Stopped(reason=reason, engine_seconds=saved, gpu_seconds=saved * config.engine.gpus)
-    return stopped
+    reasons = ((table, watch.enough(name)) for name, table in samples.items())
+    return {table.variant: saving(run.plan, table, reason) for table, reason in reasons if reason is not None}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sweep.audit import Verdict
 from sweep.errors import BadInput
 from sweep.gate.contract import (
     LIFETIME,
@@ -36,7 +35,7 @@ def build(plan: Plan, summary: Summary, provenance: Provenance, created: datetim
     if threshold.value is None:
         why = " ".join(silent_lines(threshold))
         raise BadInput(f"No contract: the rule {threshold.rule} gave no threshold. {why}")
-    failed = _failed(summary)
+    failed = summary.failed_audits
     reason = plan.config.audits.accept_failures
     if failed and not reason:
         raise BadInput(
@@ -67,15 +66,9 @@ def build(plan: Plan, summary: Summary, provenance: Provenance, created: datetim
         audits=tuple(
             AuditVerdict(audit=f.audit, variant=f.variant, verdict=f.verdict.value) for f in summary.audits
         ),
-        override=Override(reason=reason, failed=tuple(failed)) if failed and reason else None,
+        override=Override(reason=reason, failed=failed) if failed and reason else None,
         variants={name: _variant(plan, summary, name) for name in threshold.variants},
     )
-
-
-def _failed(summary: Summary) -> list[str]:
-    """The audits that failed, each with its variant."""
-    failures = (f for f in summary.audits if f.verdict is Verdict.FAIL)
-    return [f"{f.audit} of {f.variant}" if f.variant else f.audit for f in failures]
 
 
 def _variant(plan: Plan, summary: Summary, name: str) -> VariantContract:

@@ -24,6 +24,7 @@ from sweep.report.wording import (
     build_line,
     finding_lines,
     number,
+    outcome_line,
     percent,
     protocol_sentence,
 )
@@ -60,6 +61,9 @@ def blocks(summary: Summary) -> Iterator[Block]:
     if summary.figures:
         yield Heading("Figures")
         yield from pictures(summary)
+    if line := outcome_line(summary):
+        yield Heading("Outcome")
+        yield line
 
 
 def closing(summary: Summary, places: Sequence[str]) -> Iterator[Block]:
@@ -69,6 +73,8 @@ def closing(summary: Summary, places: Sequence[str]) -> Iterator[Block]:
     warned = [] if summary.real_model else [SIMULATED]
     yield "\n".join([*warned, *threshold_lines(summary), *floor_lines(summary), *_audit_lines(summary)])
     yield Verbatim(places)
+    if line := outcome_line(summary):
+        yield line
 
 
 def _drifted(summary: Summary) -> Iterator[str]:

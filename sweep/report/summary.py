@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, JsonValue
 
-from sweep.audit.finding import Finding
-from sweep.errors import BadInput
+from sweep.audit.finding import Finding, Verdict
+from sweep.errors import BadInput, ExitCode
 from sweep.gate.identity import Change
 from sweep.gate.rules import Strict
 from sweep.gate.threshold import Threshold
@@ -135,6 +135,19 @@ class Summary(Strict):
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
         return self.model_dump(mode="json", by_alias=True)
+
+    @property
+    def failed_audits(self) -> tuple[str, ...]:
+        """The audits that failed, each with its variant."""
+        failures = (f for f in self.audits if f.verdict is Verdict.FAIL)
+        return tuple(f"{f.audit} of {f.variant}" if f.variant else f.audit for f in failures)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """How a command ends that has shown it. A failed audit that the sweep file accepts stops no contract."""
+        if self.has_void:
+            return ExitCode.VOID
+        return ExitCode.OK if self.no_contract is None else ExitCode.NO_CONTRACT
 
     @property
     def has_void(self) -> bool:

@@ -232,10 +232,14 @@ def protocol_sentence(summary: Summary) -> str:
 
 def stopped_line(name: str, stopped: Stopped, repetitions: RepetitionCounts) -> str:
     """Why a variant stopped early, and what that saved."""
-    gpus, engine = f"{stopped.gpu_seconds:.0f} GPU-seconds", f"{stopped.engine_seconds:.0f} s of an engine"
+    time = ""
+    if stopped.gpu_seconds:
+        time = f", about {stopped.gpu_seconds:.0f} GPU-seconds"
+    elif stopped.engine_seconds is not None:
+        time = f", about {stopped.engine_seconds:.0f} s of an engine"
     return (
         f"{name} was stopped early: {stopped.reason}. This saved {repetitions.saved} of its {repetitions.planned} "
-        f"repetitions, about {gpus if stopped.gpu_seconds else engine}."
+        f"repetitions{time}."
     )
 
 
@@ -261,6 +265,21 @@ def finding_lines(findings: Iterable[Finding]) -> Iterator[str]:
         variants.setdefault((f.verdict, f.audit, f.seen, f.do), []).extend([f.variant] if f.variant else ())
     for (verdict, audit, seen, do), names in variants.items():
         yield f"**{verdict}**: {audit}{' of ' if names else ''}{', '.join(names)}: {seen} {do}".rstrip()
+
+
+def outcome_line(summary: Summary) -> str | None:
+    """How a sweep ends that came to no contract, or to one in spite of failed audits; None for any other."""
+    failed = summary.failed_audits
+    audits = [f"{counted(len(failed), 'audit')} failed ({', '.join(failed)})"] if failed else []
+    if summary.no_contract is None:
+        return f"**There is a contract although {audits[0]}:** the sweep file accepts that." if audits else None
+    reasons = []
+    if not summary.complete:
+        reasons.append("units are void" if summary.has_void else "not everything is measured yet")
+    elif summary.threshold.value is None:
+        reasons.append(f"the rule {summary.threshold.rule} gave no threshold")
+    reasons += audits
+    return f"**There is no contract:** {', and '.join(reasons)}." if reasons else f"**{summary.no_contract}**"
 
 
 def audit_counts(findings: Sequence[Finding]) -> str:

@@ -21,7 +21,8 @@ from cluster.spec import EngineSpec
 from sweep.plan.units import Unit
 from sweep.run.failures import Failure, Void
 from sweep.run.folder import ATTEMPTS, Run
-from sweep.run.schedule import Costs, next_unit
+from sweep.run.forecast import Engine, expected_costs, forecast
+from sweep.run.schedule import Avoid, Costs, next_unit
 from sweep.run.stopping import StopWatch
 from sweep.run.view import EngineState, Progress, View
 from sweep.stats.samples import Measurement
@@ -31,6 +32,8 @@ POLL_SECONDS = 0.5
 """How long to block for events; also how soon an interrupt is seen."""
 GRACE_SECONDS = 30.0
 """Over the requests' own deadlines, for a batch."""
+FORESEEING = 0.05
+"""Of the driver's time, for estimates of the time left."""
 LIVES = 3
 """Deaths in a row, without finishing anything, after which an engine is not used any more."""
 
@@ -58,6 +61,8 @@ class Driver:
         self._starts: dict[str, str] = {}
         self._start_failure: EngineStartFailed | None = None
         self._start_seconds: list[float] = []
+        self._expected = expected_costs(run.plan, len(questionnaire.questions))
+        self._next_forecast = 0.0
         self._unit_seconds: dict[str, list[float]] = {v.name: [] for v in run.plan.measured}
         self.progress = Progress(
             engines={name: EngineState() for name in pool.engines},
@@ -99,30 +104,30 @@ class Driver:
         return any(s.unit for s in states) or (bool(self._waiting) and any(s.down for s in states))
 
     def _assign(self) -> None:
-        costs = self._costs()
+        costs, avoid = self._costs(), self._avoid()
         for name in self.progress.engines:
-            self._give(name, costs)
+            self._give(name, costs, avoid)
         if not any(state.unit for state in self.progress.engines.values()):
             # Left idle because help was not worth a start, or because a unit failed here: but nobody else works.
             for name in self.progress.engines:
-                self._give(name, replace(costs, start=0.0))
-        self.progress.seconds_left = self._seconds_left(costs)
+                self._give(name, replace(costs, start=0.0), avoid)
+        self._foresee(costs, avoid)
 
-    def _give(self, engine: str, costs: Costs) -> None:
+    def _give(self, engine: str, costs: Costs, avoid: Avoid) -> None:
         """Hand the engine a unit, if it is idle and one is worth its while."""
         state = self.progress.engines[engine]
         if state.unit or state.down:
             return
-        loaded = {name: other.variant for name, other in self.progress.engines.items() if not other.down}
-        unit = next_unit(engine, loaded, self._waiting, costs, self._avoid())
+        loaded = {name: other.load for name, other in self.progress.engines.items() if not other.down}
+        unit = next_unit(engine, loaded, self._waiting, costs, avoid)
         if unit is None:
             return
         self._waiting.remove(unit)
         state.unit = unit
-        if state.variant == unit.condition.loads:
+        if state.load == unit.condition.load:
             self._start_unit(engine, unit)
         else:
-            state.variant, state.starting = unit.condition.loads, "starting"
+            state.load, state.starting, state.since = unit.condition.load, "starting", self._clock()
             self._pool.load(engine, self._spec(unit.condition.loads))
 
     def _spec(self, variant: str) -> EngineSpec:
@@ -130,10 +135,10 @@ class Driver:
         spec = self._run.plan.spec(variant)
         return spec if backend(spec.backend).real_model else replace(spec, answers=self._questionnaire.answers())
 
-    def _avoid(self) -> dict[str, frozenset[str]]:
+    def _avoid(self) -> Avoid:
         """Unit to the engines that it, or a start of its variant, has failed on."""
         return {
-            unit.id: frozenset(self._failed_on[unit.id]) | self._failed_starts[unit.condition.loads].keys()
+            unit.id: frozenset(self._failed_on[unit.id]).union(self._failed_starts[unit.condition.loads])
             for unit in self._waiting
         }
 
@@ -141,6 +146,7 @@ class Driver:
         batch = self._questionnaire.batch(unit, self._attempt(unit))
         waves = math.ceil(len(batch.requests) / batch.concurrency)
         deadline = waves * self._run.plan.config.engine.request_deadline + GRACE_SECONDS
+        self.progress.engines[engine].since = self._clock()
         self._pool.run(engine, unit.id, batch, deadline)
 
     def _attempt(self, unit: Unit) -> int:
@@ -183,7 +189,6 @@ class Driver:
         ended = self._clock()
         start = self._starts[event.engine]
         self._run.save(unit, samples, Measurement(start=start, began=ended - event.seconds, ended=ended))
-        self._unit_seconds[unit.variant].append(event.seconds)
         self._keep(unit)
         self._skip_needless()
 
@@ -193,7 +198,7 @@ class Driver:
         state.unit, state.starting, state.down = None, None, event.died
         state.deaths += event.died
         if event.died or event.work is None:
-            state.variant = None
+            state.load = None
         self._note_failure(unit, event)
         self._waiting.insert(0, unit)
         if event.work is None:
@@ -265,7 +270,11 @@ class Driver:
 
     def _keep(self, unit: Unit) -> None:
         self.progress.finished[unit.variant] += 1
-        self._watch.add(unit, self._run.load(unit))
+        samples = self._run.load(unit)
+        self._watch.add(unit, samples)
+        # Every row has its unit's times; an older run folder has none.
+        if not math.isnan(seconds := samples["ended"][0] - samples["began"][0]):
+            self._unit_seconds[unit.variant].append(seconds)
         score = self._watch.score(unit.variant, unit.repetition)
         if score is not None:
             self.progress.scores[unit.variant][unit.repetition] = score
@@ -279,16 +288,29 @@ class Driver:
                 self._view.note(f"{variant}: {reason}; {needless} units saved")
 
     def _costs(self) -> Costs:
-        """What was measured, where something was, else what the sweep file expects."""
-        expected = self._run.plan.config.engine.expected
-        shards = {unit.variant: unit.shards for unit in self._run.plan.units}
-        unit = {v: fmean(s) if s else expected.repetition / shards[v] for v, s in self._unit_seconds.items()}
-        return Costs(start=fmean(self._start_seconds) if self._start_seconds else expected.start, unit=unit)
+        """What was measured; what was not is as much slower or faster than expected as what was."""
+        expected, measured = self._expected, {v: fmean(s) for v, s in self._unit_seconds.items() if s}
+        pace = fmean(measured[v] / expected.unit[v] for v in measured) if measured else 1.0
+        return Costs(
+            start=fmean(self._start_seconds) if self._start_seconds else expected.start,
+            unit={v: measured.get(v, pace * seconds) for v, seconds in expected.unit.items()},
+        )
 
-    def _seconds_left(self, costs: Costs) -> float | None:
-        if not self.progress.engines:
-            return None
-        running = [state.unit for state in self.progress.engines.values() if state.unit is not None]
-        work = sum(costs.unit[unit.variant] for unit in (*self._waiting, *running))
-        starting = sum(costs.start for state in self.progress.engines.values() if state.starting)
-        return (work + starting) / len(self.progress.engines)
+    def _foresee(self, costs: Costs, avoid: Avoid) -> None:
+        """Estimate the time left, as often as it costs no more than a share FORESEEING of the driver's time."""
+        begun = time.perf_counter()
+        if not self.progress.engines or (begun < self._next_forecast and self._expecting()):
+            return
+        engines = {name: self._foreseen(state, costs) for name, state in self.progress.engines.items()}
+        self.progress.seconds_left = forecast(engines, self._waiting, costs, avoid).seconds
+        ended = time.perf_counter()
+        self._next_forecast = ended + (ended - begun) / FORESEEING
+
+    def _foreseen(self, state: EngineState, costs: Costs) -> Engine:
+        """When the engine is idle again. What takes longer than others took is about to end, as far as is known."""
+        if state.unit is None:
+            return Engine(load=state.load)
+        work, elapsed = costs.unit[state.unit.variant], self._clock() - state.since
+        if state.starting is None:
+            return Engine(load=state.load, seconds=max(0.0, work - elapsed))
+        return Engine(load=state.load, seconds=max(0.0, costs.start - elapsed) + work)

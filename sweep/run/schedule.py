@@ -1,12 +1,19 @@
-"""Which unit an idle engine takes next. Pure: a function of what remains and what things cost."""
+"""Which unit an idle engine takes next. Pure: a function of what remains and what things cost.
+
+`sweep.run.forecast` plays the same policy to its end, so that the time told is that of the schedule that is kept.
+"""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from sweep.plan.units import Unit
+from sweep.plan.units import Load, Unit
+
+Avoid = Mapping[str, frozenset[str]]
+"""Unit id to the engines that it is not to run on while there is another one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,33 +26,67 @@ class Costs:
     """Variant to seconds of one unit."""
 
 
+class Kind(NamedTuple):
+    """Units that are alike to the schedule."""
+
+    load: Load
+    """What an engine must have loaded."""
+    engine: str | None
+    """The only engine that may run them; None where any may."""
+    variant: str
+    """Whose they are, which says what they cost."""
+    avoid: frozenset[str]
+    """Engines that they have failed on."""
+
+
+def kinds(waiting: Iterable[Unit], avoid: Avoid) -> dict[Kind, list[Unit]]:
+    """The units by kind, both in the order in which they wait."""
+    alike: defaultdict[Kind, list[Unit]] = defaultdict(list)
+    for unit in waiting:
+        condition = unit.condition
+        shunned = avoid.get(unit.id, frozenset())
+        alike[Kind(condition.load, condition.engine, unit.variant, shunned)].append(unit)
+    return dict(alike)
+
+
 def next_unit(
     engine: str,
-    loaded: Mapping[str, str | None],
+    loaded: Mapping[str, Load | None],
     waiting: Sequence[Unit],
     costs: Costs,
-    avoid: Mapping[str, frozenset[str]],
+    avoid: Avoid,
 ) -> Unit | None:
     """The unit that `engine` should run now, or None when it is better left idle.
 
-    An engine keeps its variant while that has units. Else it takes the variant that its help brings forward
-    most, its start included; none if there is no such. A variant that no engine has is always taken.
-    `loaded` is every engine's variant (None before its first), `waiting` the units not yet running, `avoid`
-    the engines a unit has failed on: it goes to another one while there is one. A unit for one engine alone is
-    nobody else's, however many have its variant.
+    `loaded` is what every engine has (None before its first start), and `waiting` the units not yet running.
     """
-    suited = [unit for unit in waiting if not _shunned(unit, engine, loaded, avoid)]
-    ready = [unit for unit in suited if unit.condition.loads == loaded[engine]]
+    alike = kinds(waiting, avoid)
+    kind = next_kind(engine, loaded, {kind: len(units) for kind, units in alike.items()}, costs)
+    return None if kind is None else alike[kind][0]
+
+
+def next_kind(
+    engine: str, loaded: Mapping[str, Load | None], waiting: Mapping[Kind, int], costs: Costs
+) -> Kind | None:
+    """The kind of unit that `engine` should run now, of those that wait and how many; None to be left idle.
+
+    An engine keeps what it has loaded while that has units. Else it loads what its help brings forward most, its
+    start included; nothing if there is no such. What no engine has is always taken. A unit goes to an engine that
+    it has not failed on while there is one. A unit for one engine alone is nobody else's, however many have its
+    variant.
+    """
+    suited = [kind for kind in waiting if not _shunned(kind, engine, loaded)]
+    ready = [kind for kind in suited if kind.load == loaded[engine]]
     if ready:
         return ready[0]
-    crews = Counter(variant for name, variant in loaded.items() if name != engine and variant is not None)
-    work: defaultdict[str, float] = defaultdict(float)
-    for unit in suited:
-        work[unit.condition.loads] += costs.unit[unit.variant]
-    alone = {unit.condition.loads for unit in suited if unit.condition.engine is not None}
+    crews = Counter(load for name, load in loaded.items() if name != engine and load is not None)
+    work: defaultdict[Load, float] = defaultdict(float)
+    for kind in suited:
+        work[kind.load] += waiting[kind] * costs.unit[kind.variant]
+    alone = {kind.load for kind in suited if kind.engine is not None}
     worth = {v: _gain(seconds, 0 if v in alone else crews[v], costs.start) for v, seconds in work.items()}
-    best = max(suited, key=lambda unit: worth[unit.condition.loads], default=None)
-    return best if best is not None and worth[best.condition.loads] > 0 else None
+    best = max(suited, key=lambda kind: worth[kind.load], default=None)
+    return best if best is not None and worth[best.load] > 0 else None
 
 
 def _gain(work: float, crew: int, start: float) -> float:
@@ -56,10 +97,7 @@ def _gain(work: float, crew: int, start: float) -> float:
     return work / crew - (work + start) / (crew + 1) if crew else work
 
 
-def _shunned(
-    unit: Unit, engine: str, loaded: Mapping[str, str | None], avoid: Mapping[str, frozenset[str]]
-) -> bool:
-    if unit.condition.engine is not None:
-        return unit.condition.engine != engine
-    failed_on = avoid.get(unit.id, frozenset())
-    return engine in failed_on and any(other not in failed_on for other in loaded)
+def _shunned(kind: Kind, engine: str, engines: Collection[str]) -> bool:
+    if kind.engine is not None:
+        return kind.engine != engine
+    return engine in kind.avoid and any(other not in kind.avoid for other in engines)

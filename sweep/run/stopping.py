@@ -36,9 +36,9 @@ class Stopped:
 
     reason: str
     """What was enough."""
-    engine_seconds: float
-    """What the others would have taken an engine, estimated from those that were measured."""
-    gpu_seconds: float
+    engine_seconds: float | None
+    """What the others would have taken an engine, at the mean of those that were measured; None if unknown."""
+    gpu_seconds: float | None
     """The same over all of the engine's GPUs; 0 for an engine without."""
 
 
@@ -96,12 +96,13 @@ class StopWatch:
         return None
 
 
-def repetition_seconds(samples: VariantSamples, concurrency: int) -> float:
-    """Mean engine time of a repetition, in seconds: its requests' latencies over how many were in flight.
-
-    At least one repetition. It leaves out the tail of each batch, where fewer are in flight.
-    """
-    return float(samples.seconds.sum(axis=1).mean()) / min(concurrency, len(samples.question_ids))
+def saving(plan: Plan, samples: VariantSamples, reason: str) -> Stopped:
+    """What it saves to measure no more of a variant than `samples`."""
+    known = samples.engine_seconds[~np.isnan(samples.engine_seconds)]
+    if not len(known):
+        return Stopped(reason=reason, engine_seconds=None, gpu_seconds=None)
+    seconds = (plan.config.repetitions - len(samples.repetitions)) * float(known.mean())
+    return Stopped(reason=reason, engine_seconds=seconds, gpu_seconds=seconds * plan.config.engine.gpus)
 
 
 def look_count(plan: Plan, variant: Variant) -> int:

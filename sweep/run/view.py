@@ -6,14 +6,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from sweep.plan.units import Unit
+from sweep.plan.units import Load, Unit
 
 
 @dataclass(kw_only=True)
 class EngineState:
     """What an engine is at; the driver keeps it and views read it."""
 
-    variant: str | None = None
+    load: Load | None = None
     """Loaded, or being loaded."""
     unit: Unit | None = None
     """Being run, or waiting for its variant to load."""
@@ -23,6 +23,13 @@ class EngineState:
     """In a row, without finishing anything."""
     down: bool = False
     """Its process died, and the new one is not up yet."""
+    since: float = 0.0
+    """When the start or the unit that it is at began, in seconds since 1970."""
+
+    @property
+    def variant(self) -> str | None:
+        """The variant that is loaded, or being loaded."""
+        return None if self.load is None else self.load.variant
 
 
 @dataclass(kw_only=True)

@@ -61,7 +61,7 @@ class Side:
     accept_length: float | None
     """Completion tokens over verification steps; None without speculation."""
     tokens_per_second: float | None
-    """Output tokens over the requests' summed latencies: one stream's speed at the protocol's concurrency."""
+    """Completion tokens over the seconds that an engine was busy with the repetitions; None if unknown."""
     starts: int | None
     """Starts of the engine that the repetitions are spread over; None where not every repetition's is known."""
 
@@ -244,13 +244,12 @@ def _starts(samples: VariantSamples) -> int | None:
 
 
 def _side(samples: VariantSamples) -> Side:
-    seconds = float(samples.seconds.sum())
     return Side(
         variant=samples.variant,
         repetitions=len(samples.repetitions),
         accuracy=float(samples.correct.mean()),
         accept_length=accept_length(samples.completion_tokens, samples.verify_steps),
-        tokens_per_second=float(samples.completion_tokens.sum()) / seconds if seconds > 0 else None,
+        tokens_per_second=samples.tokens_per_second,
         starts=_starts(samples),
     )
 

@@ -113,6 +113,13 @@ class VariantSamples:
         return replace(self, variant=name, repetitions=numbers, token_ids=token_ids, **tables)
 
     @property
+    def tokens_per_second(self) -> float | None:
+        """Tokens generated over the seconds that an engine was busy; None where no repetition's are known."""
+        known = ~np.isnan(self.engine_seconds)
+        seconds = float(self.engine_seconds[known].sum())
+        return float(self.completion_tokens[known].sum()) / seconds if seconds > 0 else None
+
+    @property
     def scores(self) -> npt.NDArray[np.float64]:
         """(R,): each repetition's accuracy."""
         scores: npt.NDArray[np.float64] = self.correct.mean(axis=1, dtype=np.float64)

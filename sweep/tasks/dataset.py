@@ -70,6 +70,17 @@ def load(config: ProtocolConfig) -> Questionnaire:
         raise BadInput(f"protocol: {dataset.path}: {error}") from None
 
 
+def count(config: ProtocolConfig) -> int | None:
+    """Questions in a repetition; None for all of a data set on the hub, which nobody has read yet.
+
+    Raises BadInput as `load` does where it must read the data to know.
+    """
+    if config.questions != "all":
+        return config.questions
+    on_hub = _local_file(config.dataset, "test") is None
+    return None if on_hub else len(load(config).questions)
+
+
 def canonical_sha256(task: Task, records: Iterable[Record]) -> str:
     """SHA-256 over the records as JSON lines of the task's columns, so that the file's format does not matter."""
     lines = (json.dumps([r.row[c] for c in task.columns], ensure_ascii=False) + "\n" for r in records)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from statistics import fmean, stdev
 from typing import Any
 
@@ -112,7 +113,7 @@ def test_messages_are_answered_like_a_text() -> None:
         )
         for prompt in ("Be brief. 3 + 4?", chat)
     )
-    assert text == turns
+    assert [c.text for c in text] == [c.text for c in turns]
 
 
 def test_a_wrong_type_and_an_unknown_argument_are_both_named() -> None:
@@ -120,3 +121,11 @@ def test_a_wrong_type_and_an_unknown_argument_are_both_named() -> None:
     (wrong,) = check_specs([spec])
     assert [key for key, _ in wrong] == ["accuracy", "nose"]
     assert "did you mean noise?" in wrong[1][1]
+
+
+def test_the_requests_seconds_are_what_the_batch_took_by_the_wall_clock() -> None:
+    begun = time.perf_counter()
+    completions = generate(seconds_per_token=1e-6)
+    took = time.perf_counter() - begun
+    tokens = sum(c.completion_tokens for c in completions)
+    assert tokens * 1e-6 <= sum(c.seconds for c in completions) <= took

@@ -37,7 +37,8 @@ class ToyEngine:
     def _complete(self, request: Request, max_tokens: int) -> Completion:
         assert isinstance(request.prompt, str)
         question = request.prompt.rpartition("Question:")[2]
-        words = f" The numbers add up to {sum(map(int, re.findall('[0-9]+', question)))}".split(" ")[1:]
+        numbers = re.findall("[0-9]+", question)
+        words = ["Adding", *numbers, "gives", "us", str(sum(map(int, numbers)))]
         count = min(len(words), max_tokens)
         return Completion(
             request_id=request.id,
@@ -45,7 +46,7 @@ class ToyEngine:
             finish_reason="stop" if count == len(words) else "length",
             completion_tokens=count,
             verify_steps=None if self._started().draft_model is None else (count + 1) // 2,
-            seconds=0.1,
+            seconds=0.1 * count,
         )
 
     def flush(self) -> None:

@@ -39,6 +39,7 @@ def test_the_codes_are_the_published_ones() -> None:
         "UNAVAILABLE": 4,
         "BELOW": 5,
         "NOT_APPLICABLE": 6,
+        "NO_CONTRACT": 7,
         "INTERRUPTED": 130,
     }
 

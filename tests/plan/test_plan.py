@@ -46,7 +46,7 @@ def test_the_sweep_id_changes_with_what_is_measured_and_with_nothing_else(write_
 def test_a_sweep_that_perturbs_nothing_keeps_the_id_from_before_one_could(write_sweep: Write) -> None:
     config = load(write_sweep(SWEEP))
     before = config.model_dump(mode="json", exclude=RESULT_FREE)
-    del before["perturb"]
+    del before["perturb"], before["engine"]["starts"]
     assert content_hash(config) == digest(before)
     assert content_hash(load(write_sweep(SWEEP), ["perturb={shards: [2]}"])) != digest(before)
 
@@ -62,12 +62,17 @@ def test_the_common_arguments_lie_under_the_variant_s_own(write_sweep: Write) ->
     assert plan.spec("baseline").draft_model is None
 
 
-def test_the_estimate_is_work_over_engines_plus_each_engine_s_starts(write_sweep: Write) -> None:
-    plan = make_plan(load(write_sweep(SWEEP), ["engine.expected={start: 60, repetition: 30}", "repetitions=10"]))
-    # 2 variants x 10 repetitions x 30 s = 600 s of work; 2 starts of 60 s are shared by 2 engines.
-    assert plan.estimate(2) == (600 + 2 * 60) / 2
-    # Eight engines each start once: 8 x 60 s of starts.
-    assert plan.estimate(8) == (600 + 8 * 60) / 8
+def test_a_sweep_keeps_its_id_unless_its_repetitions_are_spread_over_several_starts(write_sweep: Write) -> None:
+    file = write_sweep(SWEEP)
+    once, twice = (make_plan(load(file, [f"engine.starts={n}"])).sweep_id for n in (1, 2))
+    assert once == make_plan(load(file)).sweep_id != twice
+
+
+def test_repetitions_take_the_starts_in_turn(write_sweep: Write) -> None:
+    plan = make_plan(load(write_sweep(SWEEP), ["engine.starts=2", "repetitions=3", "shards=2"]))
+    starts = [unit.condition.start for unit in plan.units if unit.variant == "mtp"]
+    # The shards of a repetition share its start.
+    assert starts == [1, 1, 2, 2, 1, 1]
 
 
 NGRAM = SWEEP.replace("backend: simulated", "backend: sglang").replace("  draft_model: none\n", "")
@@ -100,3 +105,10 @@ def test_a_baseline_that_is_written_holds_for_a_variant_that_does_not_speculate(
 def test_a_variant_is_not_its_own_baseline(write_sweep: Write) -> None:
     with pytest.raises(BadInput, match=r"variants\.mtp\.baseline: .*its own baseline"):
         load(write_sweep(SWEEP), ["variants.mtp.baseline=mtp"])
+
+
+def test_more_starts_than_repetitions_are_refused_where_they_are_written(write_sweep: Write) -> None:
+    file = write_sweep(SWEEP.replace("  engines: 2\n", "  engines: 2\n  starts: 3\n"))
+    with pytest.raises(BadInput, match=r"sweep\.yaml:7: engine\.starts: is 3, .* 2 of each"):
+        load(file)
+    assert load(file, ["repetitions=3"]).engine.starts == 3

@@ -13,7 +13,8 @@ from sweep.commands import compare, plan
 from sweep.commands import list as listing
 from sweep.report.comparison import SHOWN
 from sweep.run.folder import Run
-from tests.runs import finished
+from tests.conftest import small_sweep
+from tests.runs import SWEEP, finished
 
 
 def shown(command: click.Command, *arguments: object) -> str:
@@ -45,6 +46,37 @@ def test_a_plan_has_what_differs_between_variants_apart_from_what_they_share(run
     assert rows(text, "mtp") == [["mtp", "yes", "no", "baseline"], ["mtp", "accept_length", "2"]]
     assert rows(text, "noise") == [["noise", "0.25"]]
     assert "= 6 units" in text
+
+
+def test_a_plan_gives_the_time_and_the_gpu_hours_and_says_what_they_rest_on(tmp_path: Path) -> None:
+    file, expected = small_sweep(tmp_path, SWEEP), "engine.expected={start: 60, repetition: 30}"
+    asked = (file, "--set", "engine.engines=1", "--set", "repetitions=10", "--set", expected)
+    document = json.loads(shown(plan.command, *asked, "--json"))
+    # Two starts of 60 s and 20 repetitions of 30 s, on an engine of two GPUs.
+    assert document["estimated_seconds"] == {"1": 720}
+    assert document["estimated_gpu_hours"] == {"1": 0.4}
+    assert (document["repetition_seconds"], document["repetition_seconds_from"]) == (30, "file")
+    text = shown(plan.command, *asked)
+    assert "0:12:00, 0.4 GPU hours" in text
+    assert "estimated from engine.expected" in text
+
+
+def test_a_plan_estimates_a_repetition_from_its_protocol_where_the_file_does_not(tmp_path: Path) -> None:
+    file = small_sweep(tmp_path, SWEEP)
+    known = json.loads(shown(plan.command, file, "--json"))
+    # 40 s for 200 questions of 512 tokens; here there are 40 of 64.
+    assert known["repetition_seconds"] == pytest.approx(40 * (40 * 64) / (200 * 512))
+    assert known["repetition_seconds_from"] == "proportion"
+    hub = (file, "--set", "protocol.questions=all", "--set", "protocol.dataset={path: openai/gsm8k}")
+    unknown = json.loads(shown(plan.command, *hub, "--json"))
+    assert {*unknown["estimated_seconds"].values(), *unknown["estimated_gpu_hours"].values()} == {None}
+    assert "estimated time: unknown" in shown(plan.command, *hub)
+
+
+def test_a_plan_says_over_how_many_starts_the_repetitions_are_spread(tmp_path: Path) -> None:
+    file = small_sweep(tmp_path, SWEEP)
+    assert "3 starts of an engine" in shown(plan.command, file, "--set", "engine.starts=3")
+    assert "starts of an engine" not in shown(plan.command, file)
 
 
 def test_the_list_has_one_row_per_run_with_its_threshold_and_failed_audits(run: Run) -> None:

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from sweep.plan.sweepfile import load
-from sweep.plan.units import Plan, make_plan
+from sweep.plan.units import Load, Plan, make_plan
 from sweep.report.progress import LiveView, OnConsole, PlainView
 from sweep.run.view import EngineState, Progress
 from tests.runs import SWEEP
@@ -37,10 +37,10 @@ def half_way(plan: Plan) -> Progress:
     """Two of baseline's repetitions are measured and one is void; mtp has one that is measured."""
     return Progress(
         engines={
-            "engine-1": EngineState(variant="mtp", unit=plan.units[-1]),
-            "engine-2": EngineState(variant="mtp", starting="weights"),
-            "engine-3": EngineState(variant="baseline", down=True),
-            "engine-4": EngineState(variant="baseline"),
+            "engine-1": EngineState(load=Load("mtp"), unit=plan.units[-1]),
+            "engine-2": EngineState(load=Load("mtp"), starting="weights"),
+            "engine-3": EngineState(load=Load("baseline"), down=True),
+            "engine-4": EngineState(load=Load("baseline")),
             "engine-5": EngineState(),
         },
         units={"baseline": 3, "mtp": 3},

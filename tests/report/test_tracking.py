@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +15,10 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 
 from sweep.report.conclude import conclude
-from sweep.report.export import Exported
+from sweep.report.export import Exported, ExportUnavailable
 from sweep.report.export.mlflow import COMPARED, MlflowExporter, lines
 from sweep.run.folder import Run
-from tests.runs import finished
+from tests.runs import finished, samples_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +48,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Logged:
 
     folder = tmp_path_factory.mktemp("logged")
     uri = f"sqlite:///{folder / 'mlflow.db'}"
-    arguments = "variants={baseline: {}, mtp: {draft: true, arguments: {accept_length: 2}}}"
+    arguments = "variants={baseline: {}, mtp: {draft: true, arguments: {accept_length: 2, accuracy: 0.8}}}"
     run = finished(folder, {"baseline": 4, "mtp": 6}, f"tracking={{uri: '{uri}', experiment: tried}}", arguments)
     exported = MlflowExporter().sync(run, conclude(run, figures=True))
     return Logged(run=run, client=mlflow.MlflowClient(uri), exported=exported)
@@ -62,10 +66,46 @@ def test_each_repetition_is_a_run_with_what_was_measured_and_nothing_else(logged
     assert (baseline.metrics["accuracy"], mtp.metrics["accuracy"]) == (0.9, 0.85)
     assert "accept_length" in mtp.metrics
     assert "accept_length" not in baseline.metrics
-    assert (baseline.params["accept_length"], mtp.params["accept_length"]) == ("not set", "2")
+    accept_length = "engine.accept_length"
+    assert (baseline.params[accept_length], mtp.params[accept_length]) == ("not set", "2")
+    # 40 answers of 8 tokens each, in 5 s of an engine.
+    assert (mtp.metrics["engine_seconds"], mtp.metrics["tokens_per_second"]) == (5.0, 64.0)
     # The margin rule: the least mean .85 less .05.
     assert there["sweep"].data.metrics["threshold"] == pytest.approx(0.8)
     assert logged.files("sweep", "figures") >= {"repetitions.png"}
+
+
+def test_no_parameter_has_the_name_of_a_metric(logged: Logged) -> None:
+    runs = [run.data for run in logged.there().values()]
+    parameters = {name for run in runs for name in run.params}
+    assert {"variant", "engine.accuracy", "engine.accept_length", "engine.draft"} == parameters
+    assert not parameters & {name for run in runs for name in run.metrics}
+
+
+def test_the_runs_begin_and_end_when_their_repetitions_did(logged: Logged) -> None:
+    there = logged.there()
+    # A unit begins 100 s after the one before, and takes 5 s.
+    for number, unit in enumerate(UNITS[:3], start=1):
+        info = there[unit].info
+        assert (info.start_time, info.end_time) == (1_000_000_000 + number * 100_000, info.start_time + 5_000)
+    assert (there["sweep"].info.start_time, there["sweep"].info.end_time) == (1_000_100_000, 1_000_305_000)
+    history = logged.client.get_metric_history(there["mtp-r02"].info.run_id, "accuracy")
+    assert [metric.timestamp for metric in history] == [1_000_205_000]
+
+
+def test_a_run_whose_times_were_not_kept_is_logged_all_the_same(tmp_path: Path) -> None:
+    import mlflow
+
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    run = finished(tmp_path, {"baseline": 4, "mtp": 6}, f"tracking={{uri: '{uri}', experiment: tried}}")
+    for unit in run.plan.units:
+        run.save(unit, samples_of(run, unit))
+    logged = Logged(
+        run=run, client=mlflow.MlflowClient(uri), exported=MlflowExporter().sync(run, conclude(run))
+    ).there()
+    assert sorted(logged) == [*UNITS, "sweep"]
+    assert all(entry.info.status == "FINISHED" for entry in logged.values())
+    assert logged["mtp-r01"].data.metrics.keys().isdisjoint({"engine_seconds", "tokens_per_second"})
 
 
 def test_the_link_compares_the_repetitions_and_not_the_sweep(logged: Logged) -> None:
@@ -98,3 +138,31 @@ def test_a_run_that_was_being_written_when_the_program_died_is_deleted_and_writt
     assert {u for u in after if after[u].info.run_id != before[u].info.run_id} == {unit}
     if unit != "sweep":
         assert logged.files(unit, "samples") == {f"{unit}.parquet"}
+
+
+def test_a_file_that_mlflow_cannot_use_is_one_message_and_nothing_is_lost(tmp_path: Path) -> None:
+    file = tmp_path / "mlflow.db"
+    with closing(sqlite3.connect(file)) as half_made:
+        half_made.execute("CREATE TABLE alembic_version (version_num VARCHAR(32))")
+        half_made.execute("INSERT INTO alembic_version VALUES ('of_no_version')")
+        half_made.commit()
+    run = finished(tmp_path, {"baseline": 4, "mtp": 4}, f"tracking={{uri: 'sqlite:///{file}', experiment: tried}}")
+    with pytest.raises(ExportUnavailable, match=f"sweep track {run.folder}") as caught:
+        MlflowExporter().sync(run, None)
+    assert caught.value.exit_code == 4
+
+
+def test_two_that_log_first_to_one_new_file_both_succeed(tmp_path: Path) -> None:
+    """The second waits, and finds the file as the first has left it."""
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    track = [sys.executable, "-m", "sweep.cli", "track"]
+    runs = [
+        finished(tmp_path / name, {"baseline": 4, "mtp": 4}, f"tracking={{uri: '{uri}', experiment: tried}}")
+        for name in ("a", "b")
+    ]
+    # The same sweep in two folders: whoever comes second has nothing left to log but the sweep's own run.
+    both = [
+        subprocess.Popen([*track, run.folder], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        for run in runs
+    ]
+    assert [(process.communicate(timeout=100)[1], process.returncode) for process in both] == [("", 0), ("", 0)]

@@ -279,3 +279,24 @@ def test_a_dead_engine_gets_nothing_until_its_new_process_is_up(bench: Bench) ->
     bench.drive(pool)
     assert not bench.run.void()
     assert len(bench.run.done()[0]) == 4
+
+
+def test_a_variant_s_repetitions_are_spread_over_as_many_starts_as_the_file_says(write_sweep: Write) -> None:
+    bench = Bench(write_sweep(SWEEP), "repetitions=7", "engine.starts=3")
+    pool = FakePool(engines=["engine-1"])
+    bench.drive(pool)
+    assert [label for _, label in pool.loads].count("baseline") == 3
+    starts = bench.run.variant_samples()["baseline"].starts.tolist()
+    # Repetitions 1, 4 and 7 share a start, 2 and 5 another, 3 and 6 the third.
+    assert [starts.index(start) for start in starts] == [0, 1, 2, 0, 1, 2, 0]
+
+
+def test_a_perturbed_variant_is_measured_on_one_start(write_sweep: Write) -> None:
+    bench = Bench(
+        write_sweep(SWEEP), "engine.starts=2", "repetitions=4", "perturb={repetitions: 4, concurrency: [2]}"
+    )
+    pool = FakePool(engines=["engine-1"])
+    bench.drive(pool)
+    assert len(set(bench.run.perturbed_samples()["mtp+concurrency=2"].starts)) == 1
+    # Another concurrency is no other start: it shares one of the two.
+    assert [label for _, label in pool.loads].count("mtp") == 2

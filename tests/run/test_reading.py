@@ -107,15 +107,14 @@ def test_token_ids_are_read_when_they_are_asked_for_and_only_then(write_sweep: W
 
 def test_a_unit_keeps_when_it_was_measured_and_on_which_start_of_an_engine(write_sweep: Write) -> None:
     bench = Bench(write_sweep(SWEEP))
-    ticks = iter(range(1000, 2000, 100))
-    bench.clock = lambda: float(next(ticks))
     one = FakePool(engines=["engine-1"])
+    bench.clock = lambda: 1000.0 + 100 * len(one.runs)
     bench.drive(one, stopped=lambda: len(one.runs) == 2)
     bench.drive(FakePool(engines=["engine-1"]))
     tables = open_run(bench.run.folder).variant_samples()
-    # The engine of the fake pool takes 2 s for a unit.
-    assert tables["baseline"].began.tolist() == [998.0, 1098.0]
-    assert tables["baseline"].ended.tolist() == [1000.0, 1100.0]
+    # The engine of the fake pool takes 2 s for a unit, and the answer is there when the clock has gone on by 100 s.
+    assert tables["baseline"].began.tolist() == [1098.0, 1198.0]
+    assert tables["baseline"].ended.tolist() == [1100.0, 1200.0]
     assert tables["mtp"].engine_seconds.tolist() == [2.0, 2.0]
     starts = [*tables["baseline"].starts, *tables["mtp"].starts]
     assert all(start.startswith("engine-1@here#") for start in starts)

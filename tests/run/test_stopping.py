@@ -21,11 +21,12 @@ from sweep.plan.sweepfile import load
 from sweep.plan.units import Plan, make_plan
 from sweep.report.conclude import conclude
 from sweep.report.sections import markdown
-from sweep.run.stopping import StopWatch, bound_width, look_count, looks
+from sweep.run.stopping import StopWatch, bound_width, look_count, looks, saving
 from sweep.stats.scores import Scores
-from tests.conftest import SWEEP
+from tests.conftest import SWEEP, small_sweep
 from tests.runs import SWEEP as RUN
 from tests.runs import finished
+from tests.tables import changed, first, table
 
 Write = Callable[[str], Path]
 QUESTIONS = 10
@@ -186,13 +187,23 @@ def test_the_report_says_what_stopping_saved_in_gpu_seconds(tmp_path: Path) -> N
             run.unit_file(unit).unlink()
     summary = conclude(run)
     assert summary.complete
-    # 40 requests of 0.5 s, 4 in flight: 5 s a repetition; six were saved, on engines of 2 GPUs.
+    # 5 s for each repetition; six were saved, on engines of 2 GPUs.
     stopped = summary.variants["baseline"].stopped
     assert stopped is not None
     assert (stopped.engine_seconds, stopped.gpu_seconds) == (30.0, 60.0)
     assert summary.variants["baseline"].repetitions.saved == 6
     assert "60 GPU-seconds" in markdown(summary)
     assert summary.variants["mtp"].stopped is None
+
+
+def test_what_stopping_saved_is_unknown_where_no_time_is_kept(tmp_path: Path) -> None:
+    plan = make_plan(load(small_sweep(tmp_path, RUN), ["repetitions=8"]))
+    samples = table("baseline", first(30, 40, runs=2))
+    unknown = saving(plan, samples, "enough")
+    assert (unknown.engine_seconds, unknown.gpu_seconds) == (None, None)
+    # Six are saved, at the 7 s of the one whose time is known.
+    partly = saving(plan, changed(samples, engine_seconds=np.array([np.nan, 7.0])), "enough")
+    assert partly.engine_seconds == 42.0
 
 
 def test_a_watched_variants_threshold_is_the_one_for_its_looks(tmp_path: Path) -> None:

@@ -7,6 +7,9 @@ import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,6 +24,8 @@ from sweep.run.folder import Run
 from sweep.stats.describe import accept_length
 from sweep.stats.samples import VariantSamples
 
+SETTING = "engine."
+"""Before the name of every engine setting that is logged as a parameter: no metric begins with it."""
 SWEEP = "sweep"
 """The `sweep.unit` tag of the sweep's own run."""
 MOST = 50_000
@@ -29,6 +34,10 @@ COMPARED = 100
 """Most runs in a compare link."""
 LOCAL = "http://127.0.0.1:5000"
 """Where `mlflow ui` serves a store that has no server."""
+SQLITE = "sqlite:///"
+"""What the URI of a SQLite store begins with; a path follows."""
+LOCK_SECONDS = 300.0
+"""How long to wait for another launch that logs to the same file."""
 QUICK = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 """So that an unreachable server is noticed soon."""
 
@@ -46,13 +55,15 @@ class MlflowExporter:
         assert uri is not None
         _quiet()
         import mlflow
+        from alembic.util import CommandError
         from mlflow.exceptions import MlflowException
         from requests.exceptions import RequestException
         from sqlalchemy.exc import SQLAlchemyError
 
         try:
-            return _Log(run, summary, mlflow.MlflowClient(uri), uri).sync()
-        except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
+            with _alone(uri):
+                return _Log(run, summary, mlflow.MlflowClient(uri), uri).sync()
+        except (MlflowException, RequestException, SQLAlchemyError, CommandError, OSError) as error:
             first = str(error).strip().splitlines()[0]
             raise ExportUnavailable(
                 f"MLflow at {uri} did not take the run: {first}\n"
@@ -86,14 +97,15 @@ class _Log:
         experiment = self._experiment()
         there = self._there(experiment)
         before, repetitions = set(there), []
-        for table in (self._run.variant_samples() | self._run.perturbed_samples()).values():
+        tables = (self._run.variant_samples() | self._run.perturbed_samples()).values()
+        for table in tables:
             for row, repetition in enumerate(table.repetitions):
                 key = f"{table.variant}-r{repetition:02d}"
                 if key not in there:
                     there[key] = self._log_repetition(experiment, key, table, row)
                 repetitions.append(there[key])
         if self._summary is not None:
-            there[SWEEP] = self._log_sweep(experiment, there.get(SWEEP), self._summary)
+            there[SWEEP] = self._log_sweep(experiment, there.get(SWEEP), self._summary, _span(*tables))
         return Exported(added=len(there.keys() - before), lines=lines(self._uri, experiment, repetitions))
 
     def _experiment(self) -> str:
@@ -119,24 +131,26 @@ class _Log:
 
         variant, repetition = table.variant, table.repetitions[row]
         units = [u for u in self._run.plan.units if (u.variant, u.repetition) == (variant, repetition)]
-        run_id = self._begin(experiment, key, f"{variant} r{repetition:02d}", units[0])
-        parameters = {"variant": variant, **self._varying[variant]}
+        span = _span(table, rows=slice(row, row + 1))
+        run_id = self._begin(experiment, key, f"{variant} r{repetition:02d}", units[0], span)
+        settings = {f"{SETTING}{name}": value for name, value in self._varying[variant].items()}
+        parameters = {"variant": variant, **settings}
         self._client.log_batch(
             run_id,
-            metrics=_metrics(_measured(table, row)),
+            metrics=_metrics(_measured(table, row), span.ended),
             # MLflow plots a missing parameter as "unknown"; an argument that is not given is known.
             params=[Param(name, "not set" if v is None else str(v)) for name, v in parameters.items()],
         )
         self._log_dataset(run_id)
         for unit in units:
             self._client.log_artifact(run_id, str(self._run.unit_file(unit)), "samples")
-        self._client.set_terminated(run_id)
+        self._client.set_terminated(run_id, end_time=span.ended)
         return run_id
 
-    def _log_sweep(self, experiment: str, run_id: str | None, summary: Summary) -> str:
+    def _log_sweep(self, experiment: str, run_id: str | None, summary: Summary, span: _Span) -> str:
         """The sweep's own run; written over when it is there, since a sweep grows."""
         if run_id is None:
-            run_id = self._begin(experiment, SWEEP, self._run.plan.sweep_id, None)
+            run_id = self._begin(experiment, SWEEP, self._run.plan.sweep_id, None, span)
             self._log_dataset(run_id)
         report = (self._run.folder / "report.md").read_text(encoding="utf-8")
         self._client.set_tag(run_id, "mlflow.note.content", report)
@@ -145,16 +159,17 @@ class _Log:
             for name, variant in summary.variants.items()
             for key in ("mean", "std", "min", "max")
         }
-        values["threshold"] = summary.threshold.value
-        self._client.log_batch(run_id, metrics=_metrics(values))
+        values["threshold"] = summary.threshold.value if summary.complete else None
+        # Of several values MLflow shows the one with the latest time, so that here it is the time of logging.
+        self._client.log_batch(run_id, metrics=_metrics(values, None))
         for name in ("sweep.yaml", "provenance.json", "summary.json", "report.md"):
             self._client.log_artifact(run_id, str(self._run.folder / name))
         for figure in summary.figures:
             self._client.log_artifact(run_id, str(self._run.folder / figure), "figures")
-        self._client.set_terminated(run_id)
+        self._client.set_terminated(run_id, end_time=span.ended)
         return run_id
 
-    def _begin(self, experiment: str, key: str, name: str, unit: Unit | None) -> str:
+    def _begin(self, experiment: str, key: str, name: str, unit: Unit | None, span: _Span) -> str:
         engine = self._provenance.engines.get(unit.condition.loads) if unit else None
         tags = {
             "sweep.id": self._run.plan.sweep_id,
@@ -168,7 +183,8 @@ class _Log:
         }
         if unit is not None:
             tags |= {"variant": unit.variant, "repetition": str(unit.repetition), "seed": str(unit.seed)}
-        return str(self._client.create_run(experiment, run_name=name, tags=tags).info.run_id)
+        run = self._client.create_run(experiment, start_time=span.began, run_name=name, tags=tags)
+        return str(run.info.run_id)
 
     def _log_dataset(self, run_id: str) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
@@ -183,6 +199,7 @@ class _Log:
 def _measured(table: VariantSamples, row: int) -> dict[str, float | None]:
     """A repetition's metrics; None where nothing was measured."""
     tokens, steps = table.completion_tokens[row], table.verify_steps[row]
+    seconds = float(table.engine_seconds[row])
     return {
         "accuracy": float(table.correct[row].mean()),
         "invalid_rate": float(table.invalid[row].mean()),
@@ -190,21 +207,58 @@ def _measured(table: VariantSamples, row: int) -> dict[str, float | None]:
         "accept_length": accept_length(tokens, steps),
         "completion_tokens": float(tokens.sum()),
         "request_seconds_mean": float(table.seconds[row].mean()),
+        "engine_seconds": None if isnan(seconds) else seconds,
+        "tokens_per_second": float(tokens.sum()) / seconds if seconds > 0 else None,
     }
 
 
-def _metrics(values: Mapping[str, float | None]) -> list[Any]:
+def _metrics(values: Mapping[str, float | None], time_ms: int | None) -> list[Any]:
+    """The values that there are, as measured at a time in milliseconds since 1970; now without one."""
     from mlflow.entities import Metric
 
-    now = int(time.time() * 1000)
-    return [Metric(name, value, now, 0) for name, value in values.items() if value is not None]
+    when = int(time.time() * 1000) if time_ms is None else time_ms
+    return [Metric(name, value, when, 0) for name, value in values.items() if value is not None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Span:
+    """When something was measured, in milliseconds since 1970; MLflow takes the time of logging for None."""
+
+    began: int | None
+    ended: int | None
+
+
+def _span(*tables: VariantSamples, rows: slice = slice(None)) -> _Span:
+    """From the first begin to the last end of the tables' repetitions, as far as they are known."""
+    began = [second for table in tables for second in table.began[rows].tolist() if not isnan(second)]
+    ended = [second for table in tables for second in table.ended[rows].tolist() if not isnan(second)]
+    return _Span(
+        began=round(min(began) * 1000) if began else None, ended=round(max(ended) * 1000) if ended else None
+    )
+
+
+def _file(uri: str) -> Path | None:
+    """The file of a SQLite store; None for a store of another kind."""
+    name, _, _ = uri.removeprefix(SQLITE).partition("?")
+    return Path(name).resolve() if uri.startswith(SQLITE) and name != ":memory:" else None
 
 
 def _artifacts(uri: str) -> str | None:
     """Beside a SQLite store's file; a server knows its own place."""
-    if not uri.startswith("sqlite:///"):
-        return None
-    return (Path(uri.removeprefix("sqlite:///")).resolve().parent / "mlartifacts").as_uri()
+    file = _file(uri)
+    return None if file is None else (file.parent / "mlartifacts").as_uri()
+
+
+def _alone(uri: str) -> AbstractContextManager[object]:
+    """While nobody else of this program writes to the same SQLite file.
+
+    MLflow makes the tables of a new file without a lock: of two that do so at once one fails, and the file may stay
+    half made.
+    """
+    from filelock import FileLock
+
+    file = _file(uri)
+    return nullcontext() if file is None else FileLock(f"{file}.lock", timeout=LOCK_SECONDS)
 
 
 def _quiet() -> None:
