@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import small_sweep
+from tests.conftest import SWEEP, small_sweep
 from tests.processes import finish, launch, until
 
 # 40 units of about 0.12 s on two engines, so that the end may come anywhere between start and end.
@@ -44,7 +44,7 @@ def unscheduled(summary: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def sweep_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_sweep(tmp_path_factory.mktemp("sweep"))
+    return small_sweep(tmp_path_factory.mktemp("sweep"), SWEEP + "threshold: {rule: margin}\n")
 
 
 @pytest.fixture(scope="module")
