@@ -136,21 +136,30 @@ def _least_p_value(sizes: Sequence[int]) -> float:
 
 
 def _permuted(groups: Sequence[Sequence[float]]) -> float:
-    """How often groups drawn from all these scores lie as far apart: exact up to RESAMPLES arrangements.
+    """How often groups drawn from all these scores lie as far apart: exact up to RESAMPLES orders of the scores.
 
     The sum of squares between the groups orders them as the analysis of variance would, and counts ties as such.
     """
     from scipy.stats import permutation_test
 
-    centre = float(np.mean(np.concatenate(groups)))
+    scores, sizes = np.concatenate(groups), np.array([len(group) for group in groups])
+    member = np.repeat(np.eye(len(groups)), sizes, axis=0)
 
-    def between(*samples: npt.NDArray[np.float64], axis: int) -> npt.NDArray[np.float64]:
-        squares = [sample.shape[axis] * sample.mean(axis=axis) ** 2 for sample in samples]
-        return np.asarray(np.round(sum(squares), 12))
+    def between(values: npt.NDArray[np.float64], axis: int) -> npt.NDArray[np.float64]:
+        sums = np.moveaxis(values, axis, -1) @ member
+        # Twelve digits, so that rounding breaks no tie.
+        return np.asarray(np.round((sums**2 / sizes).sum(axis=-1), 12))
 
-    # Twelve digits, so that rounding breaks no tie.
-    data = [np.asarray(group) - centre for group in groups]
-    test = permutation_test(data, between, n_resamples=RESAMPLES, vectorized=True, alternative="greater", rng=0)
+    # By drawing the order of the scores, since scipy's own draw of groups takes none of a single score.
+    test = permutation_test(
+        (scores - scores.mean(),),
+        between,
+        permutation_type="pairings",
+        n_resamples=RESAMPLES,
+        vectorized=True,
+        alternative="greater",
+        rng=0,
+    )
     return float(test.pvalue)
 
 
