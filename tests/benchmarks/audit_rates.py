@@ -1,7 +1,7 @@
 """Are the audits' rates those that the product states? Simulated pairs of known truth, as Markdown tables.
 
-    python tests/benchmarks/audit_rates.py            500 pairs a cell, seven minutes
-    python tests/benchmarks/audit_rates.py --quick    60 pairs a cell, one minute
+    python tests/benchmarks/audit_rates.py            500 pairs a cell, ten minutes
+    python tests/benchmarks/audit_rates.py --quick    60 pairs a cell, one to two minutes
 
 Each pair is a baseline and a variant over the same 200 questions. Question q is right in a run when
 mu + z_q + u + 0.35 e > 0, z and e standard normal, u what moves the whole run or its start (a std in accuracy). A
