@@ -69,7 +69,7 @@ def _state(folder: Path) -> dict[str, Any]:
 
 def _blocks(rows: Sequence[dict[str, Any]]) -> Iterator[Block]:
     from sweep.report.blocks import Grid
-    from sweep.report.wording import cut
+    from sweep.report.promises import cut
 
     readable = [
         (

@@ -71,7 +71,7 @@ def _every_rule(scores: Scores, retries: int) -> Rules:
 
 def _published_bound(statistics: ScoreStatistics) -> float | None:
     """Mean less k std, as tables have it. The rule's threshold is on the grid, and near 1 lower."""
-    from sweep.stats.noise import tolerance_factor
+    from sweep.stats.tails import tolerance_factor
 
     n, mean, std = len(statistics.per_repetition), statistics.mean, statistics.std
     return mean - tolerance_factor(n, n - 1, 0.99, 0.95) * std if mean is not None and std else None
@@ -100,7 +100,7 @@ def _as_json(statistics: ScoreStatistics, rules: Rules) -> dict[str, Any]:
 def _warnings(scores: Scores, statistics: ScoreStatistics) -> Iterator[str]:
     """What the numbers above cannot say, or what in the input asks for a second look."""
     from sweep.gate.threshold import Reason
-    from sweep.report.wording import no_noise_sentence, reason_sentence
+    from sweep.report.promises import no_noise_sentence, reason_sentence
     from sweep.stats.scores import off_grid
 
     odd, n = off_grid(scores), len(scores.values)
@@ -166,7 +166,7 @@ def _legend(retries: int) -> str:
 def _reasons(rules: Rules) -> Iterator[str]:
     """Why rules gave no threshold, for the reason that `_warnings` does not give."""
     from sweep.gate.threshold import Reason
-    from sweep.report.wording import reason_sentence
+    from sweep.report.promises import reason_sentence
 
     for name, judged in rules.items():
         if judged.reason is Reason.BOUND_NOT_POSITIVE:

@@ -17,16 +17,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsA
 from pydantic_core import PydanticCustomError
 
 from sweep.stats.describe import Floats
-from sweep.stats.noise import (
-    CONFIDENCE,
-    Fitted,
-    NoiseSource,
-    Normal,
-    Scale,
-    false_alarm_factor,
-    on_grid,
-    tolerance_factor,
-)
+from sweep.stats.noise import Fitted, NoiseSource, Normal, Scale
+from sweep.stats.tails import CONFIDENCE, false_alarm_factor, on_grid, tolerance_factor
 
 Share = Annotated[float, Field(ge=0, le=1, strict=True)]
 OpenShare = Annotated[float, Field(gt=0, lt=1, strict=True)]

@@ -17,8 +17,8 @@ from sweep.gate.contract import (
     VariantContract,
 )
 from sweep.plan.units import Plan
+from sweep.report.promises import silent_lines, threshold_statements
 from sweep.report.summary import Summary
-from sweep.report.wording import silent_lines, threshold_statements
 from sweep.run.provenance import Provenance, identity
 from sweep.words import counted
 

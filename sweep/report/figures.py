@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from sweep.gate.threshold import Fits, PowerCurve, Threshold, power_curve
-from sweep.report.wording import cut
+from sweep.gate.power_curve import PowerCurve, power_curve
+from sweep.gate.threshold import Fits, Threshold
+from sweep.report.promises import cut
 from sweep.stats.samples import VariantSamples
 
 SHOWN = 60

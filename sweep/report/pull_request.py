@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from textwrap import wrap
 
 from sweep.report.blocks import Block, Heading, Verbatim, as_markdown
+from sweep.report.promises import floored
 from sweep.report.sections import audits, evidence, pictures, warnings
 from sweep.report.summary import Summary
 from sweep.report.thresholds import at_the_sweeps, every_rule, floor_lines, threshold_lines
-from sweep.report.wording import UPLOAD_FIGURES, floored, method_sentence
+from sweep.report.wording import UPLOAD_FIGURES, method_sentence
 from sweep.run.provenance import Provenance, gpu_names
 
 

@@ -7,20 +7,18 @@ from collections.abc import Iterator, Mapping
 from sweep.gate.contract import CONTRACT
 from sweep.gate.threshold import Operating, Threshold, VariantThreshold
 from sweep.report.blocks import Block, Grid, Row
-from sweep.report.summary import Summary
-from sweep.report.wording import (
+from sweep.report.promises import (
     BRIEFLY,
     DIGITS,
     cut,
     default_line,
     floored,
-    number,
     reason_sentence,
-    share,
     silent_lines,
-    stopped_line,
     threshold_statements,
 )
+from sweep.report.summary import Summary
+from sweep.report.wording import number, share, stopped_line
 from sweep.words import apart
 
 ALARM = ("false alarm, 1 attempt", "false alarm, k attempts")

@@ -32,17 +32,9 @@ from scipy import special
 from sweep.gate.planning import Model, latent
 from sweep.gate.rules import Estimates, FalseAlarmRule, MarginRule, MinObservedRule, Rule, ToleranceRule
 from sweep.gate.threshold import CROWDING, FEW
-from sweep.stats.noise import (
-    CONFIDENCE,
-    Fitted,
-    Normal,
-    all_fail,
-    differs_at_most,
-    false_alarm_factor,
-    missed_at_most,
-    tail_bound,
-)
+from sweep.stats.noise import Fitted, Normal
 from sweep.stats.scores import Scores, flips
+from sweep.stats.tails import CONFIDENCE, all_fail, differs_at_most, false_alarm_factor, missed_at_most, tail_bound
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]

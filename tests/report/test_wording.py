@@ -8,16 +8,9 @@ from sweep.audit import Finding, Verdict
 from sweep.gate.rules import FalseAlarmRule, MarginRule, MinObservedRule, Rule, ToleranceRule
 from sweep.gate.threshold import Threshold, derive, fit_all
 from sweep.report.conclude import conclude
+from sweep.report.promises import default_line, silent_lines, threshold_statements
 from sweep.report.sections import markdown
-from sweep.report.wording import (
-    NOTHING_AUDITED,
-    audit_counts,
-    default_line,
-    finding_lines,
-    share,
-    silent_lines,
-    threshold_statements,
-)
+from sweep.report.wording import NOTHING_AUDITED, audit_counts, finding_lines, share
 from sweep.stats.scores import Flips, Scores
 from tests.runs import finished
 

@@ -9,21 +9,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sweep.stats.noise import (
-    Fitted,
-    NoiseSource,
-    Scale,
+from sweep.stats.noise import Fitted, NoiseSource, Scale, detectable_drop, failing, false_alarm_interval
+from sweep.stats.scores import Flips, Scores
+from sweep.stats.tails import (
     all_fail,
-    detectable_drop,
     differs_at_most,
-    failing,
     false_alarm_factor,
-    false_alarm_interval,
     missed_at_most,
     on_grid,
     tolerance_factor,
 )
-from sweep.stats.scores import Flips, Scores
 from tests.tables import normal_noise
 
 

@@ -1,0 +1,73 @@
+"""False alarm against power along the threshold, for figures. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sweep.stats.describe import Floats
+from sweep.stats.noise import Fitted, failing
+
+POINTS = 201
+"""Thresholds of a power curve, or about so many."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PowerCurve:
+    """False alarm against power along the threshold, for figures. T thresholds, D drops.
+
+    Every probability allows for the error of the estimated mean and std, so that no power is under the false
+    alarm. It is for one look at the scores: what `Operating` states for a watched variant is the sum over `looks`.
+    """
+
+    thresholds: Floats
+    """(T,), ascending, in accuracy; each curve is constant from just over one to the next, that included."""
+    false_alarm: Floats
+    """(T,): probability that a healthy build fails all attempts."""
+    power: Floats
+    """(D, T): probability that a build with that drop fails all attempts."""
+    looks: int
+    """At the scores, as in `Noise`."""
+
+
+def power_curve(
+    fitted: Fitted,
+    drops: Sequence[float],
+    retries: int = 1,
+    down_to: float | None = None,
+) -> PowerCurve | None:
+    """False alarm and power at thresholds up to the variant's mean; None without noise.
+
+    They begin 5 std under the deepest of the `drops`, or at `down_to` if that is less; all are in accuracy.
+    """
+    noise = fitted.noise
+    if noise is None:
+        return None
+    lowest = noise.mean - max(drops, default=0.0) - 5 * noise.std
+    lowest = max(0.0, lowest if down_to is None else min(lowest, down_to))
+    thresholds = _steps(lowest, fitted.mean, noise.questions)
+    one_look = replace(noise, looks=1)
+    healthy = np.asarray([failing(float(value), one_look, retries)[1] for value in thresholds])
+
+    def caught(drop: float) -> Floats:
+        worse = [failing(float(value), one_look, retries, drop)[0] for value in thresholds]
+        # The cautious figures of a small drop and of none may cross: a worse build fails no less often.
+        return np.asarray(np.maximum(worse, healthy))
+
+    return PowerCurve(
+        thresholds=thresholds,
+        false_alarm=healthy,
+        power=np.asarray([caught(drop) for drop in drops]).reshape(len(drops), len(thresholds)),
+        looks=noise.looks,
+    )
+
+
+def _steps(low: float, high: float, questions: int | None) -> Floats:
+    """Thresholds from `low` to `high`: every possible score between, or POINTS evenly if those are more."""
+    if questions is None or (high - low) * questions > POINTS:
+        return np.linspace(low, high, POINTS)
+    between = np.arange(math.ceil(low * questions), math.floor(high * questions) + 1) / questions
+    return np.unique(np.concatenate([[low], between, [high]]))

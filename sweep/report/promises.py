@@ -1,0 +1,228 @@
+"""What a threshold promises, or why there is none, in sentences: for reports, contracts and the terminal. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+
+from sweep.gate.rules import ENOUGH
+from sweep.gate.threshold import SHIFT, Caution, Reason, Threshold, VariantThreshold
+from sweep.report.wording import share
+from sweep.stats.noise import NoiseSource
+from sweep.stats.tails import differs_at_most, missed_at_most
+from sweep.words import counted
+
+DIGITS = 4
+"""Of a threshold."""
+
+
+def floored(threshold: float) -> float:
+    """A threshold of 4 digits that passes every score that it passes itself: rounded down, never up.
+
+    0.33 as floating point has it may be 0.32999999999999996; that is no reason for 0.3299.
+    """
+    scale = 10.0**DIGITS
+    return math.floor(threshold * scale + 1e-6) / scale
+
+
+def cut(threshold: float) -> str:
+    """The same for people: `0.3555`, `0.330`."""
+    text = f"{floored(threshold):.{DIGITS}f}"
+    return text.removesuffix("0")
+
+
+BRIEFLY = {
+    Reason.EVERY_SCORE_IS_ZERO: "every score is 0",
+    Reason.ONE_REPETITION: "there is only one repetition",
+    Reason.IDENTICAL_REPETITIONS: "the scores are identical",
+}
+"""Why a variant has no threshold, beside a rule's name. A bound that is not positive is each rule's own."""
+
+
+def reason_sentence(reason: Reason, n: int = 0, bound: float | None = None) -> str:
+    """Why a variant has no threshold, and what to do. `n`: its repetitions; `bound`: the rule's own figure."""
+    match reason:
+        case Reason.NO_COMPLETE_REPETITION:
+            return "No repetition is complete, so there is no score."
+        case Reason.EVERY_SCORE_IS_ZERO:
+            return "Every score is 0: the engine, the prompt or the answer extraction does not work."
+        case Reason.ONE_REPETITION | Reason.IDENTICAL_REPETITIONS:
+            return no_noise_sentence(n)
+        case Reason.BOUND_NOT_POSITIVE:
+            given = "gives no number" if bound is None else f"gives {bound:.3f}"
+            return f"The rule {given}, and only a threshold above 0 can fail a build."
+
+
+def no_noise_sentence(n: int) -> str:
+    """What n repetitions that are one, or have equal scores and no flips, leave unknown; and what to do."""
+    differs = differs_at_most(n)
+    if differs is None:
+        return "One repetition cannot show how far scores lie apart from run to run. Run at least 2, better 20."
+    return (
+        f"All {n} repetitions gave the same score. That does not mean that every run will: the next run of the "
+        f"same build may give another score, with a probability of up to {share(differs)} (95 % confidence), and "
+        "nothing is known of how far off it would be. Another build may differ more often. To see how far scores "
+        "move, measure the variants under other conditions: list some under `perturb` (question order, "
+        "concurrency, shards, engine, build)."
+    )
+
+
+def silent_lines(threshold: Threshold) -> tuple[str, ...]:
+    """Why variants have no threshold, a line for each reason."""
+    return _with_names((name, (_why(threshold, name),)) for name in threshold.silent)
+
+
+def _why(threshold: Threshold, name: str) -> str:
+    judged = threshold.variants.get(name)
+    if judged is None:
+        return reason_sentence(threshold.silent[name])
+    return reason_sentence(threshold.silent[name], judged.n, judged.bound)
+
+
+def threshold_statements(threshold: Threshold) -> tuple[str, ...]:
+    """What the variants' own thresholds imply, each statement once with the variants that it holds for; then what
+    holds for all."""
+    of_variants = _with_names((name, _statements(judged)) for name, judged in threshold.variants.items())
+    return (*of_variants, *together_line(threshold), *missed_line(threshold))
+
+
+def _with_names(sentences: Iterable[tuple[str, Iterable[str]]]) -> tuple[str, ...]:
+    """`baseline, mtp: sentence`, from the sentences of each name."""
+    names: dict[str, list[str]] = {}
+    for name, texts in sentences:
+        for text in texts:
+            names.setdefault(text, []).append(name)
+    return tuple(f"{', '.join(those)}: {text}" for text, those in names.items())
+
+
+_USE = {
+    NoiseSource.PERTURBATIONS: "The threshold rests on them.",
+    NoiseSource.REPETITIONS: "The threshold does not use them, because the repetitions show noise of their own.",
+    NoiseSource.QUESTIONS: "The threshold does not use them, because the repetitions show noise of their own.",
+    None: "Neither they nor the repetitions show any noise that a threshold could use.",
+}
+"""What becomes of the perturbed factors' standard deviations, by the source of the noise."""
+
+
+def _statements(v: VariantThreshold) -> Iterator[str]:
+    """What one variant's threshold implies, a sentence or two each, without its name."""
+    if v.value is not None and v.noise_source is None:
+        yield no_noise_sentence(v.n)
+    if v.noise_source is NoiseSource.QUESTIONS:
+        yield (
+            f"All {v.n} repetitions have the same score, but not the same questions right. The noise is what "
+            f"these questions show, as if each flipped independently of the others: a standard deviation of "
+            f"{v.std:.4f}."
+        )
+    if v.factors:
+        parts = ", ".join(f"{f.factor} {f.variance**0.5:.4f} (over {f.levels} levels)" for f in v.factors)
+        use = "" if v.value is None else f" {_USE[v.noise_source]}"
+        yield f"Standard deviation of the score by what was perturbed: {parts}.{use}"
+    if v.value is not None and v.false_alarm is not None and v.false_alarm_interval is not None:
+        yield _alarms(v, v.value, v.false_alarm, v.false_alarm_interval)
+    if v.value is not None and v.noise_source is not None:
+        yield _caught(v.value, v.mde80, v.mde95, f"in all {v.retries} attempts " if v.retries > 1 else "")
+        if v.retries > 1:
+            yield _caught(v.value, v.single.mde80, v.single.mde95, "in a single attempt ")
+    for caution in v.cautions:
+        yield _CAUTIONS[caution].format(n=counted(v.n, "repetition"), mean=v.mean, std=v.std)
+    yield from _foreseen(v)
+
+
+_CAUTIONS = {
+    Caution.FEW_REPETITIONS: (
+        "With {n} these figures hold on average over many such sweeps, and say little of this one: its false "
+        "alarm may be several times the stated one, and a drop that is stated with 80 % may be caught with 55 %."
+    ),
+    Caution.FEW_LEVELS: (
+        "A factor of two levels shows next to nothing of a standard deviation, so the threshold lies far lower "
+        "than it had to. List at least two levels under `perturb`, beside the sweep's own, for each factor."
+    ),
+    Caution.CROWDED: (
+        "The mean of {mean:.3f} is so near to 1, for a standard deviation of {std:.3f}, that the scores cannot be "
+        "normal: the false alarm may be several times the stated one. Find what moves whole runs first."
+    ),
+}
+"""Why the figures promise less than they say. Each is shown by tests/benchmarks/calibration.py."""
+
+
+def _foreseen(v: VariantThreshold) -> Iterator[str]:
+    """What more repetitions would give, where there are too few for a useful threshold."""
+    if not v.foreseen or v.value is None:
+        return
+    more = " and ".join(f"{v.mean - value:.3f} with {n}" for n, value in v.foreseen.items())
+    yield (
+        f"{counted(v.n, 'repetition')} {'is' if v.n == 1 else 'are'} too few for a useful threshold: it lies "
+        f"{v.mean - v.value:.3f} under the mean. If the noise stays as it is, it would lie {more} repetitions."
+    )
+
+
+def _caught(value: float, mde80: float | None, mde95: float | None, attempts: str) -> str:
+    """The drops that a gate catches; None where not even a drop to 0 is."""
+    gate = f"{attempts}a gate at {cut(value)}"
+    gate = gate[0].upper() + gate[1:]
+    if mde80 is None:
+        return f"{gate} catches not even a drop of the accuracy to 0 with a probability of 80 %."
+    more = (
+        f"and a drop of {mde95:.3f} with 95 % or more"
+        if mde95 is not None
+        else "and no drop, not even one to 0, with 95 %"
+    )
+    return f"{gate} catches a drop of {mde80:.3f} in accuracy with a probability of 80 % or more, {more}."
+
+
+def _alarms(v: VariantThreshold, value: float, alarm: float, interval: tuple[float, float]) -> str:
+    """How often the measured build fails, measured again, and one that is a little worse."""
+    fails = f"fails all {v.retries} attempts" if v.retries > 1 else "fails the gate"
+    text = (
+        f"This build, measured again, {fails} at {cut(value)} with a probability of {share(alarm)} (at most "
+        f"{share(interval[1])}, with 95 % confidence)."
+    )
+    if v.false_alarm_shifted is not None:
+        text += (
+            f" Another build has a mean of its own: one whose mean is lower by {SHIFT:g} fails with "
+            f"{share(v.false_alarm_shifted)}."
+        )
+    if v.retries == 1 or v.single.false_alarm is None:
+        return text
+    return (
+        f"{text} This takes the attempts as independent. If one cause moves all of them together, the probability "
+        f"is up to {share(v.single.false_alarm)}, that of failing a single attempt."
+    )
+
+
+def default_line(threshold: Threshold) -> str:
+    """The rule of a sweep whose file names none, and how CI may use it."""
+    start = f"The sweep file names no rule, so the default is used: `{threshold.rule}` at 1 %"
+    if threshold.retries > 1:
+        return (
+            f"{start}, for a CI that tries a build up to {threshold.retries} times and fails it when all attempts "
+            "fail. The threshold allows for the attempts, which makes the gate sharper than one attempt would."
+        )
+    return (
+        f"{start}, for a CI that tries a build once. More attempts would make the gate sharper, but they are "
+        f"taken as independent, and for that every variant needs {ENOUGH} repetitions or more that show no common "
+        "cause."
+    )
+
+
+def together_line(threshold: Threshold) -> Iterator[str]:
+    """How often the measured build fails any of several gates; nothing for one variant, or where it is not
+    known."""
+    if threshold.together is not None and len(threshold.variants) > 1:
+        yield (
+            f"All {len(threshold.variants)} variants together, each judged by its own threshold: this build, "
+            f"measured again, fails at least one gate with a probability of {share(threshold.together)}, if their "
+            "runs are independent."
+        )
+
+
+def missed_line(threshold: Threshold) -> Iterator[str]:
+    """What no repetition showed and is in no figure; nothing where no noise is known."""
+    noisy = [v.n for v in threshold.variants.values() if v.noise_source is not None and v.value is not None]
+    if noisy:
+        yield (
+            "Every figure is for runs like those that were measured. Bad runs of a kind that "
+            f"{counted(min(noisy), 'repetition')} did not show may come besides, in up to "
+            f"{share(missed_at_most(min(noisy)))} of all runs (95 % confidence)."
+        )
