@@ -1,4 +1,4 @@
-"""What a threshold implies, in sentences: for reports, contracts and the terminal. Pure."""
+"""Numbers, findings and progress in words: for reports, contracts and the terminal. Pure."""
 
 from __future__ import annotations
 
