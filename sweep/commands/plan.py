@@ -144,7 +144,7 @@ def _value(value: Any) -> str:
 
 def _amounts(plan: Plan) -> Iterator[str]:
     """How many units, on which engines, and for how long; and which claims they cannot check."""
-    from sweep.plan.variants import unchecked_claims
+    from sweep.plan.variants import two_level_factors, unchecked_claims
 
     config, engine = plan.config, plan.config.engine
     split = f" in {config.shards} shards" if config.shards > 1 else ""
@@ -156,17 +156,26 @@ def _amounts(plan: Plan) -> Iterator[str]:
     )
     if extra:
         yield f"perturbed: {', '.join(v.name for v in plan.perturbed)} = {extra} units"
-    owns = f"{engine.gpus:g} GPUs each" if engine.gpus else "no GPU"
+    owns = f"{_gpus(engine.gpus)} each" if engine.gpus else "no GPU"
     yield f"engines: {engine.engines}, {owns}"
     if engine.starts > 1:
         yield f"the repetitions of a variant are spread over at least {engine.starts} starts of an engine"
     yield from _durations(plan)
+    if factors := two_level_factors(config):
+        yield (
+            f"two levels of {', '.join(factors)}: these show next to nothing of a standard deviation, so a "
+            "threshold that rests on them lies far lower than it had to; list one more under perturb"
+        )
     if claims := unchecked_claims(config):
         yield (
             f"not checked: that {', '.join(claims)} {'is' if len(claims) == 1 else 'are'} deterministic. Above "
             "temperature 0 each repetition has a sampling seed of its own; list another condition under perturb, "
             "such as question_order: [fixed], whose repetitions have the same seeds"
         )
+
+
+def _gpus(number: float) -> str:
+    return f"{number:g} GPU" if number <= 1 else f"{number:g} GPUs"
 
 
 def _durations(plan: Plan) -> Iterator[str]:

@@ -152,6 +152,15 @@ def unchecked_claims(config: SweepConfig) -> tuple[str, ...]:
     return tuple(v.name for v in variants(config) if v.deterministic)
 
 
+def two_level_factors(config: SweepConfig) -> tuple[str, ...]:
+    """The perturbed factors of which the sweep has two levels, its own among them: next to no degrees of freedom.
+
+    `question_order` has no third, and a build is a level that may come later.
+    """
+    listed = ((path[-1], levels) for path, levels, _ in _factors(config))
+    return tuple(name for name, levels in listed if len(levels) == 1 and name != "question_order")
+
+
 def _factors(config: SweepConfig) -> list[tuple[tuple[str, ...], tuple[Any, ...], Any]]:
     """(key path under `perturb` to the factor, levels, the sweep's own value) of each factor that has levels."""
     asked, common = config.perturb, config.engine.arguments

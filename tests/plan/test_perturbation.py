@@ -13,7 +13,7 @@ from cluster.spec import Batch
 from sweep.errors import BadInput
 from sweep.plan.sweepfile import dump, load
 from sweep.plan.units import Plan, make_plan
-from sweep.plan.variants import unchecked_claims
+from sweep.plan.variants import two_level_factors, unchecked_claims
 from sweep.report.conclude import conclude
 from sweep.report.sections import markdown
 from sweep.run.folder import Run, create_run
@@ -239,3 +239,13 @@ def test_a_repetition_under_another_condition_has_the_sampling_seed_of_the_varia
     own, ordered = (batch(plan, name) for name in ("mtp-r02", "mtp+question_order=fixed-r02"))
     assert own.seed == ordered.seed
     assert own.requests != ordered.requests
+
+
+def test_a_factor_of_two_levels_is_told_before_it_is_measured(tmp_path: Path) -> None:
+    def told(perturb: str) -> tuple[str, ...]:
+        return two_level_factors(planned(tmp_path, f"perturb={perturb}").config)
+
+    assert told("{concurrency: [2], shards: [2, 4]}") == ("concurrency",)
+    assert told("{concurrency: [2, 1]}") == ()
+    # It has no third level.
+    assert told("{question_order: [fixed]}") == ()
