@@ -124,9 +124,14 @@ def _statements(v: VariantThreshold) -> Iterator[str]:
         yield _caught(v.value, v.mde80, v.mde95, f"in all {v.retries} attempts " if v.retries > 1 else "")
         if v.retries > 1:
             yield _caught(v.value, v.single.mde80, v.single.mde95, "in a single attempt ")
+    yield from caution_sentences(v)
+    yield from foreseen_sentence(v)
+
+
+def caution_sentences(v: VariantThreshold) -> Iterator[str]:
+    """Why the figures of one variant promise less than they say."""
     for caution in v.cautions:
         yield _CAUTIONS[caution].format(n=counted(v.n, "repetition"), mean=v.mean, std=v.std)
-    yield from _foreseen(v)
 
 
 _CAUTIONS = {
@@ -146,7 +151,7 @@ _CAUTIONS = {
 """Why the figures promise less than they say. Each is shown by tests/benchmarks/calibration.py."""
 
 
-def _foreseen(v: VariantThreshold) -> Iterator[str]:
+def foreseen_sentence(v: VariantThreshold) -> Iterator[str]:
     """What more repetitions would give, where there are too few for a useful threshold."""
     if not v.foreseen or v.value is None:
         return
@@ -211,7 +216,7 @@ def together_line(threshold: Threshold) -> Iterator[str]:
     known."""
     if threshold.together is not None and len(threshold.variants) > 1:
         yield (
-            f"All {len(threshold.variants)} variants together, each judged by its own threshold: this build, "
+            f"The {len(threshold.variants)} variants together, each judged by its own threshold: this build, "
             f"measured again, fails at least one gate with a probability of {share(threshold.together)}, if their "
             "runs are independent."
         )

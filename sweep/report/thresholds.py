@@ -147,8 +147,9 @@ def every_rule(summary: Summary) -> Iterator[Block]:
     ]
     if not rows:
         return
+    source = "the default" if summary.rule_by_default else "as the sweep file has it"
     yield (
-        f"Every rule at each variant's own value: `{summary.threshold.rule}` as the sweep file has it, the "
+        f"Every rule at each variant's own value: `{summary.threshold.rule}`, {source}, and the "
         f"others with their default parameters. *k attempts*: CI tries a build up to {attempts} times and fails it "
         "when all fail, if attempts are independent."
     )

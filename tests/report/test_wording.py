@@ -10,6 +10,7 @@ from sweep.gate.threshold import Threshold, derive, fit_all
 from sweep.report.conclude import conclude
 from sweep.report.promises import default_line, silent_lines, threshold_statements
 from sweep.report.sections import markdown
+from sweep.report.thresholds import every_rule
 from sweep.report.wording import NOTHING_AUDITED, audit_counts, finding_lines, share
 from sweep.stats.scores import Flips, Scores
 from tests.runs import finished
@@ -66,7 +67,7 @@ def test_a_gate_that_misses_even_a_drop_to_0_is_called_so() -> None:
 def test_several_gates_together_fail_more_often_than_each_and_it_is_said_how_often() -> None:
     threshold = derived(FalseAlarmRule(), NOISY, NOISY)
     assert threshold.together is not None
-    (line,) = (text for text in threshold_statements(threshold) if text.startswith("All 2 variants together"))
+    (line,) = (text for text in threshold_statements(threshold) if text.startswith("The 2 variants together"))
     assert share(threshold.together) in line
 
 
@@ -144,3 +145,13 @@ def test_where_nothing_was_measured_no_audit_is_said_to_have_passed(tmp_path: Pa
     text = markdown(conclude(run))
     assert NOTHING_AUDITED in text
     assert "passed" not in text[text.index("## Audits") :]
+
+
+def test_every_rule_is_the_sweep_files_only_where_it_names_one(tmp_path: Path) -> None:
+    summary = conclude(finished(tmp_path, {"baseline": 4, "mtp": 4}))
+    default, named = (
+        "\n".join(str(b) for b in every_rule(summary.model_copy(update={"rule_by_default": by_default})))
+        for by_default in (True, False)
+    )
+    assert "as the sweep file has it" not in default
+    assert "as the sweep file has it" in named
