@@ -143,6 +143,14 @@ _CAUTIONS = {
         "A factor of two levels shows next to nothing of a standard deviation, so the threshold lies far lower "
         "than it had to. List at least two levels under `perturb`, beside the sweep's own, for each factor."
     ),
+    Caution.TIED: (
+        "Equal scores cannot show whether something moves whole runs. If it does, the false alarm may be several "
+        "times the stated one."
+    ),
+    Caution.LARGE_DROP: (
+        "The drop that is caught is more than half the mean. Had the spread looked larger, there would be no such "
+        "figure: a drop that is stated with 80 % may be caught with 65 %."
+    ),
     Caution.CROWDED: (
         "The mean of {mean:.3f} is so near to 1, for a standard deviation of {std:.3f}, that the scores cannot be "
         "normal: the false alarm may be several times the stated one. Find what moves whole runs first."
