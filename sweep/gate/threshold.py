@@ -59,8 +59,8 @@ class Caution(StrEnum):
     TIED = "tied"
     """The noise is that of the questions: equal scores show nothing of what moves whole runs."""
     LARGE_DROP = "large_drop"
-    """The drop that is caught is more than half the mean. Where the spread had looked larger, no drop would be stated:
-    the figure is there because the spread looks small."""
+    """The drop that is caught is more than half the mean. Had the spread looked larger, no drop would be stated: the
+    figure is there because the spread looks small."""
 
 
 FEW = 5

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from sweep.gate.rules import ENOUGH
 from sweep.gate.threshold import SHIFT, Caution, Reason, Threshold, VariantThreshold
@@ -86,6 +86,68 @@ def threshold_statements(threshold: Threshold) -> tuple[str, ...]:
     return (*of_variants, *together_line(threshold), *missed_line(threshold))
 
 
+def brief_statements(threshold: Threshold) -> tuple[str, ...]:
+    """The same for a terminal: of several variants the ranges of their figures, which the report has one by one."""
+    judged = {name: v for name, v in threshold.variants.items() if _has_figures(v)}
+    if len(judged) < 2:
+        return threshold_statements(threshold)
+    basis = _with_names((name, _basis(v)) for name, v in threshold.variants.items())
+    cautions = _with_names((name, caution_sentences(v)) for name, v in judged.items())
+    few = _with_names(
+        (
+            name,
+            (f"{counted(v.n, 'repetition')} are too few for a useful threshold; the report says what more give.",),
+        )
+        for name, v in judged.items()
+        if v.foreseen
+    )
+    return (
+        *basis,
+        *_ranges(list(judged.values())),
+        *cautions,
+        *few,
+        *together_line(threshold),
+        *missed_line(threshold),
+    )
+
+
+def _has_figures(v: VariantThreshold) -> bool:
+    return v.value is not None and v.noise_source is not None and v.false_alarm is not None
+
+
+def _ranges(judged: Sequence[VariantThreshold]) -> Iterator[str]:
+    """The figures of variants that have them, each at its own threshold."""
+    retries, bounds = judged[0].retries, [v.false_alarm_interval[1] for v in judged if v.false_alarm_interval]
+    fails = f"fails all {retries} attempts" if retries > 1 else "fails"
+    alarms, lower = _span([v.false_alarm for v in judged]), _span([v.false_alarm_shifted for v in judged])
+    yield (
+        f"At its own threshold each build whose score moves, measured again, {fails} with a probability of {alarms} (at most "
+        f"{share(max(bounds))}, with 95 % confidence). One whose mean is lower by {SHIFT:g} fails with {lower}."
+    )
+    if retries > 1:
+        alone = max(v.single.false_alarm or 0.0 for v in judged)
+        yield (
+            "This takes the attempts as independent. If one cause moves all of them together, the probability is up "
+            f"to {share(alone)}."
+        )
+    caught = [v.mde80 for v in judged if v.mde80 is not None]
+    missed = f" Of {len(judged) - len(caught)} not even a drop to 0 is." if len(caught) < len(judged) else ""
+    if caught:
+        yield (
+            f"A drop of {min(caught):.3f} to {max(caught):.3f} in accuracy, by variant, is caught with a probability "
+            f"of 80 % or more.{missed} The report has the figures of each."
+        )
+    else:
+        yield "Not even a drop of the accuracy to 0 is caught with a probability of 80 %."
+
+
+def _span(values: Iterable[float | None]) -> str:
+    """`0.65 % to 0.71 %`, or one share where both are written alike."""
+    known = [value for value in values if value is not None]
+    least, most = share(min(known)), share(max(known))
+    return least if least == most else f"{least} to {most}"
+
+
 def _with_names(sentences: Iterable[tuple[str, Iterable[str]]]) -> tuple[str, ...]:
     """`baseline, mtp: sentence`, from the sentences of each name."""
     names: dict[str, list[str]] = {}
@@ -106,6 +168,14 @@ _USE = {
 
 def _statements(v: VariantThreshold) -> Iterator[str]:
     """What one variant's threshold implies, a sentence or two each, without its name."""
+    yield from _basis(v)
+    yield from _figures(v)
+    yield from caution_sentences(v)
+    yield from foreseen_sentence(v)
+
+
+def _basis(v: VariantThreshold) -> Iterator[str]:
+    """Where the noise was seen, unless the repetitions alone show it."""
     if v.value is not None and v.noise_source is None:
         yield no_noise_sentence(v.n)
     if v.noise_source is NoiseSource.QUESTIONS:
@@ -118,14 +188,16 @@ def _statements(v: VariantThreshold) -> Iterator[str]:
         parts = ", ".join(f"{f.factor} {f.variance**0.5:.4f} (over {f.levels} levels)" for f in v.factors)
         use = "" if v.value is None else f" {_USE[v.noise_source]}"
         yield f"Standard deviation of the score by what was perturbed: {parts}.{use}"
+
+
+def _figures(v: VariantThreshold) -> Iterator[str]:
+    """How often builds fail, and the drops that are caught."""
     if v.value is not None and v.false_alarm is not None and v.false_alarm_interval is not None:
         yield _alarms(v, v.value, v.false_alarm, v.false_alarm_interval)
     if v.value is not None and v.noise_source is not None:
         yield _caught(v.value, v.mde80, v.mde95, f"in all {v.retries} attempts " if v.retries > 1 else "")
         if v.retries > 1:
             yield _caught(v.value, v.single.mde80, v.single.mde95, "in a single attempt ")
-    yield from caution_sentences(v)
-    yield from foreseen_sentence(v)
 
 
 def caution_sentences(v: VariantThreshold) -> Iterator[str]:
@@ -156,7 +228,7 @@ _CAUTIONS = {
         "normal: the false alarm may be several times the stated one. Find what moves whole runs first."
     ),
 }
-"""Why the figures promise less than they say. Each is shown by tests/benchmarks/calibration.py."""
+"""Why the figures promise less than they say. docs/statistics.md has the measured figures."""
 
 
 def foreseen_sentence(v: VariantThreshold) -> Iterator[str]:

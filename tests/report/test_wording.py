@@ -8,7 +8,7 @@ from sweep.audit import Finding, Verdict
 from sweep.gate.rules import FalseAlarmRule, MarginRule, MinObservedRule, Rule, ToleranceRule
 from sweep.gate.threshold import Threshold, derive, fit_all
 from sweep.report.conclude import conclude
-from sweep.report.promises import default_line, silent_lines, threshold_statements
+from sweep.report.promises import brief_statements, default_line, silent_lines, threshold_statements
 from sweep.report.sections import markdown
 from sweep.report.thresholds import every_rule
 from sweep.report.wording import NOTHING_AUDITED, audit_counts, finding_lines, share
@@ -155,3 +155,15 @@ def test_every_rule_is_the_sweep_files_only_where_it_names_one(tmp_path: Path) -
     )
     assert "as the sweep file has it" not in default
     assert "as the sweep file has it" in named
+
+
+def test_a_launch_gives_the_figures_of_several_variants_as_ranges_and_every_caution() -> None:
+    lower = tuple(score - 0.1 for score in (0.36, 0.38, 0.42))
+    threshold = derived(FalseAlarmRule(retries=3), NOISY, NOISY[:5], lower)
+    drops = [v.mde80 or 0 for v in threshold.variants.values()]
+    text = "\n".join(brief_statements(threshold))
+    assert f"{min(drops):.3f} to {max(drops):.3f}" in text
+    assert share(max(v.single.false_alarm or 0 for v in threshold.variants.values())) in text
+    assert "c: With 3 repetitions" in text
+    assert len(text.splitlines()) < len(threshold_statements(threshold))
+    assert brief_statements(derived(MarginRule(), NOISY)) == threshold_statements(derived(MarginRule(), NOISY))
