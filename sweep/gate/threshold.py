@@ -59,7 +59,7 @@ class Caution(StrEnum):
     TIED = "tied"
     """The noise is that of the questions: equal scores show nothing of what moves whole runs."""
     LARGE_DROP = "large_drop"
-    """The drop that is caught is more than half the mean. Had the spread looked larger, no drop would be stated: the
+    """The drop that is caught is more than half the mean. Had the spread looked larger, none would be stated: the
     figure is there because the spread looks small."""
 
 

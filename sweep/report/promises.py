@@ -76,7 +76,12 @@ def _why(threshold: Threshold, name: str) -> str:
     judged = threshold.variants.get(name)
     if judged is None:
         return reason_sentence(threshold.silent[name])
-    return reason_sentence(threshold.silent[name], judged.n, judged.bound)
+    sentence = reason_sentence(threshold.silent[name], judged.n, judged.bound)
+    few = judged.noise_source is NoiseSource.REPETITIONS and judged.n < ENOUGH
+    more = (
+        f" {counted(judged.n, 'repetition')} show little of the noise: run at least {ENOUGH}, better {2 * ENOUGH}."
+    )
+    return f"{sentence}{more}" if few and judged.reason is Reason.BOUND_NOT_POSITIVE else sentence
 
 
 def threshold_statements(threshold: Threshold) -> tuple[str, ...]:
@@ -121,21 +126,21 @@ def _ranges(judged: Sequence[VariantThreshold]) -> Iterator[str]:
     fails = f"fails all {retries} attempts" if retries > 1 else "fails"
     alarms, lower = _span([v.false_alarm for v in judged]), _span([v.false_alarm_shifted for v in judged])
     yield (
-        f"At its own threshold each build whose score moves, measured again, {fails} with a probability of {alarms} (at most "
-        f"{share(max(bounds))}, with 95 % confidence). One whose mean is lower by {SHIFT:g} fails with {lower}."
+        f"At its own threshold each build whose score moves, measured again, {fails} with a probability of "
+        f"{alarms} (at most {share(max(bounds))}, with 95 % confidence). One whose mean is lower by {SHIFT:g} fails with {lower}."
     )
     if retries > 1:
         alone = max(v.single.false_alarm or 0.0 for v in judged)
         yield (
-            "This takes the attempts as independent. If one cause moves all of them together, the probability is up "
-            f"to {share(alone)}."
+            "This takes the attempts as independent. If one cause moves all of them together, the "
+            f"probability is up to {share(alone)}."
         )
     caught = [v.mde80 for v in judged if v.mde80 is not None]
     missed = f" Of {len(judged) - len(caught)} not even a drop to 0 is." if len(caught) < len(judged) else ""
     if caught:
         yield (
-            f"A drop of {min(caught):.3f} to {max(caught):.3f} in accuracy, by variant, is caught with a probability "
-            f"of 80 % or more.{missed} The report has the figures of each."
+            f"A drop of {min(caught):.3f} to {max(caught):.3f} in accuracy, by variant, is caught with a "
+            f"probability of 80 % or more.{missed} The report has the figures of each."
         )
     else:
         yield "Not even a drop of the accuracy to 0 is caught with a probability of 80 %."
@@ -203,6 +208,8 @@ def _figures(v: VariantThreshold) -> Iterator[str]:
 def caution_sentences(v: VariantThreshold) -> Iterator[str]:
     """Why the figures of one variant promise less than they say."""
     for caution in v.cautions:
+        if v.value is None and caution is not Caution.FEW_LEVELS:
+            continue  # No figure rests on it.
         yield _CAUTIONS[caution].format(n=counted(v.n, "repetition"), mean=v.mean, std=v.std)
 
 
@@ -212,8 +219,8 @@ _CAUTIONS = {
         "alarm may be several times the stated one, and a drop that is stated with 80 % may be caught with 55 %."
     ),
     Caution.FEW_LEVELS: (
-        "A factor of two levels shows next to nothing of a standard deviation, so the threshold lies far lower "
-        "than it had to. List at least two levels under `perturb`, beside the sweep's own, for each factor."
+        "A factor of two levels shows next to nothing of a standard deviation, so what the rule gives lies far "
+        "lower than it had to. List at least two levels under `perturb`, beside the sweep's own, for each factor."
     ),
     Caution.TIED: (
         "Equal scores cannot show whether something moves whole runs. If it does, the false alarm may be several "

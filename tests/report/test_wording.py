@@ -167,3 +167,11 @@ def test_a_launch_gives_the_figures_of_several_variants_as_ranges_and_every_caut
     assert "c: With 3 repetitions" in text
     assert len(text.splitlines()) < len(threshold_statements(threshold))
     assert brief_statements(derived(MarginRule(), NOISY)) == threshold_statements(derived(MarginRule(), NOISY))
+
+
+def test_a_variant_without_a_threshold_is_told_to_run_more_and_is_not_cautioned_of_figures() -> None:
+    # (.01, .05): 31.82 sqrt(1.5) standard deviations of .028 are more than the mean.
+    threshold = derived(FalseAlarmRule(), (0.01, 0.05), NOISY)
+    (why,) = silent_lines(threshold)
+    assert "at least 10" in why
+    assert not any(line.startswith("a: ") for line in threshold_statements(threshold))
