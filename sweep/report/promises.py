@@ -127,7 +127,8 @@ def _ranges(judged: Sequence[VariantThreshold]) -> Iterator[str]:
     alarms, lower = _span([v.false_alarm for v in judged]), _span([v.false_alarm_shifted for v in judged])
     yield (
         f"At its own threshold each build whose score moves, measured again, {fails} with a probability of "
-        f"{alarms} (at most {share(max(bounds))}, with 95 % confidence). One whose mean is lower by {SHIFT:g} fails with {lower}."
+        f"{alarms} (at most {share(max(bounds))}, with 95 % confidence). One whose mean is lower by "
+        f"{SHIFT:g} fails with {lower}."
     )
     if retries > 1:
         alone = max(v.single.false_alarm or 0.0 for v in judged)
