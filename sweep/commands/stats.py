@@ -57,8 +57,8 @@ def command(scores: str, questions: int | None, retries: int, as_json: bool) -> 
     else:
         for v, statistics, rules in described:
             _print(v, statistics, rules, retries)
-    for v, statistics, _ in described:
-        for warning in _warnings(v, statistics):
+    for v, statistics, rules in described:
+        for warning in _warnings(v, statistics, rules):
             click.echo(f"sweep: {v.variant}: {warning}", err=True)
 
 
@@ -97,10 +97,10 @@ def _as_json(statistics: ScoreStatistics, rules: Rules) -> dict[str, Any]:
     }
 
 
-def _warnings(scores: Scores, statistics: ScoreStatistics) -> Iterator[str]:
+def _warnings(scores: Scores, statistics: ScoreStatistics, rules: Rules) -> Iterator[str]:
     """What the numbers above cannot say, or what in the input asks for a second look."""
     from sweep.gate.threshold import Reason
-    from sweep.report.promises import no_noise_sentence, reason_sentence
+    from sweep.report.promises import caution_sentences, foreseen_sentence, no_noise_sentence, reason_sentence
     from sweep.stats.scores import off_grid
 
     odd, n = off_grid(scores), len(scores.values)
@@ -113,6 +113,10 @@ def _warnings(scores: Scores, statistics: ScoreStatistics) -> Iterator[str]:
         yield reason_sentence(Reason.EVERY_SCORE_IS_ZERO)
     elif not statistics.std:
         yield no_noise_sentence(n)
+    judged = rules["false_alarm"]
+    yield from caution_sentences(judged)
+    for sentence in foreseen_sentence(judged):
+        yield f"false_alarm: {sentence}"
     over = statistics.overdispersion
     if over is not None and over.p_value < OVERDISPERSED:
         yield (

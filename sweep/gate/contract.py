@@ -96,7 +96,7 @@ class VariantContract(_Terms):
     value: Share
     """A score at or above it passes."""
     alpha: Share | None
-    """Probability that a healthy build fails all its attempts; null where no noise was seen."""
+    """Probability that the measured build, measured again, fails all its attempts; null where no noise was seen."""
     alpha_interval: tuple[Share, Share] | None
     """Its lower and upper 95 % bounds."""
     mde80: Share | None

@@ -56,6 +56,11 @@ class Caution(StrEnum):
     """Of the perturbations that the noise comes from: the threshold is far lower than it had to be."""
     CROWDED = "crowded"
     """The scores lie so near to 1, for their spread, that neither scale describes them."""
+    TIED = "tied"
+    """The noise is that of the questions: equal scores show nothing of what moves whole runs."""
+    LARGE_DROP = "large_drop"
+    """The drop that is caught is more than half the mean. Had the spread looked larger, none would be stated: the
+    figure is there because the spread looks small."""
 
 
 FEW = 5
@@ -76,6 +81,7 @@ def cautions(noise: Noise | None) -> tuple[Caution, ...]:
     few = Caution.FEW_LEVELS if perturbed else Caution.FEW_REPETITIONS
     return (
         *((few,) if noise.dof < (MIN_LEVEL_DOF if perturbed else FEW - 1) else ()),
+        *((Caution.TIED,) if noise.source is NoiseSource.QUESTIONS else ()),
         *((Caution.CROWDED,) if 1 - noise.mean < CROWDING * noise.std else ()),
     )
 
@@ -210,10 +216,12 @@ def _variant(
 ) -> VariantThreshold:
     """The rule on one variant, whose own value is `value`, where the sweep's is `overall`."""
     noise = fitted.noise
+    operating = operate(value, fitted, rule.retries, rule)
+    large = operating.mde80 is not None and operating.mde80 > fitted.mean / 2
     # At the variant's own value the rule may know the false alarm itself.
     at_overall = rule if overall == value else None
     return VariantThreshold(
-        **vars(operate(value, fitted, rule.retries, rule)),
+        **vars(operating),
         n=len(fitted.scores.values),
         mean=fitted.mean,
         std=noise.std if noise else None,
@@ -221,7 +229,7 @@ def _variant(
         factors=fitted.factors,
         bound=_given(rule.bounds(Estimates.of(fitted))),
         reason=reason,
-        cautions=cautions(noise),
+        cautions=(*cautions(noise), *((Caution.LARGE_DROP,) if large else ())),
         foreseen=_foreseen(rule, fitted) if value is not None else {},
         overall=None if overall is None else operate(overall, fitted, rule.retries, at_overall),
     )

@@ -151,7 +151,7 @@ def _draw(axes: Any, name: str, curve: PowerCurve, threshold: Threshold) -> None
     axes.set_yticks(SHARES, [f"{share * 100:g} %" for share in SHARES], fontsize=8)
     axes.set_yticks([], minor=True)
     axes.grid(axis="y", color="0.85", linewidth=0.6)
-    lines = [("healthy build", curve.false_alarm)]
+    lines = [("the measured build, again", curve.false_alarm)]
     lines += [(f"mean lower by {drop:g}", line) for drop, line in zip(DROPS, curve.power, strict=True)]
     for (label, line), style in zip(lines, STYLES, strict=False):
         axes.step(curve.thresholds, line, where="pre", color="black", linestyle=style, linewidth=1.4, label=label)

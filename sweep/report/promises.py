@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from sweep.gate.rules import ENOUGH
 from sweep.gate.threshold import SHIFT, Caution, Reason, Threshold, VariantThreshold
@@ -76,7 +76,12 @@ def _why(threshold: Threshold, name: str) -> str:
     judged = threshold.variants.get(name)
     if judged is None:
         return reason_sentence(threshold.silent[name])
-    return reason_sentence(threshold.silent[name], judged.n, judged.bound)
+    sentence = reason_sentence(threshold.silent[name], judged.n, judged.bound)
+    few = judged.noise_source is NoiseSource.REPETITIONS and judged.n < ENOUGH
+    more = (
+        f" {counted(judged.n, 'repetition')} show little of the noise: run at least {ENOUGH}, better {2 * ENOUGH}."
+    )
+    return f"{sentence}{more}" if few and judged.reason is Reason.BOUND_NOT_POSITIVE else sentence
 
 
 def threshold_statements(threshold: Threshold) -> tuple[str, ...]:
@@ -84,6 +89,69 @@ def threshold_statements(threshold: Threshold) -> tuple[str, ...]:
     holds for all."""
     of_variants = _with_names((name, _statements(judged)) for name, judged in threshold.variants.items())
     return (*of_variants, *together_line(threshold), *missed_line(threshold))
+
+
+def brief_statements(threshold: Threshold) -> tuple[str, ...]:
+    """The same for a terminal: of several variants the ranges of their figures, which the report has one by one."""
+    judged = {name: v for name, v in threshold.variants.items() if _has_figures(v)}
+    if len(judged) < 2:
+        return threshold_statements(threshold)
+    basis = _with_names((name, _basis(v)) for name, v in threshold.variants.items())
+    cautions = _with_names((name, caution_sentences(v)) for name, v in judged.items())
+    few = _with_names(
+        (
+            name,
+            (f"{counted(v.n, 'repetition')} are too few for a useful threshold; the report says what more give.",),
+        )
+        for name, v in judged.items()
+        if v.foreseen
+    )
+    return (
+        *basis,
+        *_ranges(list(judged.values())),
+        *cautions,
+        *few,
+        *together_line(threshold),
+        *missed_line(threshold),
+    )
+
+
+def _has_figures(v: VariantThreshold) -> bool:
+    return v.value is not None and v.noise_source is not None and v.false_alarm is not None
+
+
+def _ranges(judged: Sequence[VariantThreshold]) -> Iterator[str]:
+    """The figures of variants that have them, each at its own threshold."""
+    retries, bounds = judged[0].retries, [v.false_alarm_interval[1] for v in judged if v.false_alarm_interval]
+    fails = f"fails all {retries} attempts" if retries > 1 else "fails"
+    alarms, lower = _span([v.false_alarm for v in judged]), _span([v.false_alarm_shifted for v in judged])
+    yield (
+        f"At its own threshold each build whose score moves, measured again, {fails} with a probability of "
+        f"{alarms} (at most {share(max(bounds))}, with 95 % confidence). One whose mean is lower by "
+        f"{SHIFT:g} fails with {lower}."
+    )
+    if retries > 1:
+        alone = max(v.single.false_alarm or 0.0 for v in judged)
+        yield (
+            "This takes the attempts as independent. If one cause moves all of them together, the "
+            f"probability is up to {share(alone)}."
+        )
+    caught = [v.mde80 for v in judged if v.mde80 is not None]
+    missed = f" Of {len(judged) - len(caught)} not even a drop to 0 is." if len(caught) < len(judged) else ""
+    if caught:
+        yield (
+            f"A drop of {min(caught):.3f} to {max(caught):.3f} in accuracy, by variant, is caught with a "
+            f"probability of 80 % or more.{missed} The report has the figures of each."
+        )
+    else:
+        yield "Not even a drop of the accuracy to 0 is caught with a probability of 80 %."
+
+
+def _span(values: Iterable[float | None]) -> str:
+    """`0.65 % to 0.71 %`, or one share where both are written alike."""
+    known = [value for value in values if value is not None]
+    least, most = share(min(known)), share(max(known))
+    return least if least == most else f"{least} to {most}"
 
 
 def _with_names(sentences: Iterable[tuple[str, Iterable[str]]]) -> tuple[str, ...]:
@@ -106,6 +174,14 @@ _USE = {
 
 def _statements(v: VariantThreshold) -> Iterator[str]:
     """What one variant's threshold implies, a sentence or two each, without its name."""
+    yield from _basis(v)
+    yield from _figures(v)
+    yield from caution_sentences(v)
+    yield from foreseen_sentence(v)
+
+
+def _basis(v: VariantThreshold) -> Iterator[str]:
+    """Where the noise was seen, unless the repetitions alone show it."""
     if v.value is not None and v.noise_source is None:
         yield no_noise_sentence(v.n)
     if v.noise_source is NoiseSource.QUESTIONS:
@@ -118,15 +194,24 @@ def _statements(v: VariantThreshold) -> Iterator[str]:
         parts = ", ".join(f"{f.factor} {f.variance**0.5:.4f} (over {f.levels} levels)" for f in v.factors)
         use = "" if v.value is None else f" {_USE[v.noise_source]}"
         yield f"Standard deviation of the score by what was perturbed: {parts}.{use}"
+
+
+def _figures(v: VariantThreshold) -> Iterator[str]:
+    """How often builds fail, and the drops that are caught."""
     if v.value is not None and v.false_alarm is not None and v.false_alarm_interval is not None:
         yield _alarms(v, v.value, v.false_alarm, v.false_alarm_interval)
     if v.value is not None and v.noise_source is not None:
         yield _caught(v.value, v.mde80, v.mde95, f"in all {v.retries} attempts " if v.retries > 1 else "")
         if v.retries > 1:
             yield _caught(v.value, v.single.mde80, v.single.mde95, "in a single attempt ")
+
+
+def caution_sentences(v: VariantThreshold) -> Iterator[str]:
+    """Why the figures of one variant promise less than they say."""
     for caution in v.cautions:
+        if v.value is None and caution is not Caution.FEW_LEVELS:
+            continue  # No figure rests on it.
         yield _CAUTIONS[caution].format(n=counted(v.n, "repetition"), mean=v.mean, std=v.std)
-    yield from _foreseen(v)
 
 
 _CAUTIONS = {
@@ -135,18 +220,26 @@ _CAUTIONS = {
         "alarm may be several times the stated one, and a drop that is stated with 80 % may be caught with 55 %."
     ),
     Caution.FEW_LEVELS: (
-        "A factor of two levels shows next to nothing of a standard deviation, so the threshold lies far lower "
-        "than it had to. List at least two levels under `perturb`, beside the sweep's own, for each factor."
+        "A factor of two levels shows next to nothing of a standard deviation, so what the rule gives lies far "
+        "lower than it had to. List at least two levels under `perturb`, beside the sweep's own, for each factor."
+    ),
+    Caution.TIED: (
+        "Equal scores cannot show whether something moves whole runs. If it does, the false alarm may be several "
+        "times the stated one."
+    ),
+    Caution.LARGE_DROP: (
+        "The drop that is caught is more than half the mean. Had the spread looked larger, there would be no such "
+        "figure: a drop that is stated with 80 % may be caught with 65 %."
     ),
     Caution.CROWDED: (
         "The mean of {mean:.3f} is so near to 1, for a standard deviation of {std:.3f}, that the scores cannot be "
         "normal: the false alarm may be several times the stated one. Find what moves whole runs first."
     ),
 }
-"""Why the figures promise less than they say. Each is shown by tests/benchmarks/calibration.py."""
+"""Why the figures promise less than they say. docs/statistics.md has the measured figures."""
 
 
-def _foreseen(v: VariantThreshold) -> Iterator[str]:
+def foreseen_sentence(v: VariantThreshold) -> Iterator[str]:
     """What more repetitions would give, where there are too few for a useful threshold."""
     if not v.foreseen or v.value is None:
         return
@@ -211,7 +304,7 @@ def together_line(threshold: Threshold) -> Iterator[str]:
     known."""
     if threshold.together is not None and len(threshold.variants) > 1:
         yield (
-            f"All {len(threshold.variants)} variants together, each judged by its own threshold: this build, "
+            f"The {len(threshold.variants)} variants together, each judged by its own threshold: this build, "
             f"measured again, fails at least one gate with a probability of {share(threshold.together)}, if their "
             "runs are independent."
         )

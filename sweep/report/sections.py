@@ -71,7 +71,9 @@ def closing(summary: Summary, places: Sequence[str]) -> Iterator[Block]:
     yield from _drifted(summary)
     yield evidence(summary)
     warned = [] if summary.real_model else [SIMULATED]
-    yield "\n".join([*warned, *threshold_lines(summary), *floor_lines(summary), *_audit_lines(summary)])
+    yield "\n".join(
+        [*warned, *threshold_lines(summary, briefly=True), *floor_lines(summary), *_audit_lines(summary)]
+    )
     yield Verbatim(places)
     if line := outcome_line(summary):
         yield line

@@ -10,6 +10,7 @@ from sweep.report.blocks import Block, Grid, Row
 from sweep.report.promises import (
     BRIEFLY,
     DIGITS,
+    brief_statements,
     cut,
     default_line,
     floored,
@@ -25,8 +26,8 @@ ALARM = ("false alarm, 1 attempt", "false alarm, k attempts")
 CAUGHT = ("drop caught 80 / 95 %, 1 attempt", "drop caught 80 / 95 %, k attempts")
 
 
-def threshold_lines(summary: Summary) -> list[str]:
-    """What the threshold is, and what it implies; why there is none is said once."""
+def threshold_lines(summary: Summary, *, briefly: bool = False) -> list[str]:
+    """What the threshold is, and what it implies; why there is none is said once. `briefly`: for a terminal."""
     threshold = summary.threshold
     if threshold.value is None:
         first, *more = silent_lines(threshold)
@@ -41,7 +42,8 @@ def threshold_lines(summary: Summary) -> list[str]:
         ]
     stopped = [stopped_line(name, v.stopped, v.repetitions) for name, v in summary.variants.items() if v.stopped]
     default = [default_line(threshold)] if summary.rule_by_default else []
-    return [*lines, *default, *stopped, *threshold_statements(threshold)]
+    implied = brief_statements(threshold) if briefly else threshold_statements(threshold)
+    return [*lines, *default, *stopped, *implied]
 
 
 def floor_lines(summary: Summary) -> Iterator[str]:
@@ -147,8 +149,9 @@ def every_rule(summary: Summary) -> Iterator[Block]:
     ]
     if not rows:
         return
+    source = "the default" if summary.rule_by_default else "as the sweep file has it"
     yield (
-        f"Every rule at each variant's own value: `{summary.threshold.rule}` as the sweep file has it, the "
+        f"Every rule at each variant's own value: `{summary.threshold.rule}`, {source}, and the "
         f"others with their default parameters. *k attempts*: CI tries a build up to {attempts} times and fails it "
         "when all fail, if attempts are independent."
     )

@@ -41,8 +41,8 @@ class Scale(StrEnum):
     ACCURACY = "accuracy"
     """The score itself."""
     PROBIT = "probit"
-    """The normal quantile of a score, kept off 0 and 1 by 3/8 of a question (Blom, "Statistical Estimates and
-    Transformed Beta-Variables", 1958)."""
+    """The normal quantile of a score, kept off 0 and 1 by 3/8 of a question (Anscombe, "The transformation of
+    Poisson, binomial and negative-binomial data", Biometrika 35, 1948, for the arcsine)."""
 
     def of(self, scores: npt.ArrayLike, questions: int | None) -> Floats:
         """Scores, 0..1, on this scale."""

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from sweep.commands import stats
 from sweep.report.conclude import conclude
 from sweep.run import launch as launching
 from sweep.run.failures import Void
@@ -125,3 +127,16 @@ def test_the_list_has_a_threshold_for_complete_runs_only(tmp_path: Path) -> None
     assert [row["failed_audits"] for row in rows] == [0, 0]
     shown = sweep("list", "--runs", rest.folder.parent).stdout.splitlines()[-1].split()
     assert shown[-2:] == ["-", "0"]
+
+
+@pytest.mark.parametrize(
+    ("scores", "said"),
+    [([0.6, 0.61, 0.57], ("on average over", "too few")), ([0.94, 0.95, 0.97, 0.99, 1.0], ("so near to 1",))],
+)
+def test_scores_from_elsewhere_are_cautioned_of_as_a_sweeps_are(
+    tmp_path: Path, scores: list[float], said: tuple[str, ...]
+) -> None:
+    (tmp_path / "scores.json").write_text(json.dumps(scores))
+    done = CliRunner().invoke(stats.command, [str(tmp_path / "scores.json"), "--questions", "200"])
+    assert done.exit_code == 0
+    assert all(text in done.stderr for text in said)

@@ -355,3 +355,18 @@ def test_the_default_rule_counts_on_three_attempts_only_where_they_can_be_indepe
 
 def test_identical_runs_have_no_power_curve() -> None:
     assert power_curve(Fitted.to(scores([0.47] * 5)), [0.1]) is None
+
+
+def test_scores_that_tie_although_questions_flip_are_cautioned_of() -> None:
+    tied = Scores(variant="v", values=(0.5,) * 3, questions=200, flips=Flips(variance=0.02**2, dof=30))
+    assert only(FalseAlarmRule(), tied).cautions == (Caution.TIED,)
+
+
+def test_a_drop_of_more_than_half_the_mean_is_cautioned_of() -> None:
+    # Mean .15: for alpha .01 and power .8, (t(.99; 4) + t(.8; 4)) sqrt(1.2) = 5.135 std, so .0812 and .0406 and
+    # half a question more at most.
+    wide, narrow = (
+        only(FalseAlarmRule(), scores([0.15 + step * k for k in (-2, -1, 0, 1, 2)])) for step in (0.01, 0.005)
+    )
+    assert wide.cautions == (Caution.LARGE_DROP,)
+    assert narrow.cautions == ()

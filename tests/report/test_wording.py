@@ -8,8 +8,9 @@ from sweep.audit import Finding, Verdict
 from sweep.gate.rules import FalseAlarmRule, MarginRule, MinObservedRule, Rule, ToleranceRule
 from sweep.gate.threshold import Threshold, derive, fit_all
 from sweep.report.conclude import conclude
-from sweep.report.promises import default_line, silent_lines, threshold_statements
+from sweep.report.promises import brief_statements, default_line, silent_lines, threshold_statements
 from sweep.report.sections import markdown
+from sweep.report.thresholds import every_rule
 from sweep.report.wording import NOTHING_AUDITED, audit_counts, finding_lines, share
 from sweep.stats.scores import Flips, Scores
 from tests.runs import finished
@@ -66,7 +67,7 @@ def test_a_gate_that_misses_even_a_drop_to_0_is_called_so() -> None:
 def test_several_gates_together_fail_more_often_than_each_and_it_is_said_how_often() -> None:
     threshold = derived(FalseAlarmRule(), NOISY, NOISY)
     assert threshold.together is not None
-    (line,) = (text for text in threshold_statements(threshold) if text.startswith("All 2 variants together"))
+    (line,) = (text for text in threshold_statements(threshold) if text.startswith("The 2 variants together"))
     assert share(threshold.together) in line
 
 
@@ -144,3 +145,33 @@ def test_where_nothing_was_measured_no_audit_is_said_to_have_passed(tmp_path: Pa
     text = markdown(conclude(run))
     assert NOTHING_AUDITED in text
     assert "passed" not in text[text.index("## Audits") :]
+
+
+def test_every_rule_is_the_sweep_files_only_where_it_names_one(tmp_path: Path) -> None:
+    summary = conclude(finished(tmp_path, {"baseline": 4, "mtp": 4}))
+    default, named = (
+        "\n".join(str(b) for b in every_rule(summary.model_copy(update={"rule_by_default": by_default})))
+        for by_default in (True, False)
+    )
+    assert "as the sweep file has it" not in default
+    assert "as the sweep file has it" in named
+
+
+def test_a_launch_gives_the_figures_of_several_variants_as_ranges_and_every_caution() -> None:
+    lower = tuple(score - 0.1 for score in (0.36, 0.38, 0.42))
+    threshold = derived(FalseAlarmRule(retries=3), NOISY, NOISY[:5], lower)
+    drops = [v.mde80 or 0 for v in threshold.variants.values()]
+    text = "\n".join(brief_statements(threshold))
+    assert f"{min(drops):.3f} to {max(drops):.3f}" in text
+    assert share(max(v.single.false_alarm or 0 for v in threshold.variants.values())) in text
+    assert "c: With 3 repetitions" in text
+    assert len(text.splitlines()) < len(threshold_statements(threshold))
+    assert brief_statements(derived(MarginRule(), NOISY)) == threshold_statements(derived(MarginRule(), NOISY))
+
+
+def test_a_variant_without_a_threshold_is_told_to_run_more_and_is_not_cautioned_of_figures() -> None:
+    # (.01, .05): 31.82 sqrt(1.5) standard deviations of .028 are more than the mean.
+    threshold = derived(FalseAlarmRule(), (0.01, 0.05), NOISY)
+    (why,) = silent_lines(threshold)
+    assert "at least 10" in why
+    assert not any(line.startswith("a: ") for line in threshold_statements(threshold))
