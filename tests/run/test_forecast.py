@@ -13,7 +13,8 @@ from sweep.plan.config import ProtocolConfig
 from sweep.plan.sweepfile import load
 from sweep.plan.units import Load, Plan, make_plan
 from sweep.run import driver
-from sweep.run.forecast import STEPS, Engine, Forecast, forecast, of_plan, repetition_seconds
+from sweep.run.forecast import STEPS, Forecast, forecast, of_plan, repetition_seconds
+from sweep.run.schedule import Engine
 from sweep.run.view import Progress
 from sweep.tasks.dataset import count
 from tests.conftest import SWEEP
