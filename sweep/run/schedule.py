@@ -57,15 +57,15 @@ class Share(NamedTuple):
 
     engine: str
     kind: Kind
-    count: int
-    """Units of the kind."""
+    units: int
+    """How many of the kind."""
 
 
 class Queue:
     """The units that wait, by kind; no method but iteration takes longer the more units wait."""
 
     def __init__(self, units: Iterable[Unit], avoid: Callable[[Unit], frozenset[str]]) -> None:
-        """In the order of `units`. `avoid` says on which engines a unit has failed, and is asked as it is put in."""
+        """In the order of `units`. `avoid` says on which engines a unit has failed; asked as it is put in."""
         self._avoid = avoid
         self._kinds: dict[Kind, OrderedDict[str, Unit]] = {}
         self._kind_of: dict[str, Kind] = {}
@@ -156,7 +156,7 @@ def assign(
 
 
 def _ready(suited: Iterable[Kind], engine: Engine) -> Kind | None:
-    """Units of what the engine has loaded, which it keeps while there are any; first those that failed elsewhere."""
+    """Units of what the engine has loaded, which it keeps while there are any; those that failed first."""
     return max(
         (kind for kind in suited if kind.load == engine.load), key=lambda kind: len(kind.avoid), default=None
     )
@@ -165,7 +165,7 @@ def _ready(suited: Iterable[Kind], engine: Engine) -> Kind | None:
 def _help(name: str, engines: Mapping[str, Engine], suited: Mapping[Kind, int], costs: Costs) -> Kind | None:
     """What the engine should be started with, or None.
 
-    Of what no other engine has, the most work. Else what would end last, if a unit of it ends sooner on this engine,
+    Of what no other engine has, the most work. Else what would end last, if a unit of it ends sooner here,
     its start included, than the engines that have it end the last of theirs: each of them works from when it is
     ready, so that a start that runs already is no quicker help than one that is to come. A frugal schedule starts
     nothing a second time.
@@ -196,7 +196,12 @@ def _crews(name: str, engines: Mapping[str, Engine], suited: Iterable[Kind]) -> 
     ready: dict[Load, list[float]] = {load: [] for load in kinds}
     for other, engine in engines.items():
         load = engine.load
-        if other != name and load in kinds and any(not _shunned(kind, other, engines) for kind in kinds[load]):
+        if (
+            other != name
+            and load is not None
+            and load in kinds
+            and any(not _shunned(kind, other, engines) for kind in kinds[load])
+        ):
             ready[load].append(engine.seconds)
     return ready
 
