@@ -6,8 +6,9 @@
 A sweep has 1 to 64 engines, 1 to 24 variants, 1 to 50 repetitions, and starts of 0 to 300 s. What things take is
 unknown at first: the schedule begins with the sweep file's defaults, and learns from each start and unit that ends.
 `ratio` is the time of the last unit over a bound that no schedule beats: the least T with sum over variants of
-ceil(work / (T - start)) starts + work <= engines x T. That bound divides repetitions at will; `whole` is the ratio to
-the same bound for whole repetitions, ceil(repetitions / floor((T - start) / seconds of one)) starts of each. GPU minutes are those of starts and units, a GPU per engine.
+ceil(work / (T - start)) starts + work <= engines x T. That bound divides repetitions at will; `whole` is the ratio
+to the bound of whole ones, with ceil(repetitions / floor((T - start) / seconds of one)) starts of each variant.
+GPU minutes are those of starts and units, a GPU per engine.
 `earlier` is the policy that this one replaced. With a stop rule, a variant is decided after a random share of its
 repetitions; what of it runs at that moment is wasted, and the bound is that of the repetitions up to there.
 """
@@ -215,9 +216,8 @@ def main() -> None:
     parser.add_argument("--sweeps", type=int, default=400)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    print(
-        "| policy | ratio, median | p95 | worst | whole, median | p95 | worst | starts' share | wasted | GPU minutes |"
-    )
+    ratios = "ratio, median | p95 | worst | whole, median | p95 | worst"
+    print(f"| policy | {ratios} | starts' share | wasted | GPU minutes |")
     print("|---" * 10 + "|")
     for stopping in (False, True):
         chosen, rule = list(sweeps(options.sweeps, options.seed, stopping=stopping)), ", stop rule" * stopping
