@@ -95,6 +95,17 @@ def test_the_plan_counts_each_start_that_the_repetitions_are_spread_over(write_s
     assert of_plan(thrice, 1, 4) == Forecast(seconds=600 + 6 * 60, busy=600 + 6 * 60)
 
 
+def test_a_frugal_plan_starts_each_variant_once_and_is_the_same_sweep(write_sweep: Write) -> None:
+    expected = ("engine.expected={start: 60, repetition: 30}", "repetitions=10")
+    file = write_sweep(SWEEP)
+    fast, frugal = planned(file, *expected), planned(file, *expected, "engine.schedule=frugal")
+    # 2 variants on 8 engines: one start of either, and ten repetitions after it.
+    assert of_plan(frugal, 8, 4) == Forecast(seconds=60 + 10 * 30, busy=2 * (60 + 10 * 30))
+    # Four engines for either variant: three rounds at most.
+    assert of_plan(fast, 8, 4).seconds == 60 + 3 * 30
+    assert fast.sweep_id == frugal.sweep_id
+
+
 def test_shards_share_what_a_repetition_takes(write_sweep: Write) -> None:
     plan = planned(write_sweep(SWEEP), "engine.expected={start: 0, repetition: 30}", "shards=4")
     # 2 variants x 2 repetitions of 30 s, in shards, on 8 engines that start at once.
