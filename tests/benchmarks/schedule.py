@@ -84,7 +84,8 @@ def earlier(
     idle: list[str], engines: Mapping[str, Engine], waiting: Mapping[Kind, int], costs: Costs
 ) -> list[Share]:
     """Helps by work / crew - (work + start) / (crew + 1), as if all of the crew worked already."""
-    left, loads, shares = dict(waiting), {name: engine.load for name, engine in engines.items()}, []
+    left, loads = dict(waiting), {name: engine.load for name, engine in engines.items()}
+    shares: list[Share] = []
     busy = len(idle) < len(engines)
     for free in (False, True):
         if free and (busy or shares):
