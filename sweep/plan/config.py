@@ -86,6 +86,8 @@ class EngineConfig(Strict):
     request_deadline: Seconds = 600.0
     """Seconds a request may take."""
     expected: Expected = Expected()
+    schedule: Literal["fast", "frugal"] = "fast"
+    """`fast` starts a variant on further engines where that ends the sweep sooner; `frugal` starts it on one."""
 
 
 class VariantConfig(Strict):

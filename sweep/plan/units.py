@@ -14,7 +14,7 @@ from sweep.plan.variants import Variant, conditions, perturbed, variants
 
 RESULT_FREE: Any = {
     "tracking": True,
-    "engine": {"engines": True, "start_deadline": True, "request_deadline": True, "expected": True},
+    "engine": dict.fromkeys(("engines", "start_deadline", "request_deadline", "expected", "schedule"), True),
     "perturb": {"build": True},
 }
 """What changes how a sweep runs but not what it measures, and so not the sweep's id."""

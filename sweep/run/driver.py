@@ -11,7 +11,6 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from statistics import fmean
 from uuid import uuid4
 
 from cluster.backends import backend
@@ -21,8 +20,8 @@ from cluster.spec import EngineSpec
 from sweep.plan.units import Unit
 from sweep.run.failures import Failure, Void
 from sweep.run.folder import ATTEMPTS, Run
-from sweep.run.forecast import Engine, expected_costs, forecast
-from sweep.run.schedule import Avoid, Costs, next_unit
+from sweep.run.forecast import Estimates, expected_costs, play
+from sweep.run.schedule import Costs, Engine, Queue, assign
 from sweep.run.stopping import StopWatch
 from sweep.run.view import EngineState, Progress, View
 from sweep.stats.samples import Measurement
@@ -53,17 +52,15 @@ class Driver:
         self._run, self._questionnaire, self._pool, self._view = run, questionnaire, pool, view
         self._clock = clock
         self._watch = StopWatch(run.plan, len(questionnaire.questions))
-        self._waiting: list[Unit] = []
+        self._waiting = Queue((), self._avoid)
         self._failed_on: defaultdict[str, list[str]] = defaultdict(list)
         self._failed_starts: dict[str, Counter[str]] = {v.name: Counter() for v in run.plan.measured}
         self._known: set[str] = set()
         self._places: dict[str, str] = {}
         self._starts: dict[str, str] = {}
         self._start_failure: EngineStartFailed | None = None
-        self._start_seconds: list[float] = []
-        self._expected = expected_costs(run.plan, len(questionnaire.questions))
+        self._estimates = Estimates(expected_costs(run.plan, len(questionnaire.questions)))
         self._next_forecast = 0.0
-        self._unit_seconds: dict[str, list[float]] = {v.name: [] for v in run.plan.measured}
         self.progress = Progress(
             engines={name: EngineState() for name in pool.engines},
             units=dict(Counter(unit.variant for unit in run.plan.units)),
@@ -78,7 +75,9 @@ class Driver:
         """
         for unit in measured.values():
             self._keep(unit)
-        self._waiting = [unit for unit in self._run.plan.units if unit.id not in measured]
+        for unit in self._run.plan.units:
+            if unit.id not in measured:
+                self._waiting.put(unit)
         self._skip_needless()
         self._strand()
         interrupted = False
@@ -104,25 +103,16 @@ class Driver:
         return any(s.unit for s in states) or (bool(self._waiting) and any(s.down for s in states))
 
     def _assign(self) -> None:
-        costs, avoid = self._costs(), self._avoid()
-        for name in self.progress.engines:
-            self._give(name, costs, avoid)
-        if not any(state.unit for state in self.progress.engines.values()):
-            # Left idle because help was not worth a start, or because a unit failed here: but nobody else works.
-            for name in self.progress.engines:
-                self._give(name, replace(costs, start=0.0), avoid)
-        self._foresee(costs, avoid)
+        costs, states = self._estimates.costs(), self.progress.engines
+        idle = [name for name, state in states.items() if not (state.unit or state.down)]
+        if idle and self._waiting:
+            usable = {name: self._foreseen(state, costs) for name, state in states.items() if not state.down}
+            for engine, kind, _ in assign(idle, usable, self._waiting.counts, costs):
+                self._give(engine, self._waiting.take(kind))
+        self._foresee(costs)
 
-    def _give(self, engine: str, costs: Costs, avoid: Avoid) -> None:
-        """Hand the engine a unit, if it is idle and one is worth its while."""
+    def _give(self, engine: str, unit: Unit) -> None:
         state = self.progress.engines[engine]
-        if state.unit or state.down:
-            return
-        loaded = {name: other.load for name, other in self.progress.engines.items() if not other.down}
-        unit = next_unit(engine, loaded, self._waiting, costs, avoid)
-        if unit is None:
-            return
-        self._waiting.remove(unit)
         state.unit = unit
         if state.load == unit.condition.load:
             self._start_unit(engine, unit)
@@ -135,12 +125,9 @@ class Driver:
         spec = self._run.plan.spec(variant)
         return spec if backend(spec.backend).real_model else replace(spec, answers=self._questionnaire.answers())
 
-    def _avoid(self) -> Avoid:
-        """Unit to the engines that it, or a start of its variant, has failed on."""
-        return {
-            unit.id: frozenset(self._failed_on[unit.id]).union(self._failed_starts[unit.condition.loads])
-            for unit in self._waiting
-        }
+    def _avoid(self, unit: Unit) -> frozenset[str]:
+        """The engines that the unit, or a start of its variant, has failed on."""
+        return frozenset(self._failed_on[unit.id]).union(self._failed_starts[unit.condition.loads])
 
     def _start_unit(self, engine: str, unit: Unit) -> None:
         batch = self._questionnaire.batch(unit, self._attempt(unit))
@@ -176,12 +163,13 @@ class Driver:
     def _loaded(self, event: Loaded, unit: Unit) -> None:
         variant = unit.condition.loads
         self._known.add(variant)
-        self._failed_starts[variant].pop(event.engine, None)
+        if self._failed_starts[variant].pop(event.engine, None):
+            self._waiting.sort_anew(variant)
         self._places[event.engine] = place = f"{event.engine}@{event.facts.device.host}"
         # A place has many starts, over the launches of a sweep too.
         self._starts[event.engine] = f"{place}#{uuid4().hex[:8]}"
         self._run.record_engine(variant, place, event.facts)
-        self._start_seconds.append(event.seconds)
+        self._estimates.add_start(event.seconds)
         self._start_unit(event.engine, unit)
 
     def _complete(self, event: Completed, unit: Unit) -> None:
@@ -200,11 +188,12 @@ class Driver:
         if event.died or event.work is None:
             state.load = None
         self._note_failure(unit, event)
-        self._waiting.insert(0, unit)
         if event.work is None:
+            self._waiting.put(unit)
             self._failed_start(unit, event)
         else:
             self._failed_on[unit.id].append(event.engine)
+            self._waiting.put(unit)
             if self._attempt(unit) > ATTEMPTS:
                 self._give_up(unit, f"failed {ATTEMPTS} times")
         if state.deaths >= LIVES:
@@ -214,9 +203,10 @@ class Driver:
     def _failed_start(self, unit: Unit, event: Failed) -> None:
         variant = unit.condition.loads
         self._failed_starts[variant][event.engine] += 1
+        self._waiting.sort_anew(variant)
         if isinstance(event.error, EngineStartFailed):
             self._start_failure = EngineStartFailed(event.error.message, event.log)
-        for lost in [u for u in self._waiting if u.condition.loads == variant and self._hopeless(u)]:
+        for lost in [u for u in self._waiting.of_start(variant) if self._hopeless(u)]:
             self._give_up(lost, f"{variant} failed to start {ATTEMPTS} times: {event.error.message}")
 
     def _hopeless(self, unit: Unit) -> bool:
@@ -249,7 +239,7 @@ class Driver:
 
     def _strand(self) -> None:
         """Give up the units that only an engine may run which is not there."""
-        for unit in list(self._waiting):
+        for unit in self._waiting:
             only = unit.condition.engine
             if only is not None and only not in self.progress.engines:
                 self._give_up(unit, f"only {only} may run it, which is not among the engines")
@@ -274,35 +264,25 @@ class Driver:
         self._watch.add(unit, samples)
         # Every row has its unit's times; an older run folder has none.
         if not math.isnan(seconds := samples["ended"][0] - samples["began"][0]):
-            self._unit_seconds[unit.variant].append(seconds)
+            self._estimates.add_unit(unit.variant, seconds)
         score = self._watch.score(unit.variant, unit.repetition)
         if score is not None:
             self.progress.scores[unit.variant][unit.repetition] = score
 
     def _skip_needless(self) -> None:
-        for variant in {unit.variant for unit in self._waiting}:
+        for variant in {kind.variant for kind in self._waiting.counts}:
             if reason := self._watch.enough(variant):
-                needless = sum(unit.variant == variant for unit in self._waiting)
-                self._waiting = [unit for unit in self._waiting if unit.variant != variant]
+                needless = self._waiting.drop(variant)
                 self.progress.saved[variant] += needless
                 self._view.note(f"{variant}: {reason}; {needless} units saved")
 
-    def _costs(self) -> Costs:
-        """What was measured; what was not is as much slower or faster than expected as what was."""
-        expected, measured = self._expected, {v: fmean(s) for v, s in self._unit_seconds.items() if s}
-        pace = fmean(measured[v] / expected.unit[v] for v in measured) if measured else 1.0
-        return Costs(
-            start=fmean(self._start_seconds) if self._start_seconds else expected.start,
-            unit={v: measured.get(v, pace * seconds) for v, seconds in expected.unit.items()},
-        )
-
-    def _foresee(self, costs: Costs, avoid: Avoid) -> None:
+    def _foresee(self, costs: Costs) -> None:
         """Estimate the time left, as often as it costs no more than a share FORESEEING of the driver's time."""
         begun = time.perf_counter()
         if not self.progress.engines or (begun < self._next_forecast and self._expecting()):
             return
         engines = {name: self._foreseen(state, costs) for name, state in self.progress.engines.items()}
-        self.progress.seconds_left = forecast(engines, self._waiting, costs, avoid).seconds
+        self.progress.seconds_left = play(engines, self._waiting.counts, costs).seconds
         ended = time.perf_counter()
         self._next_forecast = ended + (ended - begun) / FORESEEING
 

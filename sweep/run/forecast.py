@@ -5,10 +5,11 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 from sweep.plan.config import SweepConfig
-from sweep.plan.units import Load, Plan, Unit
-from sweep.run.schedule import Avoid, Costs, Kind, kinds, next_kind
+from sweep.plan.units import Plan, Unit
+from sweep.run.schedule import Avoid, Costs, Engine, Kind, Queue, assign
 
 USUAL_SECONDS = 40.0
 """What a repetition of the usual protocol is expected to take an engine."""
@@ -19,14 +20,30 @@ STEPS = 500
 """Most pieces of work that are played; of more units several are taken at a time, which costs little accuracy."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Engine:
-    """An engine as the forecast finds it."""
+class Estimates:
+    """What starts and units cost: what was measured, and what is expected of the rest. Adding takes no time."""
 
-    load: Load | None = None
-    """What it has loaded, or is loading."""
-    seconds: float = 0.0
-    """Until it is idle."""
+    def __init__(self, expected: Costs) -> None:
+        self._expected = expected
+        self._starts = (0, 0.0)
+        self._units: dict[str, tuple[int, float]] = {}
+
+    def add_start(self, seconds: float) -> None:
+        """A start took so long."""
+        self._starts = (self._starts[0] + 1, self._starts[1] + seconds)
+
+    def add_unit(self, variant: str, seconds: float) -> None:
+        """A unit of the variant took so long."""
+        count, total = self._units.get(variant, (0, 0.0))
+        self._units[variant] = (count + 1, total + seconds)
+
+    def costs(self) -> Costs:
+        """Means; what was not measured is as much slower or faster than expected as what was."""
+        expected, (starts, seconds) = self._expected, self._starts
+        measured = {variant: total / count for variant, (count, total) in self._units.items()}
+        pace = fmean(measured[v] / expected.unit[v] for v in measured) if measured else 1.0
+        unit = {v: measured.get(v, pace * usual) for v, usual in expected.unit.items()}
+        return replace(expected, start=seconds / starts if starts else expected.start, unit=unit)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +72,8 @@ def expected_costs(plan: Plan, questions: int) -> Costs:
     """What starts and units are expected to cost before any is measured; a repetition has so many questions."""
     seconds = repetition_seconds(plan.config, questions)
     unit = {unit.variant: seconds / unit.shards for unit in plan.units}
-    return Costs(start=plan.config.engine.expected.start, unit=unit)
+    engine = plan.config.engine
+    return Costs(start=engine.expected.start, unit=unit, frugal=engine.schedule == "frugal")
 
 
 def of_plan(plan: Plan, engines: int, questions: int) -> Forecast:
@@ -70,52 +88,57 @@ def forecast(
     costs: Costs,
     avoid: Avoid,
 ) -> Forecast:
-    """From now to the end of the last unit, when idle engines take what `next_unit` gives them.
+    """From now to the end of the last unit, when idle engines take what `assign` gives them.
 
     Nothing fails, and no variant is stopped early. A unit that none of the engines may run is left out.
     """
-    game = _Game(engines, {kind: len(units) for kind, units in kinds(waiting, avoid).items()}, costs)
-    return game.play()
+    return play(engines, Queue(waiting, lambda unit: avoid.get(unit.id, frozenset())).counts, costs)
+
+
+def play(engines: Mapping[str, Engine], waiting: Mapping[Kind, int], costs: Costs) -> Forecast:
+    """The same of so many units of each kind."""
+    return _Game(engines, waiting, costs).play()
 
 
 class _Game:
     """A schedule that is being played."""
 
-    def __init__(self, engines: Mapping[str, Engine], waiting: dict[Kind, int], costs: Costs) -> None:
+    def __init__(self, engines: Mapping[str, Engine], waiting: Mapping[Kind, int], costs: Costs) -> None:
         self._loaded = {name: engine.load for name, engine in engines.items()}
-        self._ends = sorted((engine.seconds, name) for name, engine in engines.items())
-        self._waiting, self._costs = waiting, costs
+        self._ends = {name: engine.seconds for name, engine in engines.items()}
+        self._waiting, self._costs = dict(waiting), costs
         self._most = -(-sum(waiting.values()) // STEPS)
-        self._busy = sum(engine.seconds for engine in engines.values())
+        self._busy = sum(self._ends.values())
 
     def play(self) -> Forecast:
         now = 0.0
+        order = sorted((seconds, name) for name, seconds in self._ends.items())
         idle: list[str] = []
-        # When nobody else works, what is left is done though a start costs more than it brings.
-        anyhow = replace(self._costs, start=0.0)
-        while self._ends:
-            now, engine = heapq.heappop(self._ends)
+        while order:
+            now, engine = heapq.heappop(order)
             idle.append(engine)
-            if self._ends and self._ends[0][0] == now:
+            if order and order[0][0] == now:
                 continue  # they are all idle before the first of them is asked
-            idle = [name for name in idle if not self._take(name, now, self._costs)]
-            if not self._ends:
-                idle = [name for name in idle if not self._take(name, now, anyhow)]
+            taken = self._take(idle, now)
+            for name in taken:
+                heapq.heappush(order, (self._ends[name], name))
+            idle = [name for name in idle if name not in taken]
         return Forecast(seconds=now, busy=self._busy)
 
-    def _take(self, engine: str, now: float, costs: Costs) -> bool:
-        """Give the idle engine work; whether there is any for it."""
-        kind = next_kind(engine, self._loaded, self._waiting, costs)
-        if kind is None:
-            return False
-        count = min(self._most, self._waiting[kind])
-        self._waiting[kind] -= count
-        if not self._waiting[kind]:
-            del self._waiting[kind]
-        seconds = count * self._costs.unit[kind.variant]
-        if self._loaded[engine] != kind.load:
-            self._loaded[engine] = kind.load
-            seconds += self._costs.start
-        self._busy += seconds
-        heapq.heappush(self._ends, (now + seconds, engine))
-        return True
+    def _take(self, idle: Sequence[str], now: float) -> set[str]:
+        """Give the idle engines work; those for which there was any."""
+        engines = {
+            name: Engine(load=load, seconds=max(0.0, self._ends[name] - now)) for name, load in self._loaded.items()
+        }
+        shares = assign(idle, engines, self._waiting, self._costs, self._most)
+        for name, kind, count in shares:
+            self._waiting[kind] -= count
+            if not self._waiting[kind]:
+                del self._waiting[kind]
+            seconds = count * self._costs.unit[kind.variant]
+            if self._loaded[name] != kind.load:
+                self._loaded[name] = kind.load
+                seconds += self._costs.start
+            self._busy += seconds
+            self._ends[name] = now + seconds
+        return {share.engine for share in shares}

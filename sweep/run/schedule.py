@@ -1,12 +1,13 @@
-"""Which unit an idle engine takes next. Pure: a function of what remains and what things cost.
+"""Which unit an idle engine takes next. Pure: a function of what remains, what engines do and what things cost.
 
 `sweep.run.forecast` plays the same policy to its end, so that the time told is that of the schedule that is kept.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import math
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,6 +25,18 @@ class Costs:
     """Seconds to start an engine with another variant."""
     unit: Mapping[str, float]
     """Variant to seconds of one unit."""
+    frugal: bool = False
+    """Whether starts matter more than the time to the end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """An engine as the schedule finds it."""
+
+    load: Load | None = None
+    """What it has loaded, or is loading."""
+    seconds: float = 0.0
+    """Until it is idle."""
 
 
 class Kind(NamedTuple):
@@ -39,62 +52,181 @@ class Kind(NamedTuple):
     """Engines that they have failed on."""
 
 
-def kinds(waiting: Iterable[Unit], avoid: Avoid) -> dict[Kind, list[Unit]]:
-    """The units by kind, both in the order in which they wait."""
-    alike: defaultdict[Kind, list[Unit]] = defaultdict(list)
-    for unit in waiting:
+class Share(NamedTuple):
+    """What an engine is given."""
+
+    engine: str
+    kind: Kind
+    units: int
+    """How many of the kind."""
+
+
+class Queue:
+    """The units that wait, by kind; no method but iteration takes longer the more units wait."""
+
+    def __init__(self, units: Iterable[Unit], avoid: Callable[[Unit], frozenset[str]]) -> None:
+        """In the order of `units`. `avoid` says on which engines a unit has failed; asked as it is put in."""
+        self._avoid = avoid
+        self._kinds: dict[Kind, OrderedDict[str, Unit]] = {}
+        self._kind_of: dict[str, Kind] = {}
+        for unit in units:
+            self.put(unit)
+
+    def __iter__(self) -> Iterator[Unit]:
+        """A copy's, so that units may be removed meanwhile."""
+        return iter([unit for alike in self._kinds.values() for unit in alike.values()])
+
+    def __bool__(self) -> bool:
+        return bool(self._kinds)
+
+    @property
+    def counts(self) -> dict[Kind, int]:
+        """How many units of each kind wait."""
+        return {kind: len(alike) for kind, alike in self._kinds.items()}
+
+    def put(self, unit: Unit) -> None:
+        """Behind the others of its kind."""
         condition = unit.condition
-        shunned = avoid.get(unit.id, frozenset())
-        alike[Kind(condition.load, condition.engine, unit.variant, shunned)].append(unit)
-    return dict(alike)
+        kind = Kind(condition.load, condition.engine, unit.variant, self._avoid(unit))
+        self._kinds.setdefault(kind, OrderedDict())[unit.id] = unit
+        self._kind_of[unit.id] = kind
+
+    def take(self, kind: Kind) -> Unit:
+        """The first unit of the kind, which does not wait any more."""
+        unit = next(iter(self._kinds[kind].values()))
+        self.remove(unit)
+        return unit
+
+    def remove(self, unit: Unit) -> None:
+        """Raises KeyError for a unit that does not wait."""
+        kind = self._kind_of.pop(unit.id)
+        del self._kinds[kind][unit.id]
+        if not self._kinds[kind]:
+            del self._kinds[kind]
+
+    def of_start(self, variant: str) -> list[Unit]:
+        """The units for which an engine is started with `variant`."""
+        kinds = [kind for kind in self._kinds if kind.load.variant == variant]
+        return [unit for kind in kinds for unit in self._kinds[kind].values()]
+
+    def sort_anew(self, variant: str) -> None:
+        """Ask again on which engines the units that are started with `variant` have failed."""
+        units = self.of_start(variant)
+        for unit in units:
+            self.remove(unit)
+        for unit in units:
+            self.put(unit)
+
+    def drop(self, variant: str) -> int:
+        """Remove the units of the variant; how many there were."""
+        needless = [
+            unit for kind, alike in self._kinds.items() if kind.variant == variant for unit in alike.values()
+        ]
+        for unit in needless:
+            self.remove(unit)
+        return len(needless)
 
 
-def next_unit(
-    engine: str,
-    loaded: Mapping[str, Load | None],
-    waiting: Sequence[Unit],
-    costs: Costs,
-    avoid: Avoid,
-) -> Unit | None:
-    """The unit that `engine` should run now, or None when it is better left idle.
+def assign(
+    idle: Iterable[str], engines: Mapping[str, Engine], waiting: Mapping[Kind, int], costs: Costs, most: int = 1
+) -> list[Share]:
+    """What each of the idle engines should run now, at most `most` units; those better left idle are left out.
 
-    `loaded` is what every engine has (None before its first start), and `waiting` the units not yet running.
+    `engines` are all that can be used, the idle ones too, and `waiting` the kinds of the units not yet running.
     """
-    alike = kinds(waiting, avoid)
-    kind = next_kind(engine, loaded, {kind: len(units) for kind, units in alike.items()}, costs)
-    return None if kind is None else alike[kind][0]
+    left, crews, shares = dict(waiting), dict(engines), []
+    alike = not any(kind.avoid or kind.engine for kind in waiting)
+    declined = False
+    for name in idle:
+        suited = [kind for kind in left if not _shunned(kind, name, engines)]
+        kind = _ready(suited, crews[name])
+        if kind is None and not (declined and alike):
+            kind = _help(name, crews, {kind: left[kind] for kind in suited}, costs)
+            declined = kind is None
+        if kind is None:
+            continue
+        count = min(most, left[kind])
+        start = costs.start if crews[name].load != kind.load else 0.0
+        crews[name] = Engine(load=kind.load, seconds=start + count * costs.unit[kind.variant])
+        shares.append(Share(name, kind, count))
+        left[kind] -= count
+        if not left[kind]:
+            del left[kind]
+    return shares
 
 
-def next_kind(
-    engine: str, loaded: Mapping[str, Load | None], waiting: Mapping[Kind, int], costs: Costs
-) -> Kind | None:
-    """The kind of unit that `engine` should run now, of those that wait and how many; None to be left idle.
+def _ready(suited: Iterable[Kind], engine: Engine) -> Kind | None:
+    """Units of what the engine has loaded, which it keeps while there are any; those that failed first."""
+    return max(
+        (kind for kind in suited if kind.load == engine.load), key=lambda kind: len(kind.avoid), default=None
+    )
 
-    An engine keeps what it has loaded while that has units. Else it loads what its help brings forward most, its
-    start included; nothing if there is no such. What no engine has is always taken. A unit goes to an engine that
-    it has not failed on while there is one. A unit for one engine alone is nobody else's, however many have its
-    variant.
+
+def _help(name: str, engines: Mapping[str, Engine], suited: Mapping[Kind, int], costs: Costs) -> Kind | None:
+    """What the engine should be started with, or None.
+
+    Of what no other engine has, the most work. Else what would end last, if a unit of it ends sooner here,
+    its start included, than the engines that have it end the last of theirs: each of them works from when it is
+    ready, so that a start that runs already is no quicker help than one that is to come. A frugal schedule starts
+    nothing a second time.
     """
-    suited = [kind for kind in waiting if not _shunned(kind, engine, loaded)]
-    ready = [kind for kind in suited if kind.load == loaded[engine]]
-    if ready:
-        return ready[0]
-    crews = Counter(load for name, load in loaded.items() if name != engine and load is not None)
-    work: defaultdict[Load, float] = defaultdict(float)
+    ready, count, work = _crews(name, engines, suited), defaultdict[Load, int](int), defaultdict[Load, float](float)
+    for kind, units in suited.items():
+        count[kind.load] += units
+        work[kind.load] += units * costs.unit[kind.variant]
+    alone = [load for load in work if not ready[load]]
+    if alone:
+        best = max(alone, key=work.__getitem__)
+    elif costs.frugal:
+        return None
+    else:
+        ends = {load: end(count[load], work[load] / count[load], ready[load]) for load in work}
+        useful = [load for load in ends if costs.start + work[load] / count[load] < ends[load]]
+        if not useful:
+            return None
+        best = max(useful, key=ends.__getitem__)
+    return next(kind for kind in suited if kind.load == best)
+
+
+def _crews(name: str, engines: Mapping[str, Engine], suited: Iterable[Kind]) -> dict[Load, list[float]]:
+    """Of each load, when its other engines are idle; without those that may run no such unit."""
+    kinds: defaultdict[Load, list[Kind]] = defaultdict(list)
     for kind in suited:
-        work[kind.load] += waiting[kind] * costs.unit[kind.variant]
-    alone = {kind.load for kind in suited if kind.engine is not None}
-    worth = {v: _gain(seconds, 0 if v in alone else crews[v], costs.start) for v, seconds in work.items()}
-    best = max(suited, key=lambda kind: worth[kind.load], default=None)
-    return best if best is not None and worth[best.load] > 0 else None
+        kinds[kind.load].append(kind)
+    ready: dict[Load, list[float]] = {load: [] for load in kinds}
+    for other, engine in engines.items():
+        load = engine.load
+        if (
+            other != name
+            and load is not None
+            and load in kinds
+            and any(not _shunned(kind, other, engines) for kind in kinds[load])
+        ):
+            ready[load].append(engine.seconds)
+    return ready
 
 
-def _gain(work: float, crew: int, start: float) -> float:
-    """Seconds by which `work` ends sooner when one more engine joins the crew after its start.
+def end(units: int, seconds: float, ready: Collection[float]) -> float:
+    """When the last of equal units ends, each taken by whichever of the engines is the first to be ready.
 
-    The crew alone needs work / crew; with a helper that comes in after `start`, (work + start) / (crew + 1).
+    `seconds` is what one takes, and `ready` when each engine is (one or more). The units would end together if they
+    could be divided; what is then not whole is what the first engines to end another unit take.
     """
-    return work / crew - (work + start) / (crew + 1) if crew else work
+    order = sorted(ready)
+    together, total = math.inf, 0.0
+    for crew, at in enumerate(order, start=1):
+        if at >= together:
+            order = order[: crew - 1]
+            break
+        total += at
+        together = (units * seconds + total) / crew
+    if not seconds:
+        return together
+    whole = [math.floor((together - at) / seconds + 1e-9) for at in order]
+    missing = units - sum(whole)
+    if missing <= 0:
+        return together
+    return sorted(at + (done + 1) * seconds for at, done in zip(order, whole, strict=True))[missing - 1]
 
 
 def _shunned(kind: Kind, engine: str, engines: Collection[str]) -> bool:

@@ -13,7 +13,8 @@ from sweep.plan.config import ProtocolConfig
 from sweep.plan.sweepfile import load
 from sweep.plan.units import Load, Plan, make_plan
 from sweep.run import driver
-from sweep.run.forecast import STEPS, Engine, Forecast, forecast, of_plan, repetition_seconds
+from sweep.run.forecast import STEPS, Forecast, forecast, of_plan, repetition_seconds
+from sweep.run.schedule import Engine
 from sweep.run.view import Progress
 from sweep.tasks.dataset import count
 from tests.conftest import SWEEP
@@ -92,6 +93,17 @@ def test_the_plan_counts_each_start_that_the_repetitions_are_spread_over(write_s
     # 2 variants x 10 repetitions x 30 s, and one or three starts of either.
     assert of_plan(once, 1, 4) == Forecast(seconds=600 + 2 * 60, busy=600 + 2 * 60)
     assert of_plan(thrice, 1, 4) == Forecast(seconds=600 + 6 * 60, busy=600 + 6 * 60)
+
+
+def test_a_frugal_plan_starts_each_variant_once_and_is_the_same_sweep(write_sweep: Write) -> None:
+    expected = ("engine.expected={start: 60, repetition: 30}", "repetitions=10")
+    file = write_sweep(SWEEP)
+    fast, frugal = planned(file, *expected), planned(file, *expected, "engine.schedule=frugal")
+    # 2 variants on 8 engines: one start of either, and ten repetitions after it.
+    assert of_plan(frugal, 8, 4) == Forecast(seconds=60 + 10 * 30, busy=2 * (60 + 10 * 30))
+    # Four engines for either variant: three rounds at most.
+    assert of_plan(fast, 8, 4).seconds == 60 + 3 * 30
+    assert fast.sweep_id == frugal.sweep_id
 
 
 def test_shards_share_what_a_repetition_takes(write_sweep: Write) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import heapq
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 
 from sweep.plan.units import Condition, Load, Unit
-from sweep.run.forecast import Engine, forecast
-from sweep.run.schedule import Costs, next_unit
+from sweep.run.forecast import forecast
+from sweep.run.schedule import Avoid, Costs, Engine, Queue, assign, end
 
 FREE: dict[str, frozenset[str]] = {}
 A, B, C = map(Load, "abc")
@@ -24,6 +25,16 @@ def units(variant: str, count: int, engine: str | None = None, start: int = 1) -
 
 def costs(start: float = 100.0, unit: float = 10.0) -> Costs:
     return Costs(start=start, unit=dict.fromkeys("abcdef", unit))
+
+
+def next_unit(
+    engine: str, loaded: Mapping[str, Load | None], waiting: Sequence[Unit], cost: Costs, avoid: Avoid
+) -> Unit | None:
+    """The unit that the engine is given while the others are ready to take what they have loaded."""
+    queue = Queue(waiting, lambda unit: avoid.get(unit.id, frozenset()))
+    engines = {name: Engine(load=load) for name, load in loaded.items()}
+    shares = assign([engine], engines, queue.counts, cost)
+    return queue.take(shares[0].kind) if shares else None
 
 
 def test_an_engine_keeps_its_variant_while_it_has_units() -> None:
@@ -65,16 +76,77 @@ def test_a_unit_for_one_engine_alone_waits_for_it_and_is_worth_its_start_there()
     assert next_unit("e2", loaded, [unit], costs(), {unit.id: frozenset({"e2"})}) == unit
 
 
-@pytest.mark.parametrize(("engines", "variants", "repetitions"), [(8, 6, 20), (2, 2, 3), (3, 6, 20), (8, 1, 20)])
-def test_the_makespan_is_near_the_lower_bound(engines: int, variants: int, repetitions: int) -> None:
-    start, each = 100.0, 40.0
-    makespan = simulate(engines, "abcdef"[:variants], repetitions, costs(start, each))
-    # No schedule beats spreading all work evenly with each variant started once, nor one start and one unit.
-    bound = max((variants * (start + repetitions * each)) / engines, start + each)
-    assert makespan <= 1.35 * bound + start
+@pytest.mark.parametrize(
+    ("engines", "variants", "repetitions", "start", "each", "least"),
+    [
+        (15, 1, 30, 89, 9, 107),  # all of them start, and run two units each: 89 + 2 x 9
+        (8, 1, 20, 100, 40, 220),  # 20 units on 8 engines are at least three rounds: 100 + 3 x 40
+        (2, 2, 3, 100, 40, 220),  # a variant each: 100 + 3 x 40
+        (3, 6, 20, 100, 40, 1800),  # two variants each, one after the other: 2 x (100 + 20 x 40)
+        (64, 1, 5, 300, 10, 310),  # a unit each, of which five are enough
+    ],
+)
+def test_no_schedule_ends_sooner(
+    engines: int, variants: int, repetitions: int, start: float, each: float, least: float
+) -> None:
     waiting = [unit for variant in "abcdef"[:variants] for unit in units(variant, repetitions)]
     idle = {f"e{n}": Engine() for n in range(engines)}
-    assert forecast(idle, waiting, costs(start, each), FREE).seconds == pytest.approx(makespan)
+    assert forecast(idle, waiting, costs(start, each), FREE).seconds == pytest.approx(least)
+
+
+def test_a_frugal_schedule_starts_each_variant_once_and_takes_longer() -> None:
+    waiting = units("a", 20) + units("b", 10)
+    idle = {f"e{n}": Engine() for n in range(8)}
+    frugal = forecast(idle, waiting, replace(costs(100, 40), frugal=True), FREE)
+    # One start of either and 30 units; a's engine is the last.
+    assert (frugal.seconds, frugal.busy) == (100 + 20 * 40, 2 * 100 + 30 * 40)
+    fast = forecast(idle, waiting, costs(100, 40), FREE)
+    assert fast.seconds < frugal.seconds
+    assert fast.busy > frugal.busy
+
+
+def test_a_frugal_schedule_starts_a_variant_again_for_a_unit_that_failed_where_it_is() -> None:
+    [unit] = units("a", 1)
+    cost = replace(costs(), frugal=True)
+    assert next_unit("e2", {"e1": A, "e2": B}, [unit], cost, FREE) is None
+    assert next_unit("e2", {"e1": A, "e2": B}, [unit], cost, {unit.id: frozenset({"e1"})}) == unit
+
+
+def test_help_is_declined_by_when_each_engine_is_ready() -> None:
+    queue = Queue(units("a", 4), lambda unit: frozenset())
+    # Four units of 10 s: an engine that has a ends them in 40 s, before a second one has started.
+    idle = {"e1": Engine(load=A), "e2": Engine()}
+    assert not assign(["e2"], idle, queue.counts, costs())
+    # One that is only starting a, for 100 s more, ends them in 140 s: a second one comes in together with it.
+    assert assign(["e2"], {**idle, "e1": Engine(load=A, seconds=100)}, queue.counts, costs())
+
+
+@pytest.mark.parametrize(
+    ("count", "ready", "last"),
+    [
+        (3, [0], 30),
+        (3, [0, 0], 20),
+        (4, [0, 5, 100], 25),  # at 10, 15, 20 and 25; the third engine comes too late for any
+        (1, [7, 3], 13),
+    ],
+)
+def test_equal_units_end_when_whichever_engine_is_ready_first_takes_them(
+    count: int, ready: list[float], last: float
+) -> None:
+    assert end(count, 10, ready) == pytest.approx(last)
+
+
+def test_a_unit_is_sorted_anew_when_its_variant_failed_to_start() -> None:
+    failed: dict[str, frozenset[str]] = {}
+    queue = Queue(units("a", 2) + units("b", 1), lambda unit: failed.get(unit.variant, frozenset()))
+    failed["a"] = frozenset({"e1"})
+    queue.sort_anew("a")
+    assert {(kind.variant, kind.avoid): count for kind, count in queue.counts.items()} == {
+        ("a", frozenset({"e1"})): 2,
+        ("b", frozenset()): 1,
+    }
+    assert queue.drop("a") == 2
+    assert [unit.id for unit in queue] == ["b-r01"]
 
 
 def test_an_engine_that_has_another_start_of_the_variant_starts_it_anew_and_first_ends_its_own() -> None:
@@ -85,23 +157,3 @@ def test_an_engine_that_has_another_start_of_the_variant_starts_it_anew_and_firs
     other = next_unit("e1", {"e1": A}, waiting[:3], costs(), FREE)
     assert other is not None
     assert other.condition.load == Load("a", 2)
-
-
-def simulate(engines: int, variants: str, repetitions: int, cost: Costs) -> float:
-    """The time at which the last unit ends when idle engines ask `next_unit`."""
-    waiting = [unit for variant in variants for unit in units(variant, repetitions)]
-    loaded: dict[str, Load | None] = {f"e{n}": None for n in range(engines)}
-    idle, now = list(loaded), 0.0
-    busy: list[tuple[float, str]] = []
-    while waiting or busy:
-        for engine in list(idle):
-            chosen = next_unit(engine, loaded, waiting, cost, FREE)
-            if chosen is not None:
-                waiting.remove(chosen)
-                idle.remove(engine)
-                takes = cost.unit[chosen.variant] + (cost.start if loaded[engine] != chosen.condition.load else 0)
-                loaded[engine] = chosen.condition.load
-                heapq.heappush(busy, (now + takes, engine))
-        now, engine = heapq.heappop(busy)
-        idle.append(engine)
-    return now

@@ -1,0 +1,232 @@
+"""How near the schedule comes to the best that is possible, and what its engine starts cost: a Markdown table.
+
+    python tests/benchmarks/schedule.py            400 random sweeps
+    python tests/benchmarks/schedule.py --seed 2   400 others
+
+A sweep has 1 to 64 engines, 1 to 24 variants, 1 to 50 repetitions, and starts of 0 to 300 s. What things take is
+unknown at first: the schedule begins with the sweep file's defaults, and learns from each start and unit that ends.
+`ratio` is the time of the last unit over a bound that no schedule beats: the least T with sum over variants of
+ceil(work / (T - start)) starts + work <= engines x T. That bound divides repetitions at will; `whole` is the ratio
+to the bound of whole ones, with ceil(repetitions / floor((T - start) / seconds of one)) starts of each variant.
+GPU minutes are those of starts and units, a GPU per engine.
+`earlier` is the policy that this one replaced. With a stop rule, a variant is decided after a random share of its
+repetitions; what of it runs at that moment is wasted, and the bound is that of the repetitions up to there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import math
+import random
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from sweep.plan.units import Load
+from sweep.run.forecast import Estimates
+from sweep.run.schedule import Costs, Engine, Kind, Share, assign
+
+EXPECTED_START, EXPECTED_UNIT = 90.0, 40.0
+"""The defaults of a sweep file."""
+Policy = Callable[[list[str], Mapping[str, Engine], Mapping[Kind, int], Costs], list[Share]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """A random sweep."""
+
+    engines: int
+    start: float
+    """Seconds."""
+    unit: dict[str, float]
+    """Variant to seconds of one repetition."""
+    repetitions: int
+    needed: dict[str, int]
+    """Variant to the repetitions after which it is decided."""
+
+    def bound(self, *, whole: bool) -> float:
+        """Seconds that no schedule beats."""
+        work = sum(self.needed[variant] * seconds for variant, seconds in self.unit.items())
+        low, high = self.start, (len(self.unit) + 1) * self.start + work + max(self.unit.values())
+        for _ in range(80):
+            middle = (low + high) / 2
+            starts = sum(self._starts(variant, middle - self.start, whole=whole) for variant in self.unit)
+            enough = starts * self.start + work <= self.engines * middle
+            low, high = (low, middle) if enough else (middle, high)
+        return high
+
+    def _starts(self, variant: str, seconds: float, *, whole: bool) -> float:
+        """Fewest that do the variant's work when each has so many seconds for it."""
+        shares = seconds / self.unit[variant]
+        if not whole:
+            return math.ceil(self.needed[variant] / shares - 1e-9)
+        return math.ceil(self.needed[variant] / each) if (each := math.floor(shares + 1e-9)) else math.inf
+
+
+def sweeps(count: int, seed: int, *, stopping: bool) -> Iterator[Sweep]:
+    """Random ones; the repetitions of one sweep take 0.6 to 1.6 times the same 5 to 100 s."""
+    draw = random.Random(seed)
+    for _ in range(count):
+        engines, variants, repetitions = draw.randint(1, 64), draw.randint(1, 24), draw.randint(1, 50)
+        start, usual = draw.uniform(0, 300), draw.uniform(5, 100)
+        unit = {f"v{n}": usual * draw.uniform(0.6, 1.6) for n in range(variants)}
+        needed = {v: draw.randint(1, repetitions) if stopping else repetitions for v in unit}
+        yield Sweep(engines=engines, start=start, unit=unit, repetitions=repetitions, needed=needed)
+
+
+def earlier(
+    idle: list[str], engines: Mapping[str, Engine], waiting: Mapping[Kind, int], costs: Costs
+) -> list[Share]:
+    """Helps by work / crew - (work + start) / (crew + 1), as if all of the crew worked already."""
+    left, loads = dict(waiting), {name: engine.load for name, engine in engines.items()}
+    shares: list[Share] = []
+    busy = len(idle) < len(engines)
+    for free in (False, True):
+        if free and (busy or shares):
+            break
+        for name in idle:
+            kind = _earlier_kind(name, loads, left, replace(costs, start=0.0) if free else costs)
+            if kind is not None:
+                shares.append(Share(name, kind, 1))
+                loads[name] = kind.load
+                left[kind] -= 1
+                if not left[kind]:
+                    del left[kind]
+    return shares
+
+
+def _earlier_kind(
+    name: str, loads: Mapping[str, Load | None], left: Mapping[Kind, int], costs: Costs
+) -> Kind | None:
+    gains = {}
+    for kind, units in left.items():
+        if kind.load == loads[name]:
+            return kind
+        work = units * costs.unit[kind.variant]
+        crew = sum(load == kind.load for other, load in loads.items() if other != name)
+        gains[kind] = work / crew - (work + costs.start) / (crew + 1) if crew else work
+    best = max(gains, key=gains.__getitem__, default=None)
+    return best if best is not None and gains[best] > 0 else None
+
+
+@dataclass
+class Play:
+    """A sweep under a policy, to its end."""
+
+    sweep: Sweep
+    policy: Policy
+    frugal: bool = False
+    known: bool = False
+    """Whether the schedule knows what things take."""
+    now: float = 0.0
+    starts: float = 0.0
+    """Seconds of engines."""
+    work: float = 0.0
+    """Seconds of engines, the wasted units' included."""
+    wasted: float = 0.0
+    load: dict[str, Load | None] = field(default_factory=dict)
+    running: dict[str, tuple[str, float, bool]] = field(default_factory=dict)
+    """Engine to the variant that it is at, since when, and whether it is still starting."""
+    events: list[tuple[float, str]] = field(default_factory=list)
+
+    def run(self) -> Play:
+        """Itself, at the end."""
+        sweep = self.sweep
+        self.load = {f"e{n}": None for n in range(sweep.engines)}
+        self._waiting = {Kind(Load(v), None, v, frozenset()): sweep.repetitions for v in sweep.unit}
+        self._ended = dict.fromkeys(sweep.unit, 0)
+        unit = sweep.unit if self.known else dict.fromkeys(sweep.unit, EXPECTED_UNIT)
+        start = sweep.start if self.known else EXPECTED_START
+        usual = Costs(start=start, unit=unit, frugal=self.frugal)
+        self._estimates = Estimates(usual)
+        self._give()
+        while self.events:
+            self.now, name = heapq.heappop(self.events)
+            self._handle(name)
+            while self.events and self.events[0][0] == self.now:
+                self._handle(heapq.heappop(self.events)[1])
+            self._give()
+        return self
+
+    def _give(self) -> None:
+        idle = [name for name in self.load if name not in self.running]
+        if not idle or not self._waiting:
+            return
+        costs = self._estimates.costs()
+        engines = {name: self._engine(name, costs) for name in self.load}
+        for name, kind, _ in self.policy(idle, engines, self._waiting, costs):
+            self._waiting[kind] -= 1
+            if not self._waiting[kind]:
+                del self._waiting[kind]
+            starting = self.load[name] != kind.load
+            self.load[name] = kind.load
+            self.running[name] = (kind.variant, self.now, starting)
+            heapq.heappush(
+                self.events,
+                (self.now + (self.sweep.start if starting else self.sweep.unit[kind.variant]), name),
+            )
+
+    def _engine(self, name: str, costs: Costs) -> Engine:
+        if name not in self.running:
+            return Engine(load=self.load[name])
+        variant, since, starting = self.running[name]
+        elapsed, work = self.now - since, costs.unit[variant]
+        left = max(0.0, costs.start - elapsed) + work if starting else max(0.0, work - elapsed)
+        return Engine(load=self.load[name], seconds=left)
+
+    def _handle(self, name: str) -> None:
+        variant, _, starting = self.running.pop(name)
+        seconds = self.sweep.start if starting else self.sweep.unit[variant]
+        if starting:
+            self.starts += seconds
+            self._estimates.add_start(seconds)
+            self.running[name] = (variant, self.now, False)
+            heapq.heappush(self.events, (self.now + self.sweep.unit[variant], name))
+            return
+        self.work += seconds
+        if self._ended[variant] >= self.sweep.needed[variant]:
+            self.wasted += seconds
+        self._ended[variant] += 1
+        self._estimates.add_unit(variant, seconds)
+        if self._ended[variant] >= self.sweep.needed[variant]:
+            self._waiting.pop(Kind(Load(variant), None, variant, frozenset()), None)
+
+
+def row(name: str, policy: Policy, chosen: list[Sweep], *, frugal: bool = False, known: bool = False) -> str:
+    """Of the table."""
+    plays = [Play(sweep, policy, frugal, known).run() for sweep in chosen]
+    cells = [name]
+    for whole in (False, True):
+        ratios = [play.now / play.sweep.bound(whole=whole) for play in plays]
+        cells += [f"{ratio:.3f}" for ratio in (*np.quantile(ratios, [0.5, 0.95]), max(ratios))]
+    starts, work = sum(play.starts for play in plays), sum(play.work for play in plays)
+    wasted, total = sum(play.wasted for play in plays), starts + work
+    cells += [f"{starts / total:.1%}", f"{wasted / total:.1%}", f"{total / 60:,.0f}"]
+    return f"| {' | '.join(cells)} |"
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--sweeps", type=int, default=400)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    ratios = "ratio, median | p95 | worst | whole, median | p95 | worst"
+    print(f"| policy | {ratios} | starts' share | wasted | GPU minutes |")
+    print("|---" * 10 + "|")
+    for stopping in (False, True):
+        chosen, rule = list(sweeps(options.sweeps, options.seed, stopping=stopping)), ", stop rule" * stopping
+        print(row(f"earlier{rule}", earlier, chosen), flush=True)
+        print(row(f"fast{rule}", assign, chosen), flush=True)
+        print(row(f"fast, costs known{rule}", assign, chosen, known=True), flush=True)
+        print(row(f"frugal{rule}", assign, chosen, frugal=True), flush=True)
+
+
+if __name__ == "__main__":
+    main()
