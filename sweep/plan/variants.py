@@ -80,7 +80,7 @@ def _variant_faults(config: SweepConfig) -> Iterator[Fault]:
                 f"variant `{name}` is its own baseline; name another variant, or leave it out",
             )
         elif variant.baseline is not None and variant.baseline not in names:
-            known = ", ".join(sorted(names))
+            known = f"known: {', '.join(sorted(names))}"
             yield (*path, "baseline"), f"variant `{name}` has the unknown baseline `{variant.baseline}`; {known}"
     if not names:
         yield ("variants",), "no variants; write at least one under variants, or axes under grid"
