@@ -25,6 +25,7 @@ from sweep.stats.noise import (
     NoiseSource,
     detectable_drop,
     failing,
+    failing_shifted,
     false_alarm_interval,
 )
 from sweep.stats.scores import Scores
@@ -282,7 +283,7 @@ def _odds(value: float | None, fitted: Fitted, attempts: int, rule: Rule | None)
         false_alarm_interval=interval,
         false_alarm_shifted=None
         if value is None or fitted.noise is None
-        else failing(value, fitted.noise, attempts, SHIFT)[1],
+        else failing_shifted(value, fitted.noise, attempts, SHIFT),
         mde80=drop(0.8),
         mde95=drop(0.95),
     )

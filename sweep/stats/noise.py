@@ -89,9 +89,20 @@ class Normal:
         """(S,): the scores that lie so many standard deviations under the centre."""
         return self.scale.back(self.centre - np.asarray(depth) * self.std, self.questions)
 
-    def depth(self, threshold: npt.ArrayLike) -> Floats:
-        """(S,): how many standard deviations a gate's edge lies under the centre."""
-        return (self.centre - self.scale.of(_on_scale(threshold, self.questions), self.questions)) / self.std
+    def depth(self, threshold: npt.ArrayLike, drop: float = 0.0) -> Floats:
+        """(S,): how many standard deviations a gate's edge lies under the centre of a build.
+
+        `drop`: how far the build's mean lies under the measured one, in accuracy.
+        """
+        edges = self.scale.of(_on_scale(threshold, self.questions), self.questions)
+        depths = (self.centre - edges) / self.std
+        return np.asarray(depths - self.lost(drop) if drop else depths)
+
+    def lost(self, drop: float) -> Floats:
+        """(S,): a drop of the mean, in standard deviations."""
+        least = -0.374 / self.questions if self.questions else -math.inf
+        lowered = self.scale.of(np.maximum(self.score(0.0) - drop, least), self.questions)
+        return np.asarray((self.centre - lowered) / self.std)
 
 
 def _on_scale(threshold: npt.ArrayLike, questions: int | None) -> Floats:
@@ -270,20 +281,21 @@ def failing(threshold: float, noise: Noise, attempts: int, drop: float = 0.0) ->
     `drop`: how far the build's mean lies under the measured one, in accuracy; 0 is the measured build, again. Where
     the scores were looked at several times, the sum over the looks: an upper bound (Bonferroni). See `all_fail`.
     """
-    depths = [(float(_depth(n, threshold, drop).item()), n.weight, n.dof) for n in noise.normals]
+    depths = [(float(n.depth(threshold, drop).item()), n.weight, n.dof) for n in noise.normals]
     fails = [min(1.0, noise.looks * all_fail(*depth, attempts)) for depth in depths]
     return min(fails), max(fails)
 
 
-def _depth(normal: Normal, threshold: float, drop: float) -> Floats:
-    """Of a gate's edge, under the centre of a build with that drop."""
-    depth = normal.depth(threshold)
-    if not drop:
-        return depth
-    questions, centre = normal.questions, normal.score(0.0)
-    least = -0.374 / questions if questions else -math.inf
-    lowered = normal.scale.of(np.maximum(centre - drop, least), questions)
-    return depth - (normal.centre - lowered) / normal.std
+def failing_shifted(threshold: float, noise: Noise, attempts: int, shift: float) -> float:
+    """Probability that another build fails whose mean is lower by `shift`, in accuracy.
+
+    On average over sweeps the estimated standard deviation stands for the true one, in which the shift counts.
+    """
+    fails = [
+        all_fail(float(n.depth(threshold).item()), n.weight, n.dof, attempts, float(n.lost(shift).item()))
+        for n in noise.normals
+    ]
+    return min(1.0, noise.looks * max(fails))
 
 
 def false_alarm_interval(threshold: float, noise: Noise, attempts: int) -> tuple[float, float]:

@@ -36,20 +36,21 @@ def tolerance_factor(weight: float, dof: float, coverage: float, confidence: flo
 
 
 @lru_cache(maxsize=4096)
-def all_fail(k: float, weight: float, dof: float, attempts: int = 1) -> float:
+def all_fail(k: float, weight: float, dof: float, attempts: int = 1, shift: float = 0.0) -> float:
     """Probability that all `attempts` further runs score below mean - k std, over sweep and runs.
 
     `weight` and `dof`: of the estimated mean and std, as in `Normal`; n and n - 1 for n repetitions. With Z =
     (estimated - true mean) / sigma ~ N(0, 1/weight) and W = std / sigma ~ sqrt(chi2(dof) / dof) it is E[Phi(Z - k
-    W)^attempts]; for one attempt Student's t of k / sqrt(1 + 1/weight). Attempts are taken as independent given
-    mean and sigma; a cause that they share breaks that, and then one attempt's figure bounds theirs.
+    W)^attempts]; for one attempt Student's t of k / sqrt(1 + 1/weight). `shift`: how far the runs' true mean lies
+    under the sweep's, in true standard deviations; it is added to Z. Attempts are taken as independent given mean
+    and sigma; a cause that they share breaks that, and then one attempt's figure bounds theirs.
     """
     from scipy import special
 
-    if attempts == 1:
+    if attempts == 1 and not shift:
         return float(special.stdtr(dof, -k / math.sqrt(1 + 1 / weight)))
     z, w, weights = _pivots(weight, dof)
-    return float((special.ndtr(z - k * w) ** attempts * weights).sum())
+    return float((special.ndtr(shift + z - k * w) ** attempts * weights).sum())
 
 
 @lru_cache(maxsize=256)

@@ -31,7 +31,7 @@ from scipy import special
 
 from sweep.gate.planning import Model, latent
 from sweep.gate.rules import Estimates, FalseAlarmRule, MarginRule, MinObservedRule, Rule, ToleranceRule
-from sweep.gate.threshold import CROWDING, FEW
+from sweep.gate.threshold import CROWDING, FEW, SHIFT
 from sweep.stats.noise import Fitted, Normal
 from sweep.stats.scores import Scores, flips
 from sweep.stats.tails import CONFIDENCE, all_fail, differs_at_most, false_alarm_factor, missed_at_most, tail_bound
@@ -184,7 +184,7 @@ class Held:
         """By more than the allowance and three standard errors."""
         gap = self.promised - self.true if self.at_least else self.true - self.promised
         allowed = next((a for what, a in ALLOWED.items() if self.statement.endswith(what)), 0.0)
-        if self.statement.endswith("alarm as stated"):
+        if self.statement.endswith(("alarm as stated", "lower by .01")):
             allowed = AS_STATED * self.promised
         return not self.admitted and gap > allowed + 3 * self.error + 1e-12
 
@@ -265,15 +265,44 @@ def _of_rule(
         above = f"{rule.rule}: alarm above its upper bound"
         yield held(above, 1 - CONFIDENCE, once**attempts > top, admitted=admitted)
         yield held(f"{rule.rule}: alarm as stated", alarms, once**attempts, admitted=admitted)
+    worse = (
+        np.maximum(np.max([_shifted(n, attempts, *pair) for pair in _lost(seen, depths)], axis=0), 1e-4) + missed
+    )
+    failing = truth.fails(limits, SHIFT) ** attempts
+    yield held(f"{rule.rule}: alarm of a build lower by .01", worse, failing, admitted=admitted)
     for power in POWERS:
         factor = false_alarm_factor(n, n - 1, attempts, power)
-        lowered = zip(seen.normals, depths, strict=True)
-        drops = np.max([normal.score(0.0) - normal.score(depth - factor) for normal, depth in lowered], axis=0)
+        both = zip(seen.normals, depths, strict=True)
+        drops = np.max([normal.score(0.0) - normal.score(depth - factor) for normal, depth in both], axis=0)
         real = drops < truth.drops[-1]
         if real.sum() >= 50:
             caught = truth.fails(limits, drops.clip(min=0))[real] ** attempts
             statement = f"{rule.rule}: drop caught with {power * 100:.0f} %"
             yield held(statement, power, caught, at_least=True, admitted=admitted or real.mean() < 0.5)
+
+
+def _lost(seen: Estimates, depths: list[Floats]) -> list[tuple[Floats, Floats]]:
+    """On each scale the gate's depth, and what a mean lower by SHIFT loses."""
+    return [(depth, normal.lost(SHIFT)) for normal, depth in zip(seen.normals, depths, strict=True)]
+
+
+def _shifted(n: int, attempts: int, depths: Floats, lost: Floats) -> Floats:
+    """(S,): `all_fail` of shifted builds, interpolated over both of its arguments."""
+    shifts = np.array([0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1, 1.5, 2, 3, 5, 8, 12, 20, 50])
+    table = _shift_table(n, attempts, tuple(shifts.tolist()))
+    place = np.interp(lost, shifts, np.arange(len(shifts)))
+    low = place.astype(int).clip(max=len(shifts) - 2)
+    at = np.interp(np.arcsinh(depths), np.arcsinh(DEPTHS), np.arange(len(DEPTHS)))
+    left = at.astype(int).clip(max=len(DEPTHS) - 2)
+    part, rest = place - low, at - left
+    above = (1 - rest) * table[low, left] + rest * table[low, left + 1]
+    below = (1 - rest) * table[low + 1, left] + rest * table[low + 1, left + 1]
+    return np.asarray(special.ndtr((1 - part) * above + part * below))
+
+
+@lru_cache
+def _shift_table(n: int, attempts: int, shifts: tuple[float, ...]) -> Floats:
+    return np.array([_probit([all_fail(float(k), n, n - 1, attempts, shift) for k in DEPTHS]) for shift in shifts])
 
 
 def _greatest(function: Callable[[Floats], Floats], depths: list[Floats]) -> Floats:

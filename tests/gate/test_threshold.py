@@ -334,9 +334,9 @@ def test_scores_that_crowd_against_1_are_said_to() -> None:
 
 def test_a_build_that_is_a_little_worse_fails_more_often_than_the_measured_one() -> None:
     alone = only(FalseAlarmRule(), Scores(variant="v", values=NOISY))
-    # At the threshold the depth is t(.99; 9) sqrt(1.1); a mean lower by .01 takes .01 / s off it.
-    depth = stats.t.ppf(0.99, 9) - 0.01 / (np.std(NOISY, ddof=1) * math.sqrt(1.1))
-    assert alone.false_alarm_shifted == pytest.approx(stats.t.sf(depth, 9))
+    # The run and the mean of ten lie (.01 / s) / sqrt(1.1) apart: non-central t at the depth t(.99; 9) (Owen 1968).
+    apart = 0.01 / (np.std(NOISY, ddof=1) * math.sqrt(1.1))
+    assert alone.false_alarm_shifted == pytest.approx(stats.nct.cdf(-stats.t.ppf(0.99, 9), 9, -apart), rel=1e-4)
 
 
 def test_of_several_variants_one_fails_as_independent_ones_do() -> None:
