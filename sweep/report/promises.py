@@ -132,10 +132,7 @@ def _ranges(judged: Sequence[VariantThreshold]) -> Iterator[str]:
     )
     if retries > 1:
         alone = max(v.single.false_alarm or 0.0 for v in judged)
-        yield (
-            "This takes the attempts as independent. If one cause moves all of them together, the "
-            f"probability is up to {share(alone)}."
-        )
+        yield f"{_one_cause(alone)}."
     caught = [v.mde80 for v in judged if v.mde80 is not None]
     missed = f" Of {len(judged) - len(caught)} not even a drop to 0 is." if len(caught) < len(judged) else ""
     if caught:
@@ -278,9 +275,14 @@ def _alarms(v: VariantThreshold, value: float, alarm: float, interval: tuple[flo
         )
     if v.retries == 1 or v.single.false_alarm is None:
         return text
+    return f"{text} {_one_cause(v.single.false_alarm)}, that of failing a single attempt."
+
+
+def _one_cause(alone: float) -> str:
+    """What attempts come to that are not independent; `alone` is the false alarm of one. Without the full stop."""
     return (
-        f"{text} This takes the attempts as independent. If one cause moves all of them together, the probability "
-        f"is up to {share(v.single.false_alarm)}, that of failing a single attempt."
+        "This takes the attempts as independent. If one cause moves all of them together, the probability is up to "
+        f"{share(alone)}"
     )
 
 

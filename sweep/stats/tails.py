@@ -134,7 +134,7 @@ def differs_at_most(n: int) -> float | None:
     The first run says what the others may differ from, so that n - 1 runs could have differed and did not:
     1 - .05^(1/(n-1)), the exact binomial bound for no event (Clopper and Pearson, Biometrika 26, 1934).
     """
-    return None if n < 2 else float(1 - (1 - CONFIDENCE) ** (1 / (n - 1)))
+    return None if n < 2 else missed_at_most(n - 1)
 
 
 def missed_at_most(n: int) -> float:

@@ -182,6 +182,8 @@ def test_a_model_in_a_folder_may_be_on_the_cluster_s_machines_alone(
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     file = write_sweep(TOY.replace("model: none\n", "model: /no/such/folder\n", 1))
     plan = make_plan(load(file))
+    with pytest.raises(BadInput):
+        check_arguments(plan, str(file))
     check_arguments(plan, str(file), "ray://head:10001")
     monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
     check_arguments(plan, str(file))
