@@ -53,6 +53,7 @@ def _state(folder: Path) -> dict[str, Any]:
     from sweep.run.folder import open_run
 
     run = open_run(folder)
+    run.check()
     summary = read_summary(run) if (folder / FILE).exists() else None
     return {
         "sweep_id": run.plan.sweep_id,
