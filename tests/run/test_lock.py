@@ -56,9 +56,7 @@ class Other:
         self.process.stdin.write("\n")
         self.process.stdin.flush()
 
-    def end(self, number: int | None = None) -> None:
-        if number is not None:
-            self.process.send_signal(number)
+    def end(self) -> None:
         self.process.communicate(timeout=60)
 
 
@@ -115,8 +113,11 @@ def test_a_holder_that_is_killed_frees_the_folder_and_that_is_told(tmp_path: Pat
     with others(tmp_path, 1) as (first,):
         first.go_on()
         assert first.says() == "held"
-        first.end(number)
+        first.process.send_signal(number)
+        # Dead, and still in the table of processes, as it stays until its parent asks for its end.
+        os.waitid(os.P_PID, first.process.pid, os.WEXITED | os.WNOWAIT)
         assert holder(tmp_path) is None
+        first.end()
         told: list[str] = []
         with hold(tmp_path, "launch", told.append):
             assert len(told) == 1
@@ -131,6 +132,14 @@ def test_of_four_that_race_for_a_folder_that_is_not_there_yet_one_comes_in(tmp_p
         (winner,) = (pid for pid, line in said.items() if line == "held")
         refusals = [line for pid, line in said.items() if pid != winner]
         assert [re.findall(r"pid (\d+)", line) for line in refusals] == [[str(winner)]] * 3
+
+
+def test_a_lock_counts_before_its_holder_has_said_who_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock.time, "sleep", lambda seconds: None)
+    with FileLock(tmp_path / LOCK), pytest.raises(FolderInUse), hold(tmp_path, "launch", pytest.fail):
+        pass
 
 
 def test_a_process_id_that_was_given_anew_is_another_process(
