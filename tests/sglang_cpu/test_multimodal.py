@@ -1,0 +1,35 @@
+"""The tiny Gemma4 behind the multimodal class, which the large models of its family have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+pytest.importorskip("sglang")
+
+from cluster.engines.sglang.engine import SGLangEngine
+from cluster.spec import Completion
+from tests.sglang_cpu.sglang_tiny import make_batch, make_spec
+
+pytestmark = pytest.mark.sglang
+
+QUESTIONS = 6
+MULTIMODAL: Mapping[str, Any] = {"enable_multimodal": False}
+
+
+def answers(model: str, arguments: Mapping[str, Any]) -> list[Completion]:
+    engine = SGLangEngine()
+    engine.start(make_spec(draft=True, model=model, arguments=arguments), lambda phase, log: None)
+    try:
+        return engine.generate(make_batch(QUESTIONS))
+    finally:
+        engine.stop()
+
+
+def test_the_multimodal_class_says_what_the_text_only_one_says() -> None:
+    multimodal = answers("embedded:tiny-gemma4-mm", MULTIMODAL)
+    text_only = answers("embedded:tiny-gemma4", {})
+    assert [c.token_ids for c in multimodal] == [c.token_ids for c in text_only]
+    print([c.verify_steps for c in multimodal], [c.verify_steps for c in text_only])
