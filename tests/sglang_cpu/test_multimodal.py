@@ -28,8 +28,9 @@ def answers(model: str, arguments: Mapping[str, Any]) -> list[Completion]:
         engine.stop()
 
 
-def test_the_multimodal_class_says_what_the_text_only_one_says() -> None:
+def test_the_multimodal_class_says_what_the_text_only_one_says_with_worse_drafts() -> None:
+    """SGLang 0.5.21 moves this class's positions on by one but not its draft's: it accepts fewer drafts."""
     multimodal = answers("embedded:tiny-gemma4-mm", MULTIMODAL)
     text_only = answers("embedded:tiny-gemma4", {})
     assert [c.token_ids for c in multimodal] == [c.token_ids for c in text_only]
-    print([c.verify_steps for c in multimodal], [c.verify_steps for c in text_only])
+    assert sum(c.verify_steps or 0 for c in multimodal) > 1.1 * sum(c.verify_steps or 0 for c in text_only)
