@@ -137,7 +137,7 @@ def test_of_four_that_race_for_a_folder_that_is_not_there_yet_one_comes_in(tmp_p
 def test_a_lock_counts_before_its_holder_has_said_who_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
     with FileLock(tmp_path / LOCK), pytest.raises(FolderInUse), hold(tmp_path, "launch", pytest.fail):
         pass
 
