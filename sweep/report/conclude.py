@@ -16,6 +16,7 @@ from sweep.report.figures import write_all
 from sweep.report.sections import markdown
 from sweep.report.summarise import RunEvidence, scores_of, summarise
 from sweep.report.summary import FILE, Summary
+from sweep.run.disk import remove
 from sweep.run.folder import Run
 from sweep.run.others import described, earlier, other_builds
 from sweep.run.questions import clusters_of
@@ -67,7 +68,7 @@ def _no_contract(run: Run, evidence: RunEvidence, summary: Summary) -> str | Non
     try:
         contract = build(run.plan, summary, evidence.provenance, datetime.now(UTC))
     except BadInput as refusal:
-        (run.folder / CONTRACT).unlink(missing_ok=True)
+        remove(run.folder / CONTRACT)
         return refusal.message
     run.write_json(CONTRACT, contract.to_json())
     return None
