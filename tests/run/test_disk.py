@@ -53,10 +53,12 @@ def test_a_file_that_a_full_disk_does_not_take_stays_as_it_was(run: Run, name: s
     conclude(run, figures=True)
 
 
-def test_a_report_onto_a_full_disk_is_one_line_and_exits_4(run: Run) -> None:
+def test_a_report_onto_a_full_disk_shows_the_numbers_says_so_in_one_line_and_exits_4(run: Run) -> None:
+    shown = sweep("report", run.folder).stdout
     full_at(run.folder / "report.md")
     done = sweep("report", run.folder)
     assert (done.returncode, len(done.stderr.splitlines())) == (ExitCode.UNAVAILABLE, 1)
+    assert done.stdout.startswith(shown.split("##")[0])
     assert not list(run.folder.rglob("*.tmp"))
 
 
