@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from cluster.backends import runs_model
+from cluster.backends import answers_mean_nothing
 from sweep.errors import BadInput, ExitCode, SweepError, find
 from sweep.gate.contract import Contract, VariantContract, load
 from sweep.gate.identity import EngineIdentity, changes
@@ -328,8 +328,9 @@ def _notes(contract: Contract, measured: Measured) -> Iterator[str]:
         yield f"the score is the mean of {measured.repetitions} repetitions; the threshold is for one"
     if measured.void:
         yield f"{measured.void} repetitions are void and left out"
-    if not any(runs_model(v.engine.backend) for v in contract.variants.values()):
-        yield "the contract comes from an engine without a model: it says nothing about one"
+    engines = [variant.engine for variant in contract.variants.values()]
+    if all(answers_mean_nothing(engine.backend, engine.arguments) for engine in engines):
+        yield "the contract comes from an engine without a trained model: it says nothing about one"
     if contract.override is not None:
         yield (
             f"the contract was made although audits failed ({', '.join(contract.override.failed)}): "

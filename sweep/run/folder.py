@@ -17,6 +17,7 @@ from sweep.plan.units import Plan, Unit, make_plan, result_settings
 from sweep.plan.variants import Variant
 from sweep.run import failures, samples_file
 from sweep.run.failures import Failure, Void
+from sweep.run.lock import HOLDER, LOCK
 from sweep.run.provenance import Place, Provenance, gather
 from sweep.run.questions import QUESTIONS, PinnedQuestion, read, to_text
 from sweep.run.samples_file import Columns
@@ -228,7 +229,7 @@ def create_run(runs: Path, plan: Plan, resolved: str) -> Run:
                 f"{run.folder}: the run folder holds another sweep; it differs in {', '.join(differing)}. "
                 "Give another --runs, or move the folder away"
             )
-    elif run.folder.exists() and any(run.folder.iterdir()):
+    elif run.folder.exists() and any(file.name not in (LOCK, HOLDER) for file in run.folder.iterdir()):
         raise BadInput(f"{run.folder}: holds files but no sweep.yaml, so not this sweep; give another --runs")
     try:
         run.samples_folder.mkdir(parents=True, exist_ok=True)

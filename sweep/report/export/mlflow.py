@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from cluster.backends import runs_model
 from sweep.plan.config import SweepConfig
 from sweep.plan.units import Unit
 from sweep.plan.variants import varying
@@ -178,7 +177,7 @@ class _Log:
             "sweep.unit": key,
             "kind": "repetition" if unit else "sweep",
             "backend": self._run.plan.config.engine.backend,
-            "real_model": str(runs_model(self._run.plan.config.engine.backend)).lower(),
+            "real_model": str(self._run.plan.real_model).lower(),
             "protocol.hash": self._provenance.protocol.hash,
             "dataset.sha256": self._provenance.dataset.sha256,
             **{f"version.{package}": version for package, version in (engine.versions if engine else {}).items()},
