@@ -32,7 +32,7 @@ class ExitCode(IntEnum):
     """An option, a file, a run folder, a contract or a score cannot be used."""
     VOID = 3, "finished with void units"
     """The sweep ended, and some units could not be measured after all their attempts."""
-    UNAVAILABLE = 4, "the cluster, an engine or MLflow is unavailable, or a run folder is in use"
+    UNAVAILABLE = 4, "the cluster, an engine, the disk or MLflow is unavailable, or a run folder is in use"
     """Nothing is wrong with the input: the same command may work later or elsewhere."""
     BELOW = 5, "below a threshold, worse than the run compared with, or drifted"
     """A gate fails, or the scores of many nights have changed."""

@@ -43,15 +43,23 @@ def command(run: str, form: str, against: str | None, as_json: bool) -> int:
     from sweep.report.pull_request import body
     from sweep.report.sections import blocks, markdown
     from sweep.report.terminal import show
+    from sweep.run.disk import DiskUnavailable
     from sweep.run.folder import open_run
 
     if as_json and form == "pr":
         raise BadInput("--format pr is Markdown and --json is the summary; give one of the two")
     opened = open_run(run)
     earlier = open_run(against) if against else None
-    with ExitStack() as held:
-        keep = _may_write(opened.folder, held, reading=as_json)
-        summary = conclude(opened, earlier, figures=True, keep=keep)
+    failed = None
+    try:
+        with ExitStack() as held:
+            keep = _may_write(opened.folder, held, reading=as_json)
+            summary = conclude(opened, earlier, figures=True, keep=keep)
+    except DiskUnavailable as fault:
+        _tell(f"{fault}. The numbers are shown and not kept")
+        summary, failed = conclude(opened, earlier, keep=False), fault.exit_code
+    for note in opened.passed_over():
+        _tell(note)
     if as_json:
         line = against_earlier(summary)
         click.echo(json.dumps(({"answer": line} if line else {}) | summary.to_json(), indent=2))
@@ -61,24 +69,25 @@ def command(run: str, form: str, against: str | None, as_json: bool) -> int:
         show(blocks(summary))
     else:
         click.echo(markdown(summary), nl=False)
-    return summary.exit_code
+    return failed or summary.exit_code
+
+
+def _tell(line: str) -> None:
+    click.echo(line, err=True)
 
 
 def _may_write(folder: Path, held: ExitStack, *, reading: bool) -> bool:
     """Take the run folder's lock to write there; False, and said so, where only reading is possible."""
     from sweep.run.lock import FolderInUse, FolderUnwritable, hold
 
-    def tell(line: str) -> None:
-        click.echo(line, err=True)
-
     try:
-        held.enter_context(hold(folder, "report", tell))
+        held.enter_context(hold(folder, "report", _tell))
     except FolderUnwritable as fault:
-        tell(f"{fault}. The numbers are shown and not kept")
+        _tell(f"{fault}. The numbers are shown and not kept")
         return False
     except FolderInUse as fault:
         if not reading:
             raise
-        tell(f"{fault}. The numbers so far are shown and not kept")
+        _tell(f"{fault}. The numbers so far are shown and not kept")
         return False
     return True

@@ -16,6 +16,7 @@ from sweep.plan.sweepfile import load, written
 from sweep.plan.units import Plan, Unit, make_plan, result_settings
 from sweep.plan.variants import Variant
 from sweep.run import failures, samples_file
+from sweep.run.disk import aside, writing
 from sweep.run.failures import Failure, Void
 from sweep.run.lock import HOLDER, LOCK
 from sweep.run.provenance import Place, Provenance, gather
@@ -124,7 +125,8 @@ class Run:
             try:
                 self.load(unit)
             except BadInput as error:
-                self.unit_file(unit).replace(self.unit_file(unit).with_suffix(".corrupt"))
+                with writing(self.unit_file(unit)):
+                    self.unit_file(unit).replace(self.unit_file(unit).with_suffix(".corrupt"))
                 notes.append(f"{error}; kept as .corrupt, and the unit runs again")
             else:
                 measured[unit.id] = unit
@@ -137,6 +139,10 @@ class Run:
     def failures(self, unit: Unit) -> tuple[Failure | Void, ...]:
         """The evidence kept of a unit's failed attempts, oldest first. Raises BadInput when it cannot be read."""
         return failures.read(self._failures_file(unit))
+
+    def passed_over(self) -> list[str]:
+        """A line for each record of a failed attempt that cannot be read; no number is made from one."""
+        return [line for unit in self.plan.units for line in failures.faults(self._failures_file(unit))]
 
     def _failures_file(self, unit: Unit) -> Path:
         return self.folder / "failures" / f"{unit.id}.jsonl"
@@ -170,9 +176,8 @@ class Run:
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file of the folder, aside and renamed."""
-        aside = self.folder / f"{name}.tmp"
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(self.folder / name)
+        with aside(self.folder / name) as file:
+            file.write_text(text, encoding="utf-8")
 
     def provenance(self) -> Provenance:
         """Where the numbers come from. Raises BadInput when the file is missing or broken."""
@@ -208,7 +213,9 @@ class Run:
             document = json.loads(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise BadInput(f"{file}: missing; `sweep launch` the sweep file again to finish the run") from None
-        except ValueError as error:
+        except OSError as error:
+            raise BadInput(f"{file}: cannot be read: {error.strerror}; {REMEDIES[name]}") from None
+        except (ValueError, RecursionError) as error:
             raise BadInput(f"{file}: not valid JSON: {error}; {REMEDIES[name]}") from None
         if not isinstance(document, dict):
             raise BadInput(f"{file}: not a JSON object; {REMEDIES[name]}")
@@ -231,13 +238,9 @@ def create_run(runs: Path, plan: Plan, resolved: str) -> Run:
             )
     elif run.folder.exists() and any(file.name not in (LOCK, HOLDER) for file in run.folder.iterdir()):
         raise BadInput(f"{run.folder}: holds files but no sweep.yaml, so not this sweep; give another --runs")
-    try:
+    with writing(run.samples_folder):
         run.samples_folder.mkdir(parents=True, exist_ok=True)
-        run.write_text("sweep.yaml", resolved)
-    except OSError as error:
-        raise BadInput(
-            f"{run.folder}: the run folder cannot be written: {error.strerror}; give another --runs"
-        ) from None
+    run.write_text("sweep.yaml", resolved)
     return run
 
 

@@ -79,7 +79,7 @@ def launch(file: str, overrides: Sequence[str], options: Options, audience: Audi
     run = create_run(options.runs, plan, dump(plan.config))
     run.pin(questionnaire)
     measured, notes = run.done()
-    for note in notes:
+    for note in (*notes, *run.passed_over()):
         audience.tell(note)
     units = len(plan.units)
     standing = f"{len(measured)} of {units} units are measured" if measured else f"{units} units"

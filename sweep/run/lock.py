@@ -35,8 +35,9 @@ from typing import Annotated
 from filelock import FileLock, Timeout
 from pydantic import AwareDatetime, Field, ValidationError
 
-from sweep.errors import BadInput, ExitCode, SweepError
+from sweep.errors import DISK_FAILED, BadInput, ExitCode, SweepError
 from sweep.gate.rules import Strict
+from sweep.run.disk import fault
 
 LOCK = ".lock"
 """The file with the operating system's lock. It stays: removing it would let two hold a lock each."""
@@ -91,7 +92,7 @@ class Holder(Strict):
 def hold(folder: Path, command: str, tell: Callable[[str], None]) -> Iterator[None]:
     """Hold the run folder, which is made where there is none; a stale lock is taken over and told.
 
-    Raises FolderInUse, with who holds it, at once, and FolderUnwritable.
+    Raises FolderInUse, with who holds it, at once, FolderUnwritable, and DiskUnavailable.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -102,6 +103,8 @@ def hold(folder: Path, command: str, tell: Callable[[str], None]) -> Iterator[No
             lock.release()
             raise
     except OSError as error:
+        if error.errno in DISK_FAILED:
+            raise fault(folder, error) from None
         raise FolderUnwritable(
             f"{folder}: the run folder cannot be written: {error.strerror}; give another --runs"
         ) from None

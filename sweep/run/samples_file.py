@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep.errors import BadInput
+from sweep.run.disk import aside
 from sweep.stats.samples import Measurement, Sample
 
 NAMES = tuple(field.name for field in (*fields(Sample), *fields(Measurement)))
@@ -64,11 +64,8 @@ def write(file: Path, samples: Sequence[Sample], measurement: Measurement) -> Co
 
     rows = [{**vars(sample), **vars(measurement)} for sample in samples]
     table = pa.Table.from_pylist(rows, schema=_schema())
-    aside = file.with_suffix(".tmp")
-    pq.write_table(table, aside, compression="zstd")
-    with aside.open("rb") as handle:
-        os.fsync(handle.fileno())
-    aside.replace(file)
+    with aside(file) as there:
+        pq.write_table(table, there, compression="zstd")
     return Columns(table=table.drop_columns([TOKEN_IDS]), files=(file,))
 
 

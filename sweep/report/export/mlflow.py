@@ -37,6 +37,8 @@ SQLITE = "sqlite:///"
 """What the URI of a SQLite store begins with; a path follows."""
 LOCK_SECONDS = 300.0
 """How long to wait for another launch that logs to the same file."""
+LAST = 253_402_300_799
+"""The end of the year 9999, in seconds since 1970: what a clock shows beyond it, or before 1970, is no time."""
 QUICK = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 """So that an unreachable server is noticed soon."""
 
@@ -232,11 +234,11 @@ class _Span:
 
 def _span(*tables: VariantSamples, rows: slice = slice(None)) -> _Span:
     """From the first begin to the last end of the tables' repetitions, as far as they are known."""
-    began = [second for table in tables for second in table.began[rows].tolist() if not isnan(second)]
-    ended = [second for table in tables for second in table.ended[rows].tolist() if not isnan(second)]
-    return _Span(
-        began=round(min(began) * 1000) if began else None, ended=round(max(ended) * 1000) if ended else None
-    )
+    began = [second for table in tables for second in table.began[rows].tolist() if 0 <= second <= LAST]
+    ended = [second for table in tables for second in table.ended[rows].tolist() if 0 <= second <= LAST]
+    if not began or not ended or min(began) > max(ended):
+        return _Span(began=None, ended=None)
+    return _Span(began=round(min(began) * 1000), ended=round(max(ended) * 1000))
 
 
 def store_file(uri: str) -> Path | None:
