@@ -18,6 +18,7 @@ COMMANDS = {
     "report": "Show or write again a run's numbers and report.",
     "compare": "Compare two runs or two variants, paired per question.",
     "gate": "Judge a run or a score by a threshold contract.",
+    "history": "The scores of many nights, and whether they drift.",
     "stats": "Numbers and thresholds from a plain list of scores.",
     "power": "How many repetitions a threshold needs.",
     "list": "List the runs.",

@@ -54,7 +54,7 @@ class MlflowExporter:
         """Log what MLflow does not have yet. A run that was written in part only is deleted and written again."""
         uri = run.plan.config.tracking.uri
         assert uri is not None
-        _quiet()
+        quiet()
         import mlflow
         from alembic.util import CommandError
         from mlflow.exceptions import MlflowException
@@ -93,6 +93,8 @@ class _Log:
         self._run, self._summary, self._client, self._uri = run, summary, client, uri
         self._provenance = run.provenance()
         self._varying = varying(run.plan.measured)
+        self._perturbed = {variant.name for variant in run.plan.perturbed}
+        self._questions = len(run.questions())
 
     def sync(self) -> Exported:
         experiment = self._experiment()
@@ -184,6 +186,7 @@ class _Log:
         }
         if unit is not None:
             tags |= {"variant": unit.variant, "repetition": str(unit.repetition), "seed": str(unit.seed)}
+            tags |= {"perturbed": str(unit.variant in self._perturbed).lower(), "questions": str(self._questions)}
         run = self._client.create_run(experiment, start_time=span.began, run_name=name, tags=tags)
         return str(run.info.run_id)
 
@@ -238,7 +241,7 @@ def _span(*tables: VariantSamples, rows: slice = slice(None)) -> _Span:
     return _Span(began=round(min(began) * 1000), ended=round(max(ended) * 1000))
 
 
-def _file(uri: str) -> Path | None:
+def store_file(uri: str) -> Path | None:
     """The file of a SQLite store; None for a store of another kind."""
     name, _, _ = uri.removeprefix(SQLITE).partition("?")
     return Path(name).resolve() if uri.startswith(SQLITE) and name != ":memory:" else None
@@ -246,7 +249,7 @@ def _file(uri: str) -> Path | None:
 
 def _artifacts(uri: str) -> str | None:
     """Beside a SQLite store's file; a server knows its own place."""
-    file = _file(uri)
+    file = store_file(uri)
     return None if file is None else (file.parent / "mlartifacts").as_uri()
 
 
@@ -258,11 +261,11 @@ def _alone(uri: str) -> AbstractContextManager[object]:
     """
     from filelock import FileLock
 
-    file = _file(uri)
+    file = store_file(uri)
     return nullcontext() if file is None else FileLock(f"{file}.lock", timeout=LOCK_SECONDS)
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """Without MLflow's and alembic's chatter, and with short patience for servers."""
     for name, value in QUICK.items():
         os.environ.setdefault(name, value)
