@@ -38,6 +38,8 @@ class Backend:
     real_model: bool = True
     """False: there is no model to ask, so the specs carry the answers, what it measures says nothing of one, and
     the GPUs that a sweep file gives its engines are logical."""
+    untrained: Callable[[Mapping[str, Any]], bool] = lambda arguments: False
+    """Whether with these arguments the model has no weights but random ones, so that its answers mean nothing."""
     deterministic: Callable[[Mapping[str, Any]], bool] = lambda arguments: False
     """Whether these arguments claim identical outputs, whatever the order of the questions."""
     speculative: Callable[[str], bool] = lambda name: False
@@ -69,6 +71,11 @@ def backend(name: str) -> Backend:
 def runs_model(name: str) -> bool:
     """Whether a backend's numbers say something about a model. One that is not registered here is believed to."""
     return name not in BACKENDS or backend(name).real_model
+
+
+def answers_mean_nothing(name: str, arguments: Mapping[str, Any]) -> bool:
+    """Whether there is no model behind the answers, or one with no weights but random ones."""
+    return not runs_model(name) or (name in BACKENDS and backend(name).untrained(arguments))
 
 
 def make_engine(name: str) -> Engine:

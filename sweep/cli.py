@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import traceback
 
 import click
 
 from sweep import __version__
-from sweep.errors import EngineStartFailed, ExitCode, SweepError, suggestion
+from sweep.errors import DISK_FAILED, EngineStartFailed, ExitCode, SweepError, suggestion
 
 COMMANDS = {
     "launch": "Run a sweep, or the rest of one.",
@@ -17,6 +18,7 @@ COMMANDS = {
     "report": "Show or write again a run's numbers and report.",
     "compare": "Compare two runs or two variants, paired per question.",
     "gate": "Judge a run or a score by a threshold contract.",
+    "history": "The scores of many nights, and whether they drift.",
     "stats": "Numbers and thresholds from a plain list of scores.",
     "power": "How many repetitions a threshold needs.",
     "list": "List the runs.",
@@ -81,10 +83,10 @@ def main() -> None:
         sys.exit(ExitCode.BAD_INPUT)
     except (click.exceptions.Abort, KeyboardInterrupt):
         sys.exit(ExitCode.INTERRUPTED)
+    except OSError as error:
+        sys.exit(_explain_disk(error) if error.errno in DISK_FAILED else _explain_bug())
     except Exception:  # noqa: BLE001 - the outermost frame: whatever is left is a bug, and is shown whole
-        traceback.print_exc()
-        click.echo("sweep: this is a bug; please report it with the traceback above", err=True)
-        sys.exit(ExitCode.BUG)
+        sys.exit(_explain_bug())
     sys.exit(code if isinstance(code, int) else ExitCode.OK)
 
 
@@ -95,6 +97,23 @@ def _explain(error: SweepError) -> ExitCode:
         for line in error.log_tail:
             click.echo(f"  {line}", err=True)
     return error.exit_code
+
+
+def _explain_disk(error: OSError) -> ExitCode:
+    """A disk that is full or fails where the program writes beside its run folders: its own output, or /tmp."""
+    click.echo(f"sweep: {error.filename or 'the output'} cannot be written: {error.strerror}", err=True)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # Python would try it again when it exits, and exit with 120.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return ExitCode.UNAVAILABLE
+
+
+def _explain_bug() -> ExitCode:
+    traceback.print_exc()
+    click.echo("sweep: this is a bug; please report it with the traceback above", err=True)
+    return ExitCode.BUG
 
 
 if __name__ == "__main__":

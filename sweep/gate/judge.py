@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from cluster.backends import runs_model
+from cluster.backends import answers_mean_nothing
 from sweep.errors import BadInput, ExitCode, SweepError, find
 from sweep.gate.contract import Contract, VariantContract, load
 from sweep.gate.identity import EngineIdentity, changes
@@ -209,7 +209,7 @@ def judge(contract: Contract, measured: Measured, now: datetime) -> Verdict:
         threshold=terms.value if terms else contract.threshold.value,
         accept_floor=floor,
         checks=tuple(_checks(contract, terms, measured, now, floor)),
-        notes=tuple(_notes(contract, measured)),
+        notes=(*_made_in_the_future(contract, now), *_notes(contract, measured)),
     )
 
 
@@ -309,6 +309,18 @@ def _engine(contract: EngineIdentity, measured: EngineIdentity | None) -> Iterat
         yield Check(what="engine arguments", state="unchecked" if measured is None else "match")
 
 
+def _made_in_the_future(contract: Contract, now: datetime) -> Iterator[str]:
+    if contract.created > now:
+        yield (
+            f"the contract says that it was made at {_utc(contract.created)}, and here it is {_utc(now)}: one of "
+            "the two clocks is wrong, so when the contract expires is not known"
+        )
+
+
+def _utc(time: datetime) -> str:
+    return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
 def _notes(contract: Contract, measured: Measured) -> Iterator[str]:
     score, questions, retries = measured.score, measured.questions, contract.threshold.retries
     counts = range(1) if questions is None or measured.repetitions > 1 else possible(score, questions)
@@ -328,8 +340,9 @@ def _notes(contract: Contract, measured: Measured) -> Iterator[str]:
         yield f"the score is the mean of {measured.repetitions} repetitions; the threshold is for one"
     if measured.void:
         yield f"{measured.void} repetitions are void and left out"
-    if not any(runs_model(v.engine.backend) for v in contract.variants.values()):
-        yield "the contract comes from an engine without a model: it says nothing about one"
+    engines = [variant.engine for variant in contract.variants.values()]
+    if all(answers_mean_nothing(engine.backend, engine.arguments) for engine in engines):
+        yield "the contract comes from an engine without a trained model: it says nothing about one"
     if contract.override is not None:
         yield (
             f"the contract was made although audits failed ({', '.join(contract.override.failed)}): "

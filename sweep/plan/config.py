@@ -68,7 +68,7 @@ class EngineConfig(Strict):
     backend: Annotated[Text, AfterValidator(_registered)]
     """One of `cluster.backends.BACKENDS`."""
     model: Text
-    """A hub id, a folder, or `embedded:tiny-gemma4`."""
+    """A hub id, a folder, or a model of the package, such as `embedded:tiny-gemma4`."""
     draft_model: Text | None = None
     """The MTP draft of the variants that say `draft: true`."""
     gpus: Annotated[float, Field(ge=0), AfterValidator(_whole_above_one)] = 0.0

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
+from cluster.backends import answers_mean_nothing
 from cluster.spec import EngineSpec
 from sweep.plan.config import SweepConfig
 from sweep.plan.variants import Variant, conditions, perturbed, variants
@@ -93,6 +94,11 @@ class Plan:
     def measured(self) -> tuple[Variant, ...]:
         """All that an engine is started with."""
         return (*self.variants, *self.perturbed)
+
+    @property
+    def real_model(self) -> bool:
+        """False where a variant has no model, or one with random weights, so that its scores mean nothing."""
+        return not any(answers_mean_nothing(self.config.engine.backend, v.arguments) for v in self.measured)
 
     def repetitions(self, variant: Variant) -> int:
         """How many are planned of it."""

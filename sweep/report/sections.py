@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
+from cluster.backends import runs_model
 from sweep.audit import Verdict
 from sweep.plan.variants import BUILD
 from sweep.report.answer import against_earlier
@@ -19,6 +20,7 @@ from sweep.report.wording import (
     PERTURBED_USE,
     SIMULATED,
     SPREADS_MEAN,
+    UNTRAINED,
     against_line,
     audit_counts,
     build_line,
@@ -70,9 +72,13 @@ def closing(summary: Summary, places: Sequence[str]) -> Iterator[Block]:
     """What the terminal shows when a launch ends. `places`: where its results are, to be copied."""
     yield from _drifted(summary)
     yield evidence(summary)
-    warned = [] if summary.real_model else [SIMULATED]
     yield "\n".join(
-        [*warned, *threshold_lines(summary, briefly=True), *floor_lines(summary), *_audit_lines(summary)]
+        [
+            *_meaningless(summary),
+            *threshold_lines(summary, briefly=True),
+            *floor_lines(summary),
+            *_audit_lines(summary),
+        ]
     )
     yield Verbatim(places)
     if line := outcome_line(summary):
@@ -87,10 +93,15 @@ def _drifted(summary: Summary) -> Iterator[str]:
 
 def warnings(summary: Summary) -> Iterator[str]:
     """What must be known before any number is read."""
-    if not summary.real_model:
-        yield SIMULATED
+    yield from _meaningless(summary)
     if not summary.complete:
         yield INCOMPLETE
+
+
+def _meaningless(summary: Summary) -> Iterator[str]:
+    """Why no number here says anything of a model; nothing where they do."""
+    if not summary.real_model:
+        yield UNTRAINED if runs_model(summary.backend) else SIMULATED
 
 
 def evidence(summary: Summary) -> Grid:

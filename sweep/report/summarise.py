@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from cluster.backends import runs_model
 from sweep.audit import Evidence, Finding, Verdict, common_cause, run_all
 from sweep.gate.rules import Rule, default_rule, every_rule
 from sweep.gate.threshold import Fits, Threshold, derive_all, operate
@@ -76,7 +75,7 @@ def summarise(evidence: RunEvidence, fits: Fits) -> Summary:
     return Summary(
         sweep_id=plan.sweep_id,
         backend=plan.config.engine.backend,
-        real_model=runs_model(plan.config.engine.backend),
+        real_model=plan.real_model,
         complete=all(v.complete for v in variants.values())
         and all(p.repetitions.measured == p.repetitions.planned for p in perturbed.values()),
         protocol=_protocol(plan.config.protocol, provenance.protocol),

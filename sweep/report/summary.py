@@ -106,7 +106,7 @@ class Summary(Strict):
     backend: str
     """The engines'."""
     real_model: bool
-    """False where the outputs come from a noise model."""
+    """False where a variant has no model, or one with random weights."""
     complete: bool
     """Everything that was planned is measured, or was not needed."""
     protocol: ProtocolSummary

@@ -45,6 +45,10 @@ def percent(value: float | None) -> str:
 # Sentences of the report, the pull request and the closing of a launch.
 
 SIMULATED = "**Simulated**: these numbers come from a noise model, not from a language model."
+UNTRAINED = (
+    "**Random weights**: the engine loaded a model without its weights. Scores and accept lengths mean nothing; "
+    "memory, starts and durations are those of the model's shape."
+)
 INCOMPLETE = (
     "**Incomplete**: some units have not been measured. Run `sweep launch` with the same file to measure them."
 )

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from sweep.errors import BadInput
+from sweep.run.disk import aside, writing
 
 MANIFEST = "SHA256SUMS"
 REMEDY = (
@@ -66,7 +67,7 @@ class Checksums:
             return
         text = "" if held is None else self._read[1]
         after_torn = "\n" if text and not text.endswith("\n") else ""
-        with self.file.open("ab", buffering=0) as out:
+        with writing(self.file), self.file.open("ab", buffering=0) as out:
             out.write(f"{after_torn}{digest}  {name}\n".encode())
             os.fsync(out.fileno())
         if held is None:
@@ -81,12 +82,8 @@ class Checksums:
         text = "".join(f"{digest}  {name}\n" for name, listed in sorted(digests.items()) for digest in listed)
         if self.digests is not None and self._read[1] == text:
             return
-        aside = self.file.with_suffix(".tmp")
-        with aside.open("wb") as out:
-            out.write(text.encode())
-            out.flush()
-            os.fsync(out.fileno())
-        aside.replace(self.file)
+        with aside(self.file) as there:
+            there.write_text(text, encoding="utf-8")
 
 
 def sha256(content: bytes) -> str:

@@ -18,7 +18,9 @@ from sweep.plan.units import Plan, Unit, make_plan, result_settings
 from sweep.plan.variants import Variant
 from sweep.run import failures, samples_file
 from sweep.run.checksums import MANIFEST, Checksums, sha256, state_of
+from sweep.run.disk import aside, writing
 from sweep.run.failures import Failure, Void
+from sweep.run.lock import HOLDER, LOCK
 from sweep.run.provenance import Place, Provenance, gather
 from sweep.run.questions import QUESTIONS, PinnedQuestion, read, to_text
 from sweep.run.samples_file import Columns
@@ -173,6 +175,10 @@ class Run:
         """The evidence kept of a unit's failed attempts, oldest first. Raises BadInput when it cannot be read."""
         return failures.read(self._failures_file(unit))
 
+    def passed_over(self) -> list[str]:
+        """A line for each record of a failed attempt that cannot be read; no number is made from one."""
+        return [line for unit in self.plan.units for line in failures.faults(self._failures_file(unit))]
+
     def _failures_file(self, unit: Unit) -> Path:
         return self.folder / "failures" / f"{unit.id}.jsonl"
 
@@ -205,9 +211,8 @@ class Run:
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file of the folder, aside and renamed."""
-        aside = self.folder / f"{name}.tmp"
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(self.folder / name)
+        with aside(self.folder / name) as file:
+            file.write_text(text, encoding="utf-8")
 
     def provenance(self) -> Provenance:
         """Where the numbers come from.
@@ -272,7 +277,9 @@ class Run:
             document = json.loads(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise BadInput(f"{file}: missing; `sweep launch` the sweep file again to finish the run") from None
-        except ValueError as error:
+        except OSError as error:
+            raise BadInput(f"{file}: cannot be read: {error.strerror}; {REMEDIES[name]}") from None
+        except (ValueError, RecursionError) as error:
             raise BadInput(f"{file}: not valid JSON: {error}; {REMEDIES[name]}") from None
         if not isinstance(document, dict):
             raise BadInput(f"{file}: not a JSON object; {REMEDIES[name]}")
@@ -299,15 +306,15 @@ def create_run(runs: Path, plan: Plan, resolved: str) -> Run:
                 f"{run.folder}: the run folder holds another sweep; {changed}. "
                 "Give another --runs, or move the folder away"
             )
-    elif run.folder.exists() and any(run.folder.iterdir()) and not run.was_pinned:
+    elif (
+        run.folder.exists()
+        and any(file.name not in (LOCK, HOLDER) for file in run.folder.iterdir())
+        and not run.was_pinned
+    ):
         raise BadInput(f"{run.folder}: holds files but no sweep.yaml, so not this sweep; give another --runs")
-    try:
+    with writing(run.samples_folder):
         run.samples_folder.mkdir(parents=True, exist_ok=True)
-        run.write_text("sweep.yaml", resolved)
-    except OSError as error:
-        raise BadInput(
-            f"{run.folder}: the run folder cannot be written: {error.strerror}; give another --runs"
-        ) from None
+    run.write_text("sweep.yaml", resolved)
     return run
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
@@ -14,6 +13,7 @@ import numpy.typing as npt
 
 from sweep.errors import BadInput
 from sweep.run.checksums import sha256
+from sweep.run.disk import aside
 from sweep.stats.samples import Measurement, Sample
 
 T = TypeVar("T")
@@ -98,14 +98,10 @@ def write(
     out = pa.BufferOutputStream()
     pq.write_table(table, out, compression="zstd", write_page_checksum=True)
     content = out.getvalue()
-    aside = file.with_suffix(".tmp")
-    with aside.open("wb") as handle:
-        handle.write(content)
-        handle.flush()
-        os.fsync(handle.fileno())
     digest = sha256(content)
-    announce(digest)
-    aside.replace(file)
+    with aside(file) as there:
+        there.write_bytes(content)
+        announce(digest)
     return Columns(table=table.drop_columns([TOKEN_IDS]), files=(Stored(file=file, sha256=digest),))
 
 

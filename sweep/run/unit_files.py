@@ -13,6 +13,7 @@ from sweep.errors import BadInput
 from sweep.plan.units import Plan, Unit
 from sweep.run import samples_file
 from sweep.run.checksums import MANIFEST, Checksums, state_of
+from sweep.run.disk import writing
 from sweep.run.samples_file import Columns, Stored, Unfit
 from sweep.run.verify import Questions, Scorer, check_rows, check_scores, scorer
 from sweep.stats.samples import Measurement, Sample
@@ -130,7 +131,8 @@ class UnitFiles:
         file = self.path(unit)
         names = chain([f"{unit.id}.corrupt"], (f"{unit.id}.{number}.corrupt" for number in count(2)))
         name = next(name for name in names if not os.path.lexists(file.with_name(name)))
-        file.rename(file.with_name(name))
+        with writing(file):
+            file.rename(file.with_name(name))
         return name
 
 

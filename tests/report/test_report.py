@@ -18,6 +18,7 @@ from rich.console import Console
 
 from sweep.errors import BadInput
 from sweep.gate.threshold import Reason
+from sweep.report.blocks import as_markdown
 from sweep.report.conclude import conclude
 from sweep.report.export import Exported, ExportUnavailable
 from sweep.report.sections import blocks, closing, markdown
@@ -193,6 +194,16 @@ def test_a_sweep_that_answers_nothing_right_is_told_so_and_not_of_bounds(tmp_pat
     text = markdown(summary)
     assert text.count("Every score is 0") == 1
     assert "The rule gives" not in text
+
+
+@pytest.mark.parametrize(("load_format", "said"), [("dummy", True), ("auto", False)])
+def test_a_model_without_its_weights_is_said_to_mean_nothing(tmp_path: Path, load_format: str, said: bool) -> None:
+    sglang = ("engine.backend=sglang", "engine.model=some/model", "grid={}", "variants={plain: {}}")
+    summary = concluded(tmp_path, {"plain": 1}, *sglang, f"engine.arguments={{load_format: {load_format}}}")
+    assert summary.real_model is not said
+    for text in (markdown(summary), as_markdown(closing(summary, ()))):
+        assert ("**Random weights**" in text) is said
+        assert "**Simulated**" not in text
 
 
 def test_the_threshold_is_never_shown_above_itself(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ BACKEND = Backend(
     check_specs=check_specs,
     packages=("sglang",),
     extra="sglang",
+    untrained=lambda arguments: arguments.get("load_format") == "dummy",
     deterministic=lambda arguments: bool(arguments.get("enable_deterministic_inference")),
     speculative=lambda name: name.startswith("speculative_"),
     speculates=lambda arguments: arguments.get("speculative_algorithm") is not None,
