@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from typing import TypeVar
 
 from cluster.errors import BadInput, EngineStartFailed, ExitCode, SweepError, suggestion
 
-__all__ = ["BadInput", "EngineStartFailed", "ExitCode", "SweepError", "find", "suggestion"]
+__all__ = ["DISK_FAILED", "BadInput", "EngineStartFailed", "ExitCode", "SweepError", "find", "suggestion"]
 
 T = TypeVar("T")
+
+DISK_FAILED = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+    *(errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN),
+}
+"""How the operating system says that a disk is full or failing: what was asked for may work later."""
 
 
 def find(variants: Mapping[str, T], name: str, where: str) -> T:

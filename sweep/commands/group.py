@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 import traceback
 
 import click
 
 from sweep import __version__
-from sweep.errors import EngineStartFailed, ExitCode, SweepError, suggestion
+from sweep.errors import DISK_FAILED, EngineStartFailed, ExitCode, SweepError, suggestion
 from sweep.interrupts import heard
 
 COMMANDS = {
@@ -17,6 +19,7 @@ COMMANDS = {
     "report": "Show or write again a run's numbers and report.",
     "compare": "Compare two runs or two variants, paired per question.",
     "gate": "Judge a run or a score by a threshold contract.",
+    "history": "The scores of many nights, and whether they drift.",
     "stats": "Numbers and thresholds from a plain list of scores.",
     "power": "How many repetitions a threshold needs.",
     "list": "List the runs.",
@@ -96,6 +99,19 @@ def _explain(error: Exception) -> ExitCode:
         case click.ClickException():
             error.show()
             return ExitCode.BAD_INPUT
+        case OSError() if error.errno in DISK_FAILED:
+            return _explain_disk(error)
     traceback.print_exception(error)
     click.echo("sweep: this is a bug; please report it with the traceback above", err=True)
     return ExitCode.BUG
+
+
+def _explain_disk(error: OSError) -> ExitCode:
+    """A disk that is full or fails where the program writes beside its run folders: its own output, or /tmp."""
+    click.echo(f"sweep: {error.filename or 'the output'} cannot be written: {error.strerror}", err=True)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # Python would try it again when it exits, and exit with 120.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return ExitCode.UNAVAILABLE

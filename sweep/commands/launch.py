@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import nullcontext, redirect_stdout
+from contextlib import ExitStack, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +53,8 @@ def command(file: str, overrides: tuple[str, ...], no_track: bool, as_json: bool
 
     console = Console(file=sys.stderr if as_json else sys.stdout)
     # Ray prints what befalls its workers to stdout, from a thread of its own.
-    with redirect_stdout(sys.stderr) if as_json else nullcontext():
-        finished = launch(file, overrides, Options(**options), OnConsole(console))
+    with redirect_stdout(sys.stderr) if as_json else nullcontext(), ExitStack() as held:
+        finished = launch(file, overrides, Options(**options), OnConsole(console), held)
         summary = conclude(finished.run, finished.against, figures=True)
         exported = {} if no_track else export(finished.run, summary)
     if as_json:

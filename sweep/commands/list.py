@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ def command(runs: Path, as_json: bool) -> None:
     from sweep.report.terminal import show
 
     folders = [file.parent for file in runs.glob("*/sweep.yaml")]
-    folders.sort(key=lambda folder: max(file.stat().st_mtime for file in folder.iterdir()), reverse=True)
+    folders.sort(key=_changed, reverse=True)
     rows = [_row(folder) for folder in folders]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
@@ -34,6 +35,15 @@ def command(runs: Path, as_json: bool) -> None:
         click.echo(f"no runs under {runs}; `sweep launch FILE` makes one")
     else:
         show(_blocks(rows))
+
+
+def _changed(folder: Path) -> float:
+    """When something in the folder last changed; a file may vanish while one looks."""
+    times = [folder.stat().st_mtime]
+    for file in folder.iterdir():
+        with suppress(FileNotFoundError):
+            times.append(file.stat().st_mtime)
+    return max(times)
 
 
 def _row(folder: Path) -> dict[str, Any]:
@@ -51,8 +61,11 @@ def _state(folder: Path) -> dict[str, Any]:
     from sweep.audit import Verdict
     from sweep.report.summary import FILE, read_summary
     from sweep.run.folder import open_run
+    from sweep.run.lock import holder
 
     run = open_run(folder)
+    run.check()
+    writer = holder(folder)
     summary = read_summary(run) if (folder / FILE).exists() else None
     return {
         "sweep_id": run.plan.sweep_id,
@@ -64,12 +77,14 @@ def _state(folder: Path) -> dict[str, Any]:
         "void": len(run.void()),
         "threshold": summary.threshold.value if summary and summary.complete else None,
         "failed_audits": sum(f.verdict is Verdict.FAIL for f in summary.audits) if summary else None,
+        "in_use_by": writer.model_dump(mode="json") if writer else None,
     }
 
 
 def _blocks(rows: Sequence[dict[str, Any]]) -> Iterator[Block]:
     from sweep.report.blocks import Grid
     from sweep.report.promises import cut
+    from sweep.run.lock import Holder
 
     readable = [
         (
@@ -85,6 +100,8 @@ def _blocks(rows: Sequence[dict[str, Any]]) -> Iterator[Block]:
     ]
     if readable:
         yield Grid(("run", "backend", "units measured", "void", "threshold", "failed audits"), readable)
-    faults = [f"{row['sweep_id']}: {row['fault']}" for row in rows if "fault" in row]
-    if faults:
-        yield "\n".join(faults)
+    remarks = [f"{row['sweep_id']}: {row['fault']}" for row in rows if "fault" in row]
+    used = {row["sweep_id"]: Holder(**row["in_use_by"]) for row in rows if row.get("in_use_by")}
+    remarks += [f"{sweep_id}: in use by {holder}" for sweep_id, holder in used.items()]
+    if remarks:
+        yield "\n".join(remarks)

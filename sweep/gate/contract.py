@@ -11,7 +11,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, ConfigDict, Field, JsonValue, ValidationError, field_serializer, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    field_serializer,
+    model_validator,
+)
 
 from sweep.errors import BadInput
 from sweep.gate.identity import EngineIdentity
@@ -24,6 +33,15 @@ SHOWN = 10
 LIFETIME = timedelta(days=90)
 """Engines, drivers and kernels move on: a threshold older than a quarter is measured anew."""
 
+
+def _in_utc(time: datetime) -> datetime:
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("in UTC it is not of the years 1 to 9999") from None
+
+
+Time = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Text = Annotated[str, Field(min_length=1)]
 
@@ -135,9 +153,9 @@ class Contract(_Terms):
     """The form of this file."""
     sweep_id: Text
     """The sweep that the thresholds come from."""
-    created: AwareDatetime
+    created: Time
     """When the contract was made."""
-    expires: AwareDatetime
+    expires: Time
     """From then on the contract does not apply."""
     commit: str | None
     """Of the sweep program."""
@@ -160,7 +178,7 @@ class Contract(_Terms):
 
     @field_serializer("created", "expires")
     def _time(self, time: datetime) -> str:
-        return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        return time.isoformat(timespec="seconds").replace("+00:00", "Z")
 
     @model_validator(mode="after")
     def _least(self) -> Contract:

@@ -209,7 +209,7 @@ def judge(contract: Contract, measured: Measured, now: datetime) -> Verdict:
         threshold=terms.value if terms else contract.threshold.value,
         accept_floor=floor,
         checks=tuple(_checks(contract, terms, measured, now, floor)),
-        notes=tuple(_notes(contract, measured)),
+        notes=(*_made_in_the_future(contract, now), *_notes(contract, measured)),
     )
 
 
@@ -307,6 +307,18 @@ def _engine(contract: EngineIdentity, measured: EngineIdentity | None) -> Iterat
         yield Check(what=f"engine {change.what}", state="mismatch", detail=detail)
     if not differing:
         yield Check(what="engine arguments", state="unchecked" if measured is None else "match")
+
+
+def _made_in_the_future(contract: Contract, now: datetime) -> Iterator[str]:
+    if contract.created > now:
+        yield (
+            f"the contract says that it was made at {_utc(contract.created)}, and here it is {_utc(now)}: one of "
+            "the two clocks is wrong, so when the contract expires is not known"
+        )
+
+
+def _utc(time: datetime) -> str:
+    return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _notes(contract: Contract, measured: Measured) -> Iterator[str]:

@@ -16,6 +16,7 @@ from sweep.report.figures import write_all
 from sweep.report.sections import markdown
 from sweep.report.summarise import RunEvidence, scores_of, summarise
 from sweep.report.summary import FILE, Summary
+from sweep.run.disk import remove
 from sweep.run.folder import Run
 from sweep.run.others import described, earlier, other_builds
 from sweep.run.questions import clusters_of
@@ -23,20 +24,22 @@ from sweep.run.stopping import Stopped, StopWatch, saving
 from sweep.stats.samples import VariantSamples
 
 
-def conclude(run: Run, against: Run | None = None, *, figures: bool = False) -> Summary:
+def conclude(run: Run, against: Run | None = None, *, figures: bool = False, keep: bool = True) -> Summary:
     """Write summary.json, report.md and the contract from what is measured, and the figures when asked for.
 
     `against`: an earlier run of the same protocol, to audit drift; without it, the one that the run's last summary
-    names. Raises BadInput when its protocol is another, and for a run of `perturb.build` that cannot be used.
+    names. Without `keep` nothing is written. Raises BadInput when the earlier run's protocol is another, and for a
+    run of `perturb.build` that cannot be used.
     """
     evidence = _read(run, against)
     fits = fit_all(scores_of(evidence))
     summary = summarise(evidence, fits)
-    no_contract = _no_contract(run, evidence, summary)
-    drawn = write_all(evidence.samples, fits, summary.threshold, run.folder) if figures else ()
+    no_contract = _no_contract(run, evidence, summary, keep=keep)
+    drawn = write_all(evidence.samples, fits, summary.threshold, run.folder) if figures and keep else ()
     summary = summary.model_copy(update={"no_contract": no_contract, "figures": drawn})
-    run.write_json(FILE, summary.to_json())
-    run.write_text("report.md", markdown(summary))
+    if keep:
+        run.write_json(FILE, summary.to_json())
+        run.write_text("report.md", markdown(summary))
     return summary
 
 
@@ -62,14 +65,16 @@ def _read(run: Run, named: Run | None) -> RunEvidence:
     )
 
 
-def _no_contract(run: Run, evidence: RunEvidence, summary: Summary) -> str | None:
+def _no_contract(run: Run, evidence: RunEvidence, summary: Summary, *, keep: bool) -> str | None:
     """Write thresholds.json, or say why there is none; one that no longer holds is taken away."""
     try:
         contract = build(run.plan, summary, evidence.provenance, datetime.now(UTC))
     except BadInput as refusal:
-        (run.folder / CONTRACT).unlink(missing_ok=True)
+        if keep:
+            remove(run.folder / CONTRACT)
         return refusal.message
-    run.write_json(CONTRACT, contract.to_json())
+    if keep:
+        run.write_json(CONTRACT, contract.to_json())
     return None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sweep.errors import BadInput
 from sweep.gate.contract import (
@@ -21,6 +21,9 @@ from sweep.report.promises import silent_lines, threshold_statements
 from sweep.report.summary import Summary
 from sweep.run.provenance import Provenance, identity
 from sweep.words import counted
+
+LAST = datetime.max.replace(tzinfo=UTC)
+"""No time is later."""
 
 
 def build(plan: Plan, summary: Summary, provenance: Provenance, created: datetime) -> Contract:
@@ -51,7 +54,7 @@ def build(plan: Plan, summary: Summary, provenance: Provenance, created: datetim
     return Contract(
         sweep_id=summary.sweep_id,
         created=created,
-        expires=created + LIFETIME,
+        expires=min(created, LAST - LIFETIME) + LIFETIME,
         commit=provenance.git_commit,
         protocol=ProtocolTerms(hash=provenance.protocol.hash, questions=summary.protocol.questions),
         dataset=DatasetTerms(sha256=provenance.dataset.sha256),

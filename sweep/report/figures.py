@@ -12,6 +12,7 @@ import numpy as np
 from sweep.gate.power_curve import PowerCurve, power_curve
 from sweep.gate.threshold import Fits, Threshold
 from sweep.report.promises import cut
+from sweep.run.disk import aside, remove, writing
 from sweep.stats.samples import VariantSamples
 
 SHOWN = 60
@@ -37,7 +38,8 @@ def write_all(
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    (run / "figures").mkdir(exist_ok=True)
+    with writing(run / "figures"):
+        (run / "figures").mkdir(exist_ok=True)
     measured = {name: table for name, table in samples.items() if table.correct.size}
     figures = {
         "figures/repetitions.png": repetitions(measured, threshold.value),
@@ -46,9 +48,10 @@ def write_all(
     }
     for file, figure in figures.items():
         if figure is None:
-            (run / file).unlink(missing_ok=True)
+            remove(run / file)
         else:
-            figure.savefig(run / file, dpi=150)
+            with aside(run / file) as there:
+                figure.savefig(there, dpi=150, format="png")
             plt.close(figure)
     return tuple(file for file, figure in figures.items() if figure is not None)
 

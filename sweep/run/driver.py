@@ -47,10 +47,11 @@ class Driver:
         pool: Pool,
         view: View,
         clock: Callable[[], float] = time.time,
+        timer: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Nothing starts before `drive`. `clock` gives seconds since 1970."""
+        """Nothing starts before `drive`. `clock` gives seconds since 1970, and may jump; `timer` never does."""
         self._run, self._questionnaire, self._pool, self._view = run, questionnaire, pool, view
-        self._clock = clock
+        self._clock, self._timer = clock, timer
         self._watch = StopWatch(run.plan, len(questionnaire.questions))
         self._waiting = Queue((), self._avoid)
         self._failed_on: defaultdict[str, list[str]] = defaultdict(list)
@@ -117,7 +118,7 @@ class Driver:
         if state.load == unit.condition.load:
             self._start_unit(engine, unit)
         else:
-            state.load, state.starting, state.since = unit.condition.load, "starting", self._clock()
+            state.load, state.starting, state.since = unit.condition.load, "starting", self._timer()
             self._pool.load(engine, self._spec(unit.condition.loads))
 
     def _spec(self, variant: str) -> EngineSpec:
@@ -133,7 +134,7 @@ class Driver:
         batch = self._questionnaire.batch(unit, self._attempt(unit))
         waves = math.ceil(len(batch.requests) / batch.concurrency)
         deadline = waves * self._run.plan.config.engine.request_deadline + GRACE_SECONDS
-        self.progress.engines[engine].since = self._clock()
+        self.progress.engines[engine].since = self._timer()
         self._pool.run(engine, unit.id, batch, deadline)
 
     def _attempt(self, unit: Unit) -> int:
@@ -262,8 +263,8 @@ class Driver:
         self.progress.finished[unit.variant] += 1
         samples = self._run.load(unit)
         self._watch.add(unit, samples)
-        # Every row has its unit's times; an older run folder has none.
-        if not math.isnan(seconds := samples["ended"][0] - samples["began"][0]):
+        # Every row has its unit's times; an older run folder has none, or those of a clock that was set back.
+        if (seconds := samples["ended"][0] - samples["began"][0]) >= 0:
             self._estimates.add_unit(unit.variant, seconds)
         score = self._watch.score(unit.variant, unit.repetition)
         if score is not None:
@@ -290,7 +291,7 @@ class Driver:
         """When the engine is idle again. What takes longer than others took is about to end, as far as is known."""
         if state.unit is None:
             return Engine(load=state.load)
-        work, elapsed = costs.unit[state.unit.variant], self._clock() - state.since
+        work, elapsed = costs.unit[state.unit.variant], self._timer() - state.since
         if state.starting is None:
             return Engine(load=state.load, seconds=max(0.0, work - elapsed))
         return Engine(load=state.load, seconds=max(0.0, costs.start - elapsed) + work)

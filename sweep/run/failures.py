@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,8 +12,14 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
 from sweep.errors import BadInput
 from sweep.gate.rules import Strict
+from sweep.run.disk import writing
 
-LogText = Annotated[str, BeforeValidator(lambda text: text.encode("utf-8", "replace").decode("utf-8"))]
+
+def _in_utf8(text: object) -> object:
+    return text.encode("utf-8", "replace").decode("utf-8") if isinstance(text, str) else text
+
+
+LogText = Annotated[str, BeforeValidator(_in_utf8)]
 """What UTF-8 cannot hold, such as half a surrogate pair in a log, becomes question marks."""
 
 
@@ -48,26 +57,50 @@ _LINE: TypeAdapter[Failure | Void] = TypeAdapter(Annotated[Failure | Void, Field
 
 
 def append(file: Path, failure: Failure | Void) -> None:
-    """Add a line to the file, which need not be there."""
-    file.parent.mkdir(exist_ok=True)
-    with file.open("a", encoding="utf-8") as out:
-        out.write(failure.model_dump_json() + "\n")
+    """Add a line to the file, which need not be there. A line that the disk takes in part only is taken back.
+
+    Raises DiskUnavailable and Unwritable.
+    """
+    # In ASCII: logs have characters that some readers take for the end of a line, such as U+2028.
+    line = json.dumps(failure.model_dump(mode="json")).encode("ascii") + b"\n"
+    with writing(file):
+        file.parent.mkdir(exist_ok=True)
+        before = file.read_bytes() if file.exists() else b""
+        # After a line that was cut off, by a power failure for one.
+        start = b"\n" if before and not before.endswith(b"\n") else b""
+        try:
+            with file.open("ab") as out:
+                out.write(start + line)
+        except OSError:
+            os.truncate(file, len(before))
+            raise
 
 
 def read(file: Path) -> tuple[Failure | Void, ...]:
-    """The file's lines, oldest first; none where there is no file.
+    """The records in the file, oldest first; none where there is no file. A line that is none is passed over.
 
-    Raises BadInput for a line that is no failure.
+    Raises BadInput when the file cannot be read.
     """
-    failures = []
-    # Not splitlines: logs have characters that it takes for the end of a line, such as U+2028.
-    lines = file.read_text("utf-8", "replace").split("\n") if file.exists() else ()
-    for number, line in enumerate(lines, start=1):
+    return tuple(record for record in _lines(file) if not isinstance(record, str))
+
+
+def faults(file: Path) -> list[str]:
+    """What to tell of each line that is no record: no number is made from it, and nothing waits for it."""
+    return [line for line in _lines(file) if isinstance(line, str)]
+
+
+def _lines(file: Path) -> Iterator[Failure | Void | str]:
+    """Each line's record, or what is wrong with it."""
+    if not file.exists():
+        return
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise BadInput(f"{file}: cannot be read: {error.strerror}; correct that, or move it away") from None
+    for number, line in enumerate(content.split(b"\n"), start=1):
         try:
-            failures += [_LINE.validate_json(line)] if line else []
+            if line:
+                yield _LINE.validate_json(line)
         except ValidationError as error:
-            raise BadInput(
-                f"{file}:{number}: not the record of a failed attempt: {error.errors()[0]['msg']}; remove the "
-                "line, which no number is made from"
-            ) from None
-    return tuple(failures)
+            why = error.errors()[0]["msg"]
+            yield f"{file}:{number}: passed over: not the record of a failed attempt: {why}"

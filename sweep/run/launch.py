@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +14,7 @@ from sweep.plan.sweepfile import check_arguments, dump, load
 from sweep.plan.units import Plan, Unit, make_plan
 from sweep.run.driver import Driver
 from sweep.run.folder import Run, create_run, open_run
+from sweep.run.lock import hold
 from sweep.run.others import named_builds, refuse_other_protocol
 from sweep.run.view import View
 from sweep.tasks import dataset
@@ -67,10 +68,11 @@ class Finished:
     """The Ray dashboard's address while the sweep ran; None when nothing had to run."""
 
 
-def launch(file: str, overrides: Sequence[str], options: Options, audience: Audience) -> Finished:
-    """Measure a sweep, or what is missing of it.
+def launch(file: str, overrides: Sequence[str], options: Options, audience: Audience, held: ExitStack) -> Finished:
+    """Measure a sweep, or what is missing of it. The run folder's lock is put into `held`.
 
-    Raises BadInput for what the user gave, ClusterUnavailable and EngineStartFailed when nothing could run.
+    Raises BadInput for what the user gave, FolderInUse while another program writes to the run folder,
+    ClusterUnavailable and EngineStartFailed when nothing could run.
     """
     answer_with(KEPT)
     plan = make_plan(load(file, overrides, dataset.faults))
@@ -81,10 +83,11 @@ def launch(file: str, overrides: Sequence[str], options: Options, audience: Audi
     if against is not None:
         refuse_other_protocol(against, questionnaire.hash)
     named_builds(plan, questionnaire.hash)
+    held.enter_context(hold(options.runs / plan.sweep_id, "launch", audience.tell))
     run = create_run(options.runs, plan, dump(plan.config))
     run.pin(questionnaire)
     measured, notes = run.done()
-    for note in notes:
+    for note in (*notes, *run.passed_over()):
         audience.tell(note)
     units = len(plan.units)
     standing = f"{len(measured)} of {units} units are measured" if measured else f"{units} units"

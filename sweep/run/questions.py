@@ -55,7 +55,10 @@ def read(file: Path, expected: str) -> tuple[PinnedQuestion, ...]:
     )
     if not file.exists():
         raise BadInput(f"{file}: missing, so the run's questions are not known; {remedy}")
-    text = file.read_text("utf-8", "replace")
+    try:
+        text = file.read_text("utf-8", "replace")
+    except OSError as error:
+        raise BadInput(f"{file}: cannot be read: {error.strerror}; remove it and {remedy}") from None
     if sha256(text) != expected:
         raise BadInput(
             f"{file}: changed since it was written (SHA-256 {sha256(text)[:12]}, provenance.json has "

@@ -24,7 +24,7 @@ class EngineState:
     down: bool = False
     """Its process died, and the new one is not up yet."""
     since: float = 0.0
-    """When the start or the unit that it is at began, in seconds since 1970."""
+    """When the start or the unit that it is at began, by the driver's timer, in seconds."""
 
     @property
     def variant(self) -> str | None:

@@ -176,9 +176,12 @@ def tabulate(variant: str, columns: Mapping[str, npt.NDArray[Any]], question_ids
 
 
 def _busy(began: npt.NDArray[np.float64], ended: npt.NDArray[np.float64]) -> float:
-    """The seconds of one repetition's units, by the (Q,) ends of each question's unit. NaN where one is unknown.
+    """The seconds of one repetition's units, by the (Q,) ends of each question's unit.
+
+    NaN where one is unknown, or is said to have ended before it began, by a clock that was set back meanwhile.
 
     Two units that began and ended in the very same moments would count as one: no clock of nanoseconds shows that.
     """
     spans = np.unique(np.stack([began, ended]), axis=1)
-    return float((spans[1] - spans[0]).sum())
+    known = bool(np.isfinite(spans).all() and (spans[1] >= spans[0]).all())
+    return float((spans[1] - spans[0]).sum()) if known else float("nan")

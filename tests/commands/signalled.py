@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.abc import MetaPathFinder
 from types import ModuleType
+from unittest.mock import patch
 
 POOL = ("opening", "swallowed", "measuring", "stuck", "finalizer")
 
@@ -39,7 +40,6 @@ class Finalized:
 
 def use_pool(moment: str, signal: Callable[[], None]) -> None:
     """Have the launch open a pool in this process, which signals at the moment."""
-    import cluster.pool
     from cluster.events import Event
     from tests.fake_pool import FakePool
 
@@ -63,7 +63,7 @@ def use_pool(moment: str, signal: Callable[[], None]) -> None:
                 pass
             return super().wait(timeout)
 
-    cluster.pool.RayPool = Signalling
+    patch("cluster.pool.RayPool", Signalling).start()
 
 
 def main() -> None:

@@ -37,9 +37,10 @@ class Bench:
         self.run.pin(self.questionnaire)
         self.view = Notes()
         self.clock: Callable[[], float] = time.time
+        self.timer: Callable[[], float] = time.monotonic
 
     def drive(self, pool: FakePool, stopped: Callable[[], bool] = lambda: False) -> bool:
-        self.driver = Driver(self.run, self.questionnaire, pool, self.view, self.clock)
+        self.driver = Driver(self.run, self.questionnaire, pool, self.view, self.clock, self.timer)
         return self.driver.drive(self.run.done()[0], stopped)
 
 

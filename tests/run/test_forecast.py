@@ -136,7 +136,7 @@ class Watching(Notes):
 def test_the_driver_s_first_estimate_is_the_plan_s(write_sweep: Write) -> None:
     bench = Bench(write_sweep(SWEEP), "engine.expected={start: 100, repetition: 10}", "repetitions=5")
     bench.view = Watching()
-    bench.clock = lambda: 1000.0
+    bench.timer = lambda: 1000.0
     bench.drive(FakePool(engines=["engine-1"]))
     # Two starts, and ten units.
     assert bench.view.estimates[0] == 2 * 100 + 10 * 10 == of_plan(bench.plan, 1, 4).seconds
@@ -149,7 +149,7 @@ def test_the_time_left_grows_less_while_an_engine_is_at_work(
     bench = Bench(write_sweep(SWEEP), "engine.expected={start: 100, repetition: 10}")
     bench.view = Watching()
     now = [1000.0]
-    bench.clock = lambda: now[0]
+    bench.timer = lambda: now[0]
 
     class Slow(FakePool):
         def wait(self, timeout: float) -> list[Event]:
@@ -167,7 +167,7 @@ def test_a_resumed_sweep_is_estimated_from_what_its_units_took(write_sweep: Writ
     bench.drive(one, stopped=lambda: len(one.runs) == 4)
     measured = len(bench.run.done()[0])
     bench.view = Watching()
-    bench.clock = lambda: 1000.0
+    bench.timer = lambda: 1000.0
 
     class Never(FakePool):
         def wait(self, timeout: float) -> list[Event]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 
 from sweep.errors import EngineStartFailed
 from sweep.plan.units import Plan
-from sweep.run.launch import Options, launch
+from sweep.run.launch import Finished, Options, launch
 from tests.conftest import SWEEP
 from tests.fake_pool import FakePool, Notes
 
@@ -33,8 +33,9 @@ class Listener:
         yield self.view
 
 
-def options(folder: Path) -> Options:
-    return Options(runs=folder / "runs", address=None, wait=1)
+def launched(file: str, folder: Path, audience: Listener) -> Finished:
+    with ExitStack() as held:
+        return launch(file, (), Options(runs=folder / "runs", address=None, wait=1), audience, held)
 
 
 def opens(pool: FakePool, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
@@ -56,13 +57,13 @@ def test_a_launch_measures_what_is_missing_and_reports_nothing(
     pool, audience = FakePool(), Listener()
     opened = opens(pool, monkeypatch)
     file = str(write_sweep(SWEEP))
-    first = launch(file, (), options(tmp_path), audience)
+    first = launched(file, tmp_path, audience)
     assert (first.interrupted, first.dashboard, first.against) == (False, "http://ray:8265", None)
     assert len(first.run.done()[0]) == len(first.run.plan.units) == 4
     assert audience.view.shown > 0
     assert pool.closed
     assert not (first.run.folder / "summary.json").exists()
-    again = launch(file, (), options(tmp_path), audience)
+    again = launched(file, tmp_path, audience)
     assert again.dashboard is None
     assert len(opened) == 1
     assert "4 of 4 units are measured" in audience.lines[-1]
@@ -74,6 +75,6 @@ def test_a_launch_of_which_nothing_could_start_names_the_evidence(
     pool = FakePool(fault=lambda engine, what, times: "error")
     opens(pool, monkeypatch)
     with pytest.raises(EngineStartFailed, match="failures") as failure:
-        launch(str(write_sweep(SWEEP)), (), options(tmp_path), Listener())
+        launched(str(write_sweep(SWEEP)), tmp_path, Listener())
     assert failure.value.log_tail == ("last line",)
     assert pool.closed

@@ -65,11 +65,13 @@ class SGLangEngine:
         # An engine that shuts down kills every process below this one, another engine's workers too.
         if not _ONE_A_PROCESS.acquire(blocking=False):
             raise RuntimeError(f"an SGLang engine runs in this process; stop it before starting {spec.label}")
-        running = _Running(spec)
+        running = None
         try:
+            running = _Running(spec)
             running.start(deadline, report)
         except BaseException:
-            running.close(keep_log=True)
+            if running is not None:
+                running.close(keep_log=True)
             _ONE_A_PROCESS.release()
             raise
         self._running = running

@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import getpass
 import os
 import platform
 import socket
 import sys
-import tempfile
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
+from cluster.scratch import scratch_folder
 from cluster.spec import Device, Gpu
 
 CACHES = {
@@ -47,13 +45,6 @@ def engine_environment(variant: Mapping[str, str]) -> dict[str, str]:
     folder = user_cache_path("accuracy-sweep", appauthor=False) / "kernels"
     caches = {name: str(folder / place) for name, place in CACHES.items() if name not in os.environ}
     return {**caches, **variant}
-
-
-def scratch_folder() -> Path:
-    """For this user's engine logs and lock files on this host."""
-    folder = Path(tempfile.gettempdir()) / f"accuracy-sweep-{getpass.getuser()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return folder
 
 
 @contextlib.contextmanager

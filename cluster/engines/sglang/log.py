@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from cluster.engines.sglang.host import scratch_folder
+from cluster.scratch import scratch_folder
 
 IMPORTED = "sweep: sglang is imported"
 ANSWERING = "sweep: asking for a first token"

@@ -37,6 +37,8 @@ SQLITE = "sqlite:///"
 """What the URI of a SQLite store begins with; a path follows."""
 LOCK_SECONDS = 300.0
 """How long to wait for another launch that logs to the same file."""
+LAST = 253_402_300_799
+"""The end of the year 9999, in seconds since 1970: what a clock shows beyond it, or before 1970, is no time."""
 QUICK = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 """So that an unreachable server is noticed soon."""
 
@@ -52,7 +54,7 @@ class MlflowExporter:
         """Log what MLflow does not have yet. A run that was written in part only is deleted and written again."""
         uri = run.plan.config.tracking.uri
         assert uri is not None
-        _quiet()
+        quiet()
         import mlflow
         from alembic.util import CommandError
         from mlflow.exceptions import MlflowException
@@ -91,6 +93,8 @@ class _Log:
         self._run, self._summary, self._client, self._uri = run, summary, client, uri
         self._provenance = run.provenance()
         self._varying = varying(run.plan.measured)
+        self._perturbed = {variant.name for variant in run.plan.perturbed}
+        self._questions = len(run.questions())
 
     def sync(self) -> Exported:
         experiment = self._experiment()
@@ -182,6 +186,7 @@ class _Log:
         }
         if unit is not None:
             tags |= {"variant": unit.variant, "repetition": str(unit.repetition), "seed": str(unit.seed)}
+            tags |= {"perturbed": str(unit.variant in self._perturbed).lower(), "questions": str(self._questions)}
         run = self._client.create_run(experiment, start_time=span.began, run_name=name, tags=tags)
         return str(run.info.run_id)
 
@@ -229,14 +234,14 @@ class _Span:
 
 def _span(*tables: VariantSamples, rows: slice = slice(None)) -> _Span:
     """From the first begin to the last end of the tables' repetitions, as far as they are known."""
-    began = [second for table in tables for second in table.began[rows].tolist() if not isnan(second)]
-    ended = [second for table in tables for second in table.ended[rows].tolist() if not isnan(second)]
-    return _Span(
-        began=round(min(began) * 1000) if began else None, ended=round(max(ended) * 1000) if ended else None
-    )
+    began = [second for table in tables for second in table.began[rows].tolist() if 0 <= second <= LAST]
+    ended = [second for table in tables for second in table.ended[rows].tolist() if 0 <= second <= LAST]
+    if not began or not ended or min(began) > max(ended):
+        return _Span(began=None, ended=None)
+    return _Span(began=round(min(began) * 1000), ended=round(max(ended) * 1000))
 
 
-def _file(uri: str) -> Path | None:
+def store_file(uri: str) -> Path | None:
     """The file of a SQLite store; None for a store of another kind."""
     name, _, _ = uri.removeprefix(SQLITE).partition("?")
     return Path(name).resolve() if uri.startswith(SQLITE) and name != ":memory:" else None
@@ -244,7 +249,7 @@ def _file(uri: str) -> Path | None:
 
 def _artifacts(uri: str) -> str | None:
     """Beside a SQLite store's file; a server knows its own place."""
-    file = _file(uri)
+    file = store_file(uri)
     return None if file is None else (file.parent / "mlartifacts").as_uri()
 
 
@@ -256,11 +261,11 @@ def _alone(uri: str) -> AbstractContextManager[object]:
     """
     from filelock import FileLock
 
-    file = _file(uri)
+    file = store_file(uri)
     return nullcontext() if file is None else FileLock(f"{file}.lock", timeout=LOCK_SECONDS)
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """Without MLflow's and alembic's chatter, and with short patience for servers."""
     for name, value in QUICK.items():
         os.environ.setdefault(name, value)
