@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from sweep.cli import cli
+from sweep.commands.group import cli
 from sweep.errors import BadInput, ExitCode
 from sweep.report.conclude import conclude
 from sweep.run.folder import open_run
