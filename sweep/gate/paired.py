@@ -185,14 +185,11 @@ def _lost(
 
 
 def most_scatter(repetitions: int) -> float:
-    """Of runs whose questions are independent, at TOGETHER_ALPHA.
-
-    The variance of the agreement of so many pairs of runs is known to within sqrt(2 / (pairs - 1)) of itself.
-    """
+    """Of runs whose questions are independent, at TOGETHER_ALPHA: a variance over so many pairs of them."""
     from scipy import special
 
-    pairs = repetitions * (repetitions - 1) / 2
-    return 1 - float(special.ndtri(TOGETHER_ALPHA)) * math.sqrt(2 / (pairs - 1))
+    dof = repetitions * (repetitions - 1) / 2 - 1
+    return float(special.chdtri(dof, TOGETHER_ALPHA)) / dof
 
 
 def joint(normals: tuple[Normal, ...], scores: Floats, which: lost.Which, repetitions: int, runs: int) -> Joint:

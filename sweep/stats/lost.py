@@ -3,8 +3,9 @@
 A question that was right t times in all R runs was right in any of them equally often, if nothing has changed:
 then how many of its right answers fall to the M runs that are judged is hypergeometric, whatever its difficulty. So
 no probability is estimated, and none can be wrong. What moves whole runs (a common cause) adds the same to the log
-odds of every question; given how many questions were right, it cancels (Rasch, "Probabilistic Models", 1960). What is
-left is which questions they were. Lost answers are found there: they were nearly always right before.
+odds of every question; given how many questions were right, it cancels (Rasch, "Probabilistic Models for Some
+Intelligence and Attainment Tests", 1960). What is left is which questions they were. Lost answers are found there:
+they were nearly always right before.
 
 S sweeps are worked out at a time. One has S = 1, a simulation has thousands.
 """

@@ -5,8 +5,8 @@
 
 A cell is an engine and a plan. Each of its sweeps draws a probability for every question, the answers of the
 calibration's repetitions and those of one run of CI, and judges the run twice: by the score alone, as a contract's
-threshold does, and by score and questions together, as `sweep.gate.paired` does, falling back to the score where that
-does. The program ends in 1 if a goal is missed.
+threshold does, and by score and questions together, as `sweep.gate.paired` does, falling back to the score where
+that does. The program ends in 1 if a goal is missed.
 """
 
 from __future__ import annotations
