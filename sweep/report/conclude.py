@@ -67,7 +67,7 @@ def _read(run: Run, named: Run | None) -> RunEvidence:
 def _no_contract(run: Run, evidence: RunEvidence, summary: Summary, *, keep: bool) -> str | None:
     """Write thresholds.json, or say why there is none; one that no longer holds is taken away."""
     try:
-        contract = build(run.plan, summary, evidence.provenance, datetime.now(UTC))
+        contract = build(run.plan, summary, evidence.samples, evidence.provenance, datetime.now(UTC))
     except BadInput as refusal:
         if keep:
             run.remove(CONTRACT)
