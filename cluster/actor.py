@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from cluster.backends import make_engine, runs_model
-from cluster.errors import EngineStartFailed
+from cluster.errors import EngineStartFailed, RequestFailed
 from cluster.secrets import Secrets
 from cluster.spec import Batch, Completion, Engine, EngineFacts, EngineSpec, Report
 
@@ -26,8 +26,8 @@ class EngineActor:
     def load(self, spec: EngineSpec, report: Report) -> EngineFacts:
         """Stop the variant that is loaded and start another. Raises EngineStartFailed.
 
-        What an engine says may have its arguments in it, and Ray keeps what an actor raises: here the secrets go in,
-        and none goes out.
+        An engine may tell its arguments, and Ray keeps what an actor raises: here the secrets go in, and none goes
+        out.
         """
         self.stop()
         self._secrets = secrets = spec.secrets
@@ -49,7 +49,14 @@ class EngineActor:
             raise EngineStartFailed(f"{self._name} has no variant loaded", ())
         with self._secrets.hidden_in_errors():
             self._engine.flush()
-            return self._engine.generate(batch)
+            completions = self._engine.generate(batch)
+        # Else a sample would be missing, or counted twice.
+        if sorted(c.request_id for c in completions) != sorted(r.id for r in batch.requests):
+            raise RequestFailed(
+                f"{self._name} gave {len(completions)} completions that are not those of its {len(batch.requests)} "
+                "requests"
+            )
+        return completions
 
     def stop(self) -> None:
         """Give back the engine's memory and processes."""

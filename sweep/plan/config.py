@@ -231,6 +231,11 @@ class SweepConfig(Strict):
         """What the marks in it stand for; no part of it, and so in nothing that it is written into."""
         return self._secrets
 
+    def revealed_protocol(self) -> ProtocolConfig:
+        """The protocol with values in the places of marks, for whoever reads the data set."""
+        dataset = DatasetConfig.model_validate(self.secrets.reveal(self.protocol.dataset.model_dump()))
+        return self.protocol.model_copy(update={"dataset": dataset})
+
     def keeping(self, secrets: Secrets) -> SweepConfig:
         """The same, with these secrets."""
         kept = self.model_copy()

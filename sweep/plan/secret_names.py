@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from cluster.secrets import MARK
 
 
-
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
@@ -45,7 +44,13 @@ _NOT_A_TOKEN = _words("""
 _NOT_A_PASS = _words("""
     forward backward first second third single one two multi by per last next
 """)
-_COMMON = {"key": _NOT_A_KEY, "token": _NOT_A_TOKEN, "pass": _NOT_A_PASS, "auth": frozenset[str]()}
+_COMMON = {
+    "key": _NOT_A_KEY,
+    "token": _NOT_A_TOKEN,
+    "pass": _NOT_A_PASS,
+    "auth": frozenset[str](),
+    "pat": frozenset[str](),
+}
 """Words of many meanings that end a secret's name, and what before them gives them another one."""
 _PLURAL = {"keys": "key", "tokens": "token"}
 _OF_SECRETS = _words("""
@@ -107,9 +112,11 @@ class Part(NamedTuple):
     """What to call it."""
 
 
-_USER = re.compile(r"(?P<scheme>[A-Za-z][\w+.-]*):/{1,2}(?P<user>[^/\s:@?#]*)(?::(?P<password>[^/\s]*))?@")
+_USER = re.compile(
+    r"(?P<scheme>[A-Za-z][\w+.-]*):/{1,2}(?P<user>[^/\s:@?#]*)(?::(?P<password>(?!\d*[/?#])[^\s?#]*))?@"
+)
 _PAIR = re.compile(
-    r"""(?<![\w.-])(?P<name>[A-Za-z_][\w.-]*)["']?\s?[=:]\s*["']?(?P<value>(?:\$\{\w+\}|[^\s"'&;,{}\[\]<])+)"""
+    r"""(?<![\w.-])(?P<name>[A-Za-z_][\w.-]*)["']?\s?[=:]\s*["']?(?=(?P<value>(?:\$\{\w+\}|[^\s"'&;,{}\[\]<])+))"""
 )
 _OPTION = re.compile(r"(?<!\S)--(?P<name>[A-Za-z][\w-]*)\s+(?P<value>[^\s-]\S*)")
 _BEARER = re.compile(r"(?i)\b(?P<name>bearer|basic)\s+(?P<value>[\w.~+/=-]{6,})")
@@ -122,8 +129,17 @@ _SHAPE = re.compile(
 
 def parts(text: str) -> Iterator[Part]:
     """The secrets in a text that has more in it: passwords and tokens in URIs, `api_key=...`, `--hf-token ...`, an
-    Authorization header, and tokens that are known by their form. Two may overlap."""
-    return (part for part in _parts(text) if MARK.sub("", text[part.begin : part.end]))
+    Authorization header, and tokens that are known by their form. In their order; none overlaps another."""
+    last = Part(0, 0, "")
+    for part in sorted(part for part in _parts(text) if MARK.sub("", text[part.begin : part.end])):
+        if part.begin < last.end:
+            last = last._replace(end=max(last.end, part.end))
+            continue
+        if last.name:
+            yield last
+        last = part
+    if last.name:
+        yield last
 
 
 def _parts(text: str) -> Iterator[Part]:

@@ -1,7 +1,7 @@
 """Takes the secrets out of a sweep file's document, and puts marks in their places.
 
 `<secret NAME>` stands for one that the file writes, `${NAME}` for what the environment has. Everything that is made
-of the document has the marks, the sweep's identity too; `cluster.secrets.Secrets` has the values, for who needs them.
+of the document has the marks, the sweep's identity too; the values are in `cluster.secrets.Secrets`.
 """
 
 from __future__ import annotations
@@ -82,11 +82,9 @@ class Keeper:
             return self._mark(name, whole)
         if not isinstance(node, str):
             return node
-        for part in sorted(parts(node), reverse=True):
-            # Of two that overlap the later one is in the text no more.
-            if part.end <= len(node) and not node[part.begin :].startswith("<secret"):
-                resolved = self._resolved(node[part.begin : part.end], path)
-                node = node[: part.begin] + self._mark(part.name, resolved) + node[part.end :]
+        for part in reversed(list(parts(node))):
+            resolved = self._resolved(node[part.begin : part.end], path)
+            node = node[: part.begin] + self._mark(part.name, resolved) + node[part.end :]
         return node
 
     def _is_listed(self, name: str, node: Any) -> bool:

@@ -66,7 +66,7 @@ def load(
         config = config.keeping(keeper.secrets)
         faults = [*fault_list(config), *_stop_faults(config), *_start_faults(config)]
         # Nothing is known of a file whose name is not.
-        faults += () if keeper.faults else further(config.protocol)
+        faults += () if keeper.faults else config.secrets.hide(list(further(config.revealed_protocol())))
         if not faults and not keeper.faults:
             return config
     faults = [*keeper.faults, *faults]
