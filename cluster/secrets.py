@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 REFERENCE = re.compile(r"\$\{([A-Za-z_]\w*)\}")
 """`${NAME}`: the mark of what the environment has under the name."""
-MARK = re.compile(rf"\$\$\{{|{REFERENCE.pattern}|<secret [^<>]+>")
+MARK = re.compile(rf"\$\$\{{|{REFERENCE.pattern}|\(secret [^()\s]+(?: \d+)?\)")
 """A mark of either kind, or `$${`, which stands for the characters `${`."""
 SHORTEST = 3
 """Characters of the shortest text that is looked for; others are in every other word."""
@@ -28,7 +28,7 @@ class Secrets:
     """What marks stand for."""
 
     values: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """Mark to value: a text, or for a `<secret ...>` any JSON value that is no list and no mapping."""
+    """Mark to value: a text, or for a `(secret ...)` any JSON value that is no list and no mapping."""
 
     def reveal(self, value: T) -> T:
         """The value with every mark in its texts replaced; one that stands for nothing known stays."""
@@ -67,6 +67,8 @@ class Secrets:
         match value:
             case str():
                 return self._pattern.sub(lambda found: self._marks[found[0]], value)
+            case int() if not isinstance(value, bool):
+                return self._marks.get(str(value), value)
             case Mapping():
                 return {key: self._hide(part) for key, part in value.items()}
             case list() | tuple():

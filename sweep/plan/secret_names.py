@@ -116,9 +116,9 @@ _USER = re.compile(
     r"(?P<scheme>[A-Za-z][\w+.-]*):/{1,2}(?P<user>[^/\s:@?#]*)(?::(?P<password>(?!\d*[/?#])[^\s?#]*))?@"
 )
 _PAIR = re.compile(
-    r"""(?<![\w.-])(?P<name>[A-Za-z_][\w.-]*)["']?\s?[=:]\s*["']?(?=(?P<value>(?:\$\{\w+\}|[^\s"'&;,{}\[\]<])+))"""
+    r"""(?<![\w.-])(?<!//)(?P<name>[A-Za-z_][\w.-]*)["']?\s?[=:]\s*["']?(?=(?P<value>(?!\(secret\s)[^\s"'&;,]+))"""
 )
-_OPTION = re.compile(r"(?<!\S)--(?P<name>[A-Za-z][\w-]*)\s+(?P<value>[^\s-]\S*)")
+_OPTION = re.compile(r"(?<!\S)--(?P<name>[A-Za-z][\w-]*)\s+(?P<value>(?!\(secret\s)[^\s-]\S*)")
 _BEARER = re.compile(r"(?i)\b(?P<name>bearer|basic)\s+(?P<value>[\w.~+/=-]{6,})")
 _SHAPE = re.compile(
     r"(?<![\w-])(?P<value>hf_[A-Za-z0-9]{16,}|sk-[\w-]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|AKIA[0-9A-Z]{16}"

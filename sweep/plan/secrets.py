@@ -1,6 +1,6 @@
 """Takes the secrets out of a sweep file's document, and puts marks in their places.
 
-`<secret NAME>` stands for one that the file writes, `${NAME}` for what the environment has. Everything that is made
+`(secret NAME)` stands for one that the file writes, `${NAME}` for what the environment has. Everything that is made
 of the document has the marks, the sweep's identity too; the values are in `cluster.secrets.Secrets`.
 """
 
@@ -94,7 +94,7 @@ class Keeper:
     def _mark(self, name: str, value: Any) -> str:
         base = re.sub(r"[^\w.-]", "-", name)
         for number in count(1):
-            mark = f"<secret {base}>" if number == 1 else f"<secret {base} {number}>"
+            mark = f"(secret {base})" if number == 1 else f"(secret {base} {number})"
             if repr(self._values.setdefault(mark, value)) == repr(value):
                 return mark
         raise AssertionError

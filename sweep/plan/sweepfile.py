@@ -246,8 +246,9 @@ def _fault(detail: ErrorDetails, document: Any) -> Fault:
     if detail["type"] == "extra_forbidden":
         known = dict.fromkeys(_fields_at(SweepConfig, path[:-1], document))
         text = f"unknown key; {suggestion(str(path[-1]), known)}"
-        at_loss = path[:-1] == ("engine",) and "did you mean" not in text
-        return path, f"{text}; the backend's own arguments go under engine.arguments" if at_loss else text
+        if path[:-1] != ("engine",) or ("did you mean" in text and "arg" not in str(path[-1])):
+            return path, text
+        return path, f"{text}; the backend's own arguments go under engine.arguments"
     value = json.dumps(detail["input"], default=str)
     shown = value if len(value) <= 60 else value[:57] + "..."
     rule = detail["msg"].removeprefix("Value error, ")
