@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -46,6 +47,7 @@ def command(contract: str, run: str | None, variant: str | None, as_json: bool, 
     from sweep.gate.judge import answer, judge
 
     terms = load(contract)
+    check_unchanged(Path(contract))
     measured, missing = _of_run(run, terms, variant, given) if run else (_of_score(variant, given), ())
     verdicts = [judge(terms, m, datetime.now(UTC)) for m in measured]
     codes = {v.exit_code for v in verdicts} | ({ExitCode.NOT_APPLICABLE} if missing else set())
@@ -63,6 +65,16 @@ def command(contract: str, run: str | None, variant: str | None, as_json: bool, 
         say(clean.line(answer(verdicts, missing)))
         _print(verdicts, missing)
     click.get_current_context().exit(code)
+
+
+def check_unchanged(contract: Path) -> None:
+    """Raises BadInput for a contract in its run folder that is not as the run left it."""
+    from sweep.run.checksums import Checksums
+
+    checksums = Checksums(contract.parent)
+    if checksums.holds_any(contract.name):
+        remedy = "`sweep report` writes it again; to judge by terms of your own, copy it out of the run folder"
+        checksums.check(contract.name, remedy)
 
 
 def _of_score(variant: str | None, given: dict[str, object]) -> list[Measured]:
