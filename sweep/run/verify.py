@@ -69,8 +69,8 @@ class _NotKept(dict[str, Any]):
 
     def __missing__(self, column: str) -> Any:
         raise BadInput(
-            f"the task scores by `{column}` of the data set, which the run folder does not keep: without {MANIFEST} "
-            "its samples cannot be checked; take that file from a copy of the run folder"
+            f"the task scores by `{column}` of the data set, which the run folder does not keep: without "
+            f"{MANIFEST} its samples cannot be checked; take that file from a copy of the run folder"
         )
 
 
