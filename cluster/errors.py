@@ -43,7 +43,7 @@ class ExitCode(IntEnum):
     AGAIN = 8, "run again"
     """The attempts at a build so far neither pass nor fail it: the gate wants another one."""
     INTERRUPTED = 130, "interrupted"
-    """The user stopped the program: 128 and the number of SIGINT, as shells count."""
+    """The user stopped the program by Ctrl-C, SIGTERM or closing the terminal: 128 and SIGINT's number, for all."""
 
     @classmethod
     def sentence(cls, *codes: ExitCode) -> str:

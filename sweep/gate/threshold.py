@@ -144,6 +144,9 @@ class VariantThreshold(Operating):
     """The same figures at the sweep's value; None when there is none."""
     sequential: Sequential | None = None
     """How several attempts of CI decide together; None where a build passes if any of them passes."""
+    attempt: float | None = None
+    """Probability that one attempt of the measured build may fail with, by the score or by its questions: the
+    rule's own, or else what the value comes to. None where no noise was seen."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,6 +240,7 @@ def _variant(
         foreseen=_foreseen(rule, fitted) if value is not None else {},
         overall=None if overall is None else operate(overall, fitted, rule.retries, at_overall),
         sequential=rule.sequential(fitted) if value is not None else None,
+        attempt=None if value is None else rule.own_attempt(fitted) or operating.single.false_alarm,
     )
 
 
