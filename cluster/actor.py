@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from cluster.backends import make_engine, runs_model
-from cluster.errors import EngineStartFailed
+from cluster.errors import EngineStartFailed, RequestFailed
 from cluster.spec import Batch, Completion, Engine, EngineFacts, EngineSpec, Report
 
 
@@ -40,7 +40,14 @@ class EngineActor:
         if self._engine is None:
             raise EngineStartFailed(f"{self._name} has no variant loaded", ())
         self._engine.flush()
-        return self._engine.generate(batch)
+        completions = self._engine.generate(batch)
+        # Else a sample would be missing, or counted twice.
+        if sorted(c.request_id for c in completions) != sorted(r.id for r in batch.requests):
+            raise RequestFailed(
+                f"{self._name} gave {len(completions)} completions that are not those of its {len(batch.requests)} "
+                "requests"
+            )
+        return completions
 
     def stop(self) -> None:
         """Give back the engine's memory and processes."""

@@ -45,6 +45,8 @@ class PoolSpec:
 
 def connect(spec: PoolSpec, address: str | None) -> str | None:
     """Connect to Ray at the address, or start it here without one; returns the dashboard's address."""
+    # Ray's own handler of SIGTERM prints a trace of the stack.
+    os.environ.setdefault("RAY_DISABLE_FAILURE_SIGNAL_HANDLER", "1")
     # Ray's own notes on dead workers would run across the live view; the driver tells of them itself.
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     try:

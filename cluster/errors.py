@@ -41,7 +41,7 @@ class ExitCode(IntEnum):
     NO_CONTRACT = 7, "finished without a contract"
     """The sweep ended, and an audit failed or no threshold came of it: no gate has anything to go by."""
     INTERRUPTED = 130, "interrupted"
-    """The user stopped the program: 128 and the number of SIGINT, as shells count."""
+    """The user stopped the program by Ctrl-C, SIGTERM or closing the terminal: 128 and SIGINT's number, for all."""
 
     @classmethod
     def sentence(cls, *codes: ExitCode) -> str:

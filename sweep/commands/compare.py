@@ -63,12 +63,12 @@ def command(
 
 def _side(text: str) -> tuple[Run, str | None]:
     """RUN or RUN:VARIANT. A folder whose own name holds a colon is taken as it is."""
-    from sweep.run.folder import open_run
+    from sweep.commands.run_folder import open_folder
 
     folder, colon, variant = text.rpartition(":")
     if colon and not Path(text).is_dir():
-        return open_run(folder), variant
-    return open_run(text), None
+        return open_folder(folder), variant
+    return open_folder(text), None
 
 
 def _compared(

@@ -79,14 +79,14 @@ def _of_run(
     folder: str, terms: Contract, variant: str | None, given: dict[str, object]
 ) -> tuple[list[Measured], Sequence[str]]:
     """The run's variants that the contract has, and the contract's that the run has not measured."""
+    from sweep.commands.run_folder import open_folder
     from sweep.errors import BadInput
-    from sweep.run.folder import open_run
     from sweep.run.measure import measure
 
     extra = [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]
     if extra:
         raise BadInput(f"{', '.join(extra)} and --run exclude each other: the run says what it measured")
-    measured = measure(open_run(folder))
+    measured = measure(open_folder(folder))
     wanted = [variant] if variant else list(terms.variants)
     return [measured[name] for name in wanted if name in measured], [n for n in wanted if n not in measured]
 

@@ -32,7 +32,8 @@ def command(file: str, overrides: tuple[str, ...], no_track: bool, as_json: bool
     """Run the sweep in FILE, or what is missing of it.
 
     A sweep that was interrupted goes on where it was: launch the same file again. Ctrl-C keeps what is
-    measured. A sweep that no contract came of, because an audit failed or there is no threshold, exits 7.
+    measured, as do SIGTERM and a closed terminal; a second one ends at once. A sweep that no contract came of,
+    because an audit failed or there is no threshold, exits 7.
 
     \b
     Examples:

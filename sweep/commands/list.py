@@ -64,6 +64,7 @@ def _state(folder: Path) -> dict[str, Any]:
     from sweep.run.lock import holder
 
     run = open_run(folder)
+    run.check()
     writer = holder(folder)
     summary = read_summary(run) if (folder / FILE).exists() else None
     return {

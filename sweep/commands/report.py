@@ -37,6 +37,7 @@ def command(run: str, form: str, against: str | None, as_json: bool) -> int:
       sweep report runs/laptop-1a2b3c4d --json | jq .threshold
       sweep report runs/laptop-1a2b3c4d --against runs/laptop-5e6f7a8b
     """
+    from sweep.commands.run_folder import open_folder
     from sweep.errors import BadInput
     from sweep.report.answer import against_earlier
     from sweep.report.conclude import conclude
@@ -44,12 +45,11 @@ def command(run: str, form: str, against: str | None, as_json: bool) -> int:
     from sweep.report.sections import blocks, markdown
     from sweep.report.terminal import show
     from sweep.run.disk import DiskUnavailable
-    from sweep.run.folder import open_run
 
     if as_json and form == "pr":
         raise BadInput("--format pr is Markdown and --json is the summary; give one of the two")
-    opened = open_run(run)
-    earlier = open_run(against) if against else None
+    opened = open_folder(run)
+    earlier = open_folder(against) if against else None
     failed = None
     try:
         with ExitStack() as held:

@@ -16,14 +16,14 @@ def command(run: str) -> None:
     Example:
       sweep track runs/laptop-1a2b3c4d
     """
+    from sweep.commands.run_folder import open_folder
     from sweep.errors import BadInput
     from sweep.report.conclude import conclude
     from sweep.report.export import Exported, ExportUnavailable, export, wanted
-    from sweep.run.folder import open_run
     from sweep.run.lock import hold
     from sweep.words import counted
 
-    opened = open_run(run)
+    opened = open_folder(run)
     if not any(wanted(opened.plan.config)):
         raise BadInput(f"{opened.folder / 'sweep.yaml'}: tracking.uri is null, so there is nowhere to log to")
     with hold(opened.folder, "track", partial(click.echo, err=True)):
