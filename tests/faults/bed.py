@@ -1,4 +1,4 @@
-"""The sweep that faults are tried on, its undisturbed run, and what another run of it must have in common with that.
+"""The sweep that faults are tried on, its undisturbed run, and what another run of it must have in common with it.
 
 Its engines are simulated and seeded, so that every answer is known before a fault comes.
 """
@@ -131,4 +131,4 @@ def check_exit(trial: Trial, command: str, code: int, allowed: set[int], output:
     if code not in allowed:
         trial.find("wrong exits", f"`{command}` exits {code}, not {sorted(allowed)}: {last}")
     if "Traceback" in output:
-        trial.find("tracebacks", f"`{command}`: {last}")
+        trial.find("tracebacks", f"`{command}`:\n{output.partition('Traceback')[2][-3000:]}")

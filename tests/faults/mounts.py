@@ -1,4 +1,4 @@
-"""Disks of their own, where this user may mount them; else a fault that needs one is left out, or done otherwise."""
+"""Disks of their own, where this user may mount them; else their faults are left out, or done in another way."""
 
 from __future__ import annotations
 

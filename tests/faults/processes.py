@@ -83,7 +83,7 @@ def signals(*numbers: signal.Signals) -> Fault:
 
 
 def second_launch(launched: Launched, rng: Random, trial: Trial) -> set[int]:
-    """Another launch of the same file into the same folder, while this one runs: it is refused, or finds it done."""
+    """Another launch of the file into the same folder, while this one runs: it is refused, or finds all done."""
     other = Launched(launched.file, launched.runs, launched.log.with_suffix(".second"))
     if not other.until(lambda: False, STARTED):
         trial.find("hangs", "a second launch")

@@ -1,7 +1,7 @@
 """Faults of what is stored, between two commands: torn, flipped, swapped, edited and missing files; the clock.
 
 Each is done to a copy of the undisturbed run. A report must refuse it or say what the undisturbed run says; the
-next launch must come to the undisturbed numbers, or refuse a file in one line and come to them with the file's copy.
+next launch must come to the undisturbed numbers, or refuse a file in one line and come to them with its copy.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sweep.errors import ExitCode
+from sweep.run.checksums import sha256
 from sweep.run.driver import Driver
 from tests.faults.bed import DONE, Bed, check_exit, check_kept, check_whole, launch_here, samples
 from tests.faults.counts import Trial
@@ -206,7 +207,7 @@ def try_stored(bed: Bed, folder: Path, kind: str, seed: int) -> Trial:
         # Something is to be measured and written while the launch has its fault.
         for file in rng.sample(sorted((run / "samples").glob("*.parquet")), 6):
             file.unlink()
-    untouched = {name: content for name, content in samples(bed.run).items() if samples(run).get(name) == content}
+    untouched = _vouched_for(bed, run)
     with LAUNCH_FAULTS.get(kind, usual)(run, rng):
         _read(trial, bed, run)
         first = launch_here(bed.file, runs)
@@ -218,6 +219,17 @@ def try_stored(bed: Bed, folder: Path, kind: str, seed: int) -> Trial:
     check_whole(trial, bed, run)
     shutil.rmtree(folder)
     return trial
+
+
+def _vouched_for(bed: Bed, run: Path) -> dict[str, bytes]:
+    """The units' files that the fault has left as they were, and their lines in SHA256SUMS too."""
+    sums, there = run / "SHA256SUMS", samples(run)
+    lines = sums.read_text("utf-8", "replace") if sums.is_file() else None
+    return {
+        name: content
+        for name, content in samples(bed.run).items()
+        if there.get(name) == content and (lines is None or f"{sha256(content)}  samples/{name}\n" in lines)
+    }
 
 
 def _read(trial: Trial, bed: Bed, run: Path) -> None:

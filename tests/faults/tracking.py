@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import sqlite3
@@ -133,8 +134,7 @@ def _stored(trial: Trial, bed: Bed, folder: Path, kind: str, rng: Random) -> Non
     text = (bed.run / "sweep.yaml").read_text()
     others = [folder / "runs" / bed.run.name, bed.copy(folder / "copy")]
     for run in others:
-        assert "uri: null" in text
-        (run / "sweep.yaml").write_text(text.replace("uri: null", f"uri: sqlite:///{store}"))
+        (run / "sweep.yaml").write_text(re.sub(r"\buri:.*", f"uri: sqlite:///{store}", text))
     tracks = [_sweep("track", run) for run in (others if kind == STORES[1] else others[:1])]
     if kind == STORES[0]:
         with suppress(subprocess.TimeoutExpired):
