@@ -63,6 +63,15 @@ class Launched:
         return len(list(self.runs.glob("*/samples/*.parquet")))
 
     @property
+    def listens(self) -> bool:
+        """Its first line has run, and it answers signals; before that Python itself does."""
+        with suppress(OSError):
+            status = Path(f"/proc/{self.process.pid}/status").read_text()
+            caught = re.search(r"SigCgt:\s*(\w+)", status)
+            return caught is not None and bool(int(caught[1], 16) >> (signal.SIGTERM - 1) & 1)
+        return False
+
+    @property
     def ended(self) -> bool:
         """It is no more."""
         return self.process.poll() is not None

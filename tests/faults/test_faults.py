@@ -13,7 +13,8 @@ from tests.faults.processes import try_processes
 from tests.faults.stored import FILE_FAULTS, LAUNCH_FAULTS, try_stored
 
 SEED = 3
-STORED = [*FILE_FAULTS, *LAUNCH_FAULTS, "flipped bit", "edited JSON"]
+STORED = [*FILE_FAULTS, *LAUNCH_FAULTS, "flipped bit", "edited JSON", "torn file", "edited samples"]
+"""With the three faults or more of the sweep that runs, 19 and more."""
 
 
 @pytest.fixture(scope="module")
@@ -22,12 +23,12 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Bed:
 
 
 def test_faults_while_a_sweep_runs_lose_and_double_nothing(bed: Bed, tmp_path: Path) -> None:
-    trial = try_processes(bed, tmp_path / "processes", SEED)
+    trial = try_processes(bed, tmp_path / "processes", SEED, launches=2)
     assert trial.found == []
-    assert trial.faults.total() + len(STORED) >= 20
+    assert trial.faults.total() >= 3
 
 
-@pytest.mark.parametrize(("number", "kind"), enumerate(STORED))
+@pytest.mark.parametrize(("number", "kind"), list(enumerate(STORED)))
 def test_a_fault_of_what_is_stored_makes_nothing_false(bed: Bed, tmp_path: Path, number: int, kind: str) -> None:
     assert try_stored(bed, tmp_path / "stored", kind, SEED + number).found == []
 
