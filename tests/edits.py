@@ -234,11 +234,14 @@ HELD_EDITS: dict[str, Edit] = {
     "rows swapped": rows(lambda listed: listed.reverse()),
     "a column more": column(lambda table: table.append_column("note", table["text"])),
     "bytes more": content(f"samples/{FIRST}.parquet", lambda before: before + b"\n"),
+}
+"""Edits of a unit's file that show by SHA256SUMS alone."""
+LINE_EDITS: dict[str, Edit] = {
     "its line removed": in_text("SHA256SUMS", rf"^.*{FIRST}\.parquet\n", ""),
     "its line edited": in_text("SHA256SUMS", rf"^[0-9a-f]{{4}}(.*{FIRST}\.parquet\n)", r"0123\1"),
     "its line for another": in_text("SHA256SUMS", FIRST, "baseline-r09-s1of2"),
 }
-"""Edits that show by SHA256SUMS alone."""
+"""Edits of SHA256SUMS after which a unit's file is not trusted."""
 RUN_EDITS: dict[str, tuple[str, Edit]] = {
     "repetitions": ("sweep.yaml", in_text("sweep.yaml", "^repetitions: 2$", "repetitions: 3")),
     "max tokens": ("sweep.yaml", in_text("sweep.yaml", "max_tokens: 512", "max_tokens: 64")),
