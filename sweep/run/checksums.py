@@ -55,6 +55,8 @@ class Checksums:
         return self._digests
 
     def _text(self) -> str:
+        if not self.file.is_file():
+            raise BadInput(f"{self.file}: not a file; {REMEDY}")
         try:
             return self.file.read_text("utf-8", "replace")
         except OSError as error:
