@@ -16,7 +16,7 @@ from sweep.plan.variants import Variant, conditions, perturbed, variants
 RESULT_FREE: Any = {
     "tracking": True,
     "engine": dict.fromkeys(
-        ("engines", "start_deadline", "request_deadline", "straggler", "expected", "schedule"), True
+        ("engines", "secrets", "start_deadline", "request_deadline", "straggler", "expected", "schedule"), True
     ),
     "perturb": {"build": True},
 }
@@ -121,6 +121,7 @@ class Plan:
             environment=chosen.environment,
             start_deadline=engine.start_deadline,
             request_deadline=engine.request_deadline,
+            secrets=self.config.secrets,
         )
 
 
