@@ -1,6 +1,6 @@
 """Every deadline of a sweep, in seconds, but for those that the sweep file sets. None is infinite.
 
-docs/architecture.md has the table of what happens at each.
+docs/reliability.md has the table of what happens at each.
 """
 
 from __future__ import annotations
