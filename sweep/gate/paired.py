@@ -10,7 +10,6 @@ score alone finds a shift of every question alike; the questions find answers th
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -19,6 +18,7 @@ import numpy.typing as npt
 
 from sweep.gate.answers import VERSION, Answers, VariantAnswers, digest
 from sweep.stats import lost
+from sweep.stats.answered import Answered
 from sweep.stats.describe import Floats
 from sweep.stats.noise import Fitted, Normal
 from sweep.stats.scores import Scores
@@ -50,16 +50,6 @@ class Alone(StrEnum):
     """Next to no question is right in some runs and wrong in others."""
     TOGETHER = "together"
     """Questions are right and wrong together, in the calibration: they do not count one by one."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answered:
-    """The answers of the complete repetitions of a run."""
-
-    right: Mapping[str, int]
-    """Question id to how often it was right."""
-    runs: int
-    """Repetitions, at least 1."""
 
 
 @dataclass(frozen=True, kw_only=True)

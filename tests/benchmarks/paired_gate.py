@@ -163,8 +163,9 @@ class Row:
 
     @property
     def most_alarms(self) -> float:
-        """Where the score alone fails more healthy builds already, no more than that."""
-        return max(MOST_ALARMS[self.cell.cause > 0], self.plain)
+        """No threshold holds against a cause that grows; there, up to a quarter more than the score alone."""
+        most = MOST_ALARMS[self.cell.cause > 0]
+        return max(most, 1.25 * self.plain) if self.cell.grows else most
 
     @property
     def goal(self) -> str:

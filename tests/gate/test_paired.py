@@ -10,8 +10,9 @@ import pytest
 from scipy import special, stats
 
 from sweep.gate.answers import Answers, VariantAnswers, answers_of, digest
-from sweep.gate.paired import Alone, Answered, Paired, joint, judge_answers, most_scatter
+from sweep.gate.paired import Alone, Paired, joint, judge_answers, most_scatter
 from sweep.gate.rules import Estimates
+from sweep.stats.answered import Answered
 from sweep.stats.lost import Which
 from tests import tables
 
