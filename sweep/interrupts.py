@@ -21,6 +21,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from sweep.errors import ExitCode
+from sweep.out import say
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
@@ -167,7 +168,7 @@ def _listen(pipe: int, terminals: Sequence[int]) -> None:
         with suppress(OSError):
             # A terminal has written `^C` on the line.
             start = "\n" if sys.stderr.isatty() else ""
-            print(f"{start}sweep: {_state.sentence}", file=sys.stderr, flush=True)
+            say(f"{start}sweep: {_state.sentence}", err=True)
         _state.said.set()
         while True:
             left = None if _state.patient else max(0.0, first + LAST_SECONDS - time.monotonic())

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sweep.out import say, say_json
+
 if TYPE_CHECKING:
     from sweep.plan.units import Plan
     from sweep.report.blocks import Block
@@ -39,7 +41,7 @@ def command(file: str, overrides: tuple[str, ...], as_json: bool, argv: bool) ->
     if argv:
         _print_argv(plan)
     elif as_json:
-        click.echo(json.dumps(_described(plan), indent=2))
+        say_json(_described(plan))
     else:
         show(_blocks(plan))
 
@@ -216,4 +218,4 @@ def _print_argv(plan: Plan) -> None:
     if None in lines.values():
         raise BadInput(f"--argv: backend {name} has no command line that serves the same; drop --argv")
     for variant, line in lines.items():
-        click.echo(f"# {variant}\n{line}")
+        say(f"# {variant}\n{line}")

@@ -18,7 +18,7 @@ from sweep.plan.units import Plan, Unit, make_plan, result_settings
 from sweep.plan.variants import Variant
 from sweep.run import failures, samples_file
 from sweep.run.checksums import MANIFEST, Checksums, sha256, state_of
-from sweep.run.disk import aside, writing
+from sweep.run.disk import aside, remove, writing
 from sweep.run.failures import Failure, Void
 from sweep.run.lock import HOLDER, LOCK
 from sweep.run.provenance import Place, Provenance, gather
@@ -147,8 +147,10 @@ class Run:
         measured, unfit = self._files.sorted_out()
         for unit, fault in unfit.items():
             notes.append(f"{fault}; kept as {self._files.set_aside(unit)}, and the unit runs again")
+        self.provenance()
         provenance = sha256((self.folder / PROVENANCE).read_bytes())
-        self.checksums.replace({PROVENANCE: [provenance], **self._files.digests(measured)})
+        held = {name: there for name, there in (self.checksums.digests or {}).items() if "/" not in name}
+        self.checksums.replace({**held, PROVENANCE: [provenance], **self._files.digests(measured)})
         return {unit.id: unit for unit in measured}, notes
 
     def check(self) -> None:
@@ -206,8 +208,23 @@ class Run:
         return tables
 
     def write_json(self, name: str, value: Any) -> None:
-        """Write a JSON file of the folder, aside and renamed."""
-        self.write_text(name, _json_text(value))
+        """Write a JSON file of the folder, aside and renamed; its digest is in SHA256SUMS before that.
+
+        A run without SHA256SUMS gets it from its next launch, which has checked the samples.
+        """
+        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        digest, held = sha256(text.encode()), not self.unheld
+        if held:
+            self.checksums.add(name, digest)
+        self.write_text(name, text)
+        if held:
+            self.checksums.settle(name, digest)
+
+    def remove(self, name: str) -> None:
+        """Remove a file of the folder, which need not be there, and its digest."""
+        remove(self.folder / name)
+        if self.checksums.holds_any(name):
+            self.checksums.settle(name)
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file of the folder, aside and renamed."""
@@ -231,25 +248,12 @@ class Run:
 
     def _verified_provenance(self) -> Provenance:
         provenance = self.read(PROVENANCE, Provenance)
-        # Once more, as a launch may be writing it.
-        if not any(self._holds_provenance() for _ in range(2)):
-            raise BadInput(
-                f"{self.folder / PROVENANCE}: changed since it was written: its SHA-256 is not in {MANIFEST}; "
-                f"{_COPY}"
-            )
+        self.checksums.check(PROVENANCE, _COPY)
         return provenance
 
-    def _holds_provenance(self) -> bool:
-        digest = sha256((self.folder / PROVENANCE).read_bytes())
-        return self.checksums.holds(PROVENANCE, digest) is not False
-
     def write_provenance(self, provenance: Provenance) -> None:
-        """Write provenance.json, its digest first."""
-        text = _json_text(provenance.model_dump(mode="json"))
-        digest = sha256(text.encode())
-        self.checksums.add(PROVENANCE, digest)
-        self.write_text(PROVENANCE, text)
-        self.checksums.settle(PROVENANCE, digest)
+        """Write provenance.json."""
+        self.write_json(PROVENANCE, provenance.model_dump(mode="json"))
 
     def record_engine(self, variant: str, place: str, facts: EngineFacts) -> None:
         """Add to the provenance what an engine says of itself with a variant loaded, and the place it runs at."""
@@ -260,7 +264,11 @@ class Run:
 
     def summary(self) -> dict[str, Any]:
         """The numbers. Raises BadInput when the sweep has not come to a summary."""
-        return self._json("summary.json")
+        name = "summary.json"
+        document = self._json(name)
+        if self.checksums.holds_any(name):
+            self.checksums.check(name, REMEDIES[name])
+        return document
 
     def read(self, name: str, model: type[M]) -> M:
         """A JSON file of the folder. Raises BadInput when it is missing, broken or not what its name says."""
@@ -330,7 +338,3 @@ def open_run(folder: str | Path) -> Run:
             "neither read nor continue it. Read it with the version that made it, or measure the sweep again"
         )
     return Run(folder=path, plan=make_plan(load(path / "sweep.yaml")))
-
-
-def _json_text(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
