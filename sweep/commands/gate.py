@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,7 +14,9 @@ from sweep.out import say, say_json
 
 if TYPE_CHECKING:
     from sweep.gate.contract import Contract
-    from sweep.gate.judge import Measured, Verdict
+    from sweep.gate.judge import Verdict
+    from sweep.gate.measured import Measured
+    from sweep.run.folder import Run
 
 CODES = (ExitCode.OK, ExitCode.BAD_INPUT, ExitCode.BELOW, ExitCode.NOT_APPLICABLE)
 """How a gate ends."""
@@ -24,32 +26,41 @@ CODES = (ExitCode.OK, ExitCode.BAD_INPUT, ExitCode.BELOW, ExitCode.NOT_APPLICABL
 @click.argument("contract", type=click.Path())
 @click.option("--run", type=click.Path(), help="A run folder: every variant is judged, or the one named.")
 @click.option("--score", type=float, help="A score from elsewhere, as a share of right answers, 0 to 1.")
+@click.option("--samples", type=click.Path(), help="Answers from elsewhere: JSON lines or CSV, see docs/gate.md.")
+@click.option("--against", type=click.Path(), help="The calibration's run folder, to show its outputs too.")
 @click.option("--questions", type=int, metavar="N", help="Questions that the score is over.")
 @click.option("--variant", metavar="NAME", help="The contract's variant; absent: the sweep's own threshold.")
 @click.option("--accept-length", type=float, metavar="A", help="Mean accept length, where that is gated.")
 @click.option("--gpu", metavar="NAME", help="Name of the GPU, such as H200.")
 @click.option("--protocol-hash", metavar="HASH", help="Of the protocol that was asked.")
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout, and nothing else.")
-def command(contract: str, run: str | None, variant: str | None, as_json: bool, **given: object) -> None:
-    """Judge a run or a score by CONTRACT, a sweep's thresholds.json.
+def command(
+    contract: str, run: str | None, against: str | None, variant: str | None, as_json: bool, **given: Any
+) -> None:
+    """Judge a run, answers or a score by CONTRACT, a sweep's thresholds.json.
 
-    The first line is the answer. What is not given is not checked, and the output says so.
+    The first line is the answer. What is not given is not checked, and the output says so. With a run or answers
+    the questions are judged too: which of them were lost, and not only how many.
 
     \b
     Examples:
       sweep gate thresholds.json --run runs/gemma4-1a2b3c4d
       sweep gate thresholds.json --score 0.44 --questions 200 --variant topk1-det
       sweep gate thresholds.json --score 0.44 --questions 200 --gpu H200 --json
+      sweep gate thresholds.json --samples answers.jsonl --variant topk1-det
     """
     from datetime import UTC, datetime
 
     from sweep.gate.contract import load
     from sweep.gate.judge import answer, judge
+    from sweep.gate.paired import Paired
 
     terms = load(contract)
     check_unchanged(Path(contract))
-    measured, missing = _of_run(run, terms, variant, given) if run else (_of_score(variant, given), ())
+    measured, missing = _of_run(run, terms, variant, given) if run else (_elsewhere(terms, variant, given), ())
     verdicts = [judge(terms, m, datetime.now(UTC)) for m in measured]
+    if any(isinstance(v.paired, Paired) and v.paired.fails for v in verdicts):
+        verdicts = _beside_calibration(verdicts, _calibration(against, Path(contract), terms))
     codes = {v.exit_code for v in verdicts} | ({ExitCode.NOT_APPLICABLE} if missing else set())
     # A score that is below outranks a contract that cannot judge another one.
     code = ExitCode.BELOW if ExitCode.BELOW in codes else max(codes)
@@ -77,19 +88,55 @@ def check_unchanged(contract: Path) -> None:
         checksums.check(contract.name, remedy)
 
 
-def _of_score(variant: str | None, given: dict[str, object]) -> list[Measured]:
+def _elsewhere(terms: Contract, variant: str | None, given: dict[str, Any]) -> list[Measured]:
+    """A score or answers that come from elsewhere."""
     from sweep.errors import BadInput
-    from sweep.gate.judge import Measured
+    from sweep.gate.measured import Measured
+    from sweep.stats.answered import read
 
-    if given["score"] is None:
-        raise BadInput("nothing to judge: give --run RUN, or --score X with --questions N")
-    if given["questions"] is None:
-        raise BadInput("--score: over how many questions? Give --questions N")
-    return [Measured(variant=variant, **given)]  # type: ignore[arg-type]
+    samples = given.pop("samples")
+    if samples is None:
+        if given["score"] is None:
+            raise BadInput("nothing to judge: give --run RUN, --samples FILE, or --score X with --questions N")
+        if given["questions"] is None:
+            raise BadInput("--score: over how many questions? Give --questions N")
+        return [Measured(variant=variant, **given)]
+    if given["score"] is not None or given["questions"] is not None:
+        raise BadInput("--samples takes the place of --score and --questions: leave them out")
+    answers = read(samples)
+    if variant is None and len(terms.variants) == 1:
+        [variant] = terms.variants
+    counted = {"score": answers.score, "questions": len(answers.right), "repetitions": answers.runs}
+    return [Measured(variant=variant, answers=answers, **given | counted)]
+
+
+def _calibration(against: str | None, contract: Path, terms: Contract) -> Run | None:
+    """The run that the contract comes from: the one named, or the folder that the contract lies in; None where it
+    is not at hand."""
+    from sweep.commands.run_folder import open_folder
+    from sweep.errors import BadInput
+
+    if against is None and contract.resolve().parent.name != terms.sweep_id:
+        return None
+    run = open_folder(against or str(contract.parent))
+    if run.plan.sweep_id != terms.sweep_id:
+        raise BadInput(f"--against {against}: holds {run.plan.sweep_id}, and the contract is of {terms.sweep_id}")
+    return run
+
+
+def _beside_calibration(verdicts: Sequence[Verdict], run: Run | None) -> list[Verdict]:
+    """With the calibration's outputs."""
+    from dataclasses import replace
+
+    from sweep.stats.answered import answered
+
+    tables = run.variant_samples() if run else {}
+    before = {name: answered(table) for name, table in tables.items() if len(table.repetitions)}
+    return [replace(v, measured=replace(v.measured, before=before.get(v.measured.variant or ""))) for v in verdicts]
 
 
 def _of_run(
-    folder: str, terms: Contract, variant: str | None, given: dict[str, object]
+    folder: str, terms: Contract, variant: str | None, given: dict[str, Any]
 ) -> tuple[list[Measured], Sequence[str]]:
     """The run's variants that the contract has, and the contract's that the run has not measured."""
     from sweep.commands.run_folder import open_folder

@@ -3,6 +3,7 @@
 Imports nothing heavier than pydantic, numpy and scipy, so that a test of an engine can afford `assert_gate`.
 """
 
-from sweep.gate.judge import ContractDoesNotApply, Measured, Verdict, assert_gate, judge
+from sweep.gate.judge import ContractDoesNotApply, Verdict, assert_gate, judge
+from sweep.gate.measured import Measured
 
 __all__ = ["ContractDoesNotApply", "Measured", "Verdict", "assert_gate", "judge"]

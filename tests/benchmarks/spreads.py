@@ -4,7 +4,7 @@
 
 Each way sets a threshold that a healthy run should fail with 1 %, on the scale of accuracy or of its probit,
 whichever is lower. What the questions say, sum p (1-p) / n^2, is the least variance that a score can have; what
-moves whole runs (a common cause) comes on top. A way that leans on the questions knows more where there is no common
+moves whole runs (a common cause) comes on top. A way that leans on the questions knows more where there is no
 cause, and is wrong where there is one. Shown are the healthy runs that fail, the worst of three accuracies, and the
 drop that 80 % of the runs of a worse build fail with, where there is no common cause.
 """
