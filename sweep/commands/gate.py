@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from sweep.gate.measured import Measured
     from sweep.run.folder import Run
 
-CODES = (ExitCode.OK, ExitCode.BAD_INPUT, ExitCode.BELOW, ExitCode.NOT_APPLICABLE)
+CODES = (ExitCode.OK, ExitCode.BAD_INPUT, ExitCode.BELOW, ExitCode.NOT_APPLICABLE, ExitCode.AGAIN)
 """How a gate ends."""
 
 
@@ -26,6 +27,18 @@ CODES = (ExitCode.OK, ExitCode.BAD_INPUT, ExitCode.BELOW, ExitCode.NOT_APPLICABL
 @click.argument("contract", type=click.Path())
 @click.option("--run", type=click.Path(), help="A run folder: every variant is judged, or the one named.")
 @click.option("--score", type=float, help="A score from elsewhere, as a share of right answers, 0 to 1.")
+@click.option(
+    "--attempt",
+    "attempts",
+    type=float,
+    multiple=True,
+    metavar="X",
+    help="In place of --score: the score of every attempt at this build so far, in order.",
+)
+@click.option(
+    "--state", type=click.Path(dir_okay=False), metavar="FILE", help="Keeps the attempts; --score is the next one."
+)
+@click.option("--build", metavar="NAME", help="With --state: what is tried, such as a commit.")
 @click.option("--samples", type=click.Path(), help="Answers from elsewhere: JSON lines or CSV, see docs/gate.md.")
 @click.option("--against", type=click.Path(), help="The calibration's run folder, to show its outputs too.")
 @click.option("--questions", type=int, metavar="N", help="Questions that the score is over.")
@@ -39,8 +52,9 @@ def command(
 ) -> None:
     """Judge a run, answers or a score by CONTRACT, a sweep's thresholds.json.
 
-    The first line is the answer. What is not given is not checked, and the output says so. With a run or answers
-    the questions are judged too: which of them were lost, and not only how many.
+    The first line is the answer. What is not given is not checked, and the output says so. Of a run or answers the
+    questions are judged too: which of them were lost, and not only how many. Several attempts of CI
+    at one build are judged together with --attempt or --state: each passes it, fails it, or asks for another one.
 
     \b
     Examples:
@@ -48,17 +62,19 @@ def command(
       sweep gate thresholds.json --score 0.44 --questions 200 --variant topk1-det
       sweep gate thresholds.json --score 0.44 --questions 200 --gpu H200 --json
       sweep gate thresholds.json --samples answers.jsonl --variant topk1-det
+      sweep gate thresholds.json --score 0.41 --questions 200 --variant topk1 --state a.json --build $SHA
     """
-    from datetime import UTC, datetime
-
     from sweep.gate.contract import load
     from sweep.gate.judge import answer, judge
     from sweep.gate.paired import Paired
 
-    terms = load(contract)
+    terms, now = load(contract), datetime.now(UTC)
     check_unchanged(Path(contract))
-    measured, missing = _of_run(run, terms, variant, given) if run else (_elsewhere(terms, variant, given), ())
-    verdicts = [judge(terms, m, datetime.now(UTC)) for m in measured]
+    if run:
+        measured, missing = _of_run(run, terms, variant, given)
+        verdicts = [judge(terms, m, now) for m in measured]
+    else:
+        missing, verdicts = (), [_elsewhere(terms, variant, given, now)]
     if any(isinstance(v.paired, Paired) and v.paired.fails for v in verdicts):
         verdicts = _beside_calibration(verdicts, _calibration(against, Path(contract), terms))
     codes = {v.exit_code for v in verdicts} | ({ExitCode.NOT_APPLICABLE} if missing else set())
@@ -88,26 +104,59 @@ def check_unchanged(contract: Path) -> None:
         checksums.check(contract.name, remedy)
 
 
-def _elsewhere(terms: Contract, variant: str | None, given: dict[str, Any]) -> list[Measured]:
-    """A score or answers that come from elsewhere."""
+def _elsewhere(terms: Contract, variant: str | None, given: dict[str, Any], now: datetime) -> Verdict:
+    """What the contract says of answers or a score that come from elsewhere."""
     from sweep.errors import BadInput
+    from sweep.gate.judge import judge
     from sweep.gate.measured import Measured
     from sweep.stats.answered import read
 
     samples = given.pop("samples")
     if samples is None:
-        if given["score"] is None:
-            raise BadInput("nothing to judge: give --run RUN, --samples FILE, or --score X with --questions N")
-        if given["questions"] is None:
-            raise BadInput("--score: over how many questions? Give --questions N")
-        return [Measured(variant=variant, **given)]
-    if given["score"] is not None or given["questions"] is not None:
-        raise BadInput("--samples takes the place of --score and --questions: leave them out")
+        return _of_score(terms, variant, given, now)
+    others = ("score", "questions", "attempts", "state", "build")
+    extra = [f"--{name.removesuffix('s')}" for name in others if given.pop(name) not in (None, ())]
+    if extra:
+        raise BadInput(f"{', '.join(extra)} and --samples exclude each other: the answers say how many are right")
     answers = read(samples)
     if variant is None and len(terms.variants) == 1:
         [variant] = terms.variants
-    counted = {"score": answers.score, "questions": len(answers.right), "repetitions": answers.runs}
-    return [Measured(variant=variant, answers=answers, **given | counted)]
+    measured = Measured(
+        variant=variant,
+        answers=answers,
+        score=answers.score,
+        questions=len(answers.right),
+        repetitions=answers.runs,
+        **given,
+    )
+    return judge(terms, measured, now)
+
+
+def _of_score(terms: Contract, variant: str | None, given: dict[str, Any], now: datetime) -> Verdict:
+    """What the contract says of a score, or of all attempts at a build; a state is kept only where it applies."""
+    from sweep.errors import BadInput
+    from sweep.gate.attempts import begun, kept
+    from sweep.gate.judge import judge
+    from sweep.gate.measured import Measured
+
+    attempts, state, build = (given.pop(name) for name in ("attempts", "state", "build"))
+    if attempts and (given["score"] is not None or state):
+        raise BadInput("--attempt lists all attempts, so it takes the place of --score and --state")
+    if build and not state:
+        raise BadInput("--build names what --state keeps the attempts at; give --state FILE too")
+    given["score"] = attempts[-1] if attempts else given["score"]
+    if given["score"] is None:
+        raise BadInput("nothing to judge: give --run RUN, --samples FILE, or --score X with --questions N")
+    if given["questions"] is None:
+        raise BadInput("--score: over how many questions? Give --questions N")
+    if not state:
+        return judge(terms, Measured(variant=variant, attempts=attempts, **given), now)
+    with kept(state, begun(terms, variant, build, given["questions"])) as (before, save):
+        every = (*before, given["score"])
+        verdict = judge(terms, Measured(variant=variant, attempts=every, **given), now)
+        if not verdict.mismatches:
+            save(every)
+        return verdict
 
 
 def _calibration(against: str | None, contract: Path, terms: Contract) -> Run | None:
@@ -136,14 +185,14 @@ def _beside_calibration(verdicts: Sequence[Verdict], run: Run | None) -> list[Ve
 
 
 def _of_run(
-    folder: str, terms: Contract, variant: str | None, given: dict[str, Any]
+    folder: str, terms: Contract, variant: str | None, given: dict[str, object]
 ) -> tuple[list[Measured], Sequence[str]]:
     """The run's variants that the contract has, and the contract's that the run has not measured."""
     from sweep.commands.run_folder import open_folder
     from sweep.errors import BadInput
     from sweep.run.measure import measure
 
-    extra = [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]
+    extra = [f"--{name.replace('_', '-')}" for name, value in given.items() if value not in (None, ())]
     if extra:
         raise BadInput(f"{', '.join(extra)} and --run exclude each other: the run says what it measured")
     measured = measure(open_folder(folder))

@@ -38,6 +38,9 @@ class Measured:
     """What decided its outputs."""
     versions: Mapping[str, str] = field(default_factory=dict)
     """Package to version."""
+    attempts: tuple[float, ...] = ()
+    """The scores of all attempts at the build so far, `score` the last of them; empty for a score that is judged by
+    itself."""
     answers: Answered | None = None
     """Question by question; None where only the score is known."""
     before: Answered | None = None

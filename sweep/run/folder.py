@@ -18,7 +18,7 @@ from sweep.plan.units import Plan, Unit, make_plan, result_settings
 from sweep.plan.variants import Variant
 from sweep.run import failures, samples_file
 from sweep.run.checksums import MANIFEST, Checksums, sha256, state_of
-from sweep.run.disk import aside, remove, writing
+from sweep.run.disk import PRIVATE, aside, remove, writing
 from sweep.run.failures import Failure, Void
 from sweep.run.lock import HOLDER, LOCK
 from sweep.run.provenance import Place, Provenance, gather
@@ -302,7 +302,7 @@ def create_run(runs: Path, plan: Plan, resolved: str) -> Run:
     run = Run(folder=runs / plan.sweep_id, plan=plan)
     existing = run.folder / "sweep.yaml"
     if existing.exists():
-        there, asked = result_settings(load(existing)), result_settings(plan.config)
+        there, asked = result_settings(load(existing, recorded=True)), result_settings(plan.config)
         if differing := [key for key in there | asked if there.get(key) != asked.get(key)]:
             changed = f"it differs in {', '.join(differing)}"
             if run.was_pinned:
@@ -321,7 +321,8 @@ def create_run(runs: Path, plan: Plan, resolved: str) -> Run:
     ):
         raise BadInput(f"{run.folder}: holds files but no sweep.yaml, so not this sweep; give another --runs")
     with writing(run.samples_folder):
-        run.samples_folder.mkdir(parents=True, exist_ok=True)
+        run.folder.mkdir(PRIVATE, parents=True, exist_ok=True)
+        run.samples_folder.mkdir(exist_ok=True)
     run.write_text("sweep.yaml", resolved)
     return run
 
@@ -337,4 +338,4 @@ def open_run(folder: str | Path) -> Run:
             f"{path}: an earlier version of sweep made this run, and kept its answers as numbers; this version can "
             "neither read nor continue it. Read it with the version that made it, or measure the sweep again"
         )
-    return Run(folder=path, plan=make_plan(load(path / "sweep.yaml")))
+    return Run(folder=path, plan=make_plan(load(path / "sweep.yaml", recorded=True)))
