@@ -75,7 +75,7 @@ def command(
         verdicts = [judge(terms, m, now) for m in measured]
     else:
         missing, verdicts = (), [_elsewhere(terms, variant, given, now)]
-    if any(isinstance(v.paired, Paired) and v.paired.fails for v in verdicts):
+    if against or any(isinstance(v.paired, Paired) and v.paired.fails for v in verdicts):
         verdicts = _beside_calibration(verdicts, _calibration(against, Path(contract), terms))
     codes = {v.exit_code for v in verdicts} | ({ExitCode.NOT_APPLICABLE} if missing else set())
     # A score that is below outranks a contract that cannot judge another one.
