@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cluster.backends import answers_mean_nothing
+from sweep.bounds import MOST_COUNT
 from sweep.errors import BadInput, ExitCode, SweepError, find
 from sweep.gate.contract import Contract, VariantContract, load
 from sweep.gate.identity import EngineIdentity, changes
-from sweep.stats.scores import fault_of, possible
+from sweep.stats.scores import fault_of, fault_on_grid, possible
 from sweep.words import Outcome, apart, joined
 
 SLACK = 1e-9
@@ -250,8 +251,13 @@ def _refuse_nonsense(measured: Measured) -> None:
     fault = fault_of(measured.score)
     if fault:
         raise BadInput(f"score: {fault}")
-    if measured.questions is not None and measured.questions < 1:
-        raise BadInput(f"questions must be at least 1, got {measured.questions}")
+    if measured.questions is not None and not 1 <= measured.questions <= MOST_COUNT:
+        raise BadInput(f"questions must be 1 to {MOST_COUNT:,}, got {measured.questions:.6g}")
+    # The mean of several repetitions lies between the scores that one may have.
+    if measured.questions is not None and measured.repetitions == 1:
+        fault = fault_on_grid(measured.score, measured.questions)
+        if fault:
+            raise BadInput(f"score: {fault}")
     length = measured.accept_length
     if length is not None and not (math.isfinite(length) and length >= 1):
         raise BadInput(
@@ -324,9 +330,7 @@ def _utc(time: datetime) -> str:
 def _notes(contract: Contract, measured: Measured) -> Iterator[str]:
     score, questions, retries = measured.score, measured.questions, contract.threshold.retries
     counts = range(1) if questions is None or measured.repetitions > 1 else possible(score, questions)
-    if not counts:
-        yield f"{score:.12g} is no multiple of 1/{questions}; are the questions right?"
-    elif questions and len(counts) > 1 and abs(score * questions - round(score * questions)) > SLACK * questions:
+    if questions and len(counts) > 1 and abs(score * questions - round(score * questions)) > SLACK * questions:
         yield (
             f"{score:.12g} is rounded, and may stand for {counts[0]} to {counts[-1]} of {questions} right; taken "
             f"for {round(score * questions)}. Give more digits"
