@@ -94,7 +94,9 @@ def _forecasts(plan: Plan) -> tuple[int | None, dict[int, Forecast | None]]:
     from sweep.run.forecast import of_plan
     from sweep.tasks import dataset
 
-    questions, counts = dataset.count(plan.config.protocol), _counts(plan.config.engine.engines)
+    counts = _counts(plan.config.engine.engines)
+    with plan.config.secrets.hidden_in_errors():
+        questions = dataset.count(plan.config.revealed_protocol())
     if questions is None and plan.config.engine.expected.repetition is None:
         return None, dict.fromkeys(counts)
     # Where the file says what a repetition takes, the number of its questions plays no part.

@@ -13,7 +13,6 @@ from ruamel.yaml.reader import ReaderError
 
 from sweep.bounds import DEEPEST, SWEEP_FILE
 from sweep.errors import BadInput
-from sweep.words import cut
 
 _TAG = "tag:yaml.org,2002:"
 
@@ -151,7 +150,7 @@ class _Reader:
         for each in listed:
             if not isinstance(each, MappingNode):
                 self._refuse(each, "`<<` merges mappings; this is none")
-        return list(reversed(listed))
+        return list(listed)
 
     def _key(self, node: Node) -> str:
         if not isinstance(node, ScalarNode):
@@ -162,13 +161,11 @@ class _Reader:
         try:
             value = made(node)
         except (ValueError, LookupError, OverflowError, YAMLError):
-            self._refuse(node, f"cannot be read as {str(node.tag).removeprefix(_TAG)}: {cut(repr(node.value))}")
+            self._refuse(node, f"cannot be read as {str(node.tag).removeprefix(_TAG)}; write one, or quote it")
         if isinstance(value, float) and not math.isfinite(value):
-            self._refuse(node, f"{cut(repr(node.value))} is no number that can be used; write a finite one")
+            self._refuse(node, "no number that can be used; write a finite one")
         if isinstance(value, str) and ("\0" in value or not _storable(value)):
-            self._refuse(
-                node, f"{cut(repr(value))} holds a NUL or half of a character, which no file takes; take it out"
-            )
+            self._refuse(node, "holds a NUL or half of a character, which no file takes; take it out")
         return value
 
     def _refuse(self, node: Node, text: str) -> NoReturn:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +18,7 @@ from sweep.plan.units import Plan, Unit, make_plan, result_settings
 from sweep.plan.variants import Variant
 from sweep.run import failures, samples_file
 from sweep.run.checksums import MANIFEST, Checksums, sha256, state_of
-from sweep.run.disk import aside, remove, writing
+from sweep.run.disk import PRIVATE, aside, remove, writing
 from sweep.run.failures import Failure, Void
 from sweep.run.lock import HOLDER, LOCK
 from sweep.run.provenance import Place, Provenance, gather
@@ -105,14 +105,17 @@ class Run:
     @property
     def was_pinned(self) -> bool:
         """Whether the folder is of this plan, by its provenance. Raises BadInput as `provenance` does."""
-        return (self.folder / PROVENANCE).exists() and not self._verified_provenance().changed_settings(
+        return (self.folder / PROVENANCE).exists() and not self._held_provenance().changed_settings(
             self.plan.config
         )
 
     def questions(self) -> tuple[PinnedQuestion, ...]:
         """What is asked, in data set order. Raises BadInput when questions.jsonl is missing or changed."""
-        asked, file = self.provenance().protocol, self.folder / QUESTIONS
-        pinned = self._fresh(QUESTIONS, partial(read, file, asked.questions_sha256))
+        return self._fresh(QUESTIONS, self._held_questions)
+
+    def _held_questions(self) -> tuple[PinnedQuestion, ...]:
+        asked = self.provenance().protocol
+        pinned = read(self.folder / QUESTIONS, asked.questions_sha256)
         if tuple(question.id for question in pinned) != asked.question_ids:
             raise BadInput(f"{self.folder / PROVENANCE}: its questions are not those of {QUESTIONS}; {_COPY}")
         return pinned
@@ -237,7 +240,10 @@ class Run:
         Raises BadInput when the file is missing, broken or changed, and when the settings of sweep.yaml are not
         those that were measured.
         """
-        provenance = self._fresh(PROVENANCE, self._verified_provenance)
+        return self._fresh(PROVENANCE, self._provenance_of_plan)
+
+    def _provenance_of_plan(self) -> Provenance:
+        provenance = self._held_provenance()
         if changed := provenance.changed_settings(self.plan.config):
             raise BadInput(
                 f"{self.folder / 'sweep.yaml'}: not what was measured: {', '.join(changed)} changed since. Remove "
@@ -246,7 +252,7 @@ class Run:
             )
         return provenance
 
-    def _verified_provenance(self) -> Provenance:
+    def _held_provenance(self) -> Provenance:
         provenance = self.read(PROVENANCE, Provenance)
         self.checksums.check(PROVENANCE, _COPY)
         return provenance
@@ -302,7 +308,7 @@ def create_run(runs: Path, plan: Plan, resolved: str) -> Run:
     run = Run(folder=runs / plan.sweep_id, plan=plan)
     existing = run.folder / "sweep.yaml"
     if existing.exists():
-        there, asked = result_settings(load(existing)), result_settings(plan.config)
+        there, asked = result_settings(load(existing, recorded=True)), result_settings(plan.config)
         if differing := [key for key in there | asked if there.get(key) != asked.get(key)]:
             changed = f"it differs in {', '.join(differing)}"
             if run.was_pinned:
@@ -321,7 +327,8 @@ def create_run(runs: Path, plan: Plan, resolved: str) -> Run:
     ):
         raise BadInput(f"{run.folder}: holds files but no sweep.yaml, so not this sweep; give another --runs")
     with writing(run.samples_folder):
-        run.samples_folder.mkdir(parents=True, exist_ok=True)
+        run.folder.mkdir(PRIVATE, parents=True, exist_ok=True)
+        run.samples_folder.mkdir(exist_ok=True)
     run.write_text("sweep.yaml", resolved)
     return run
 
@@ -337,4 +344,4 @@ def open_run(folder: str | Path) -> Run:
             f"{path}: an earlier version of sweep made this run, and kept its answers as numbers; this version can "
             "neither read nor continue it. Read it with the version that made it, or measure the sweep again"
         )
-    return Run(folder=path, plan=make_plan(load(path / "sweep.yaml")))
+    return Run(folder=path, plan=make_plan(load(path / "sweep.yaml", recorded=True)))

@@ -12,8 +12,10 @@ from cluster.backends import check_installed, runs_model
 from sweep.interrupts import answer_with, check, patient
 from sweep.plan.sweepfile import check_arguments, dump, load
 from sweep.plan.units import Plan, Unit, make_plan
+from sweep.run.disk import OPEN, PRIVATE
 from sweep.run.driver import Driver
 from sweep.run.folder import Run, create_run, open_run
+from sweep.run.hashes import keep_hashes
 from sweep.run.lock import hold
 from sweep.run.others import named_builds, refuse_other_protocol
 from sweep.run.view import View
@@ -42,6 +44,8 @@ class Options:
     """Seconds to wait for room in the cluster."""
     against: Path | None = None
     """An earlier run folder, to audit drift against."""
+    shared: bool = False
+    """A new run folder is open to other users, as far as the umask lets it be; else to this one alone."""
 
 
 class Audience(Protocol):
@@ -78,13 +82,16 @@ def launch(file: str, overrides: Sequence[str], options: Options, audience: Audi
     plan = make_plan(load(file, overrides, dataset.faults))
     check_installed(plan.config.engine.backend)
     check_arguments(plan, file, options.address)
-    questionnaire = dataset.load(plan.config.protocol)
+    with plan.config.secrets.hidden_in_errors():
+        questionnaire = dataset.load(plan.config.revealed_protocol())
     against = open_run(options.against) if options.against else None
     if against is not None:
         refuse_other_protocol(against, questionnaire.hash)
     named_builds(plan, questionnaire.hash)
-    held.enter_context(hold(options.runs / plan.sweep_id, "launch", audience.tell))
+    mode = OPEN if options.shared else PRIVATE
+    held.enter_context(hold(options.runs / plan.sweep_id, "launch", audience.tell, mode=mode))
     run = create_run(options.runs, plan, dump(plan.config))
+    keep_hashes(run.folder, plan.config)
     run.pin(questionnaire)
     measured, notes = run.done()
     for note in (*notes, *run.passed_over()):

@@ -13,10 +13,10 @@ from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
 from sweep import files
-from sweep.bounds import MOST_COUNT, MOST_VARIANTS, SCORE_FILE
+from sweep.bounds import MOST_VARIANTS, SCORE_FILE
 from sweep.errors import BadInput
 from sweep.stats.history import History, Night
-from sweep.stats.scores import Scores, fault_of
+from sweep.stats.scores import Scores, fault_of, fault_of_questions
 from sweep.words import cut
 
 COLUMNS = ("score", "variant", "questions")
@@ -116,8 +116,8 @@ def _rows(source: str, questions: int | None, note: Note, nightly: bool) -> tupl
         raise BadInput(f"{name}: no scores in it")
     if questions is None:
         raise BadInput(f"{name}: how many questions is a score over? Give --questions N or a `questions` column")
-    if not 1 <= questions <= MOST_COUNT:
-        raise BadInput(f"{name}: questions must be 1 to {MOST_COUNT:,}, got {questions:.6g}")
+    if fault := fault_of_questions(questions):
+        raise BadInput(f"{name}: {fault}")
     return rows, questions
 
 

@@ -51,10 +51,17 @@ class Scores:
             fault = fault_of(value)
             if fault:
                 raise BadInput(f"{self.variant}, score {number}: {fault}")
-        if self.questions is not None and not 1 <= self.questions <= MOST_COUNT:
-            raise BadInput(f"{self.variant}: questions must be 1 to {MOST_COUNT:,}, got {self.questions:.6g}")
+        if self.questions is not None and (fault := fault_of_questions(self.questions)):
+            raise BadInput(f"{self.variant}: {fault}")
         if self.looks < 1:
             raise BadInput(f"{self.variant}: looks must be at least 1, got {self.looks}")
+
+
+def fault_of_questions(questions: int) -> str | None:
+    """What is wrong with a number of questions; None for one of 1 to MOST_COUNT."""
+    if questions < 1:
+        return f"questions must be at least 1, got {questions}"
+    return f"questions must be at most {MOST_COUNT:,}, got {questions:.6g}" if questions > MOST_COUNT else None
 
 
 def fault_of(score: float) -> str | None:
@@ -99,7 +106,7 @@ def fault_on_grid(score: float, questions: int) -> str | None:
     counts = sorted({min(questions, max(0, rounded(score * questions))) for rounded in (math.floor, math.ceil)})
     nearest = " and ".join(f"{count / questions:.6g} ({count} right)" for count in counts)
     return (
-        f"{score:.12g} is no multiple of 1/{questions}: no number of right answers of {questions} questions gives it; "
+        f"{score:.12g} is no multiple of 1/{questions}: no number of right answers of {questions} gives it; "
         f"the nearest are {nearest}. Is the number of questions right?"
     )
 
