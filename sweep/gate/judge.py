@@ -244,9 +244,10 @@ def _refuse_nonsense(measured: Measured) -> None:
         raise BadInput(fault)
     # The mean of several repetitions lies between the scores that one may have.
     asked = measured.questions if measured.repetitions == 1 else None
-    for score in (measured.score, *measured.attempts):
+    attempts = {f"attempt {number}": score for number, score in enumerate(measured.attempts, start=1)}
+    for name, score in (attempts or {"score": measured.score}).items():
         if fault := fault_of(score) or (fault_on_grid(score, asked) if asked else None):
-            raise BadInput(f"score: {fault}")
+            raise BadInput(f"{name}: {fault}")
     length = measured.accept_length
     if length is not None and not (math.isfinite(length) and length >= 1):
         raise BadInput(

@@ -130,20 +130,20 @@ class _Reader:
 
     def _pairs(self, node: MappingNode, path: KeyPath) -> dict[str, Node]:
         """Key to value: the mapping's own, and under them what it merges by `<<`, where the first one wins."""
-        own: dict[str, Node] = {}
-        merged: list[dict[str, Node]] = []
+        merged: dict[str, Node] = {}
         for key, value in node.value:
-            if key.tag == f"{_TAG}merge":
-                merged += [self._pairs(each, path) for each in self._merged(value)]
-                continue
-            name = self._key(key)
-            if name in own:
-                self._refuse(key, f"not valid YAML: duplicate key {name}; take one out")
-            own[name] = value
-            self.lines[*path, name] = key.start_mark.line + 1
-        for pairs in merged:
-            own = pairs | own
-        return own
+            if _merges(key):
+                for each in reversed(self._merged(value)):
+                    merged |= self._pairs(each, path)
+        own: dict[str, Node] = {}
+        for key, value in node.value:
+            if not _merges(key):
+                name = self._key(key)
+                if name in own:
+                    self._refuse(key, f"not valid YAML: duplicate key {name}; take one out")
+                own[name] = value
+                self.lines[*path, name] = key.start_mark.line + 1
+        return own | {name: value for name, value in merged.items() if name not in own}
 
     def _merged(self, node: Node) -> list[MappingNode]:
         listed = node.value if isinstance(node, SequenceNode) else [node]
@@ -170,6 +170,10 @@ class _Reader:
 
     def _refuse(self, node: Node, text: str) -> NoReturn:
         raise BadInput(f"{self._place(node.start_mark.line + 1)}: {text}")
+
+
+def _merges(key: Node) -> bool:
+    return bool(key.tag == f"{_TAG}merge")
 
 
 def _storable(text: str) -> bool:
