@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -48,8 +48,8 @@ class MlflowExporter:
                 return _Log(run, summary, store, uri).sync()
         except StoreAway as away:
             raise ExportUnavailable(
-                f"MLflow at {uri} did not take the run: {away}\n"
-                f"Nothing is lost: run `sweep track {run.folder}` when MLflow is back, and it logs the run"
+                f"MLflow at {uri} did not take the run: {away}. Nothing is lost: `sweep track {run.folder}` "
+                "logs it when MLflow is back"
             ) from None
 
 
@@ -90,12 +90,11 @@ class _Log:
         if self._summary is not None:
             own = self._log_sweep(experiment, found.whole.get(SWEEP), self._summary, _span(*tables))
             mine |= {own} - set(found.whole.values())
-        notes = found.notes
         if mine:
-            found = self._look(experiment)
-            notes = [*notes, *found.notes]
+            again = self._look(experiment)
+            found = replace(again, deleted=found.deleted + again.deleted)
         compared = lines(self._uri, experiment, [found.whole[key] for key in rows if key in found.whole])
-        return Exported(added=len(mine & set(found.whole.values())), lines=(*notes, *compared))
+        return Exported(added=len(mine & found.ids), lines=(*found.notes(), *compared))
 
     def _look(self, experiment: str) -> Found:
         return look(self._client, experiment, self._run.plan.sweep_id)

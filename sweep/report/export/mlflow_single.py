@@ -71,40 +71,52 @@ class Found:
 
     whole: Mapping[str, str]
     """UNIT to run id."""
-    notes: Sequence[str]
-    """What was not as it should be."""
+    deleted: int
+    """Doubles that were deleted now."""
+    different: Mapping[str, Sequence[str]]
+    """UNIT to the ids of its runs, where they do not say the same."""
+    busy: int
+    """Runs that another program is writing."""
+
+    @property
+    def ids(self) -> set[str]:
+        """The ids of all whole runs."""
+        return {*self.whole.values(), *(run_id for ids in self.different.values() for run_id in ids)}
+
+    def notes(self) -> Iterator[str]:
+        """What was not as it should be, a line each."""
+        if self.deleted:
+            yield f"{counted(self.deleted, 'run')} deleted there: they were logged more than once"
+        for key, ids in self.different.items():
+            yield f"{key} is there with different numbers, as runs {', '.join(ids)}: delete those you do not want"
+        if self.busy:
+            yield f"{counted(self.busy, 'run')} let alone there: another program is writing at this moment"
 
 
 def look(store: Store, experiment: str, sweep_id: str) -> Found:
     """Look at the sweep's runs, and mend what is safe to mend. Raises StoreAway."""
     whole, busy = defaultdict(list), 0
     for run in store.search_runs([experiment], f"tags.`{ID}` = '{sweep_id}'", max_results=MOST):
+        key = run.data.tags.get(UNIT)
+        if key is None:
+            continue
         if run.info.status == "FINISHED":
-            whole[run.data.tags.get(UNIT)].append(run)
+            whole[key].append(run)
         elif _writer_lives(run):
             busy += 1
         else:
             store.delete_run(run.info.run_id)
-    notes = list(_healed(store, whole))
-    if busy:
-        notes.append(f"{counted(busy, 'run')} there let alone: another program is writing at this moment")
-    return Found(whole={key: runs[0].info.run_id for key, runs in whole.items() if key}, notes=notes)
-
-
-def _healed(store: Store, whole: Mapping[str, list[Any]]) -> Iterator[str]:
-    """Put the run to keep first, delete the doubles that say the same, and tell of all."""
-    deleted = 0
+    deleted, different = 0, {}
     for key, runs in whole.items():
         runs.sort(key=_order)
-        same = [other for other in runs[1:] if key and (key == SWEEP or _says_the_same(runs[0], other))]
+        same = [other for other in runs[1:] if key == SWEEP or _says_the_same(runs[0], other)]
         for other in same:
             store.delete_run(other.info.run_id)
         deleted += len(same)
-        if key and len(same) < len(runs) - 1:
-            ids = ", ".join(run.info.run_id for run in runs if run not in same)
-            yield f"{key} is there with different numbers, as runs {ids}: delete those that you do not want"
-    if deleted:
-        yield f"{counted(deleted, 'run')} there deleted: each was logged twice"
+        if len(same) < len(runs) - 1:
+            different[key] = [run.info.run_id for run in runs if run not in same]
+    first = {key: runs[0].info.run_id for key, runs in whole.items()}
+    return Found(whole=first, deleted=deleted, different=different, busy=busy)
 
 
 def _order(run: Any) -> tuple[datetime, str]:

@@ -15,17 +15,23 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 ANSWER = 30.0
-"""Seconds for all that a server is asked before the first run is logged."""
+"""Seconds that a server may take for one answer, and for all that is asked of it before the first run is logged."""
 OPENED = 120.0
 """The same for a database, whose tables may have to be made first."""
-EACH = 2.0
+EACH = 5.0
 """Seconds more for every run that is logged: the mean, not the most for one."""
 LONGEST = 1800.0
 """Most seconds for everything."""
 QUEUE = 300.0
 """Seconds to wait for another program that logs to the same file."""
-QUICK = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
-"""So that an unreachable server is noticed soon."""
+SETTINGS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+"""So that an unreachable server is noticed soon, and MLflow prints nothing between the lines of `sweep`."""
+SQLITE = "sqlite:///"
+"""What the URI of a SQLite store begins with; a path follows."""
 SHOWN = 300
 """Most characters of what MLflow says of a fault: it may be a whole page."""
 
@@ -37,13 +43,14 @@ class StoreAway(Exception):
 class Store:
     """An MLflow client whose every answer comes in time, or not at all: its methods are those of MlflowClient.
 
-    A deadline of each request does not bound a server that sends a byte now and then. So a thread makes the
-    requests, and it is left behind when the time for all of them is over.
+    MLflow's own deadline, from one byte to the next, does not bound a server that sends a byte now and then. So a
+    thread makes the requests, and is left behind when the time is over: `seconds` for each answer, and for all of
+    them together until `allow` gives more.
     """
 
     def __init__(self, client: Callable[[], Any], seconds: float) -> None:
-        self._started = time.monotonic()
-        self._seconds = seconds
+        self._began = time.monotonic()
+        self._seconds = self._in_all = seconds
         self._asked: SimpleQueue[Callable[[], Any] | None] = SimpleQueue()
         self._answers: SimpleQueue[tuple[Any, Exception | None]] = SimpleQueue()
         Thread(target=self._work, daemon=True).start()
@@ -55,7 +62,7 @@ class Store:
 
     def allow(self, runs: int) -> None:
         """Allow the time that it takes to log so many runs."""
-        self._seconds = min(self._seconds + EACH * runs, LONGEST)
+        self._in_all = min(self._in_all + EACH * runs, LONGEST)
 
     def close(self) -> None:
         """End the thread, when it has answered."""
@@ -67,11 +74,13 @@ class Store:
 
     def _ask(self, what: Callable[[], Any]) -> Any:
         """Raises StoreAway for a fault, and when the time is over."""
+        left = max(self._began + self._in_all - time.monotonic(), 0)
         self._asked.put(what)
         try:
-            answer, fault = self._answers.get(timeout=max(self._started + self._seconds - time.monotonic(), 0))
+            answer, fault = self._answers.get(timeout=min(left, self._seconds))
         except Empty:
-            raise StoreAway(f"it has not answered within {self._seconds:.0f} s in all") from None
+            limit = f"{self._in_all:.0f} s in all" if left < self._seconds else f"{self._seconds:.0f} s"
+            raise StoreAway(f"it did not answer within {limit}") from None
         if fault is not None:
             raise StoreAway(_line(fault)) from fault
         return answer
@@ -87,14 +96,14 @@ class Store:
 @contextmanager
 def opened(uri: str) -> Iterator[Store]:
     """The store, with nobody else of this program in it where it is a file. Raises StoreAway."""
-    for name, value in QUICK.items():
+    for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     for name in ("alembic", "mlflow", "mlflow.store.db.utils"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    from mlflow import MlflowClient
+    import mlflow  # noqa: F401 - takes seconds, which are not MLflow's answer
 
     with _alone(uri):
-        store = Store(partial(MlflowClient, uri), ANSWER if uri.startswith("http") else OPENED)
+        store = Store(partial(_client, uri), ANSWER if uri.startswith("http") else OPENED)
         try:
             yield store
         finally:
@@ -133,6 +142,20 @@ def _alone(uri: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _client(uri: str) -> Any:
+    from mlflow import MlflowClient
+
+    file = file_of(uri)
+    if file is not None and not (file.exists() and file.stat().st_size):
+        # Whoever dies while MLflow makes the tables leaves a file that no MLflow can use: so it is made aside.
+        aside = file.with_name(f"{file.name}.new")
+        for left in (aside, aside.with_name(f"{aside.name}-journal")):
+            left.unlink(missing_ok=True)
+        MlflowClient(f"{SQLITE}{aside}").search_experiments(max_results=1)
+        aside.replace(file)
+    return MlflowClient(uri)
 
 
 def _line(fault: Exception) -> str:
