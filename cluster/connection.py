@@ -5,17 +5,25 @@ from __future__ import annotations
 import logging
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private import ray_constants
 
 import cluster
 from cluster.errors import ClusterUnavailable
+from cluster.scratch import scratch_folder
 
 CPUS_PER_ENGINE = 2
 """What `engines: auto` reckons an engine without a GPU to use."""
+CLUSTERS: str = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
+"""The variable by which Ray asks whether a cluster may have several machines."""
+LONGEST_FOLDER = 42
+"""Characters. A socket's path may have 107, and Ray adds up to 65: the session's name and the socket's."""
 REMEDY = "Lower engine.engines or engine.gpus, or name another cluster with --address"
 
 
@@ -37,6 +45,8 @@ class PoolSpec:
 
 def connect(spec: PoolSpec, address: str | None) -> str | None:
     """Connect to Ray at the address, or start it here without one; returns the dashboard's address."""
+    # Ray's own handler of SIGTERM prints a trace of the stack.
+    os.environ.setdefault("RAY_DISABLE_FAILURE_SIGNAL_HANDLER", "1")
     # Ray's own notes on dead workers would run across the live view; the driver tells of them itself.
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     try:
@@ -44,9 +54,16 @@ def connect(spec: PoolSpec, address: str | None) -> str | None:
             gpus = None if spec.needs_real_gpus else math.ceil((spec.engines or 1) * spec.gpus)
             # Ray's default niceness of 15 starves an engine beside whatever else the machine does.
             system = {"worker_niceness": 0}
-            context = ray.init(
-                address="local", num_gpus=gpus, include_dashboard=True, _system_config=system, **common
-            )
+            with _on_loopback():
+                context = ray.init(
+                    address="local",
+                    num_gpus=gpus,
+                    include_dashboard=True,
+                    _system_config=system,
+                    _temp_dir=_sessions(),
+                    **common,
+                )
+            _keep_token_private()
         else:
             # The engines' code travels, so that a cluster runs what this checkout says.
             code = str(Path(cluster.__file__).parent)
@@ -61,6 +78,41 @@ def connect(spec: PoolSpec, address: str | None) -> str | None:
             f"`ray status` shows what runs, --address names another{token}"
         ) from None
     return f"http://{context.dashboard_url}" if context.dashboard_url else None
+
+
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Ray that starts meanwhile listens on 127.0.0.1 alone, in all of its processes.
+
+    By itself it does so on other systems than Linux, where clusters of several machines are an experiment. A
+    loopback address that it is given it replaces by the machine's.
+    """
+    # The constant is for this process, which has read the variable already; the variable is for Ray's others.
+    constant, variable = ray_constants.ENABLE_RAY_CLUSTER, os.environ.get(CLUSTERS)
+    ray_constants.ENABLE_RAY_CLUSTER, os.environ[CLUSTERS] = False, "0"
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = constant
+        del os.environ[CLUSTERS]
+        if variable is not None:
+            os.environ[CLUSTERS] = variable
+
+
+def _sessions() -> str | None:
+    """Where Ray keeps a local cluster's logs and sockets; None for its own place, where a socket's path below this
+    user's folder would be longer than the system takes."""
+    # Ray opens the folder to every user of the machine, and with it all below it, so it gets one inside.
+    folder = str(scratch_folder() / "ray")
+    return folder if len(folder) <= LONGEST_FOLDER else None
+
+
+def _keep_token_private() -> None:
+    """Ray writes the token that opens every cluster of this user readable for whoever reaches the file."""
+    token = Path.home() / ".ray" / "auth_token"
+    with suppress(OSError):
+        if token.stat().st_uid == os.geteuid():
+            token.chmod(0o600)
 
 
 def token_hint() -> str:

@@ -34,14 +34,14 @@ class ExitCode(IntEnum):
     """The sweep ended, and some units could not be measured after all their attempts."""
     UNAVAILABLE = 4, "the cluster, an engine, the disk or MLflow is unavailable, or a run folder is in use"
     """Nothing is wrong with the input: the same command may work later or elsewhere."""
-    BELOW = 5, "below a threshold, or worse than the run compared with"
-    """A gate fails."""
+    BELOW = 5, "below a threshold, worse than the run compared with, or drifted"
+    """A gate fails, or the scores of many nights have changed."""
     NOT_APPLICABLE = 6, "a contract does not apply"
     """The contract was made under other conditions or has expired, so it neither passes nor fails a score."""
     NO_CONTRACT = 7, "finished without a contract"
     """The sweep ended, and an audit failed or no threshold came of it: no gate has anything to go by."""
     INTERRUPTED = 130, "interrupted"
-    """The user stopped the program: 128 and the number of SIGINT, as shells count."""
+    """The user stopped the program by Ctrl-C, SIGTERM or closing the terminal: 128 and SIGINT's number, for all."""
 
     @classmethod
     def sentence(cls, *codes: ExitCode) -> str:

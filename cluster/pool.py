@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,6 +22,7 @@ from cluster.connection import REMEDY, PoolSpec, connect, counted, engine_count,
 from cluster.errors import ClusterUnavailable, EngineStartFailed, RequestFailed, SweepError
 from cluster.events import Back, Completed, Event, Failed, Gone, Loaded, Starting
 from cluster.log import SEARCHED, TAIL, last_error, tail
+from cluster.reaper import Reaper
 from cluster.spec import Batch, EngineSpec
 
 TELL_SECONDS = 10.0
@@ -69,8 +71,10 @@ class RayPool:
         self._logs: dict[str, str | None] = {}
         """A loaded engine's log on its node, where it keeps one."""
         address = spec.address or os.environ.get("RAY_ADDRESS")
-        self.dashboard = connect(spec, address)
+        self._reaper = None if address else Reaper()
         try:
+            with self._reaper.marking() if self._reaper else nullcontext():
+                self.dashboard = connect(spec, address)
             self._board = ray.remote(_Board).options(num_cpus=0, max_restarts=-1).remote()
             for number in range(engine_count(spec, local=not address)):
                 self._bring_up(f"engine-{number + 1}", time.monotonic())
@@ -115,6 +119,8 @@ class RayPool:
         self._actors.clear()
         self._tasks.clear()
         ray.shutdown()
+        if self._reaper:
+            self._reaper.close()
 
     def _bring_up(self, engine: str, since: float, log: tuple[str, ...] = ()) -> None:
         """Ask for a process for an engine that has had none `since`, in the place of one that it may have had.

@@ -1,118 +1,19 @@
-"""`sweep`: the command line. A command's module is imported only when it is called, so `--help` is quick."""
+"""The program `sweep`. It answers signals from its first moment on, so the command line is imported after that."""
 
 from __future__ import annotations
 
-import importlib
-import os
-import sys
-import traceback
-
-import click
-
-from sweep import __version__
-from sweep.errors import DISK_FAILED, EngineStartFailed, ExitCode, SweepError, suggestion
-
-COMMANDS = {
-    "launch": "Run a sweep, or the rest of one.",
-    "plan": "Show what a sweep file will run; starts nothing.",
-    "report": "Show or write again a run's numbers and report.",
-    "compare": "Compare two runs or two variants, paired per question.",
-    "gate": "Judge a run or a score by a threshold contract.",
-    "stats": "Numbers and thresholds from a plain list of scores.",
-    "power": "How many repetitions a threshold needs.",
-    "list": "List the runs.",
-    "track": "Log a run to MLflow, now or again.",
-}
-"""Command to its line in `--help`; its click command is `sweep.commands.<name>.command`."""
-
-
-class _Lazy(click.Group):
-    """A group whose commands are imported when they are called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in COMMANDS:
-            return None
-        command: click.Command = importlib.import_module(f"sweep.commands.{name}").command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS:
-            raise click.UsageError(f"no command `{args[0]}`; {suggestion(args[0], COMMANDS)}", ctx)
-        return super().resolve_command(ctx, args)
-
-
-@click.group(
-    cls=_Lazy,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog=ExitCode.sentence(),
-)
-@click.version_option(__version__, prog_name="sweep")
-def cli() -> None:
-    """Trustworthy accuracy gates for LLM inference engines.
-
-    A sweep runs one protocol many times on every engine configuration you name, on Ray, and derives
-    thresholds with known error rates; MLflow keeps the runs.
-
-    \b
-    Examples:
-      sweep launch configs/laptop.yaml                   a real sweep on a laptop's CPU
-      sweep plan configs/gemma4.yaml                     what would run, and for how long
-      sweep launch configs/gemma4.yaml --address auto    on the Ray cluster of this machine
-      sweep report runs/laptop-1a2b3c4d                  the numbers again
-    """
+from sweep.interrupts import answered
 
 
 def main() -> None:
-    """The `sweep` program: every fault of the user's or the cluster's is a message and an exit code."""
-    try:
-        code = cli.main(standalone_mode=False)
-    except SweepError as error:
-        sys.exit(_explain(error))
-    except click.ClickException as error:
-        error.show()
-        sys.exit(ExitCode.BAD_INPUT)
-    except (click.exceptions.Abort, KeyboardInterrupt):
-        sys.exit(ExitCode.INTERRUPTED)
-    except OSError as error:
-        sys.exit(_explain_disk(error) if error.errno in DISK_FAILED else _explain_bug())
-    except Exception:  # noqa: BLE001 - the outermost frame: whatever is left is a bug, and is shown whole
-        sys.exit(_explain_bug())
-    sys.exit(code if isinstance(code, int) else ExitCode.OK)
+    """Run the command that the arguments name, and exit with its code."""
+    with answered():
+        from sweep.commands.group import run
+        from sweep.streams import outlive_readers
 
-
-def _explain(error: SweepError) -> ExitCode:
-    click.echo(f"sweep: {error.message}", err=True)
-    if isinstance(error, EngineStartFailed) and error.log_tail:
-        click.echo("The engine's last log lines:", err=True)
-        for line in error.log_tail:
-            click.echo(f"  {line}", err=True)
-    return error.exit_code
-
-
-def _explain_disk(error: OSError) -> ExitCode:
-    """A disk that is full or fails where the program writes beside its run folders: its own output, or /tmp."""
-    click.echo(f"sweep: {error.filename or 'the output'} cannot be written: {error.strerror}", err=True)
-    try:
-        sys.stdout.flush()
-    except OSError:
-        # Python would try it again when it exits, and exit with 120.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return ExitCode.UNAVAILABLE
-
-
-def _explain_bug() -> ExitCode:
-    traceback.print_exc()
-    click.echo("sweep: this is a bug; please report it with the traceback above", err=True)
-    return ExitCode.BUG
+        outlive_readers()
+        code = run()
+    raise SystemExit(code)
 
 
 if __name__ == "__main__":

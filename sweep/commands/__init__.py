@@ -1,1 +1,1 @@
-"""The commands of `sweep`, one module per command; `sweep.cli` loads one only when it is called."""
+"""The commands of `sweep`, one module per command; `group` loads one only when it is called."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from sweep import clean
 from sweep.errors import ExitCode
+from sweep.out import say, say_json
 
 if TYPE_CHECKING:
     from sweep.gate.contract import Contract
@@ -45,6 +47,7 @@ def command(contract: str, run: str | None, variant: str | None, as_json: bool, 
     from sweep.gate.judge import answer, judge
 
     terms = load(contract)
+    check_unchanged(Path(contract))
     measured, missing = _of_run(run, terms, variant, given) if run else (_of_score(variant, given), ())
     verdicts = [judge(terms, m, datetime.now(UTC)) for m in measured]
     codes = {v.exit_code for v in verdicts} | ({ExitCode.NOT_APPLICABLE} if missing else set())
@@ -57,11 +60,21 @@ def command(contract: str, run: str | None, variant: str | None, as_json: bool, 
             "verdicts": [v.to_json() for v in verdicts],
             "not_measured": list(missing),
         }
-        click.echo(json.dumps(judged, indent=2, allow_nan=False))
+        say_json(judged)
     else:
-        click.echo(answer(verdicts, missing))
+        say(clean.line(answer(verdicts, missing)))
         _print(verdicts, missing)
     click.get_current_context().exit(code)
+
+
+def check_unchanged(contract: Path) -> None:
+    """Raises BadInput for a contract in its run folder that is not as the run left it."""
+    from sweep.run.checksums import Checksums
+
+    checksums = Checksums(contract.parent)
+    if checksums.holds_any(contract.name):
+        remedy = "`sweep report` writes it again; to judge by terms of your own, copy it out of the run folder"
+        checksums.check(contract.name, remedy)
 
 
 def _of_score(variant: str | None, given: dict[str, object]) -> list[Measured]:
@@ -79,14 +92,14 @@ def _of_run(
     folder: str, terms: Contract, variant: str | None, given: dict[str, object]
 ) -> tuple[list[Measured], Sequence[str]]:
     """The run's variants that the contract has, and the contract's that the run has not measured."""
+    from sweep.commands.run_folder import open_folder
     from sweep.errors import BadInput
-    from sweep.run.folder import open_run
     from sweep.run.measure import measure
 
     extra = [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]
     if extra:
         raise BadInput(f"{', '.join(extra)} and --run exclude each other: the run says what it measured")
-    measured = measure(open_run(folder))
+    measured = measure(open_folder(folder))
     wanted = [variant] if variant else list(terms.variants)
     return [measured[name] for name in wanted if name in measured], [n for n in wanted if n not in measured]
 
@@ -96,7 +109,7 @@ def _print(verdicts: Sequence[Verdict], missing: Sequence[str]) -> None:
     for line in (line for verdict in verdicts for line in verdict.lines()):
         # What is noted of the contract is the same for every variant.
         if not (line.startswith("  note:") and line in shown):
-            click.echo(line)
+            say(clean.line(line))
         shown.add(line)
     for name in missing:
-        click.echo(f"{name}: not measured by the run, so not judged")
+        say(f"{clean.line(name)}: not measured by the run, so not judged")

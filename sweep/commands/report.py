@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import ExitStack
 from pathlib import Path
 
 import click
+
+from sweep.out import say, say_json
 
 
 @click.command(name="report")
@@ -37,6 +38,7 @@ def command(run: str, form: str, against: str | None, as_json: bool) -> int:
       sweep report runs/laptop-1a2b3c4d --json | jq .threshold
       sweep report runs/laptop-1a2b3c4d --against runs/laptop-5e6f7a8b
     """
+    from sweep.commands.run_folder import open_folder
     from sweep.errors import BadInput
     from sweep.report.answer import against_earlier
     from sweep.report.conclude import conclude
@@ -44,12 +46,11 @@ def command(run: str, form: str, against: str | None, as_json: bool) -> int:
     from sweep.report.sections import blocks, markdown
     from sweep.report.terminal import show
     from sweep.run.disk import DiskUnavailable
-    from sweep.run.folder import open_run
 
     if as_json and form == "pr":
         raise BadInput("--format pr is Markdown and --json is the summary; give one of the two")
-    opened = open_run(run)
-    earlier = open_run(against) if against else None
+    opened = open_folder(run)
+    earlier = open_folder(against) if against else None
     failed = None
     try:
         with ExitStack() as held:
@@ -62,18 +63,18 @@ def command(run: str, form: str, against: str | None, as_json: bool) -> int:
         _tell(note)
     if as_json:
         line = against_earlier(summary)
-        click.echo(json.dumps(({"answer": line} if line else {}) | summary.to_json(), indent=2))
+        say_json(({"answer": line} if line else {}) | summary.to_json())
     elif form == "pr":
-        click.echo(body(summary, opened.provenance()), nl=False)
+        say(body(summary, opened.provenance()))
     elif sys.stdout.isatty():
         show(blocks(summary))
     else:
-        click.echo(markdown(summary), nl=False)
+        say(markdown(summary))
     return failed or summary.exit_code
 
 
 def _tell(line: str) -> None:
-    click.echo(line, err=True)
+    say(line, err=True)
 
 
 def _may_write(folder: Path, held: ExitStack, *, reading: bool) -> bool:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import click
+
+from sweep.out import say
 
 
 @click.command(name="track")
@@ -16,22 +16,22 @@ def command(run: str) -> None:
     Example:
       sweep track runs/laptop-1a2b3c4d
     """
+    from sweep.commands.run_folder import open_folder
     from sweep.errors import BadInput
     from sweep.report.conclude import conclude
     from sweep.report.export import Exported, ExportUnavailable, export, wanted
-    from sweep.run.folder import open_run
     from sweep.run.lock import hold
     from sweep.words import counted
 
-    opened = open_run(run)
+    opened = open_folder(run)
     if not any(wanted(opened.plan.config)):
         raise BadInput(f"{opened.folder / 'sweep.yaml'}: tracking.uri is null, so there is nowhere to log to")
-    with hold(opened.folder, "track", partial(click.echo, err=True)):
+    with hold(opened.folder, "track", lambda line: say(line, err=True)):
         outcomes = export(opened, conclude(opened, figures=True))
     away = [outcome for outcome in outcomes.values() if isinstance(outcome, ExportUnavailable)]
     for name, outcome in outcomes.items():
         if isinstance(outcome, Exported):
             new = counted(outcome.added, "new run") if outcome.added else "nothing new"
-            click.echo("\n".join([f"{opened.plan.sweep_id}: {new} in {name}", *outcome.lines]))
+            say("\n".join([f"{opened.plan.sweep_id}: {new} in {name}", *outcome.lines]))
     if away:
         raise away[0]

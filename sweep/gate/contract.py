@@ -23,11 +23,13 @@ from pydantic import (
 )
 
 from sweep.errors import BadInput
+from sweep.gate.answers import Answers
 from sweep.gate.identity import EngineIdentity
 from sweep.gate.rules import Count, Strict
 
 CONTRACT = "thresholds.json"
-SCHEMA = 1
+SCHEMA: Literal[2] = 2
+"""Of the contracts that are written; those of schema 1 keep no answers."""
 SHOWN = 10
 """Faults of a file that are listed."""
 LIFETIME = timedelta(days=90)
@@ -149,7 +151,7 @@ class Contract(_Terms):
         }
     )
 
-    schema_version: Literal[1] = Field(default=1, alias="schema")
+    schema_version: Literal[1, 2] = Field(default=SCHEMA, alias="schema")
     """The form of this file."""
     sweep_id: Text
     """The sweep that the thresholds come from."""
@@ -175,6 +177,8 @@ class Contract(_Terms):
     """Why there is a contract although audits failed; null without failures."""
     variants: Annotated[dict[str, VariantContract], Field(min_length=1)]
     """By variant."""
+    answers: Answers | None = None
+    """How often each question was right; null in an older contract, and without a variant whose scores vary."""
 
     @field_serializer("created", "expires")
     def _time(self, time: datetime) -> str:

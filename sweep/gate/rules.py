@@ -18,7 +18,7 @@ from pydantic_core import PydanticCustomError
 
 from sweep.stats.describe import Floats
 from sweep.stats.noise import Fitted, NoiseSource, Normal, Scale
-from sweep.stats.tails import CONFIDENCE, false_alarm_factor, on_grid, tolerance_factor
+from sweep.stats.tails import CONFIDENCE, all_fail, false_alarm_factor, on_grid, tolerance_factor
 
 Share = Annotated[float, Field(ge=0, le=1, strict=True)]
 OpenShare = Annotated[float, Field(gt=0, lt=1, strict=True)]
@@ -132,6 +132,11 @@ class Rule(Strict, ABC):
         """The false alarm at the rule's own value, where the rule knows it better than the normal model does."""
         return None
 
+    def own_attempt(self, fitted: Fitted) -> float | None:
+        """The probability that one attempt of a healthy build may fail with, where the rule is made of it; None
+        where it is what its value comes to."""
+        return None
+
     def bounds(self, seen: Estimates) -> Floats:
         """(S,): `bound`, which is not asked where the rule can say nothing; NaN then."""
         if self.needs_noise and np.isnan(seen.std).all():
@@ -186,6 +191,14 @@ class FalseAlarmRule(Rule):
         """Centre less k std, on the cautious scale and on the grid; see `false_alarm_factor`."""
         alpha = self.alpha / seen.looks
         return seen.under(lambda weight, dof: false_alarm_factor(weight, dof, self.retries, alpha))
+
+    def own_attempt(self, fitted: Fitted) -> float | None:
+        """Alpha for one attempt; of several, what one of those fails with that all fail with alpha."""
+        noise = fitted.noise
+        if noise is None:
+            return None
+        weight, dof = noise.normals[0].weight, noise.dof
+        return all_fail(false_alarm_factor(weight, dof, self.retries, self.alpha / noise.looks), weight, dof)
 
 
 class MinObservedRule(Rule):

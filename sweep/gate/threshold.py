@@ -141,6 +141,9 @@ class VariantThreshold(Operating):
     worth it; empty elsewhere."""
     overall: Operating | None
     """The same figures at the sweep's value; None when there is none."""
+    attempt: float | None = None
+    """Probability that one attempt of the measured build may fail with, by the score or by its questions: the
+    rule's own, or else what the value comes to. None where no noise was seen."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,6 +236,7 @@ def _variant(
         cautions=(*cautions(noise), *((Caution.LARGE_DROP,) if large else ())),
         foreseen=_foreseen(rule, fitted) if value is not None else {},
         overall=None if overall is None else operate(overall, fitted, rule.retries, at_overall),
+        attempt=None if value is None else rule.own_attempt(fitted) or operating.single.false_alarm,
     )
 
 

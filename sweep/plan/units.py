@@ -15,7 +15,9 @@ from sweep.plan.variants import Variant, conditions, perturbed, variants
 
 RESULT_FREE: Any = {
     "tracking": True,
-    "engine": dict.fromkeys(("engines", "start_deadline", "request_deadline", "expected", "schedule"), True),
+    "engine": dict.fromkeys(
+        ("engines", "secrets", "start_deadline", "request_deadline", "expected", "schedule"), True
+    ),
     "perturb": {"build": True},
 }
 """What changes how a sweep runs but not what it measures, and so not the sweep's id."""
@@ -119,6 +121,7 @@ class Plan:
             environment=chosen.environment,
             start_deadline=engine.start_deadline,
             request_deadline=engine.request_deadline,
+            secrets=self.config.secrets,
         )
 
 

@@ -16,7 +16,6 @@ from sweep.report.figures import write_all
 from sweep.report.sections import markdown
 from sweep.report.summarise import RunEvidence, scores_of, summarise
 from sweep.report.summary import FILE, Summary
-from sweep.run.disk import remove
 from sweep.run.folder import Run
 from sweep.run.others import described, earlier, other_builds
 from sweep.run.questions import clusters_of
@@ -68,10 +67,10 @@ def _read(run: Run, named: Run | None) -> RunEvidence:
 def _no_contract(run: Run, evidence: RunEvidence, summary: Summary, *, keep: bool) -> str | None:
     """Write thresholds.json, or say why there is none; one that no longer holds is taken away."""
     try:
-        contract = build(run.plan, summary, evidence.provenance, datetime.now(UTC))
+        contract = build(run.plan, summary, evidence.samples, evidence.provenance, datetime.now(UTC))
     except BadInput as refusal:
         if keep:
-            remove(run.folder / CONTRACT)
+            run.remove(CONTRACT)
         return refusal.message
     if keep:
         run.write_json(CONTRACT, contract.to_json())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from sweep.errors import BadInput
+from sweep.gate.answers import Answers, answers_of
 from sweep.gate.contract import (
     LIFETIME,
     AuditVerdict,
@@ -20,14 +22,21 @@ from sweep.plan.units import Plan
 from sweep.report.promises import silent_lines, threshold_statements
 from sweep.report.summary import Summary
 from sweep.run.provenance import Provenance, identity
+from sweep.stats.samples import VariantSamples
 from sweep.words import counted
 
 LAST = datetime.max.replace(tzinfo=UTC)
 """No time is later."""
 
 
-def build(plan: Plan, summary: Summary, provenance: Provenance, created: datetime) -> Contract:
-    """The contract of a finished run, from its summary.json and provenance.json.
+def build(
+    plan: Plan,
+    summary: Summary,
+    samples: Mapping[str, VariantSamples],
+    provenance: Provenance,
+    created: datetime,
+) -> Contract:
+    """The contract of a finished run, from its summary.json, its samples by variant and its provenance.json.
 
     Raises BadInput when the sweep is not complete, when the rule gave no threshold, and, naming them, when audits
     failed and the sweep file gives no reason to go on (`audits.accept_failures`).
@@ -71,7 +80,15 @@ def build(plan: Plan, summary: Summary, provenance: Provenance, created: datetim
         ),
         override=Override(reason=reason, failed=failed) if failed and reason else None,
         variants={name: _variant(plan, summary, name) for name in threshold.variants},
+        answers=_answers(summary, samples),
     )
+
+
+def _answers(summary: Summary, samples: Mapping[str, VariantSamples]) -> Answers | None:
+    """Of the variants whose scores vary; None without any."""
+    attempts = ((name, outcome.attempt) for name, outcome in summary.threshold.variants.items())
+    alphas = {name: alpha for name, alpha in attempts if alpha is not None}
+    return answers_of(samples, alphas) if alphas else None
 
 
 def _variant(plan: Plan, summary: Summary, name: str) -> VariantContract:

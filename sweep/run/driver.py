@@ -142,6 +142,9 @@ class Driver:
         return len(self._failed_on[unit.id]) + 1
 
     def _handle(self, event: Event) -> None:
+        if not isinstance(event, Completed):
+            # What is read of a dead engine's log has not passed through the engine.
+            event = self._run.plan.config.secrets.hide(event)
         state = self.progress.engines.get(event.engine)
         if state is None:
             return  # given up before its new process came

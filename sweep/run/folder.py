@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,16 +17,19 @@ from sweep.plan.sweepfile import load, written
 from sweep.plan.units import Plan, Unit, make_plan, result_settings
 from sweep.plan.variants import Variant
 from sweep.run import failures, samples_file
-from sweep.run.disk import aside, writing
+from sweep.run.checksums import MANIFEST, Checksums, sha256, state_of
+from sweep.run.disk import PRIVATE, aside, remove, writing
 from sweep.run.failures import Failure, Void
 from sweep.run.lock import HOLDER, LOCK
 from sweep.run.provenance import Place, Provenance, gather
 from sweep.run.questions import QUESTIONS, PinnedQuestion, read, to_text
 from sweep.run.samples_file import Columns
+from sweep.run.unit_files import SAMPLES, UnitFiles
 from sweep.stats.samples import Measurement, Sample, VariantSamples, tabulate
 from sweep.tasks.questionnaire import Questionnaire
 
 M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 
 ATTEMPTS = 3
 """Attempts before a unit is void."""
@@ -43,6 +47,7 @@ REMEDIES = {
     ),
 }
 """What to do about a file of the run folder that cannot be read."""
+_COPY = f"{REMEDIES[PROVENANCE]}. If {MANIFEST} is what was changed, take that from a copy, or remove it"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +58,25 @@ class Run:
     """`runs/<sweep id>`."""
     plan: Plan
     """What the folder's sweep.yaml says."""
-    _kept: dict[str, tuple[object, Columns]] = field(default_factory=dict, repr=False, compare=False)
-    """Unit id to what this process has read or written of it, and the file's state then."""
+    _kept: dict[str, tuple[object, Any]] = field(default_factory=dict, repr=False, compare=False)
+    """The name of a file to its state and what this process read of it then."""
+
+    @cached_property
+    def checksums(self) -> Checksums:
+        """What holds the files."""
+        return Checksums(self.folder)
+
+    @cached_property
+    def _files(self) -> UnitFiles:
+        return UnitFiles(folder=self.folder, plan=self.plan, checksums=self.checksums, questions=self.questions)
+
+    def _fresh(self, name: str, read: Callable[[], T]) -> T:
+        """What was read of a file, anew only when the file is another one than then."""
+        state = state_of(self.folder / name)
+        if name not in self._kept or self._kept[name][0] != state:
+            self._kept[name] = state, read()
+        kept: T = self._kept[name][1]
+        return kept
 
     def pin(self, questionnaire: Questionnaire) -> None:
         """Keep what is asked: questions.jsonl and, in a new run, the provenance.
@@ -63,6 +85,8 @@ class Run:
         """
         now = gather(self.plan, questionnaire)
         if not (self.folder / PROVENANCE).exists():
+            if any(self.samples_folder.iterdir()):
+                raise BadInput(f"{self.folder / PROVENANCE}: missing, but not the samples; {REMEDIES[PROVENANCE]}")
             self.write_provenance(now)
         then = self.provenance()
         for what, before, after in (
@@ -78,59 +102,72 @@ class Run:
             self.write_text(QUESTIONS, to_text(questionnaire))
         self.questions()
 
+    @property
+    def was_pinned(self) -> bool:
+        """Whether the folder is of this plan, by its provenance. Raises BadInput as `provenance` does."""
+        return (self.folder / PROVENANCE).exists() and not self._verified_provenance().changed_settings(
+            self.plan.config
+        )
+
     def questions(self) -> tuple[PinnedQuestion, ...]:
         """What is asked, in data set order. Raises BadInput when questions.jsonl is missing or changed."""
-        return read(self.folder / QUESTIONS, self.provenance().protocol.questions_sha256)
+        asked, file = self.provenance().protocol, self.folder / QUESTIONS
+        pinned = self._fresh(QUESTIONS, partial(read, file, asked.questions_sha256))
+        if tuple(question.id for question in pinned) != asked.question_ids:
+            raise BadInput(f"{self.folder / PROVENANCE}: its questions are not those of {QUESTIONS}; {_COPY}")
+        return pinned
 
     @property
     def samples_folder(self) -> Path:
         """Where the units' Parquet files are."""
-        return self.folder / "samples"
+        return self.folder / SAMPLES
 
     def unit_file(self, unit: Unit) -> Path:
         """The unit's samples, there or not."""
-        return self.samples_folder / f"{unit.id}.parquet"
+        return self._files.path(unit)
 
     def save(self, unit: Unit, samples: Sequence[Sample], measurement: Measurement = UNKNOWN) -> None:
-        """Write the unit's samples, and when and by what they were measured, aside and rename them into place."""
-        file = self.unit_file(unit)
-        columns = samples_file.write(file, samples, measurement)
-        self._kept[unit.id] = _state(file), columns
+        """Keep the unit's samples, and when and by what they were measured."""
+        self._files.save(unit, samples, measurement)
 
     def load(self, unit: Unit) -> Columns:
         """The unit's samples, read at most once while the file stays as it is.
 
-        Raises BadInput when it is missing, torn or another unit's.
+        Raises BadInput when the file cannot be read or does not hold the unit's measurement.
         """
-        file = self.unit_file(unit)
-        state = _state(file)
-        if unit.id not in self._kept or self._kept[unit.id][0] != state:
-            columns = samples_file.read(file)
-            rows = zip(columns["variant"], columns["repetition"], strict=True)
-            if set(rows) != {(unit.variant, unit.repetition)}:
-                raise BadInput(f"{file}: does not hold the samples of {unit.id}")
-            self._kept[unit.id] = state, columns
-        return self._kept[unit.id][1]
+        return self._files.load(unit)
 
     def done(self) -> tuple[dict[str, Unit], list[str]]:
         """The units that are measured, by id; and a line for each file that had to be put aside.
 
-        A file that cannot be read is renamed to `.corrupt`, so that its unit runs again.
+        A file that does not hold its unit's measurement is renamed to `.corrupt`, so that its unit runs again.
+        SHA256SUMS then names what is there, and no more.
         """
-        measured: dict[str, Unit] = {}
-        notes: list[str] = []
-        for unit in self.plan.units:
-            if not self.unit_file(unit).exists():
-                continue
-            try:
-                self.load(unit)
-            except BadInput as error:
-                with writing(self.unit_file(unit)):
-                    self.unit_file(unit).replace(self.unit_file(unit).with_suffix(".corrupt"))
-                notes.append(f"{error}; kept as .corrupt, and the unit runs again")
-            else:
-                measured[unit.id] = unit
-        return measured, notes
+        notes = [self.unheld] if self.unheld else []
+        measured, unfit = self._files.sorted_out()
+        for unit, fault in unfit.items():
+            notes.append(f"{fault}; kept as {self._files.set_aside(unit)}, and the unit runs again")
+        self.provenance()
+        provenance = sha256((self.folder / PROVENANCE).read_bytes())
+        held = {name: there for name, there in (self.checksums.digests or {}).items() if "/" not in name}
+        self.checksums.replace({**held, PROVENANCE: [provenance], **self._files.digests(measured)})
+        return {unit.id: unit for unit in measured}, notes
+
+    def check(self) -> None:
+        """Raises BadInput when something in the folder is not what was written or measured."""
+        if (self.folder / PROVENANCE).exists():
+            self.provenance()
+            self._files.check()
+
+    @property
+    def unheld(self) -> str | None:
+        """What to tell of a run folder without SHA256SUMS; None where there is nothing to hold, or it is there."""
+        if self.checksums.digests is not None or not any(self.samples_folder.glob("*.parquet")):
+            return None
+        return (
+            f"{self.folder}: no {MANIFEST}, as in the run folders of earlier versions: its samples are checked "
+            "against the plan and scored again, and what cannot be worked out again is taken as it stands"
+        )
 
     def note_failure(self, unit: Unit, failure: Failure | Void) -> None:
         """Keep the evidence of a failed attempt, or that the unit was given up."""
@@ -163,16 +200,31 @@ class Run:
 
     def _tables(self, variants: Iterable[Variant]) -> dict[str, VariantSamples]:
         question_ids = self.provenance().protocol.question_ids
+        measured = self._files.measured()
         tables = {}
         for variant in variants:
-            units = [u for u in self.plan.units if u.variant == variant.name and self.unit_file(u).exists()]
-            columns = samples_file.joined([self.load(unit) for unit in units])
+            columns = samples_file.joined([self.load(unit) for unit in measured if unit.variant == variant.name])
             tables[variant.name] = tabulate(variant.name, columns, question_ids)
         return tables
 
     def write_json(self, name: str, value: Any) -> None:
-        """Write a JSON file of the folder, aside and renamed."""
-        self.write_text(name, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        """Write a JSON file of the folder, aside and renamed; its digest is in SHA256SUMS before that.
+
+        A run without SHA256SUMS gets it from its next launch, which has checked the samples.
+        """
+        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        digest, held = sha256(text.encode()), not self.unheld
+        if held:
+            self.checksums.add(name, digest)
+        self.write_text(name, text)
+        if held:
+            self.checksums.settle(name, digest)
+
+    def remove(self, name: str) -> None:
+        """Remove a file of the folder, which need not be there, and its digest."""
+        remove(self.folder / name)
+        if self.checksums.holds_any(name):
+            self.checksums.settle(name)
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file of the folder, aside and renamed."""
@@ -180,8 +232,24 @@ class Run:
             file.write_text(text, encoding="utf-8")
 
     def provenance(self) -> Provenance:
-        """Where the numbers come from. Raises BadInput when the file is missing or broken."""
-        return self.read(PROVENANCE, Provenance)
+        """Where the numbers come from.
+
+        Raises BadInput when the file is missing, broken or changed, and when the settings of sweep.yaml are not
+        those that were measured.
+        """
+        provenance = self._fresh(PROVENANCE, self._verified_provenance)
+        if changed := provenance.changed_settings(self.plan.config):
+            raise BadInput(
+                f"{self.folder / 'sweep.yaml'}: not what was measured: {', '.join(changed)} changed since. Remove "
+                "it and `sweep launch` the sweep file that the run was made from, which writes it again and "
+                "measures nothing twice"
+            )
+        return provenance
+
+    def _verified_provenance(self) -> Provenance:
+        provenance = self.read(PROVENANCE, Provenance)
+        self.checksums.check(PROVENANCE, _COPY)
+        return provenance
 
     def write_provenance(self, provenance: Provenance) -> None:
         """Write provenance.json."""
@@ -196,7 +264,11 @@ class Run:
 
     def summary(self) -> dict[str, Any]:
         """The numbers. Raises BadInput when the sweep has not come to a summary."""
-        return self._json("summary.json")
+        name = "summary.json"
+        document = self._json(name)
+        if self.checksums.holds_any(name):
+            self.checksums.check(name, REMEDIES[name])
+        return document
 
     def read(self, name: str, model: type[M]) -> M:
         """A JSON file of the folder. Raises BadInput when it is missing, broken or not what its name says."""
@@ -230,16 +302,27 @@ def create_run(runs: Path, plan: Plan, resolved: str) -> Run:
     run = Run(folder=runs / plan.sweep_id, plan=plan)
     existing = run.folder / "sweep.yaml"
     if existing.exists():
-        there, asked = result_settings(load(existing)), result_settings(plan.config)
+        there, asked = result_settings(load(existing, recorded=True)), result_settings(plan.config)
         if differing := [key for key in there | asked if there.get(key) != asked.get(key)]:
+            changed = f"it differs in {', '.join(differing)}"
+            if run.was_pinned:
+                raise BadInput(
+                    f"{existing}: changed since the run was made, {changed}. The sweep that is launched is the one "
+                    "that was measured: remove the file, and launch again, which writes it anew"
+                )
             raise BadInput(
-                f"{run.folder}: the run folder holds another sweep; it differs in {', '.join(differing)}. "
+                f"{run.folder}: the run folder holds another sweep; {changed}. "
                 "Give another --runs, or move the folder away"
             )
-    elif run.folder.exists() and any(file.name not in (LOCK, HOLDER) for file in run.folder.iterdir()):
+    elif (
+        run.folder.exists()
+        and any(file.name not in (LOCK, HOLDER) for file in run.folder.iterdir())
+        and not run.was_pinned
+    ):
         raise BadInput(f"{run.folder}: holds files but no sweep.yaml, so not this sweep; give another --runs")
     with writing(run.samples_folder):
-        run.samples_folder.mkdir(parents=True, exist_ok=True)
+        run.folder.mkdir(PRIVATE, parents=True, exist_ok=True)
+        run.samples_folder.mkdir(exist_ok=True)
     run.write_text("sweep.yaml", resolved)
     return run
 
@@ -255,13 +338,4 @@ def open_run(folder: str | Path) -> Run:
             f"{path}: an earlier version of sweep made this run, and kept its answers as numbers; this version can "
             "neither read nor continue it. Read it with the version that made it, or measure the sweep again"
         )
-    return Run(folder=path, plan=make_plan(load(path / "sweep.yaml")))
-
-
-def _state(file: Path) -> tuple[int, int] | None:
-    """What becomes another one when the file does; None without a file."""
-    try:
-        there = file.stat()
-    except FileNotFoundError:
-        return None
-    return there.st_ino, there.st_mtime_ns
+    return Run(folder=path, plan=make_plan(load(path / "sweep.yaml", recorded=True)))

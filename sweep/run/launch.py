@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event
-from types import FrameType
 from typing import Protocol
 
 from cluster.backends import check_installed, runs_model
+from sweep.interrupts import answer_with, check, patient
 from sweep.plan.sweepfile import check_arguments, dump, load
 from sweep.plan.units import Plan, Unit, make_plan
+from sweep.run.disk import OPEN, PRIVATE
 from sweep.run.driver import Driver
 from sweep.run.folder import Run, create_run, open_run
+from sweep.run.hashes import keep_hashes
 from sweep.run.lock import hold
 from sweep.run.others import named_builds, refuse_other_protocol
 from sweep.run.view import View
 from sweep.tasks import dataset
 from sweep.tasks.questionnaire import Questionnaire
+
+KEPT = (
+    "stopping; what was measured is kept, and the same launch goes on from there. Press Ctrl-C again to end at once"
+)
+STOPPING = (
+    "stopping the engines; what was measured is kept and reported, and the same launch goes on from there. "
+    "Press Ctrl-C again to end at once, without the report"
+)
+"""What a signal is answered with, at all times and while units are measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +44,8 @@ class Options:
     """Seconds to wait for room in the cluster."""
     against: Path | None = None
     """An earlier run folder, to audit drift against."""
+    shared: bool = False
+    """A new run folder is open to other users, as far as the umask lets it be; else to this one alone."""
 
 
 class Audience(Protocol):
@@ -67,16 +78,20 @@ def launch(file: str, overrides: Sequence[str], options: Options, audience: Audi
     Raises BadInput for what the user gave, FolderInUse while another program writes to the run folder,
     ClusterUnavailable and EngineStartFailed when nothing could run.
     """
+    answer_with(KEPT)
     plan = make_plan(load(file, overrides, dataset.faults))
     check_installed(plan.config.engine.backend)
     check_arguments(plan, file, options.address)
-    questionnaire = dataset.load(plan.config.protocol)
+    with plan.config.secrets.hidden_in_errors():
+        questionnaire = dataset.load(plan.config.revealed_protocol())
     against = open_run(options.against) if options.against else None
     if against is not None:
         refuse_other_protocol(against, questionnaire.hash)
     named_builds(plan, questionnaire.hash)
-    held.enter_context(hold(options.runs / plan.sweep_id, "launch", audience.tell))
+    mode = OPEN if options.shared else PRIVATE
+    held.enter_context(hold(options.runs / plan.sweep_id, "launch", audience.tell, mode=mode))
     run = create_run(options.runs, plan, dump(plan.config))
+    keep_hashes(run.folder, plan.config)
     run.pin(questionnaire)
     measured, notes = run.done()
     for note in (*notes, *run.passed_over()):
@@ -109,27 +124,10 @@ def _drive(
     try:
         if pool.dashboard:
             audience.tell(f"Ray dashboard: {pool.dashboard}{token_hint()}")
+        check()
         # After Ray has started, since it takes the signals for itself.
-        with _interruptible() as stopped, audience.watch(run.plan) as view:
+        with patient(STOPPING) as stopped, audience.watch(run.plan) as view:
             interrupted = Driver(run, questionnaire, pool, view).drive(measured, stopped)
     finally:
         pool.close()
     return interrupted, pool.dashboard
-
-
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """The first Ctrl-C (or SIGTERM) is a wish, told by the function; a second one interrupts at once."""
-    wished = Event()
-
-    def wish(number: int, frame: FrameType | None) -> None:
-        if wished.is_set():
-            raise KeyboardInterrupt
-        wished.set()
-
-    before = {number: signal.signal(number, wish) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield wished.is_set
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -35,7 +35,7 @@ from filelock import FileLock, Timeout
 from pydantic import AwareDatetime, ValidationError
 
 from sweep.errors import DISK_FAILED, BadInput, ExitCode, SweepError
-from sweep.run.disk import fault
+from sweep.run.disk import PRIVATE, fault
 from sweep.run.processes import Process, Text
 
 LOCK = ".lock"
@@ -79,13 +79,13 @@ class Holder(Process):
 
 
 @contextmanager
-def hold(folder: Path, command: str, tell: Callable[[str], None]) -> Iterator[None]:
-    """Hold the run folder, which is made where there is none; a stale lock is taken over and told.
+def hold(folder: Path, command: str, tell: Callable[[str], None], *, mode: int = PRIVATE) -> Iterator[None]:
+    """Hold the run folder, which is made of the mode where there is none; a stale lock is taken over and told.
 
     Raises FolderInUse, with who holds it, at once, FolderUnwritable, and DiskUnavailable.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode, parents=True, exist_ok=True)
         lock = _locked(folder)
         try:
             mine = _enter(folder, command, tell, locked=lock.is_locked)

@@ -14,7 +14,8 @@ from cluster.spec import Device, EngineFacts
 from sweep import __version__
 from sweep.gate.identity import EngineIdentity
 from sweep.gate.rules import Strict
-from sweep.plan.units import Plan, content_hash
+from sweep.plan.config import SweepConfig
+from sweep.plan.units import Plan, content_hash, digest, result_settings
 from sweep.run.questions import sha256, to_text
 from sweep.tasks.questionnaire import Questionnaire
 
@@ -67,6 +68,8 @@ class Provenance(Strict):
     """The sweep's."""
     config_sha256: str
     """Of what the sweep file says about its results."""
+    settings_sha256: dict[str, str] = {}
+    """The same by key, such as `protocol.shots`, to name what was changed; empty in an older run."""
     backend: str
     """The engines'."""
     versions: dict[str, str]
@@ -91,6 +94,15 @@ class Provenance(Strict):
         """The name of the GPUs that were used, joined where there are several kinds; None without."""
         return gpu_names(*(place.device for place in self.places.values()))
 
+    def changed_settings(self, config: SweepConfig) -> list[str]:
+        """The keys in which the sweep file says something else about its results now."""
+        if content_hash(config) == self.config_sha256:
+            return []
+        now = _settings_sha256(config) if self.settings_sha256 else {}
+        keys = self.settings_sha256.keys() | now.keys()
+        differing = [key for key in keys if now.get(key) != self.settings_sha256.get(key)]
+        return sorted(differing) or ["its settings"]
+
     @property
     def all_versions(self) -> dict[str, str]:
         """Package to version: what the driver noted, and over it what the engines said of themselves."""
@@ -99,6 +111,15 @@ class Provenance(Strict):
             for package, version in place.versions.items():
                 by_package.setdefault(package, set()).add(version)
         return self.versions | {package: ", ".join(sorted(seen)) for package, seen in by_package.items()}
+
+
+def _settings_sha256(config: SweepConfig) -> dict[str, str]:
+    """Key to the SHA-256 of its value, for the keys that stand at the top of the file and one below."""
+    digests: dict[str, str] = {}
+    for key, value in result_settings(config).items():
+        inner = {f"{key}.{name}": inside for name, inside in value.items()} if isinstance(value, dict) else {}
+        digests |= {name: digest(inside) for name, inside in (inner or {key: value}).items()}
+    return digests
 
 
 def gpu_names(*devices: Device) -> str | None:
@@ -117,6 +138,7 @@ def gather(plan: Plan, questionnaire: Questionnaire) -> Provenance:
     return Provenance(
         sweep_id=plan.sweep_id,
         config_sha256=content_hash(config),
+        settings_sha256=_settings_sha256(config),
         backend=config.engine.backend,
         versions={
             "sweep": __version__,

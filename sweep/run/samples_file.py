@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
 
 from sweep.errors import BadInput
+from sweep.run.checksums import sha256
 from sweep.run.disk import aside
 from sweep.stats.samples import Measurement, Sample
 
+T = TypeVar("T")
+
 NAMES = tuple(field.name for field in (*fields(Sample), *fields(Measurement)))
 """The columns: a sample's fields, and those of its unit's measurement, which are the same in every row."""
+_MEASURED = tuple(field.name for field in fields(Measurement))
 TOKEN_IDS = "token_ids"
 """The column that is as large as all others together, and is read apart from them."""
+
+
+class Unfit(BadInput):
+    """A unit's file does not hold what was measured: its unit is to be measured again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """A unit's file, as it was when it was read or written."""
+
+    file: Path
+    """Where it is."""
+    sha256: str
+    """Of its content."""
+
+    def again(self) -> bytes:
+        """The same content. Raises BadInput when it is not the same any more."""
+        now, content = content_of(self.file)
+        if now != self:
+            raise BadInput(f"{self.file}: changed while it was in use; run the command again")
+        return content
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +56,7 @@ class Columns(Mapping[str, npt.NDArray[Any]]):
 
     table: Any
     """A pyarrow Table of N rows: NAMES but for the token ids."""
-    files: tuple[Path, ...]
+    files: tuple[Stored, ...]
     """Where the rows are from, in turn."""
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
@@ -57,40 +83,92 @@ def joined(parts: Sequence[Columns]) -> Columns:
     return Columns(table=pa.concat_tables(tables), files=tuple(file for part in parts for file in part.files))
 
 
-def write(file: Path, samples: Sequence[Sample], measurement: Measurement) -> Columns:
-    """Write a unit's samples aside and rename them into place; returns them as `read` would."""
+def write(
+    file: Path, samples: Sequence[Sample], measurement: Measurement, announce: Callable[[str], None]
+) -> Columns:
+    """Write a unit's samples aside and rename them into place; returns them as `read` would.
+
+    `announce` is given the file's SHA-256 before the file is there.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     rows = [{**vars(sample), **vars(measurement)} for sample in samples]
     table = pa.Table.from_pylist(rows, schema=_schema())
+    out = pa.BufferOutputStream()
+    pq.write_table(table, out, compression="zstd", write_page_checksum=True)
+    content = out.getvalue()
+    digest = sha256(content)
     with aside(file) as there:
-        pq.write_table(table, there, compression="zstd")
-    return Columns(table=table.drop_columns([TOKEN_IDS]), files=(file,))
+        there.write_bytes(content)
+        announce(digest)
+    return Columns(table=table.drop_columns([TOKEN_IDS]), files=(Stored(file=file, sha256=digest),))
 
 
-def read(file: Path) -> Columns:
-    """A unit's samples; a column that an older version did not write is null. Raises BadInput when it is missing
-    or torn."""
-    return Columns(table=_read(file, _schema(TOKEN_IDS).names), files=(file,))
+def content_of(file: Path) -> tuple[Stored, bytes]:
+    """The file's bytes. Raises Unfit when it is no file, and BadInput when it cannot be read."""
+    if not file.is_file():
+        raise Unfit(f"{file}: missing, or not a file")
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise BadInput(f"{file}: cannot be read: {error.strerror}; correct that, and nothing is lost") from None
+    return Stored(file=file, sha256=sha256(content)), content
 
 
-def _token_ids(files: Iterable[Path]) -> npt.NDArray[np.object_]:
-    lists = [row for file in files for row in _read(file, [TOKEN_IDS])[TOKEN_IDS]]
+def decode(stored: Stored, content: bytes, *, whole: bool = False) -> Columns:
+    """The content of a unit's file, as columns; those of the measurement are null in an older file.
+
+    `whole`: every text and list is looked at, as nothing else says that the content is what was written. Raises
+    Unfit.
+    """
+    table = _decoded(stored.file, content, _schema(TOKEN_IDS).names)
+    if whole:
+        _decoded(stored.file, content, [TOKEN_IDS])
+        _reading(stored.file, partial(table.validate, full=True))
+    return Columns(table=table, files=(stored,))
+
+
+def _token_ids(files: Iterable[Stored]) -> npt.NDArray[np.object_]:
+    lists = [row for stored in files for row in _decoded(stored.file, stored.again(), [TOKEN_IDS])[TOKEN_IDS]]
     cells = np.empty(len(lists), dtype=object)
     for index, row in enumerate(lists):
         cells[index] = row.values.to_numpy() if row.is_valid else None
     return cells
 
 
-def _read(file: Path, columns: list[str]) -> Any:
+def _decoded(file: Path, content: bytes, names: Sequence[str]) -> Any:
+    """A pyarrow Table of these columns. Raises Unfit."""
+    import pyarrow as pa
+
+    table = _reading(file, partial(_read, content, names))
+    there, schema = dict(zip(table.column_names, table.schema.types, strict=True)), _schema()
+    for name in names:
+        kind = schema.field(name).type
+        if name not in there and name in _MEASURED:
+            table = table.append_column(schema.field(name), pa.nulls(len(table), kind))
+        elif there.get(name) != kind:
+            raise Unfit(f"{file}: the column {name} is {there.get(name, 'missing')}, not {kind}")
+    return table.select(names).cast(pa.schema([schema.field(name) for name in names]))
+
+
+def _read(content: bytes, names: Sequence[str]) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    # Not by its path, in which `read_table` would look for columns: `batch=8/samples/...`.
+    file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
+    return file.read([name for name in names if name in file.schema_arrow.names])
+
+
+def _reading(file: Path, step: Callable[[], T]) -> T:
+    """The step's result. Raises Unfit for whatever pyarrow says of content that is not Parquet."""
+    import pyarrow as pa
+
     try:
-        return pq.read_table(file, schema=_schema(), columns=columns)
-    except (OSError, pa.ArrowException, KeyError) as error:
-        raise BadInput(f"{file}: cannot be read: {str(error).splitlines()[0]}") from None
+        return step()
+    except (OSError, pa.ArrowException, ValueError, LookupError, MemoryError) as error:
+        raise Unfit(f"{file}: cannot be read: {(str(error) or type(error).__name__).splitlines()[0]}") from None
 
 
 def _schema(*without: str) -> Any:

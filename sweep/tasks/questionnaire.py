@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import TypeVar
 
 from cluster.spec import Batch, Completion, Output, Request
 from sweep.plan.config import ProtocolConfig
 from sweep.plan.units import Unit, digest
 from sweep.stats.samples import Sample
 from sweep.tasks.base import Record, Task
+
+Q = TypeVar("Q")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,13 +58,7 @@ class Questionnaire:
 
     def ordered(self, unit: Unit) -> tuple[Record, ...]:
         """The unit's questions in the order it asks them: the repetition's order, cut into shards."""
-        order = list(self.questions)
-        if unit.condition.question_order == "shuffled":
-            random.Random(unit.seed).shuffle(order)
-        size, spare = divmod(len(order), unit.shards)
-        before = unit.shard - 1
-        begin = before * size + min(before, spare)
-        return tuple(order[begin : begin + size + (before < spare)])
+        return ordered(unit, self.questions)
 
     def batch(self, unit: Unit, attempt: int) -> Batch:
         """What an engine is handed to run the unit."""
@@ -88,13 +85,24 @@ class Questionnaire:
             seed=unit.seed,
             question_id=record.id,
             engine=place,
-            fingerprint=fingerprint(completion),
+            fingerprint=fingerprint(completion.text, completion.token_ids),
             extracted=score.answer,
             gold=record.gold,
             correct=score.correct,
             invalid=score.answer is None,
             **{field.name: getattr(completion, field.name) for field in fields(Output)},
         )
+
+
+def ordered(unit: Unit, questions: Sequence[Q]) -> tuple[Q, ...]:
+    """Those of the questions, given in data set order, that the unit asks, in the order it asks them."""
+    order = list(questions)
+    if unit.condition.question_order == "shuffled":
+        random.Random(unit.seed).shuffle(order)
+    size, spare = divmod(len(order), unit.shards)
+    before = unit.shard - 1
+    begin = before * size + min(before, spare)
+    return tuple(order[begin : begin + size + (before < spare)])
 
 
 def choose(
@@ -126,8 +134,7 @@ def choose(
     )
 
 
-def fingerprint(completion: Completion) -> str:
-    """SHA-256 over the output's token ids where the backend gives them, else over its text."""
-    ids = completion.token_ids
-    content = "t:" + completion.text if ids is None else "i:" + ",".join(map(str, ids))
+def fingerprint(text: str, token_ids: Iterable[int] | None) -> str:
+    """SHA-256 over an output's token ids where the backend gives them, else over its text."""
+    content = "t:" + text if token_ids is None else "i:" + ",".join(map(str, token_ids))
     return hashlib.sha256(content.encode()).hexdigest()

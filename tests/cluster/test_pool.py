@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
+import ray
 
 import cluster.pool
 from cluster.connection import PoolSpec
 from cluster.errors import EngineStartFailed, RequestFailed
 from cluster.events import Back, Completed, Event, Failed, Loaded, Starting
 from cluster.pool import RayPool
+from cluster.scratch import scratch_folder
 from cluster.spec import Batch, EngineSpec, Request
 
 HOUR = 3600.0
+AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
 LONG = 100.0
 """Seconds that what is not to overrun may take."""
 
@@ -89,3 +95,42 @@ def test_a_start_that_outlives_its_deadline_costs_its_engine_which_is_replaced(
     assert (failed.engine, failed.work, failed.died) == (engine, None, True)
     assert isinstance(failed.error, EngineStartFailed)
     assert event(pool) == Back(engine=engine)
+
+
+def doors() -> dict[int, tuple[str, str]]:
+    """Each port that this process or one below it listens on, to the address and the process's command."""
+    import psutil
+
+    listening = {}
+    for process in (here := psutil.Process(), *here.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            for socket in process.net_connections("inet"):
+                if socket.status == psutil.CONN_LISTEN:
+                    listening[socket.laddr.port] = (socket.laddr.ip, " ".join(process.cmdline()))
+    return listening
+
+
+def test_every_port_of_a_local_cluster_is_open_to_this_machine_alone(pool: RayPool) -> None:
+    # Ray's agents come last, and start() does not wait for all of them.
+    while not all(any(agent in who for _, who in doors().values()) for agent in AGENTS):
+        pool.load("engine-1", make_spec({}))
+        assert isinstance(event(pool), Loaded)
+    found = doors()
+    owners = " ".join(who for _, who in found.values())
+    parts = ("gcs_server", "raylet", "dashboard.py", "monitor.py", "ray::EngineActor")
+    assert [part for part in parts if part not in owners] == []
+    open_to_others = {
+        port: door for port, door in found.items() if not ip_address(door[0].removeprefix("::ffff:")).is_loopback
+    }
+    assert open_to_others == {}
+
+
+def test_a_local_clusters_logs_and_sockets_are_in_a_folder_of_its_users_own(pool: RayPool) -> None:
+    session = Path(ray._private.worker._global_node.get_session_dir_path())
+    assert session.parent == scratch_folder() / "ray"
+    assert scratch_folder().stat().st_mode & 0o077 == 0
+
+
+def test_the_token_of_a_local_cluster_can_be_read_by_its_user_alone(pool: RayPool) -> None:
+    token = Path.home() / ".ray" / "auth_token"
+    assert token.stat().st_mode & 0o077 == 0

@@ -35,6 +35,9 @@ def refused(done: subprocess.CompletedProcess[str], code: int = 2) -> str:
 HEAVY = {"datasets", "matplotlib", "mlflow", "pyarrow", "ray", "sglang", "statsmodels", "torch", "transformers"}
 
 
+CLI = "from sweep.commands.group import cli"
+
+
 def imported(code: str) -> tuple[set[str], str]:
     """The packages that a fresh interpreter imports for the code, and what the code prints before."""
     done = subprocess.run(
@@ -49,7 +52,7 @@ def imported(code: str) -> tuple[set[str], str]:
 
 
 def test_help_imports_nothing_heavy() -> None:
-    packages, printed = imported("from sweep.cli import cli; cli.main(['--help'], standalone_mode=False)")
+    packages, printed = imported(f"{CLI}; cli.main(['--help'], standalone_mode=False)")
     assert "sweep" in packages
     assert not packages & (HEAVY | {"numpy", "pydantic"})
     assert "Exit codes: 0 ok; 1 a bug; 2 usage" in printed
@@ -63,7 +66,7 @@ def test_an_engine_s_own_test_imports_nothing_heavy_for_its_gate() -> None:
 
 def test_plan_imports_no_engine_and_no_cluster(write_sweep: Write) -> None:
     file = str(write_sweep(SWEEP))
-    packages, printed = imported(f"from sweep.cli import cli; cli.main(['plan', {file!r}], standalone_mode=False)")
+    packages, printed = imported(f"{CLI}; cli.main(['plan', {file!r}], standalone_mode=False)")
     assert not packages & HEAVY
     assert "2 variants x 2 repetitions of 4 questions = 4 units" in printed
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from sweep.cli import COMMANDS, cli
+from sweep.commands.group import COMMANDS, cli
 from sweep.errors import ExitCode
 
 ROOT = Path(__file__).parents[2]

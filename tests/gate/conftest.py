@@ -26,7 +26,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(scope="module")
 def contract(run: Run) -> contracts.Contract:
-    return build(run.plan, read_summary(run), run.provenance(), NOW)
+    return build(run.plan, read_summary(run), run.variant_samples(), run.provenance(), NOW)
 
 
 @pytest.fixture

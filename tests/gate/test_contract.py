@@ -27,7 +27,7 @@ PART = {"baseline": 4, "mtp": 5}
 
 def built(run: Run) -> contract.Contract:
     """The run's contract."""
-    return build(run.plan, read_summary(run), run.provenance(), NOW)
+    return build(run.plan, read_summary(run), run.variant_samples(), run.provenance(), NOW)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,10 @@ def test_a_floor_stays_for_speculation_whose_engine_reports_no_steps(run: Run) -
     summary = read_summary(run)
     silent = replace(summary.variants["mtp"], accept_length=None)
     unreported = summary.model_copy(update={"variants": {**summary.variants, "mtp": silent}})
-    assert build(run.plan, unreported, run.provenance(), NOW).variants["mtp"].accept_length == 1.5
+    assert (
+        build(run.plan, unreported, run.variant_samples(), run.provenance(), NOW).variants["mtp"].accept_length
+        == 1.5
+    )
     assert "not known" in "".join(floor_lines(unreported))
 
 
@@ -168,8 +171,8 @@ def test_a_summary_is_not_taken_for_a_contract(run: Run) -> None:
 
 
 def test_a_contract_of_a_newer_schema_is_not_guessed_at(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"thresholds\.json: .*newer.*schema 2\D+1\b"):
-        contract.load(write(tmp_path, {"schema": 2, "anything": "else"}))
+    with pytest.raises(BadInput, match=r"thresholds\.json: .*newer.*schema 3\D+2\b"):
+        contract.load(write(tmp_path, {"schema": 3, "anything": "else"}))
 
 
 @pytest.mark.parametrize(
@@ -216,5 +219,5 @@ def test_void_repetitions_are_counted_beside_those_measured(run: Run) -> None:
     counts = RepetitionCounts(planned=5, measured=3, void=2)
     mtp = replace(summary.variants["mtp"], repetitions=counts)
     summary = summary.model_copy(update={"variants": summary.variants | {"mtp": mtp}})
-    made = build(run.plan, summary, run.provenance(), NOW)
+    made = build(run.plan, summary, run.variant_samples(), run.provenance(), NOW)
     assert made.variants["mtp"].void == 2

@@ -73,7 +73,7 @@ def test_a_time_that_no_calendar_has_is_not_logged(tmp_path: Path, began: float)
 
 def contract_of(folder: Path, created: datetime) -> Contract:
     run = finished(folder, {"baseline": 1, "mtp": 1})
-    return build(run.plan, conclude(run), run.provenance(), created)
+    return build(run.plan, conclude(run), run.variant_samples(), run.provenance(), created)
 
 
 @pytest.mark.parametrize("ahead", [timedelta(days=1), timedelta(days=3000)])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from sweep.cli import cli
+from sweep.commands.group import cli
 from sweep.errors import BadInput
 from sweep.plan.sweepfile import dump
 from sweep.report.conclude import conclude

@@ -122,9 +122,9 @@ def test_the_answers_are_right_outputs_by_request_id() -> None:
 
 
 def test_the_fingerprint_is_of_the_token_ids_where_there_are_any() -> None:
-    assert fingerprint(completion("x", (1, 2))) == fingerprint(completion("y", (1, 2)))
-    assert fingerprint(completion("x", (1, 2))) != fingerprint(completion("x", (12,)))
-    assert fingerprint(completion("x")) != fingerprint(completion("y"))
+    assert fingerprint("x", (1, 2)) == fingerprint("y", (1, 2))
+    assert fingerprint("x", (1, 2)) != fingerprint("x", (12,))
+    assert fingerprint("x", None) != fingerprint("y", None)
 
 
 def test_the_hash_changes_with_anything_that_can_change_a_score_and_not_with_the_file_s_place() -> None:

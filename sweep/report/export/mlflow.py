@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from cluster.secrets import MARK
 from sweep.plan.config import SweepConfig
 from sweep.plan.units import Unit
 from sweep.plan.variants import varying
@@ -43,12 +44,19 @@ class MlflowExporter:
         """Log what MLflow does not have yet. A run that was written in part only is deleted and written again."""
         uri = run.plan.config.tracking.uri
         assert uri is not None
+        secrets = run.plan.config.secrets
+        place = secrets.reveal(uri)
+        if MARK.search(place):
+            raise ExportUnavailable(
+                f"MLflow at {uri}: a run folder keeps no secrets. `sweep launch` the sweep file again: it logs the "
+                "run, and measures nothing twice. With `${NAME}` in its place, set the variable"
+            )
         try:
-            with opened(uri) as store:
+            with opened(place) as store:
                 return _Log(run, summary, store, uri).sync()
         except StoreAway as away:
             raise ExportUnavailable(
-                f"MLflow at {uri} did not take the run: {away}. Nothing is lost: `sweep track {run.folder}` "
+                f"MLflow at {uri} did not take the run: {secrets.hide(str(away))}. Nothing is lost: `sweep track {run.folder}` "
                 "logs it when MLflow is back"
             ) from None
 
@@ -74,6 +82,8 @@ class _Log:
         self._run, self._summary, self._client, self._uri = run, summary, store, uri
         self._provenance = run.provenance()
         self._varying = varying(run.plan.measured)
+        self._perturbed = {variant.name for variant in run.plan.perturbed}
+        self._questions = len(run.questions())
 
     def sync(self) -> Exported:
         experiment = self._experiment()
@@ -104,8 +114,9 @@ class _Log:
         experiment = self._client.get_experiment_by_name(name)
         if experiment is not None:
             return str(experiment.experiment_id)
+        place = _artifacts(self._run.plan.config.secrets.reveal(self._uri))
         try:
-            return str(self._client.create_experiment(name, artifact_location=_artifacts(self._uri)))
+            return str(self._client.create_experiment(name, artifact_location=place))
         except StoreAway:
             # The store keeps the names of experiments single, and another program may have made this one just now.
             experiment = self._client.get_experiment_by_name(name)
@@ -171,6 +182,7 @@ class _Log:
         }
         if unit is not None:
             tags |= {"variant": unit.variant, "repetition": str(unit.repetition), "seed": str(unit.seed)}
+            tags |= {"perturbed": str(unit.variant in self._perturbed).lower(), "questions": str(self._questions)}
         run = self._client.create_run(experiment, start_time=span.began, run_name=name, tags=tags)
         return str(run.info.run_id)
 

@@ -29,7 +29,7 @@ SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-"""So that an unreachable server is noticed soon, and MLflow prints nothing between the lines of `sweep`."""
+"""So that an unreachable server is noticed soon, and that MLflow prints no URI, which may have a password."""
 SQLITE = "sqlite:///"
 """What the URI of a SQLite store begins with; a path follows."""
 SHOWN = 300
@@ -94,20 +94,27 @@ class Store:
 
 
 @contextmanager
-def opened(uri: str) -> Iterator[Store]:
-    """The store, with nobody else of this program in it where it is a file. Raises StoreAway."""
+def reached(uri: str, client: Callable[[str], Any] | None = None) -> Iterator[Store]:
+    """The store, to read; `client` makes its client. Raises StoreAway."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     for name in ("alembic", "mlflow", "mlflow.store.db.utils"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    import mlflow  # noqa: F401 - takes seconds, which are not MLflow's answer
+    # This takes seconds, which are not MLflow's answer.
+    from mlflow import MlflowClient
 
-    with _alone(uri):
-        store = Store(partial(_client, uri), ANSWER if uri.startswith("http") else OPENED)
-        try:
-            yield store
-        finally:
-            store.close()
+    store = Store(partial(client or MlflowClient, uri), ANSWER if uri.startswith("http") else OPENED)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def opened(uri: str) -> Iterator[Store]:
+    """The store, to write, made where it is a SQLite file that is not there. Raises StoreAway."""
+    with _alone(uri), reached(uri, _made) as store:
+        yield store
 
 
 def file_of(uri: str) -> Path | None:
@@ -144,7 +151,8 @@ def _alone(uri: str) -> Iterator[None]:
         lock.release()
 
 
-def _client(uri: str) -> Any:
+def _made(uri: str) -> Any:
+    """The client of a store, which is made when it is a SQLite file that is not there."""
     from mlflow import MlflowClient
 
     file = file_of(uri)

@@ -1,0 +1,126 @@
+"""SHA256SUMS of a run folder: the digest of each unit's file and of the provenance, as `sha256sum -c` reads them.
+
+A file's line is on the disk before the file is renamed into place, so every file that is there has its line, and a
+line whose file never came does no harm. A name may have several lines: each is of something that was written under
+it, and a file that matches one of them is as this program wrote it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from sweep.errors import BadInput
+from sweep.run.disk import aside, writing
+
+MANIFEST = "SHA256SUMS"
+REMEDY = (
+    "take it from a copy of the run folder; without one, remove it: the samples are then checked against the plan, "
+    "and the next launch writes it again"
+)
+_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
+
+
+class Checksums:
+    """The digests of a folder's files. They are read again when another process has added to them."""
+
+    def __init__(self, folder: Path) -> None:
+        """The folder may have none yet."""
+        self.file = folder / MANIFEST
+        self._read: tuple[object, str] = (None, "")
+        self._digests: dict[str, list[str]] = {}
+
+    @property
+    def digests(self) -> Mapping[str, list[str]] | None:
+        """Name, relative to the folder, to its digests, the oldest first; None without a SHA256SUMS.
+
+        A line that is none, such as a torn one, is left out: a file without its line is not trusted. Raises
+        BadInput when it cannot be read.
+        """
+        state = state_of(self.file)
+        if state is None:
+            return None
+        if self._read[0] != state:
+            try:
+                text = self.file.read_text("utf-8", "replace")
+            except OSError as error:
+                raise BadInput(f"{self.file}: cannot be read: {error.strerror}; {REMEDY}") from None
+            self._digests = {}
+            for digest, name in filter(None, (_parsed(line) for line in text.split("\n"))):
+                self._digests.setdefault(name, []).append(digest)
+            self._read = state, text
+        return self._digests
+
+    def holds(self, name: str, digest: str) -> bool | None:
+        """Whether the name has such a line; None without a SHA256SUMS."""
+        digests = self.digests
+        return None if digests is None else digest in digests.get(name, ())
+
+    def holds_any(self, name: str) -> bool:
+        """Whether the name has a line: a run that an earlier version made has none for some."""
+        return name in (self.digests or {})
+
+    def check(self, name: str, remedy: str) -> None:
+        """Raises BadInput when there is a SHA256SUMS, and no line of the name is of the file as it is now."""
+        file = self.file.with_name(name)
+        # Twice, as another process may be writing it.
+        if not any(self.holds(name, sha256(file.read_bytes())) is not False for _ in range(2)):
+            raise BadInput(f"{file}: changed since it was written: its SHA-256 is not in {MANIFEST}; {remedy}")
+
+    def add(self, name: str, digest: str) -> None:
+        """Put a line on the disk, before the file comes."""
+        held = self.holds(name, digest)
+        if held:
+            return
+        text = "" if held is None else self._read[1]
+        after_torn = "\n" if text and not text.endswith("\n") else ""
+        with writing(self.file), self.file.open("ab", buffering=0) as out:
+            out.write(f"{after_torn}{digest}  {name}\n".encode())
+            os.fsync(out.fileno())
+        if held is None:
+            _sync_folder(self.file.parent)
+
+    def settle(self, name: str, *digest: str) -> None:
+        """The file of this digest is there, or none: other lines of its name are of no use any more."""
+        self.replace({**(self.digests or {}), name: digest})
+
+    def replace(self, digests: Mapping[str, Sequence[str]]) -> None:
+        """Write the file anew, with a line for each digest of each name, unless it says just that."""
+        text = "".join(f"{digest}  {name}\n" for name, listed in sorted(digests.items()) for digest in listed)
+        if self.digests is not None and self._read[1] == text:
+            return
+        with aside(self.file) as there:
+            there.write_text(text, encoding="utf-8")
+
+
+def sha256(content: bytes) -> str:
+    """The digest, as the lines have it."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def state_of(file: Path) -> tuple[int, int, int] | None:
+    """What becomes another one when the file does; None without a file."""
+    try:
+        there = file.stat()
+    except FileNotFoundError:
+        return None
+    return there.st_ino, there.st_mtime_ns, there.st_size
+
+
+def _parsed(line: str) -> tuple[str, str] | None:
+    match = _LINE.fullmatch(line)
+    return (match[1], match[2]) if match else None
+
+
+def _sync_folder(folder: Path) -> None:
+    """A new file's name is on the disk when its folder is; some file systems cannot be asked for it."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,119 @@
+"""Whether a unit's file can hold what the plan asked: one row for each of its questions, of its seed, and so on.
+
+Two kinds of checks. `check_rows` compares columns with the plan, the pinned questions and each other, and is done
+whenever a file is read: it costs about a millisecond for 1,000 rows. `check_scores` works out again what the
+program once worked out from each output, ten times as slowly. It is done where no line of SHA256SUMS says that the
+file is what this program wrote, and only there: whoever can change a file and its line can change the output too.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import fields
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from sweep.plan.units import Unit
+from sweep.run.questions import PinnedQuestion
+from sweep.run.samples_file import TOKEN_IDS, Columns, Unfit
+from sweep.stats.samples import Measurement
+from sweep.tasks.base import Record, Score, Task
+from sweep.tasks.questionnaire import fingerprint
+
+Questions = Sequence[PinnedQuestion]
+SAME = ("engine", *(field.name for field in fields(Measurement)))
+"""Columns that have one value in all rows of a unit."""
+PRESENT = (
+    *("text", "finish_reason", "completion_tokens", "seconds", "engine"),
+    *("fingerprint", "gold", "correct", "invalid"),
+)
+"""Columns that are never null."""
+COUNTS = ("prompt_tokens", "completion_tokens", "verify_steps", "cached_tokens", "seconds")
+"""Columns that are never negative."""
+MOST = 50_000
+"""Outputs whose scores are kept: deterministic variants give the same ones again, repetition after repetition."""
+Scorer = Callable[[str, str], Score]
+"""(question id, output) to what it is worth."""
+
+
+def check_rows(columns: Columns, unit: Unit, questions: Questions) -> None:
+    """Raises Unfit when the rows cannot be the unit's, with the first reason; `questions` are those it asks."""
+    file = columns.files[0].file
+    for reason in _row_faults(columns.table, unit, {question.id: question.gold for question in questions}):
+        raise Unfit(f"{file}: {reason}")
+
+
+def check_scores(columns: Columns, score: Scorer) -> None:
+    """Raises Unfit when a row's answer, verdict or fingerprint is not that of its output."""
+    table = columns.table
+    names = ("question_id", "text", "extracted", "correct", "fingerprint")
+    rows = zip(*(table[name].to_pylist() for name in names), columns[TOKEN_IDS], strict=True)
+    for question, text, extracted, correct, kept, token_ids in rows:
+        again = score(question, text)
+        for name, stored, derived in (
+            ("extracted", extracted, again.answer),
+            ("correct", correct, again.correct),
+            ("fingerprint", kept, fingerprint(text, None if token_ids is None else token_ids.tolist())),
+        ):
+            if stored != derived:
+                raise Unfit(f"{columns.files[0].file}: {question}: {name} is {stored}, its output gives {derived}")
+
+
+def scorer(task: Task, questions: Questions) -> Scorer:
+    """The task's score of an output. Outputs that were scored a short while ago are not scored again."""
+    # The columns of the data set's rows are not in the run folder: no task that ships reads them to score.
+    records = {q.id: Record(id=q.id, question=q.question, gold=q.gold, row={}) for q in questions}
+    return lru_cache(MOST)(lambda question, output: task.score(records[question], output))
+
+
+def _row_faults(table: Any, unit: Unit, gold: Mapping[str, str]) -> Iterator[str]:
+    ids = table["question_id"].to_pylist()
+    yield from _question_faults(ids, gold)
+    for name in ("variant", "repetition", "seed"):
+        wanted = getattr(unit, name)
+        yield from (f"{name} is {value}, not {wanted}" for value in _distinct(table, name) if value != wanted)
+    yield from (f"{name} differs between rows" for name in SAME if len(_distinct(table, name)) > 1)
+    yield from (f"{name} is missing in a row" for name in PRESENT if table[name].null_count)
+    for question, stored in zip(ids, table["gold"].to_pylist(), strict=True):
+        if stored != gold[question]:
+            yield f"{question}: gold is {stored}, questions.jsonl has {gold[question]}"
+    yield from _number_faults(table)
+    yield from _answer_faults(table)
+
+
+def _question_faults(ids: list[str | None], asked: Collection[str]) -> Iterator[str]:
+    rows = Counter(ids)
+    yield from (f"{n} rows for {question}" for question, n in rows.items() if n > 1)
+    yield from (f"a row for {question}, which the unit does not ask" for question in rows if question not in asked)
+    yield from (f"no row for {question}" for question in asked if question not in rows)
+
+
+def _number_faults(table: Any) -> Iterator[str]:
+    import pyarrow.compute as pc
+
+    for name in COUNTS:
+        least = pc.min(table[name]).as_py()
+        if least is not None and least < 0:
+            yield f"{name} is {least} in a row"
+    for name in ("seconds", "began", "ended"):
+        if pc.all(pc.is_finite(table[name])).as_py() is False:
+            yield f"{name} is no number in a row"
+    [began], [ended] = (_distinct(table, name) for name in ("began", "ended"))
+    if (began is None) != (ended is None) or (began is not None and ended < began):
+        yield f"it ended at {ended} and began at {began}"
+
+
+def _answer_faults(table: Any) -> Iterator[str]:
+    invalid = table["invalid"].to_numpy()
+    if not np.array_equal(invalid, table["extracted"].is_null().to_numpy()):
+        yield "a row has an answer and is invalid, or has none and is valid"
+    if (invalid & table["correct"].to_numpy()).any():
+        yield "a row is right without an answer"
+
+
+def _distinct(table: Any, name: str) -> list[Any]:
+    values: list[Any] = table[name].unique().to_pylist()
+    return values
