@@ -281,10 +281,9 @@ class Racers:
         return [int(word) for word in out.split()]
 
 
-@pytest.mark.parametrize("count", [2, 4])
-def test_all_that_log_first_to_one_new_file_succeed(tmp_path: Path, count: int) -> None:
+def test_all_that_log_first_to_one_new_file_succeed(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    assert Racers(copies(tmp_path, uri, count)).ended() == [0] * count
+    assert Racers(copies(tmp_path, uri, 4)).ended() == [0] * 4
     assert Place(uri).units("race") == ALL
 
 

@@ -56,8 +56,8 @@ class MlflowExporter:
                 return _Log(run, summary, store, uri).sync()
         except StoreAway as away:
             raise ExportUnavailable(
-                f"MLflow at {uri} did not take the run: {secrets.hide(str(away))}. Nothing is lost: `sweep track {run.folder}` "
-                "logs it when MLflow is back"
+                f"MLflow at {uri} did not take the run: {secrets.hide(str(away))}. Nothing is lost: "
+                f"`sweep track {run.folder}` logs it when MLflow is back"
             ) from None
 
 
