@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from sweep.gate.contract import Contract
     from sweep.gate.judge import Measured, Verdict
 
-CODES = (ExitCode.OK, ExitCode.BAD_INPUT, ExitCode.BELOW, ExitCode.NOT_APPLICABLE)
+CODES = (ExitCode.OK, ExitCode.BAD_INPUT, ExitCode.BELOW, ExitCode.NOT_APPLICABLE, ExitCode.AGAIN)
 """How a gate ends."""
 
 
@@ -24,32 +25,47 @@ CODES = (ExitCode.OK, ExitCode.BAD_INPUT, ExitCode.BELOW, ExitCode.NOT_APPLICABL
 @click.argument("contract", type=click.Path())
 @click.option("--run", type=click.Path(), help="A run folder: every variant is judged, or the one named.")
 @click.option("--score", type=float, help="A score from elsewhere, as a share of right answers, 0 to 1.")
+@click.option(
+    "--attempt",
+    "attempts",
+    type=float,
+    multiple=True,
+    metavar="X",
+    help="In place of --score: the score of every attempt at this build so far, in order.",
+)
+@click.option(
+    "--state", type=click.Path(dir_okay=False), metavar="FILE", help="Keeps the attempts; --score is the next one."
+)
+@click.option("--build", metavar="NAME", help="With --state: what is tried, such as a commit.")
 @click.option("--questions", type=int, metavar="N", help="Questions that the score is over.")
 @click.option("--variant", metavar="NAME", help="The contract's variant; absent: the sweep's own threshold.")
 @click.option("--accept-length", type=float, metavar="A", help="Mean accept length, where that is gated.")
 @click.option("--gpu", metavar="NAME", help="Name of the GPU, such as H200.")
 @click.option("--protocol-hash", metavar="HASH", help="Of the protocol that was asked.")
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout, and nothing else.")
-def command(contract: str, run: str | None, variant: str | None, as_json: bool, **given: object) -> None:
+def command(contract: str, run: str | None, variant: str | None, as_json: bool, **given: Any) -> None:
     """Judge a run or a score by CONTRACT, a sweep's thresholds.json.
 
-    The first line is the answer. What is not given is not checked, and the output says so.
+    The first line is the answer. What is not given is not checked, and the output says so. Several attempts of CI
+    at one build are judged together with --attempt or --state: each passes it, fails it, or asks for another one.
 
     \b
     Examples:
       sweep gate thresholds.json --run runs/gemma4-1a2b3c4d
       sweep gate thresholds.json --score 0.44 --questions 200 --variant topk1-det
       sweep gate thresholds.json --score 0.44 --questions 200 --gpu H200 --json
+      sweep gate thresholds.json --score 0.41 --questions 200 --variant topk1 --state a.json --build $SHA
     """
-    from datetime import UTC, datetime
-
     from sweep.gate.contract import load
     from sweep.gate.judge import answer, judge
 
-    terms = load(contract)
+    terms, now = load(contract), datetime.now(UTC)
     check_unchanged(Path(contract))
-    measured, missing = _of_run(run, terms, variant, given) if run else (_of_score(variant, given), ())
-    verdicts = [judge(terms, m, datetime.now(UTC)) for m in measured]
+    if run:
+        measured, missing = _of_run(run, terms, variant, given)
+        verdicts = [judge(terms, m, now) for m in measured]
+    else:
+        missing, verdicts = (), [_of_score(terms, variant, given, now)]
     codes = {v.exit_code for v in verdicts} | ({ExitCode.NOT_APPLICABLE} if missing else set())
     # A score that is below outranks a contract that cannot judge another one.
     code = ExitCode.BELOW if ExitCode.BELOW in codes else max(codes)
@@ -77,15 +93,30 @@ def check_unchanged(contract: Path) -> None:
         checksums.check(contract.name, remedy)
 
 
-def _of_score(variant: str | None, given: dict[str, object]) -> list[Measured]:
+def _of_score(terms: Contract, variant: str | None, given: dict[str, Any], now: datetime) -> Verdict:
+    """What the contract says of a score, or of all attempts at a build; a state is kept only where it applies."""
     from sweep.errors import BadInput
-    from sweep.gate.judge import Measured
+    from sweep.gate.attempts import begun, kept
+    from sweep.gate.judge import Measured, judge
 
+    attempts, state, build = (given.pop(name) for name in ("attempts", "state", "build"))
+    if attempts and (given["score"] is not None or state):
+        raise BadInput("--attempt lists all attempts, so it takes the place of --score and --state")
+    if build and not state:
+        raise BadInput("--build names what --state keeps the attempts at; give --state FILE too")
+    given["score"] = attempts[-1] if attempts else given["score"]
     if given["score"] is None:
         raise BadInput("nothing to judge: give --run RUN, or --score X with --questions N")
     if given["questions"] is None:
         raise BadInput("--score: over how many questions? Give --questions N")
-    return [Measured(variant=variant, **given)]  # type: ignore[arg-type]
+    if not state:
+        return judge(terms, Measured(variant=variant, attempts=attempts, **given), now)
+    with kept(state, begun(terms, variant, build, given["questions"])) as (before, save):
+        every = (*before, given["score"])
+        verdict = judge(terms, Measured(variant=variant, attempts=every, **given), now)
+        if not verdict.mismatches:
+            save(every)
+        return verdict
 
 
 def _of_run(
@@ -96,7 +127,7 @@ def _of_run(
     from sweep.errors import BadInput
     from sweep.run.measure import measure
 
-    extra = [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]
+    extra = [f"--{name.replace('_', '-')}" for name, value in given.items() if value not in (None, ())]
     if extra:
         raise BadInput(f"{', '.join(extra)} and --run exclude each other: the run says what it measured")
     measured = measure(open_folder(folder))

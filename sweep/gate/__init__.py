@@ -3,6 +3,7 @@
 Imports nothing heavier than pydantic, numpy and scipy, so that a test of an engine can afford `assert_gate`.
 """
 
-from sweep.gate.judge import ContractDoesNotApply, Measured, Verdict, assert_gate, judge
+from sweep.gate.assertion import ContractDoesNotApply, assert_gate
+from sweep.gate.judge import Measured, Verdict, judge
 
 __all__ = ["ContractDoesNotApply", "Measured", "Verdict", "assert_gate", "judge"]

@@ -1,6 +1,6 @@
 """The gate: does a score pass a threshold contract, and may the contract be applied to it at all?
 
-`judge` is pure. `assert_gate` is for tests of engines: it reads the contract and raises.
+Pure. `sweep.gate.assertion` is for tests of engines.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Literal
 
 from cluster.backends import answers_mean_nothing
-from sweep.errors import BadInput, ExitCode, SweepError, find
-from sweep.gate.contract import Contract, VariantContract, load
+from sweep.errors import BadInput, ExitCode, find
+from sweep.gate.attempts import Attempts, judge_attempts
+from sweep.gate.contract import Contract, VariantContract
 from sweep.gate.identity import EngineIdentity, changes
+from sweep.gate.sequential import Decision
 from sweep.stats.scores import fault_of, possible
 from sweep.words import Outcome, apart, joined
 
@@ -25,12 +26,6 @@ DIGITS = 4
 """Of a score and a threshold, where they differ by as much."""
 LENGTH_DIGITS = 2
 """Of an accept length and its floor, likewise."""
-
-
-class ContractDoesNotApply(SweepError):
-    """The contract was made under other conditions, or has expired: it can say nothing about this score."""
-
-    exit_code = ExitCode.NOT_APPLICABLE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +56,9 @@ class Measured:
     """What decided its outputs."""
     versions: Mapping[str, str] = field(default_factory=dict)
     """Package to version."""
+    attempts: tuple[float, ...] = ()
+    """The scores of all attempts at the build so far, `score` the last of them; empty for a score that is judged by
+    itself."""
 
     @property
     def right(self) -> int | None:
@@ -96,23 +94,40 @@ class Verdict:
     """Every condition."""
     notes: tuple[str, ...]
     """What is odd about the measurement."""
+    attempts: Attempts | None = None
+    """What the attempts say together; None for a score that is judged by itself."""
 
     @property
     def faults(self) -> tuple[str, ...]:
         """What is below its threshold; empty when nothing is."""
+        if self.attempts is None:
+            score = self._below
+        else:
+            score = self.attempts.reason if self.attempts.decision is Decision.FAIL else None
+        floor, length = self.accept_floor, self.measured.accept_length
+        faults = [] if score is None else [score]
+        if floor is not None and length is not None and length < floor - SLACK:
+            faults.append("accept length {} is below {}".format(*apart(length, floor, LENGTH_DIGITS)))
+        return tuple(faults)
+
+    @property
+    def _below(self) -> str | None:
+        """How a score that is judged by itself lies below the threshold; None for one that does not."""
         score, questions, right = self.measured.score, self.measured.questions, self.measured.right
         exact, count = score, ""  # what the score was before it was rounded
         if right is not None and questions is not None:
             needed = math.ceil(self.threshold * questions - SLACK)
             exact, count = right / questions, f" ({right} of {questions} right, {needed} needed)"
-        faults = []
-        if exact < self.threshold - SLACK:
-            below, threshold = apart(exact, self.threshold, DIGITS)
-            faults.append(f"score {below} is below the threshold {threshold}{count}")
-        floor, length = self.accept_floor, self.measured.accept_length
-        if floor is not None and length is not None and length < floor - SLACK:
-            faults.append("accept length {} is below {}".format(*apart(length, floor, LENGTH_DIGITS)))
-        return tuple(faults)
+        if exact >= self.threshold - SLACK:
+            return None
+        below, threshold = apart(exact, self.threshold, DIGITS)
+        return f"score {below} is below the threshold {threshold}{count}"
+
+    @property
+    def again(self) -> bool:
+        """The contract applies, and the attempts so far decide nothing: run once more."""
+        undecided = self.attempts is not None and self.attempts.decision is Decision.AGAIN
+        return undecided and not self.mismatches and not self.faults
 
     @property
     def mismatches(self) -> tuple[Check, ...]:
@@ -124,15 +139,17 @@ class Verdict:
 
     @property
     def exit_code(self) -> ExitCode:
-        """OK, BELOW or NOT_APPLICABLE."""
+        """OK, BELOW, NOT_APPLICABLE or AGAIN."""
         if self.mismatches:
             return ExitCode.NOT_APPLICABLE
-        return ExitCode.BELOW if self.faults else ExitCode.OK
+        if self.faults:
+            return ExitCode.BELOW
+        return ExitCode.AGAIN if self.again else ExitCode.OK
 
     @property
     def outcome(self) -> Outcome:
-        """WORSE, CANNOT_TELL where the contract does not apply, or SAME."""
-        if self.mismatches:
+        """WORSE, CANNOT_TELL where the contract does not apply or the attempts do not decide, or SAME."""
+        if self.mismatches or self.again:
             return Outcome.CANNOT_TELL
         return Outcome.WORSE if self.faults else Outcome.SAME
 
@@ -146,10 +163,12 @@ class Verdict:
         """What the outcome rests on."""
         if self.mismatches:
             return f"the contract does not apply: {', '.join(check.what for check in self.mismatches)}"
-        return "; ".join(self.faults) or self._score_and_threshold
+        return "; ".join(self.faults) or f"{'run again: ' if self.again else ''}{self._passing}"
 
     @property
-    def _score_and_threshold(self) -> str:
+    def _passing(self) -> str:
+        if self.attempts is not None:
+            return self.attempts.reason
         return "score {}, threshold {}".format(*apart(self.measured.score, self.threshold, DIGITS))
 
     def lines(self) -> Iterator[str]:
@@ -161,7 +180,7 @@ class Verdict:
         elif self.faults:
             yield f"{of}FAIL: {'; '.join(self.faults)}"
         else:
-            yield f"{of}pass: {self._score_and_threshold}"
+            yield f"{of}{'run again' if self.again else 'pass'}: {self._passing}"
         differing = [f"{check.what}: {check.detail}" for check in self._that("differs")]
         yield from (f"  note: {note}" for note in (*differing, *self.notes))
         if unchecked := self._that("unchecked"):
@@ -181,6 +200,7 @@ class Verdict:
             "differs": [{"what": c.what, "detail": c.detail} for c in self._that("differs")],
             "unchecked": [c.what for c in self._that("unchecked")],
             "notes": list(self.notes),
+            "attempts": self.attempts and self.attempts.to_json(),
         }
 
 
@@ -201,6 +221,7 @@ def judge(contract: Contract, measured: Measured, now: datetime) -> Verdict:
     _refuse_nonsense(measured)
     variants, name = contract.variants, measured.variant
     terms = None if name is None else find(variants, name, f"the contract of {contract.sweep_id}")
+    attempts = judge_attempts(contract, name, measured.attempts, measured.questions) if measured.attempts else None
     # An accept length without a variant is held against the least floor, as the threshold is the least one.
     floors = [v.accept_length for v in ([terms] if terms else variants.values()) if v.accept_length is not None]
     floor = min(floors, default=None) if terms or measured.accept_length is not None else None
@@ -209,41 +230,13 @@ def judge(contract: Contract, measured: Measured, now: datetime) -> Verdict:
         threshold=terms.value if terms else contract.threshold.value,
         accept_floor=floor,
         checks=tuple(_checks(contract, terms, measured, now, floor)),
-        notes=(*_made_in_the_future(contract, now), *_notes(contract, measured)),
+        notes=(
+            *_made_in_the_future(contract, now),
+            *_notes(contract, measured),
+            *(attempts.notes if attempts else ()),
+        ),
+        attempts=attempts,
     )
-
-
-def assert_gate(
-    contract_path: str | Path,
-    *,
-    variant: str | None,
-    score: float,
-    questions: int,
-    accept_length: float | None = None,
-    gpu: str | None = None,
-    protocol_hash: str | None = None,
-    now: datetime | None = None,
-) -> Verdict:
-    """Assert in a test that a score passes a contract; `now` is the current time unless given.
-
-    Raises AssertionError when it is below, ContractDoesNotApply when the contract cannot judge it, and
-    BadInput for what is no score, variant or contract. Returns the verdict otherwise.
-    """
-    measured = Measured(
-        score=score,
-        questions=questions,
-        variant=variant,
-        accept_length=accept_length,
-        gpu=gpu,
-        protocol_hash=protocol_hash,
-    )
-    verdict = judge(load(contract_path), measured, now or datetime.now(UTC))
-    text = "\n".join([*verdict.lines(), f"  contract: {contract_path}"])
-    if verdict.exit_code == ExitCode.NOT_APPLICABLE:
-        raise ContractDoesNotApply(text)
-    if verdict.exit_code == ExitCode.BELOW:
-        raise AssertionError(text)
-    return verdict
 
 
 def _refuse_nonsense(measured: Measured) -> None:
@@ -331,10 +324,11 @@ def _notes(contract: Contract, measured: Measured) -> Iterator[str]:
             f"{score:.12g} is rounded, and may stand for {counts[0]} to {counts[-1]} of {questions} right; taken "
             f"for {round(score * questions)}. Give more digits"
         )
-    if retries > 1 and measured.repetitions == 1:
+    if retries > 1 and measured.repetitions == 1 and not measured.attempts:
         yield (
             f"this is one of {retries} attempts: the contract's probabilities hold only where CI tries a build up "
-            f"to {retries} times and fails it when all {retries} attempts fail"
+            f"to {retries} times and fails it when all {retries} attempts fail; --attempt or --state judges them "
+            "together"
         )
     if measured.repetitions > 1:
         yield f"the score is the mean of {measured.repetitions} repetitions; the threshold is for one"

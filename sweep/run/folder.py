@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -105,14 +105,17 @@ class Run:
     @property
     def was_pinned(self) -> bool:
         """Whether the folder is of this plan, by its provenance. Raises BadInput as `provenance` does."""
-        return (self.folder / PROVENANCE).exists() and not self._verified_provenance().changed_settings(
+        return (self.folder / PROVENANCE).exists() and not self._held_provenance().changed_settings(
             self.plan.config
         )
 
     def questions(self) -> tuple[PinnedQuestion, ...]:
         """What is asked, in data set order. Raises BadInput when questions.jsonl is missing or changed."""
-        asked, file = self.provenance().protocol, self.folder / QUESTIONS
-        pinned = self._fresh(QUESTIONS, partial(read, file, asked.questions_sha256))
+        return self._fresh(QUESTIONS, self._held_questions)
+
+    def _held_questions(self) -> tuple[PinnedQuestion, ...]:
+        asked = self.provenance().protocol
+        pinned = read(self.folder / QUESTIONS, asked.questions_sha256)
         if tuple(question.id for question in pinned) != asked.question_ids:
             raise BadInput(f"{self.folder / PROVENANCE}: its questions are not those of {QUESTIONS}; {_COPY}")
         return pinned
@@ -237,7 +240,10 @@ class Run:
         Raises BadInput when the file is missing, broken or changed, and when the settings of sweep.yaml are not
         those that were measured.
         """
-        provenance = self._fresh(PROVENANCE, self._verified_provenance)
+        return self._fresh(PROVENANCE, self._provenance_of_plan)
+
+    def _provenance_of_plan(self) -> Provenance:
+        provenance = self._held_provenance()
         if changed := provenance.changed_settings(self.plan.config):
             raise BadInput(
                 f"{self.folder / 'sweep.yaml'}: not what was measured: {', '.join(changed)} changed since. Remove "
@@ -246,7 +252,7 @@ class Run:
             )
         return provenance
 
-    def _verified_provenance(self) -> Provenance:
+    def _held_provenance(self) -> Provenance:
         provenance = self.read(PROVENANCE, Provenance)
         self.checksums.check(PROVENANCE, _COPY)
         return provenance

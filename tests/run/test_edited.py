@@ -17,6 +17,7 @@ from sweep.commands.group import cli
 from sweep.errors import BadInput, ExitCode
 from sweep.report.conclude import conclude
 from sweep.run.folder import open_run
+from sweep.tasks.gsm8k import Gsm8k
 from tests.benchmarks.bit_flips import flips, made
 from tests.edits import (
     FIRST,
@@ -230,6 +231,16 @@ def test_a_launch_writes_the_checksums_of_an_older_run_and_says_so_once(copy: Pa
     assert len(open_run(copy).done()[1]) == 1
     assert open_run(copy).done()[1] == []
     assert (copy / "SHA256SUMS").read_bytes() == before
+
+
+def test_a_task_that_scores_by_columns_of_the_data_set_needs_the_checksums(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Gsm8k, "score", lambda task, record, output: record.row["choices"])
+    assert open_run(copy).variant_samples()
+    (copy / "SHA256SUMS").unlink()
+    with pytest.raises(BadInput, match=r"`choices`.*SHA256SUMS"):
+        open_run(copy).variant_samples()
 
 
 def test_a_digest_is_on_the_disk_before_its_file(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
