@@ -207,8 +207,10 @@ class FalseAlarmRule(Rule):
         noise = fitted.noise
         if noise is None:
             return None
-        weight, dof = noise.normals[0].weight, noise.dof
-        return all_fail(false_alarm_factor(weight, dof, self.retries, self.alpha / noise.looks), weight, dof)
+        alpha, weight, dof = self.alpha / noise.looks, noise.normals[0].weight, noise.dof
+        if self.retries == 1:
+            return alpha
+        return all_fail(false_alarm_factor(weight, dof, self.retries, alpha), weight, dof)
 
 
 class MinObservedRule(Rule):

@@ -88,6 +88,8 @@ class EngineConfig(Strict):
     """Seconds an engine may take to start."""
     request_deadline: Seconds = 600.0
     """Seconds a request may take."""
+    straggler: Annotated[float, Field(gt=1)] | None = 3.0
+    """What takes so many times the median of its like is tried on a free engine too; null: never."""
     expected: Expected = Expected()
     schedule: Literal["fast", "frugal"] = "fast"
     """`fast` starts a variant on further engines where that ends the sweep sooner; `frugal` starts it on one."""

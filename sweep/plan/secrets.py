@@ -113,6 +113,12 @@ class Keeper:
         return self.secrets.reveal(node)
 
 
+def secrets_in(text: str) -> Secrets:
+    """The secrets in a text that is no sweep file's, such as the password in a URI, to be hidden in messages."""
+    found = enumerate(parts(text), start=1)
+    return Secrets(values={f"(secret {part.name} {n})": text[part.begin : part.end] for n, part in found})
+
+
 def on_command_line(path: str) -> BadInput:
     """The refusal of a secret that an override writes at this path."""
     return BadInput(
