@@ -113,11 +113,13 @@ class Part(NamedTuple):
 
 
 _USER = re.compile(
-    r"(?P<scheme>[A-Za-z][\w+.-]*):/{1,2}(?P<user>[^/\s:@?#]*)(?::(?P<password>(?!\d*[/?#])[^\s?#]*))?@"
+    r"(?<![\w+.-])(?P<scheme>[A-Za-z][\w+.-]*):/{1,2}(?P<user>[^/\s:@?#]{0,999})"
+    r"(?::(?P<password>(?!\d*[/?#])[^\s?#]{0,999}))?@"
 )
-_PAIR = re.compile(
-    r"""(?<![\w.-])(?<!//)(?P<name>[A-Za-z_][\w.-]*)["']?\s?[=:]\s*["']?(?=(?P<value>(?!\(secret\s)[^\s"'&;,]+))"""
-)
+"""With bounds, so that a text made of beginnings of URIs is read in a time in proportion to its length."""
+_PAIR = re.compile(r"""(?<![\w.-])(?<!//)(?P<name>[A-Za-z_][\w.-]*)["']?\s?[=:]\s*["']?""")
+_VALUE = re.compile(r"""(?!\(secret\s)[^\s"'&;,]+""")
+"""What may follow a _PAIR."""
 _OPTION = re.compile(r"(?<!\S)--(?P<name>[A-Za-z][\w-]*)\s+(?P<value>(?!\(secret\s)[^\s-]\S*)")
 _BEARER = re.compile(r"(?i)\b(?P<name>bearer|basic)\s+(?P<value>[\w.~+/=-]{6,})")
 _SHAPE = re.compile(
@@ -148,12 +150,24 @@ def _parts(text: str) -> Iterator[Part]:
             yield Part(*found.span("password"), "password")
         elif found["user"] and found["scheme"].lower().removeprefix("git+") in ("http", "https"):
             yield Part(*found.span("user"), "user")
-    for pattern in (_PAIR, _OPTION):
-        for found in pattern.finditer(text):
-            name = found["name"].rpartition(".")[2]
-            if is_secret(name, found["value"]):
-                yield Part(*found.span("value"), name)
+    yield from _pairs(text)
+    for found in _OPTION.finditer(text):
+        if is_secret(found["name"], found["value"]):
+            yield Part(*found.span("value"), found["name"])
     for found in _BEARER.finditer(text):
         yield Part(*found.span("value"), found["name"].lower())
     for found in _SHAPE.finditer(text):
         yield Part(*found.span("value"), "token")
+
+
+def _pairs(text: str) -> Iterator[Part]:
+    end = 0
+    for found in _PAIR.finditer(text):
+        name = found["name"].rpartition(".")[2]
+        # Names inside a value that is a secret already say nothing more.
+        if found.end() < end or not judge(name).secret:
+            continue
+        value = _VALUE.match(text, found.end())
+        if value and is_secret(name, value[0]):
+            end = value.end()
+            yield Part(value.start(), end, name)

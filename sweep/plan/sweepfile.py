@@ -21,7 +21,7 @@ from cluster.secrets import REFERENCE
 from sweep.errors import BadInput, suggestion
 from sweep.gate.rules import RULES, Rule
 from sweep.plan.config import ProtocolConfig, SweepConfig, is_local
-from sweep.plan.secrets import Keeper, on_command_line
+from sweep.plan.secrets import Keeper, on_command_line, secrets_in
 from sweep.plan.units import Plan
 from sweep.plan.variants import Fault, KeyPath, Variant, argument_path, fault_list
 from sweep.words import counted
@@ -250,6 +250,8 @@ def _fault(detail: ErrorDetails, document: Any) -> Fault:
             return path, text
         return path, f"{text}; the backend's own arguments go under engine.arguments"
     value = json.dumps(detail["input"], default=str)
+    # Of a key in a wrong place, where no secrets are looked for.
+    value = secrets_in(value).hide(value)
     shown = value if len(value) <= 60 else value[:57] + "..."
     rule = detail["msg"].removeprefix("Value error, ")
     return path, f"{rule[0].lower()}{rule[1:]}, got {shown}; {_remedy(detail)}"
