@@ -17,6 +17,7 @@ RESULT_FREE: Any = {
     "tracking": True,
     "engine": dict.fromkeys(("engines", "start_deadline", "request_deadline", "expected", "schedule"), True),
     "perturb": {"build": True},
+    "reference": True,
 }
 """What changes how a sweep runs but not what it measures, and so not the sweep's id."""
 
