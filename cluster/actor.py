@@ -6,6 +6,7 @@ import math
 
 from cluster.backends import make_engine, runs_model
 from cluster.errors import EngineStartFailed, RequestFailed
+from cluster.secrets import Secrets
 from cluster.spec import Batch, Completion, Engine, EngineFacts, EngineSpec, Report
 
 
@@ -16,22 +17,29 @@ class EngineActor:
         """`name` is what the driver calls this engine."""
         self._name = name
         self._engine: Engine | None = None
+        self._secrets = Secrets()
 
     def __repr__(self) -> str:
         """On the Ray dashboard, which reads it once, when the actor is made; the tasks' names tell what it does."""
         return self._name
 
     def load(self, spec: EngineSpec, report: Report) -> EngineFacts:
-        """Stop the variant that is loaded and start another. Raises EngineStartFailed."""
+        """Stop the variant that is loaded and start another. Raises EngineStartFailed.
+
+        An engine may tell its arguments, and Ray keeps what an actor raises: here the secrets go in, and none goes
+        out.
+        """
         self.stop()
+        self._secrets = secrets = spec.secrets
         engine = make_engine(spec.backend)
-        try:
-            engine.start(spec, report)
-            facts = engine.describe()
-            _check_gpus(spec, facts)
-        except BaseException:
-            engine.stop()
-            raise
+        with secrets.hidden_in_errors():
+            try:
+                engine.start(spec.revealed(), lambda phase, log: report(secrets.hide(phase), secrets.hide(log)))
+                facts = secrets.hide(engine.describe())
+                _check_gpus(spec, facts)
+            except BaseException:
+                engine.stop()
+                raise
         self._engine = engine
         return facts
 
@@ -39,8 +47,9 @@ class EngineActor:
         """Run a batch from a cold prefix cache. Raises RequestFailed when a request has no completion."""
         if self._engine is None:
             raise EngineStartFailed(f"{self._name} has no variant loaded", ())
-        self._engine.flush()
-        completions = self._engine.generate(batch)
+        with self._secrets.hidden_in_errors():
+            self._engine.flush()
+            completions = self._engine.generate(batch)
         # Else a sample would be missing, or counted twice.
         if sorted(c.request_id for c in completions) != sorted(r.id for r in batch.requests):
             raise RequestFailed(

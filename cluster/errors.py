@@ -40,6 +40,8 @@ class ExitCode(IntEnum):
     """The contract was made under other conditions or has expired, so it neither passes nor fails a score."""
     NO_CONTRACT = 7, "finished without a contract"
     """The sweep ended, and an audit failed or no threshold came of it: no gate has anything to go by."""
+    AGAIN = 8, "run again"
+    """The attempts at a build so far neither pass nor fail it: the gate wants another one."""
     INTERRUPTED = 130, "interrupted"
     """The user stopped the program by Ctrl-C, SIGTERM or closing the terminal: 128 and SIGINT's number, for all."""
 

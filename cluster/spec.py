@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
+
+from cluster.secrets import Secrets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +31,22 @@ class EngineSpec:
     """Seconds from the start to ready."""
     request_deadline: float = 600.0
     """Seconds that one request may take, queueing inside the engine included."""
+    secrets: Secrets = field(default_factory=Secrets)
+    """What the marks in the models, arguments and environment stand for."""
     answers: Mapping[str, str] | None = None
     """Request id to a right completion, for an engine that has no model to ask; None for every other."""
+
+    def revealed(self) -> EngineSpec:
+        """The spec that an engine is started with: values in the places of all marks."""
+        reveal = self.secrets.reveal
+        return replace(
+            self,
+            model=reveal(self.model),
+            draft_model=reveal(self.draft_model),
+            arguments=reveal(self.arguments),
+            environment={name: str(value) for name, value in reveal(self.environment).items()},
+            secrets=Secrets(),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,9 +38,12 @@ def outlive_readers() -> None:
 
 
 def _outliving(stream: TextIO | None) -> TextIO | None:
-    """The same stream, outliving its reader; None for a stream that the process was started without."""
+    """The same stream, outliving its reader, with escapes for what its encoding lacks.
+
+    None for a stream that the process was started without.
+    """
     if stream is None:
         return None
     stream.flush()
     raw = io.BufferedWriter(_Outliving(stream.fileno(), "wb", closefd=False))
-    return io.TextIOWrapper(raw, stream.encoding, stream.errors, line_buffering=bool(stream.line_buffering))
+    return io.TextIOWrapper(raw, stream.encoding, "backslashreplace", line_buffering=bool(stream.line_buffering))

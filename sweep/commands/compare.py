@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sweep.errors import ExitCode
+from sweep.out import note, say_json
 
 if TYPE_CHECKING:
     from sweep.run.folder import Run
@@ -54,7 +54,7 @@ def command(
             "alpha": alpha,
             "comparisons": listed,
         }
-        click.echo(json.dumps(document, indent=2, allow_nan=False))
+        say_json(document)
     else:
         show(blocks(comparisons))
     if gate and any(c.verdict == "worse" for c in comparisons):
@@ -97,4 +97,4 @@ def _note_other_protocol(a: Run, b: Run) -> None:
         one, other = (run.plan.config.protocol.model_dump(mode="json", exclude={"dataset"}) for run in (a, b))
         differing = [f"{key} {one[key]} and {other[key]}" for key in one if one[key] != other[key]]
         listed = ", ".join(differing) or "other records"
-        click.echo(f"sweep: A and B were asked by different protocols: {listed}", err=True)
+        note(f"A and B were asked by different protocols: {listed}")

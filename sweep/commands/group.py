@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 import traceback
 
 import click
 
-from sweep import __version__
+from sweep import __version__, clean
 from sweep.errors import DISK_FAILED, EngineStartFailed, ExitCode, SweepError, suggestion
 from sweep.interrupts import heard
+from sweep.out import note, say
 
 COMMANDS = {
     "launch": "Run a sweep, or the rest of one.",
@@ -90,25 +92,27 @@ def _explain(error: Exception) -> ExitCode:
     """Say on stderr what went wrong: in words where it is known, else whole, since it is a bug."""
     match error:
         case SweepError():
-            click.echo(f"sweep: {error.message}", err=True)
+            note(error.message)
             if isinstance(error, EngineStartFailed) and error.log_tail:
-                click.echo(
-                    "\n".join(["The engine's last log lines:", *(f"  {line}" for line in error.log_tail)]), err=True
-                )
+                say("The engine's last log lines:", err=True)
+                for line in error.log_tail:
+                    say(f"  {clean.line(line)}", err=True)
             return error.exit_code
         case click.ClickException():
-            error.show()
+            said = io.StringIO()
+            error.show(said)
+            say(said.getvalue(), err=True)
             return ExitCode.BAD_INPUT
         case OSError() if error.errno in DISK_FAILED:
             return _explain_disk(error)
-    traceback.print_exception(error)
-    click.echo("sweep: this is a bug; please report it with the traceback above", err=True)
+    say("".join(traceback.format_exception(error)), err=True)
+    note("this is a bug; please report it with the traceback above")
     return ExitCode.BUG
 
 
 def _explain_disk(error: OSError) -> ExitCode:
     """A disk that is full or fails where the program writes beside its run folders: its own output, or /tmp."""
-    click.echo(f"sweep: {error.filename or 'the output'} cannot be written: {error.strerror}", err=True)
+    note(f"{error.filename or 'the output'} cannot be written: {error.strerror}")
     try:
         sys.stdout.flush()
     except OSError:

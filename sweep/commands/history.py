@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sweep.errors import BadInput, ExitCode
+from sweep.out import note, say_json
 
 if TYPE_CHECKING:
     from sweep.stats.history import Chart, Given, History
@@ -66,7 +66,7 @@ def command(as_json: bool, figure: str | None, run_length: float, **options: Any
 
     charts = _charts(_histories(options), run_length, options)
     if as_json:
-        click.echo(json.dumps(in_json(charts, run_length), indent=2, allow_nan=False))
+        say_json(in_json(charts, run_length))
     else:
         show(blocks(charts, run_length))
     if figure is not None:
@@ -84,11 +84,11 @@ def _histories(options: dict[str, Any]) -> list[History]:
     if (source is None) == (experiment is None):
         raise BadInput("give a file of scores, or --experiment NAME for MLflow's runs: one of the two")
     if experiment is None:
-        read = read_nights(source, options["questions"], _note)
+        read = read_nights(source, options["questions"], note)
     else:
         from sweep.report.nights import read_experiment
 
-        read = read_experiment(experiment, options["tracking"], options["questions"], _note)
+        read = read_experiment(experiment, options["tracking"], options["questions"], note)
     by_name = {history.variant: history for history in read}
     wanted = options["chosen"] or by_name
     return [_later(find(by_name, name, source or experiment), options["since"]) for name in wanted]
@@ -155,7 +155,3 @@ def _draw(charts: Sequence[Chart], figure: str) -> None:
         raise BadInput(f"--figure {figure}: cannot be drawn: {error}") from None
     finally:
         plt.close(drawn)
-
-
-def _note(text: str) -> None:
-    click.echo(f"sweep: {text}", err=True)

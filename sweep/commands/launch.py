@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import ExitStack, nullcontext, redirect_stdout
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import click
 
 from sweep.errors import ExitCode
+from sweep.out import say_json
 
 
 @click.command(name="launch")
@@ -27,6 +27,7 @@ from sweep.errors import ExitCode
 )
 @click.option("--no-track", is_flag=True, help="Do not log to MLflow; `sweep track` can do it later.")
 @click.option("--against", type=click.Path(path_type=Path), metavar="RUN", help="An earlier run: has it drifted?")
+@click.option("--shared", is_flag=True, help="A new run folder is open to other users, by the umask.")
 @click.option("--json", "as_json", is_flag=True, help="The summary as JSON on stdout; all else on stderr.")
 def command(file: str, overrides: tuple[str, ...], no_track: bool, as_json: bool, **options: Any) -> int:
     """Run the sweep in FILE, or what is missing of it.
@@ -41,9 +42,8 @@ def command(file: str, overrides: tuple[str, ...], no_track: bool, as_json: bool
       sweep launch configs/gemma4.yaml --address ray://head:10001
       sweep launch configs/simulated.yaml --set repetitions=5 --json > summary.json
     """
-    from rich.console import Console
-
     from sweep.report.conclude import conclude
+    from sweep.report.console import CleanConsole
     from sweep.report.export import export
     from sweep.report.progress import OnConsole
     from sweep.report.sections import closing
@@ -51,13 +51,13 @@ def command(file: str, overrides: tuple[str, ...], no_track: bool, as_json: bool
     from sweep.report.wording import places
     from sweep.run.launch import Options, launch
 
-    console = Console(file=sys.stderr if as_json else sys.stdout)
+    console = CleanConsole(file=sys.stderr if as_json else sys.stdout)
     # Ray prints what befalls its workers to stdout, from a thread of its own.
     with redirect_stdout(sys.stderr) if as_json else nullcontext(), ExitStack() as held:
         finished = launch(file, overrides, Options(**options), OnConsole(console), held)
         summary = conclude(finished.run, finished.against, figures=True)
         exported = {} if no_track else export(finished.run, summary)
     if as_json:
-        click.echo(json.dumps(summary.to_json(), indent=2))
+        say_json(summary.to_json())
     show(closing(summary, places(finished, exported.values())), console)
     return ExitCode.INTERRUPTED if finished.interrupted else summary.exit_code

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from sweep.out import say, say_json
 
 if TYPE_CHECKING:
     from sweep.report.blocks import Block
@@ -30,9 +31,9 @@ def command(runs: Path, as_json: bool) -> None:
     folders.sort(key=_changed, reverse=True)
     rows = [_row(folder) for folder in folders]
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        say_json(rows)
     elif not rows:
-        click.echo(f"no runs under {runs}; `sweep launch FILE` makes one")
+        say(f"no runs under {runs}; `sweep launch FILE` makes one")
     else:
         show(_blocks(rows))
 

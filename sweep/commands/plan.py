@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sweep.out import say, say_json
+
 if TYPE_CHECKING:
     from sweep.plan.units import Plan
     from sweep.report.blocks import Block
@@ -39,7 +41,7 @@ def command(file: str, overrides: tuple[str, ...], as_json: bool, argv: bool) ->
     if argv:
         _print_argv(plan)
     elif as_json:
-        click.echo(json.dumps(_described(plan), indent=2))
+        say_json(_described(plan))
     else:
         show(_blocks(plan))
 
@@ -92,7 +94,9 @@ def _forecasts(plan: Plan) -> tuple[int | None, dict[int, Forecast | None]]:
     from sweep.run.forecast import of_plan
     from sweep.tasks import dataset
 
-    questions, counts = dataset.count(plan.config.protocol), _counts(plan.config.engine.engines)
+    counts = _counts(plan.config.engine.engines)
+    with plan.config.secrets.hidden_in_errors():
+        questions = dataset.count(plan.config.revealed_protocol())
     if questions is None and plan.config.engine.expected.repetition is None:
         return None, dict.fromkeys(counts)
     # Where the file says what a repetition takes, the number of its questions plays no part.
@@ -216,4 +220,4 @@ def _print_argv(plan: Plan) -> None:
     if None in lines.values():
         raise BadInput(f"--argv: backend {name} has no command line that serves the same; drop --argv")
     for variant, line in lines.items():
-        click.echo(f"# {variant}\n{line}")
+        say(f"# {variant}\n{line}")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from sweep.out import say, say_json
 
 if TYPE_CHECKING:
     from sweep.gate.planning import Goal, Model, Needed, Rehearsal
@@ -59,11 +60,11 @@ def command(**options: Any) -> None:
     answer = needed(model, goal, rule, SEED)
     questions = _questions(model, goal, rule, repetitions or REPETITIONS) if answer.count is None else []
     if options["as_json"]:
-        click.echo(json.dumps(_as_json(model, goal, answer, questions, given), indent=2))
+        say_json(_as_json(model, goal, answer, questions, given))
     else:
         width = get_terminal_size().columns
         for line in plan_lines(model, goal, answer, questions, given):
-            click.echo(folded(line, width, indent=line[: len(line) - len(line.lstrip())]))
+            say(folded(line, width, indent=line[: len(line) - len(line.lstrip())]))
 
 
 def _questions(model: Model, goal: Goal, rule: ThresholdRule, repetitions: int) -> list[Needed]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import ExitStack
 from pathlib import Path
 
 import click
+
+from sweep.out import say, say_json
 
 
 @click.command(name="report")
@@ -62,18 +63,18 @@ def command(run: str, form: str, against: str | None, as_json: bool) -> int:
         _tell(note)
     if as_json:
         line = against_earlier(summary)
-        click.echo(json.dumps(({"answer": line} if line else {}) | summary.to_json(), indent=2))
+        say_json(({"answer": line} if line else {}) | summary.to_json())
     elif form == "pr":
-        click.echo(body(summary, opened.provenance()), nl=False)
+        say(body(summary, opened.provenance()))
     elif sys.stdout.isatty():
         show(blocks(summary))
     else:
-        click.echo(markdown(summary), nl=False)
+        say(markdown(summary))
     return failed or summary.exit_code
 
 
 def _tell(line: str) -> None:
-    click.echo(line, err=True)
+    say(line, err=True)
 
 
 def _may_write(folder: Path, held: ExitStack, *, reading: bool) -> bool:

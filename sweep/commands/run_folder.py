@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
+from sweep.out import note
 
 if TYPE_CHECKING:
     from sweep.run.folder import Run
@@ -17,5 +17,5 @@ def open_folder(folder: str | Path) -> Run:
 
     run = open_run(folder)
     if run.unheld:
-        click.echo(f"sweep: {run.unheld}", err=True)
+        note(run.unheld)
     return run

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from sweep import clean
+from sweep.out import note, say_json
 
 if TYPE_CHECKING:
     from sweep.gate.threshold import VariantThreshold
@@ -48,18 +50,18 @@ def command(scores: str, questions: int | None, retries: int, as_json: bool) -> 
     from sweep.stats.describe import describe_scores
     from sweep.stats.score_files import read
 
-    variants = read(scores, questions, lambda note: click.echo(f"sweep: {note}", err=True))
+    variants = read(scores, questions, note)
     described = [(v, describe_scores(v.values, v.questions), _every_rule(v, retries)) for v in variants]
     if as_json:
         numbers = {v.variant: _as_json(statistics, rules) for v, statistics, rules in described}
         whole = {"variants": numbers} if len(numbers) > 1 else next(iter(numbers.values()))
-        click.echo(json.dumps(whole, indent=2))
+        say_json(whole)
     else:
         for v, statistics, rules in described:
             _print(v, statistics, rules, retries)
     for v, statistics, rules in described:
         for warning in _warnings(v, statistics, rules):
-            click.echo(f"sweep: {v.variant}: {warning}", err=True)
+            note(f"{clean.line(v.variant)}: {warning}")
 
 
 def _every_rule(scores: Scores, retries: int) -> Rules:
@@ -128,13 +130,12 @@ def _warnings(scores: Scores, statistics: ScoreStatistics, rules: Rules) -> Iter
 
 
 def _print(scores: Scores, statistics: ScoreStatistics, rules: Rules, retries: int) -> None:
-    from rich.console import Console
-
     from sweep.report.blocks import Grid
+    from sweep.report.console import CleanConsole
     from sweep.report.terminal import grid
     from sweep.report.thresholds import headings, rule_cells
 
-    console = Console(markup=False, highlight=False)
+    console = CleanConsole()
     rows = [(name, *rule_cells(judged, retries)) for name, judged in rules.items()]
     for line in _lines(scores, statistics):
         console.print(line)
@@ -149,8 +150,8 @@ def _lines(scores: Scores, statistics: ScoreStatistics) -> Sequence[str]:
     over, n = statistics.overdispersion, len(scores.values)
     spread = "" if statistics.std is None else f" ± {statistics.std:.4f} (ddof=1)"
     return (
-        f"{scores.variant}: {statistics.mean:.4f}{spread}, {statistics.min:.4f} to {statistics.max:.4f}, "
-        f"{n} x {scores.questions} questions",
+        f"{clean.line(scores.variant)}: {statistics.mean:.4f}{spread}, {statistics.min:.4f} to "
+        f"{statistics.max:.4f}, {n} x {scores.questions} questions",
         "overdispersion: not defined"
         if over is None
         else f"overdispersion: chi2 {over.chi2:.1f} on {over.dof} degrees of freedom, p = {over.p_value:.2g}",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import click
+
+from sweep.out import say
 
 
 @click.command(name="track")
@@ -26,12 +26,12 @@ def command(run: str) -> None:
     opened = open_folder(run)
     if not any(wanted(opened.plan.config)):
         raise BadInput(f"{opened.folder / 'sweep.yaml'}: tracking.uri is null, so there is nowhere to log to")
-    with hold(opened.folder, "track", partial(click.echo, err=True)):
+    with hold(opened.folder, "track", lambda line: say(line, err=True)):
         outcomes = export(opened, conclude(opened, figures=True))
     away = [outcome for outcome in outcomes.values() if isinstance(outcome, ExportUnavailable)]
     for name, outcome in outcomes.items():
         if isinstance(outcome, Exported):
             new = counted(outcome.added, "new run") if outcome.added else "nothing new"
-            click.echo("\n".join([f"{opened.plan.sweep_id}: {new} in {name}", *outcome.lines]))
+            say("\n".join([f"{opened.plan.sweep_id}: {new} in {name}", *outcome.lines]))
     if away:
         raise away[0]

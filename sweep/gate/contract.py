@@ -110,6 +110,28 @@ class Override(_Terms):
     """The audits that failed."""
 
 
+class StopTerms(_Terms):
+    """The boundaries after one attempt, for the mean of all attempts so far."""
+
+    fails_under: Share
+    """A mean under it fails the build."""
+    passes_from: Share
+    """A mean at or over it passes; for the last attempt the same as `fails_under`."""
+
+
+class AttemptTerms(_Terms):
+    """How several attempts of CI at one build decide together."""
+
+    stops: Annotated[tuple[StopTerms, ...], Field(min_length=2)]
+    """After each attempt; the last one decides."""
+    false_alarm: Share
+    """Probability that the measured build, measured again, fails."""
+    runs: Annotated[float, Field(ge=1)]
+    """Attempts that it takes, on average."""
+    mde80: Share | None
+    """Smallest drop of the mean that fails with 80 % power, in accuracy."""
+
+
 class VariantContract(_Terms):
     """One variant's threshold, and what it rests on."""
 
@@ -139,6 +161,8 @@ class VariantContract(_Terms):
     """Floor of the mean accept length; null for none."""
     engine: EngineIdentity
     """Model, draft, and every engine argument and environment variable."""
+    attempts: AttemptTerms | None = None
+    """How attempts decide together; null where a build passes if any of its attempts passes."""
 
 
 class Contract(_Terms):

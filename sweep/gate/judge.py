@@ -1,21 +1,25 @@
 """The gate: does a score pass a threshold contract, and may the contract be applied to it at all?
 
-`judge` is pure. `assert_gate` is for tests of engines: it reads the contract and raises.
+Pure. `sweep.gate.assertion` is for tests of engines.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from cluster.backends import answers_mean_nothing
-from sweep.errors import BadInput, ExitCode, SweepError, find
-from sweep.gate.contract import Contract, VariantContract, load
-from sweep.gate.identity import EngineIdentity, changes
+from sweep.errors import BadInput, ExitCode, find
+from sweep.gate.attempts import Attempts, judge_attempts
+from sweep.gate.conditions import Check, checks
+from sweep.gate.contract import Contract
+from sweep.gate.measured import Measured
+from sweep.gate.paired import Alone, Paired, judge_answers
+from sweep.gate.paired_words import alone, fault, lost_lines, passing, to_json
+from sweep.gate.sequential import Decision
 from sweep.stats.scores import fault_of, possible
 from sweep.words import Outcome, apart, joined
 
@@ -25,61 +29,6 @@ DIGITS = 4
 """Of a score and a threshold, where they differ by as much."""
 LENGTH_DIGITS = 2
 """Of an accept length and its floor, likewise."""
-
-
-class ContractDoesNotApply(SweepError):
-    """The contract was made under other conditions, or has expired: it can say nothing about this score."""
-
-    exit_code = ExitCode.NOT_APPLICABLE
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """A score, and what is known of how it came about. What is None is not checked."""
-
-    score: float
-    """Accuracy, 0..1; a run's mean over its complete repetitions."""
-    questions: int | None = None
-    """Questions it is over."""
-    variant: str | None = None
-    """The contract's variant; None judges by the sweep's threshold, the least of its variants'."""
-    accept_length: float | None = None
-    """Mean accept length."""
-    repetitions: int = 1
-    """Complete repetitions that the score is the mean of."""
-    void: int = 0
-    """Repetitions that could not be measured."""
-    protocol_hash: str | None = None
-    """Of the protocol asked."""
-    dataset_sha256: str | None = None
-    """Of the canonical records."""
-    gpu: str | None = None
-    """The GPUs' name."""
-    gpu_count: float | None = None
-    """GPUs an engine owned."""
-    engine: EngineIdentity | None = None
-    """What decided its outputs."""
-    versions: Mapping[str, str] = field(default_factory=dict)
-    """Package to version."""
-
-    @property
-    def right(self) -> int | None:
-        """Questions right, of one repetition: what the score was before it was rounded. None where it is none."""
-        if self.questions is None or self.repetitions != 1 or not possible(self.score, self.questions):
-            return None
-        return round(self.score * self.questions)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Check:
-    """One condition of the contract."""
-
-    what: str
-    """The condition, in words."""
-    state: Literal["match", "mismatch", "differs", "unchecked"]
-    """`mismatch` keeps the contract from applying; `differs` does not, but is worth knowing."""
-    detail: str = ""
-    """Both sides, where they are not the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,23 +45,45 @@ class Verdict:
     """Every condition."""
     notes: tuple[str, ...]
     """What is odd about the measurement."""
+    attempts: Attempts | None = None
+    """What the attempts say together; None for a score that is judged by itself."""
+    paired: Paired | Alone | None = None
+    """What score and questions say together, or why the score is judged alone; None where only a score is known."""
 
     @property
     def faults(self) -> tuple[str, ...]:
         """What is below its threshold; empty when nothing is."""
+        if self.attempts is None:
+            score = self._below
+        else:
+            score = self.attempts.reason if self.attempts.decision is Decision.FAIL else None
+        floor, length = self.accept_floor, self.measured.accept_length
+        faults = [] if score is None else [score]
+        if floor is not None and length is not None and length < floor - SLACK:
+            faults.append("accept length {} is below {}".format(*apart(length, floor, LENGTH_DIGITS)))
+        return tuple(faults)
+
+    @property
+    def _below(self) -> str | None:
+        """How a score that is judged by itself lies below the threshold, or what score and questions fail by; None
+        where they do not."""
+        if isinstance(self.paired, Paired):
+            return fault(self.measured.score, self.paired) if self.paired.fails else None
         score, questions, right = self.measured.score, self.measured.questions, self.measured.right
         exact, count = score, ""  # what the score was before it was rounded
         if right is not None and questions is not None:
             needed = math.ceil(self.threshold * questions - SLACK)
             exact, count = right / questions, f" ({right} of {questions} right, {needed} needed)"
-        faults = []
-        if exact < self.threshold - SLACK:
-            below, threshold = apart(exact, self.threshold, DIGITS)
-            faults.append(f"score {below} is below the threshold {threshold}{count}")
-        floor, length = self.accept_floor, self.measured.accept_length
-        if floor is not None and length is not None and length < floor - SLACK:
-            faults.append("accept length {} is below {}".format(*apart(length, floor, LENGTH_DIGITS)))
-        return tuple(faults)
+        if exact >= self.threshold - SLACK:
+            return None
+        below, threshold = apart(exact, self.threshold, DIGITS)
+        return f"score {below} is below the threshold {threshold}{count}"
+
+    @property
+    def again(self) -> bool:
+        """The contract applies, and the attempts so far decide nothing: run once more."""
+        undecided = self.attempts is not None and self.attempts.decision is Decision.AGAIN
+        return undecided and not self.mismatches and not self.faults
 
     @property
     def mismatches(self) -> tuple[Check, ...]:
@@ -124,15 +95,17 @@ class Verdict:
 
     @property
     def exit_code(self) -> ExitCode:
-        """OK, BELOW or NOT_APPLICABLE."""
+        """OK, BELOW, NOT_APPLICABLE or AGAIN."""
         if self.mismatches:
             return ExitCode.NOT_APPLICABLE
-        return ExitCode.BELOW if self.faults else ExitCode.OK
+        if self.faults:
+            return ExitCode.BELOW
+        return ExitCode.AGAIN if self.again else ExitCode.OK
 
     @property
     def outcome(self) -> Outcome:
-        """WORSE, CANNOT_TELL where the contract does not apply, or SAME."""
-        if self.mismatches:
+        """WORSE, CANNOT_TELL where the contract does not apply or the attempts do not decide, or SAME."""
+        if self.mismatches or self.again:
             return Outcome.CANNOT_TELL
         return Outcome.WORSE if self.faults else Outcome.SAME
 
@@ -146,10 +119,14 @@ class Verdict:
         """What the outcome rests on."""
         if self.mismatches:
             return f"the contract does not apply: {', '.join(check.what for check in self.mismatches)}"
-        return "; ".join(self.faults) or self._score_and_threshold
+        return "; ".join(self.faults) or f"{'run again: ' if self.again else ''}{self._passing}"
 
     @property
-    def _score_and_threshold(self) -> str:
+    def _passing(self) -> str:
+        if self.attempts is not None:
+            return self.attempts.reason
+        if isinstance(self.paired, Paired):
+            return passing(self.measured.score, self.paired)
         return "score {}, threshold {}".format(*apart(self.measured.score, self.threshold, DIGITS))
 
     def lines(self) -> Iterator[str]:
@@ -161,11 +138,18 @@ class Verdict:
         elif self.faults:
             yield f"{of}FAIL: {'; '.join(self.faults)}"
         else:
-            yield f"{of}pass: {self._score_and_threshold}"
+            yield f"{of}{'run again' if self.again else 'pass'}: {self._passing}"
+        if isinstance(self.paired, Paired) and self.paired.fails and self.measured.answers:
+            yield from lost_lines(self.paired, self.measured.answers, self.measured.before)
         differing = [f"{check.what}: {check.detail}" for check in self._that("differs")]
         yield from (f"  note: {note}" for note in (*differing, *self.notes))
         if unchecked := self._that("unchecked"):
             yield f"  not checked: {', '.join(check.what for check in unchecked)}"
+
+    @property
+    def _paired_json(self) -> dict[str, Any] | None:
+        answers = self.measured.answers
+        return to_json(self.paired, answers, self.measured.before) if self.paired and answers else None
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
@@ -181,6 +165,8 @@ class Verdict:
             "differs": [{"what": c.what, "detail": c.detail} for c in self._that("differs")],
             "unchecked": [c.what for c in self._that("unchecked")],
             "notes": list(self.notes),
+            "attempts": self.attempts and self.attempts.to_json(),
+            "paired": self._paired_json,
         }
 
 
@@ -201,55 +187,31 @@ def judge(contract: Contract, measured: Measured, now: datetime) -> Verdict:
     _refuse_nonsense(measured)
     variants, name = contract.variants, measured.variant
     terms = None if name is None else find(variants, name, f"the contract of {contract.sweep_id}")
+    attempts = judge_attempts(contract, name, measured.attempts, measured.questions) if measured.attempts else None
     # An accept length without a variant is held against the least floor, as the threshold is the least one.
     floors = [v.accept_length for v in ([terms] if terms else variants.values()) if v.accept_length is not None]
     floor = min(floors, default=None) if terms or measured.accept_length is not None else None
+    paired = judge_answers(contract.answers, name, measured.answers) if measured.answers else None
     return Verdict(
         measured=measured,
         threshold=terms.value if terms else contract.threshold.value,
         accept_floor=floor,
-        checks=tuple(_checks(contract, terms, measured, now, floor)),
-        notes=(*_made_in_the_future(contract, now), *_notes(contract, measured)),
+        checks=tuple(checks(contract, terms, measured, now, floor)),
+        notes=(
+            *_made_in_the_future(contract, now),
+            *_notes(contract, measured),
+            *(attempts.notes if attempts else ()),
+            *((alone(paired),) if isinstance(paired, Alone) else ()),
+        ),
+        attempts=attempts,
+        paired=paired,
     )
-
-
-def assert_gate(
-    contract_path: str | Path,
-    *,
-    variant: str | None,
-    score: float,
-    questions: int,
-    accept_length: float | None = None,
-    gpu: str | None = None,
-    protocol_hash: str | None = None,
-    now: datetime | None = None,
-) -> Verdict:
-    """Assert in a test that a score passes a contract; `now` is the current time unless given.
-
-    Raises AssertionError when it is below, ContractDoesNotApply when the contract cannot judge it, and
-    BadInput for what is no score, variant or contract. Returns the verdict otherwise.
-    """
-    measured = Measured(
-        score=score,
-        questions=questions,
-        variant=variant,
-        accept_length=accept_length,
-        gpu=gpu,
-        protocol_hash=protocol_hash,
-    )
-    verdict = judge(load(contract_path), measured, now or datetime.now(UTC))
-    text = "\n".join([*verdict.lines(), f"  contract: {contract_path}"])
-    if verdict.exit_code == ExitCode.NOT_APPLICABLE:
-        raise ContractDoesNotApply(text)
-    if verdict.exit_code == ExitCode.BELOW:
-        raise AssertionError(text)
-    return verdict
 
 
 def _refuse_nonsense(measured: Measured) -> None:
-    fault = fault_of(measured.score)
-    if fault:
-        raise BadInput(f"score: {fault}")
+    wrong = fault_of(measured.score)
+    if wrong:
+        raise BadInput(f"score: {wrong}")
     if measured.questions is not None and measured.questions < 1:
         raise BadInput(f"questions must be at least 1, got {measured.questions}")
     length = measured.accept_length
@@ -258,55 +220,6 @@ def _refuse_nonsense(measured: Measured) -> None:
             f"accept length is tokens per verification step, a number of at least 1, got {length:.12g}; "
             "leave it out for a variant without speculation"
         )
-
-
-def _checks(
-    contract: Contract, terms: VariantContract | None, measured: Measured, now: datetime, floor: float | None
-) -> Iterator[Check]:
-    """Every condition that there is; `terms` are the variant's own."""
-    if now >= contract.expires:
-        ended, today = (time.astimezone(UTC).date().isoformat() for time in (contract.expires, now))
-        detail = f"on {ended}, and today is {today}; launch the sweep again for a new contract"
-        yield Check(what="expired", state="mismatch", detail=detail)
-    yield _check("questions", (terms or contract.protocol).questions, measured.questions)
-    yield _check("protocol hash", contract.protocol.hash, measured.protocol_hash)
-    yield _check("data set SHA-256", contract.dataset.sha256, measured.dataset_sha256)
-    # A whole run without a GPU's name ran without a GPU.
-    gpu = "none" if measured.gpu is None and measured.engine is not None else measured.gpu
-    yield _check("GPU", _plain(contract.gpu.name or "none"), gpu and _plain(gpu))
-    yield _check("GPUs an engine", contract.gpu.count, measured.gpu_count)
-    if terms:
-        yield from _engine(terms.engine, measured.engine)
-    # Other versions are what a gate is there to judge: worth knowing, no reason not to apply.
-    differing = [str(change) for change in changes(contract.versions, measured.versions)]
-    state: Literal["match", "differs"] = "differs" if differing else "match"
-    yield Check(what="versions", state=state if measured.versions else "unchecked", detail="; ".join(differing))
-    if floor is not None and measured.accept_length is None:
-        yield Check(what=f"accept length of at least {floor:g}", state="unchecked")
-
-
-def _check(what: str, contract: Any, measured: Any) -> Check:
-    if measured is None:
-        return Check(what=what, state="unchecked")
-    if measured == contract:
-        return Check(what=what, state="match")
-    ours, theirs = (f"{side:g}" if isinstance(side, float) else side for side in (contract, measured))
-    return Check(what=what, state="mismatch", detail=f"contract {ours}, measured {theirs}")
-
-
-def _plain(gpu: str) -> str:
-    """Names compare without case and maker: `h200` is the driver's `NVIDIA H200`."""
-    return gpu.casefold().removeprefix("nvidia ").strip()
-
-
-def _engine(contract: EngineIdentity, measured: EngineIdentity | None) -> Iterator[Check]:
-    """One check for each argument that differs; one for all of them otherwise."""
-    differing = () if measured is None else contract.differences(measured)
-    for change in differing:
-        detail = f"contract {change.before}, measured {change.after}"
-        yield Check(what=f"engine {change.what}", state="mismatch", detail=detail)
-    if not differing:
-        yield Check(what="engine arguments", state="unchecked" if measured is None else "match")
 
 
 def _made_in_the_future(contract: Contract, now: datetime) -> Iterator[str]:
@@ -331,10 +244,11 @@ def _notes(contract: Contract, measured: Measured) -> Iterator[str]:
             f"{score:.12g} is rounded, and may stand for {counts[0]} to {counts[-1]} of {questions} right; taken "
             f"for {round(score * questions)}. Give more digits"
         )
-    if retries > 1 and measured.repetitions == 1:
+    if retries > 1 and measured.repetitions == 1 and not measured.attempts:
         yield (
             f"this is one of {retries} attempts: the contract's probabilities hold only where CI tries a build up "
-            f"to {retries} times and fails it when all {retries} attempts fail"
+            f"to {retries} times and fails it when all {retries} attempts fail; --attempt or --state judges them "
+            "together"
         )
     if measured.repetitions > 1:
         yield f"the score is the mean of {measured.repetitions} repetitions; the threshold is for one"

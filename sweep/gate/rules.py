@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, ValidationError
 from pydantic_core import PydanticCustomError
 
+from sweep.gate.sequential import Sequential, plan
 from sweep.stats.describe import Floats
 from sweep.stats.noise import Fitted, NoiseSource, Normal, Scale
 from sweep.stats.tails import CONFIDENCE, all_fail, false_alarm_factor, on_grid, tolerance_factor
@@ -132,6 +133,11 @@ class Rule(Strict, ABC):
         """The false alarm at the rule's own value, where the rule knows it better than the normal model does."""
         return None
 
+    def sequential(self, fitted: Fitted) -> Sequential | None:
+        """How attempts decide together, one after the other; None where the rule knows nothing better than to pass
+        a build if any of its attempts passes."""
+        return None
+
     def own_attempt(self, fitted: Fitted) -> float | None:
         """The probability that one attempt of a healthy build may fail with, where the rule is made of it; None
         where it is what its value comes to."""
@@ -192,13 +198,19 @@ class FalseAlarmRule(Rule):
         alpha = self.alpha / seen.looks
         return seen.under(lambda weight, dof: false_alarm_factor(weight, dof, self.retries, alpha))
 
+    def sequential(self, fitted: Fitted) -> Sequential | None:
+        """Boundaries that keep `alpha` over all attempts; None for one attempt, and where no noise was seen."""
+        return None if fitted.noise is None else plan(fitted.noise, self.retries, self.alpha)
+
     def own_attempt(self, fitted: Fitted) -> float | None:
         """Alpha for one attempt; of several, what one of those fails with that all fail with alpha."""
         noise = fitted.noise
         if noise is None:
             return None
-        weight, dof = noise.normals[0].weight, noise.dof
-        return all_fail(false_alarm_factor(weight, dof, self.retries, self.alpha / noise.looks), weight, dof)
+        alpha, weight, dof = self.alpha / noise.looks, noise.normals[0].weight, noise.dof
+        if self.retries == 1:
+            return alpha
+        return all_fail(false_alarm_factor(weight, dof, self.retries, alpha), weight, dof)
 
 
 class MinObservedRule(Rule):

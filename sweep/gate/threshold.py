@@ -17,6 +17,7 @@ import numpy as np
 
 from sweep.errors import BadInput
 from sweep.gate.rules import ENOUGH, Estimates, Rule, every_rule
+from sweep.gate.sequential import Sequential
 from sweep.stats.describe import Floats
 from sweep.stats.noise import (
     FactorVariance,
@@ -141,6 +142,8 @@ class VariantThreshold(Operating):
     worth it; empty elsewhere."""
     overall: Operating | None
     """The same figures at the sweep's value; None when there is none."""
+    sequential: Sequential | None = None
+    """How several attempts of CI decide together; None where a build passes if any of them passes."""
     attempt: float | None = None
     """Probability that one attempt of the measured build may fail with, by the score or by its questions: the
     rule's own, or else what the value comes to. None where no noise was seen."""
@@ -236,6 +239,7 @@ def _variant(
         cautions=(*cautions(noise), *((Caution.LARGE_DROP,) if large else ())),
         foreseen=_foreseen(rule, fitted) if value is not None else {},
         overall=None if overall is None else operate(overall, fitted, rule.retries, at_overall),
+        sequential=rule.sequential(fitted) if value is not None else None,
         attempt=None if value is None else rule.own_attempt(fitted) or operating.single.false_alarm,
     )
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, JsonValue
+from pydantic import AfterValidator, Field, JsonValue, PrivateAttr
 from pydantic_core import PydanticCustomError
 
 from cluster.backends import BACKENDS
+from cluster.secrets import Secrets
 from sweep.gate.rules import Count, OpenShare, Strict, ThresholdRule
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
@@ -81,10 +82,14 @@ class EngineConfig(Strict):
     """Arguments common to every variant, by the backend's own names."""
     environment: dict[str, str] = {}
     """Environment of the engine's process, set before the backend is imported."""
+    secrets: tuple[Text, ...] = ()
+    """Names in arguments and environments whose values are kept secret, beside those that look like secrets."""
     start_deadline: Seconds = 900.0
     """Seconds an engine may take to start."""
     request_deadline: Seconds = 600.0
     """Seconds a request may take."""
+    straggler: Annotated[float, Field(gt=1)] | None = 3.0
+    """What takes so many times the median of its like is tried on a free engine too; null: never."""
     expected: Expected = Expected()
     schedule: Literal["fast", "frugal"] = "fast"
     """`fast` starts a variant on further engines where that ends the sweep sooner; `frugal` starts it on one."""
@@ -237,3 +242,20 @@ class SweepConfig(Strict):
     reference: ReferenceConfig | None = None
     audits: AuditConfig = AuditConfig()
     tracking: TrackingConfig = TrackingConfig()
+    _secrets: Secrets = PrivateAttr(default_factory=Secrets)
+
+    @property
+    def secrets(self) -> Secrets:
+        """What the marks in it stand for; no part of it, and so in nothing that it is written into."""
+        return self._secrets
+
+    def revealed_protocol(self) -> ProtocolConfig:
+        """The protocol with values in the places of marks, for whoever reads the data set."""
+        dataset = DatasetConfig.model_validate(self.secrets.reveal(self.protocol.dataset.model_dump()))
+        return self.protocol.model_copy(update={"dataset": dataset})
+
+    def keeping(self, secrets: Secrets) -> SweepConfig:
+        """The same, with these secrets."""
+        kept = self.model_copy()
+        kept._secrets = secrets
+        return kept

@@ -31,6 +31,7 @@ def reference_plan(config: SweepConfig) -> Plan | None:
                 engines=1,
                 arguments=asked.arguments,
                 environment=asked.environment,
+                secrets=engine.secrets,
                 start_deadline=engine.start_deadline,
                 request_deadline=engine.request_deadline,
             ),
@@ -39,5 +40,5 @@ def reference_plan(config: SweepConfig) -> Plan | None:
             repetitions=1,
             seed=config.seed,
             tracking=TrackingConfig(uri=None),
-        )
+        ).keeping(config.secrets)
     )

@@ -17,9 +17,11 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from cluster.backends import check_specs
+from cluster.secrets import REFERENCE
 from sweep.errors import BadInput, suggestion
 from sweep.gate.rules import RULES, Rule
 from sweep.plan.config import ProtocolConfig, SweepConfig, is_local
+from sweep.plan.secrets import Keeper, on_command_line
 from sweep.plan.units import Plan
 from sweep.plan.variants import Fault, KeyPath, Variant, argument_path, fault_list
 from sweep.words import counted
@@ -36,26 +38,38 @@ def load(
     file: str | Path,
     overrides: Sequence[str] = (),
     further: Callable[[ProtocolConfig], Iterable[Fault]] = lambda _: (),
+    *,
+    recorded: bool = False,
 ) -> SweepConfig:
     """Read and validate a sweep file with `key.path=value` overrides over it.
 
-    Relative paths in the file are taken from the file's folder, those of overrides from the working folder.
-    `further` finds faults of the protocol that are not this package's to know: those of the task and its data.
+    Its secrets and references are marks in the configuration, whose `secrets` have the values. `recorded`: the file
+    is a run folder's, in which marks need none. Relative paths in the file are taken from the file's folder, those
+    of overrides and of the environment from the working folder. `further` finds faults of the protocol that are not
+    this package's to know: those of the task and its data.
     Raises BadInput with every fault, one per line.
     """
     path = Path(file)
     document, lines = _read(path)
+    keeper = Keeper(os.environ, recorded=recorded)
+    keeper.take(document)
     _make_absolute(document, path.parent.resolve())
-    changed = {_override(document, text): f"--set {text}" for text in overrides}
+    changed = {_override(document, text, keeper): f"--set {text}" for text in overrides}
+    for taken in keeper.take(document):
+        raise on_command_line(".".join(map(str, taken)))
     _make_absolute(document, Path.cwd())
     try:
         config = SweepConfig.model_validate(document)
     except ValidationError as error:
         faults = [_fault(detail, document) for detail in error.errors() if not _of_other_kind(detail)]
     else:
-        faults = [*fault_list(config), *_stop_faults(config), *_start_faults(config), *further(config.protocol)]
-        if not faults:
+        config = config.keeping(keeper.secrets)
+        faults = [*fault_list(config), *_stop_faults(config), *_start_faults(config)]
+        # Nothing is known of a file whose name is not.
+        faults += () if keeper.faults else config.secrets.hide(list(further(config.revealed_protocol())))
+        if not faults and not keeper.faults:
             return config
+    faults = [*keeper.faults, *faults]
     places = {(): f"{path}:1", **{keys: f"{path}:{line}" for keys, line in lines.items()}, **changed}
     named = ((_place(keys, places, changed), ".".join(map(str, keys)) or "the file", text) for keys, text in faults)
     raise refusal(path, map(": ".join, named))
@@ -89,8 +103,10 @@ def check_arguments(plan: Plan, file: str, address: str | None = None) -> None:
     `address`: of the Ray cluster whose machines the engines run on, else RAY_ADDRESS, else this machine.
     """
     here = not (address or os.environ.get("RAY_ADDRESS"))
-    specs = [plan.spec(variant.name) for variant in plan.measured]
-    judged = check_specs(plan.config.engine.backend, specs, here=here)
+    secrets = plan.config.secrets
+    specs = [plan.spec(variant.name).revealed() for variant in plan.measured]
+    with secrets.hidden_in_errors():
+        judged = secrets.hide(check_specs(plan.config.engine.backend, specs, here=here))
     having: dict[tuple[str, str], list[Variant]] = {}
     for variant, problems in zip(plan.measured, judged, strict=True):
         for problem in problems:
@@ -164,7 +180,8 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        problem = " ".join(str(error.problem or error.context).split())
+        # Of a key that is there twice it tells both values, which may be secrets.
+        problem = " ".join(str(error.problem or error.context).split()).partition(" with value ")[0]
         raise BadInput(f"{file}:{line}: not valid YAML: {problem}; correct the line or the one above") from None
     except YAMLError as error:
         raise BadInput(f"{file}:1: not valid YAML: {error}") from None
@@ -188,8 +205,9 @@ def _plain(node: Any, path: KeyPath, lines: dict[KeyPath, int]) -> Any:
     return next((builtin(node) for builtin in (bool, int, float, str) if isinstance(node, builtin)), node)
 
 
-def _override(document: dict[str, Any], text: str) -> KeyPath:
+def _override(document: dict[str, Any], text: str, keeper: Keeper) -> KeyPath:
     """Write what a `--set` says into the document; the path of the key that it names."""
+    keeper.refuse(text)
     path, equals, value = text.partition("=")
     *around, last = path.split(".")
     if not equals or not all((*around, last)):
@@ -212,7 +230,7 @@ def _make_absolute(document: dict[str, Any], folder: Path) -> None:
     """Write the document's local files and folders as absolute paths."""
     for keys in (*LOCAL_PATHS, *LOCAL_MODELS):
         value = _at(document, keys)
-        if not isinstance(value, str):
+        if not isinstance(value, str) or REFERENCE.match(value):
             continue
         if is_local(value) if keys in LOCAL_PATHS else value.startswith(("./", "../")):
             _at(document, keys[:-1])[keys[-1]] = str(folder / value)
@@ -228,8 +246,9 @@ def _fault(detail: ErrorDetails, document: Any) -> Fault:
     if detail["type"] == "extra_forbidden":
         known = dict.fromkeys(_fields_at(SweepConfig, path[:-1], document))
         text = f"unknown key; {suggestion(str(path[-1]), known)}"
-        at_loss = path[:-1] == ("engine",) and "did you mean" not in text
-        return path, f"{text}; the backend's own arguments go under engine.arguments" if at_loss else text
+        if path[:-1] != ("engine",) or ("did you mean" in text and "arg" not in str(path[-1])):
+            return path, text
+        return path, f"{text}; the backend's own arguments go under engine.arguments"
     value = json.dumps(detail["input"], default=str)
     shown = value if len(value) <= 60 else value[:57] + "..."
     rule = detail["msg"].removeprefix("Value error, ")

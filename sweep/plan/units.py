@@ -15,7 +15,9 @@ from sweep.plan.variants import Variant, conditions, perturbed, variants
 
 RESULT_FREE: Any = {
     "tracking": True,
-    "engine": dict.fromkeys(("engines", "start_deadline", "request_deadline", "expected", "schedule"), True),
+    "engine": dict.fromkeys(
+        ("engines", "secrets", "start_deadline", "request_deadline", "straggler", "expected", "schedule"), True
+    ),
     "perturb": {"build": True},
     "reference": True,
 }
@@ -120,6 +122,7 @@ class Plan:
             environment=chosen.environment,
             start_deadline=engine.start_deadline,
             request_deadline=engine.request_deadline,
+            secrets=self.config.secrets,
         )
 
 

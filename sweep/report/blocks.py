@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from urllib.parse import quote
+
+from sweep import clean
 
 Row = tuple[str, ...]
 """Cells of a table."""
@@ -56,12 +59,13 @@ def as_markdown(blocks: Iterable[Block]) -> str:
 def _one(block: Block) -> str:
     match block:
         case Heading():
-            return f"{'#' * block.level} {block.text}"
+            return f"{'#' * block.level} {clean.cell(block.text)}"
         case Grid():
-            rule = ["---"] + ["---:"] * (len(block.headings) - 1)
-            return "\n".join("| " + " | ".join(row) + " |" for row in (block.headings, rule, *block.rows))
+            headings, *rows = ([clean.cell(cell) for cell in row] for row in (block.headings, *block.rows))
+            rule = ["---"] + ["---:"] * (len(headings) - 1)
+            return "\n".join("| " + " | ".join(row) + " |" for row in (headings, rule, *rows))
         case Picture():
-            return f"![{block.name}]({block.file})\n\n{block.caption}"
+            return f"![{clean.cell(block.name)}]({quote(block.file)})\n\n{clean.paragraph(block.caption)}"
         case Verbatim():
-            return "\n".join([f"```{block.language}", *block.lines, "```"])
-    return block
+            return clean.fenced(block.lines, block.language)
+    return clean.paragraph(block)

@@ -17,7 +17,6 @@ from sweep.report.figures import write_all
 from sweep.report.sections import markdown
 from sweep.report.summarise import RunEvidence, scores_of, summarise
 from sweep.report.summary import FILE, Summary
-from sweep.run.disk import remove
 from sweep.run.folder import PROVENANCE, Run
 from sweep.run.others import described, earlier, other_builds
 from sweep.run.questions import clusters_of
@@ -88,7 +87,7 @@ def _no_contract(run: Run, evidence: RunEvidence, summary: Summary, *, keep: boo
         contract = build(run.plan, summary, evidence.samples, evidence.provenance, datetime.now(UTC))
     except BadInput as refusal:
         if keep:
-            remove(run.folder / CONTRACT)
+            run.remove(CONTRACT)
         return refusal.message
     if keep:
         run.write_json(CONTRACT, contract.to_json())

@@ -9,15 +9,18 @@ from sweep.errors import BadInput
 from sweep.gate.answers import Answers, answers_of
 from sweep.gate.contract import (
     LIFETIME,
+    AttemptTerms,
     AuditVerdict,
     Contract,
     DatasetTerms,
     GpuTerms,
     Override,
     ProtocolTerms,
+    StopTerms,
     ThresholdTerms,
     VariantContract,
 )
+from sweep.gate.sequential import Sequential
 from sweep.plan.units import Plan
 from sweep.report.promises import silent_lines, threshold_statements
 from sweep.report.summary import Summary
@@ -107,4 +110,14 @@ def _variant(plan: Plan, summary: Summary, name: str) -> VariantContract:
         questions=measured.questions,
         accept_length=summary.threshold.accept_length if measured.has_accept_floor else None,
         engine=identity(plan, name),
+        attempts=None if outcome.sequential is None else _attempts(outcome.sequential),
+    )
+
+
+def _attempts(sequential: Sequential) -> AttemptTerms:
+    return AttemptTerms(
+        stops=tuple(StopTerms(**vars(stop)) for stop in sequential.stops),
+        false_alarm=sequential.false_alarm,
+        runs=sequential.runs,
+        mde80=sequential.mde80,
     )

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from sweep.errors import BadInput
+from sweep.plan.secrets import secrets_in
 from sweep.report.export import ExportUnavailable
 from sweep.report.export.mlflow import MOST, quiet, store_file
 from sweep.stats.history import History, Night
@@ -23,9 +24,10 @@ def read_experiment(name: str, uri: str, questions: int | None, note: Callable[[
     experiment, one without scores, and where nothing says how many questions a run had; ExportUnavailable where
     MLflow does not answer.
     """
-    runs = _runs(name, uri)
-    if not runs:
-        raise BadInput(f"the experiment {name} of {uri} has no finished repetition of a sweep")
+    with secrets_in(uri).hidden_in_errors():
+        runs = _runs(name, uri)
+        if not runs:
+            raise BadInput(f"the experiment {name} of {uri} has no finished repetition of a sweep")
     latest = max(runs, key=lambda run: run.info.start_time).data.tags.get("protocol.hash")
     same = [run for run in runs if run.data.tags.get("protocol.hash") == latest]
     if len(same) < len(runs):

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from sweep.gate.rules import ENOUGH
+from sweep.gate.sequential import Sequential
 from sweep.gate.threshold import SHIFT, Caution, Reason, Threshold, VariantThreshold
 from sweep.report.wording import share
 from sweep.stats.noise import NoiseSource
@@ -201,6 +202,25 @@ def _figures(v: VariantThreshold) -> Iterator[str]:
         yield _caught(v.value, v.mde80, v.mde95, f"in all {v.retries} attempts " if v.retries > 1 else "")
         if v.retries > 1:
             yield _caught(v.value, v.single.mde80, v.single.mde95, "in a single attempt ")
+    if v.sequential is not None:
+        yield _sequential(v.sequential)
+
+
+def _sequential(attempts: Sequential) -> str:
+    """What attempts do that are judged together."""
+    most, first = len(attempts.stops), attempts.stops[0]
+    drop = (
+        "Not even a drop of the accuracy to 0 is caught with a probability of 80 %."
+        if attempts.mde80 is None
+        else f"A drop of {attempts.mde80:.3f} in accuracy is caught with a probability of 80 %."
+    )
+    return (
+        f"Up to {most} attempts judged together, after each of them, find more (`sweep gate` with `--attempt` or "
+        f"`--state`). The first one passes a build at {cut(first.passes_from)} and fails it under "
+        f"{cut(first.fails_under)}; between them CI runs again. This build, measured again, takes "
+        f"{attempts.runs:.1f} runs on average and fails with a probability of {share(attempts.false_alarm)}, or of "
+        f"up to {share(attempts.one_cause)} if one cause moves all attempts together. {drop}"
+    )
 
 
 def caution_sentences(v: VariantThreshold) -> Iterator[str]:

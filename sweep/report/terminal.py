@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING
 
+from sweep import clean
 from sweep.report.blocks import Block, Grid, Heading, Picture, Row, Verbatim
 
 if TYPE_CHECKING:
@@ -19,24 +20,24 @@ TIE = "\N{NO-BREAK SPACE}"
 
 def show(blocks: Iterable[Block], console: Console | None = None) -> None:
     """Print the blocks with an empty line between two, on stdout where no console is given."""
-    from rich.console import Console
+    from sweep.report.console import CleanConsole
 
-    console = console or Console()
+    console = console or CleanConsole()
     for index, block in enumerate(blocks):
         if index:
             console.print()
         match block:
             case Heading():
-                console.print(block.text, style="bold", markup=False, highlight=False)
+                console.print(clean.line(block.text), style="bold", markup=False, highlight=False)
             case Grid():
-                console.print(grid(block, console.width))
+                console.print(grid(_cleaned(block), console.width))
             case Picture():
                 _sentence(f"{block.file}: {block.caption}", console)
             case Verbatim():
                 for line in block.lines:
-                    say(console, line)
+                    say(console, clean.line(line))
             case _:
-                for line in block.splitlines():
+                for line in clean.text(block).split("\n"):
                     _sentence(line, console)
 
 
@@ -50,7 +51,7 @@ def _sentence(line: str, console: Console) -> None:
 
 def say(console: Console, text: str) -> None:
     """A line as it is, to be copied: not broken, and without colours."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print(clean.text(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def folded(text: str, width: int, indent: str = "") -> str:
@@ -61,6 +62,12 @@ def folded(text: str, width: int, indent: str = "") -> str:
 
 def _tied(text: str) -> str:
     return text.replace(" %", f"{TIE}%")
+
+
+def _cleaned(block: Grid) -> Grid:
+    """The table as it will be shown, to be measured."""
+    headings, *rows = (tuple(map(clean.line, row)) for row in (block.headings, *block.rows))
+    return Grid(headings, rows)
 
 
 def grid(block: Grid, width: int) -> RenderableType:

@@ -60,6 +60,17 @@ class Checksums:
         digests = self.digests
         return None if digests is None else digest in digests.get(name, ())
 
+    def holds_any(self, name: str) -> bool:
+        """Whether the name has a line: a run that an earlier version made has none for some."""
+        return name in (self.digests or {})
+
+    def check(self, name: str, remedy: str) -> None:
+        """Raises BadInput when there is a SHA256SUMS, and no line of the name is of the file as it is now."""
+        file = self.file.with_name(name)
+        # Twice, as another process may be writing it.
+        if not any(self.holds(name, sha256(file.read_bytes())) is not False for _ in range(2)):
+            raise BadInput(f"{file}: changed since it was written: its SHA-256 is not in {MANIFEST}; {remedy}")
+
     def add(self, name: str, digest: str) -> None:
         """Put a line on the disk, before the file comes."""
         held = self.holds(name, digest)
@@ -73,9 +84,9 @@ class Checksums:
         if held is None:
             _sync_folder(self.file.parent)
 
-    def settle(self, name: str, digest: str) -> None:
-        """The file of this digest is there: other lines of its name are of no use any more."""
-        self.replace({**(self.digests or {}), name: [digest]})
+    def settle(self, name: str, *digest: str) -> None:
+        """The file of this digest is there, or none: other lines of its name are of no use any more."""
+        self.replace({**(self.digests or {}), name: digest})
 
     def replace(self, digests: Mapping[str, Sequence[str]]) -> None:
         """Write the file anew, with a line for each digest of each name, unless it says just that."""

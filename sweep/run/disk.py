@@ -9,6 +9,11 @@ from pathlib import Path
 
 from sweep.errors import DISK_FAILED, BadInput, ExitCode, SweepError
 
+PRIVATE = 0o700
+"""The mode of a run folder: what is in it is its user's alone, whatever the files' own modes."""
+OPEN = 0o777
+"""Less the umask, that of a run folder which others may look into."""
+
 
 class DiskUnavailable(SweepError):
     """The disk is full or fails; what it holds stays as it was."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,10 +18,10 @@ from sweep.plan.units import Plan, Unit, make_plan, result_settings
 from sweep.plan.variants import Variant
 from sweep.run import failures, samples_file
 from sweep.run.checksums import MANIFEST, Checksums, sha256, state_of
-from sweep.run.disk import aside, writing
+from sweep.run.disk import PRIVATE, aside, remove, writing
 from sweep.run.failures import Failure, Void
 from sweep.run.lock import HOLDER, LOCK
-from sweep.run.provenance import Place, Provenance, gather
+from sweep.run.provenance import Place, Provenance, TwoTries, gather
 from sweep.run.questions import QUESTIONS, PinnedQuestion, read, to_text
 from sweep.run.samples_file import Columns
 from sweep.run.unit_files import SAMPLES, UnitFiles
@@ -105,14 +105,17 @@ class Run:
     @property
     def was_pinned(self) -> bool:
         """Whether the folder is of this plan, by its provenance. Raises BadInput as `provenance` does."""
-        return (self.folder / PROVENANCE).exists() and not self._verified_provenance().changed_settings(
+        return (self.folder / PROVENANCE).exists() and not self._held_provenance().changed_settings(
             self.plan.config
         )
 
     def questions(self) -> tuple[PinnedQuestion, ...]:
         """What is asked, in data set order. Raises BadInput when questions.jsonl is missing or changed."""
-        asked, file = self.provenance().protocol, self.folder / QUESTIONS
-        pinned = self._fresh(QUESTIONS, partial(read, file, asked.questions_sha256))
+        return self._fresh(QUESTIONS, self._held_questions)
+
+    def _held_questions(self) -> tuple[PinnedQuestion, ...]:
+        asked = self.provenance().protocol
+        pinned = read(self.folder / QUESTIONS, asked.questions_sha256)
         if tuple(question.id for question in pinned) != asked.question_ids:
             raise BadInput(f"{self.folder / PROVENANCE}: its questions are not those of {QUESTIONS}; {_COPY}")
         return pinned
@@ -147,8 +150,10 @@ class Run:
         measured, unfit = self._files.sorted_out()
         for unit, fault in unfit.items():
             notes.append(f"{fault}; kept as {self._files.set_aside(unit)}, and the unit runs again")
+        self.provenance()
         provenance = sha256((self.folder / PROVENANCE).read_bytes())
-        self.checksums.replace({PROVENANCE: [provenance], **self._files.digests(measured)})
+        held = {name: there for name, there in (self.checksums.digests or {}).items() if "/" not in name}
+        self.checksums.replace({**held, PROVENANCE: [provenance], **self._files.digests(measured)})
         return {unit.id: unit for unit in measured}, notes
 
     def check(self) -> None:
@@ -206,8 +211,23 @@ class Run:
         return tables
 
     def write_json(self, name: str, value: Any) -> None:
-        """Write a JSON file of the folder, aside and renamed."""
-        self.write_text(name, _json_text(value))
+        """Write a JSON file of the folder, aside and renamed; its digest is in SHA256SUMS before that.
+
+        A run without SHA256SUMS gets it from its next launch, which has checked the samples.
+        """
+        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        digest, held = sha256(text.encode()), not self.unheld
+        if held:
+            self.checksums.add(name, digest)
+        self.write_text(name, text)
+        if held:
+            self.checksums.settle(name, digest)
+
+    def remove(self, name: str) -> None:
+        """Remove a file of the folder, which need not be there, and its digest."""
+        remove(self.folder / name)
+        if self.checksums.holds_any(name):
+            self.checksums.settle(name)
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file of the folder, aside and renamed."""
@@ -220,7 +240,10 @@ class Run:
         Raises BadInput when the file is missing, broken or changed, and when the settings of sweep.yaml are not
         those that were measured.
         """
-        provenance = self._fresh(PROVENANCE, self._verified_provenance)
+        return self._fresh(PROVENANCE, self._provenance_of_plan)
+
+    def _provenance_of_plan(self) -> Provenance:
+        provenance = self._held_provenance()
         if changed := provenance.changed_settings(self.plan.config):
             raise BadInput(
                 f"{self.folder / 'sweep.yaml'}: not what was measured: {', '.join(changed)} changed since. Remove "
@@ -229,27 +252,14 @@ class Run:
             )
         return provenance
 
-    def _verified_provenance(self) -> Provenance:
+    def _held_provenance(self) -> Provenance:
         provenance = self.read(PROVENANCE, Provenance)
-        # Once more, as a launch may be writing it.
-        if not any(self._holds_provenance() for _ in range(2)):
-            raise BadInput(
-                f"{self.folder / PROVENANCE}: changed since it was written: its SHA-256 is not in {MANIFEST}; "
-                f"{_COPY}"
-            )
+        self.checksums.check(PROVENANCE, _COPY)
         return provenance
 
-    def _holds_provenance(self) -> bool:
-        digest = sha256((self.folder / PROVENANCE).read_bytes())
-        return self.checksums.holds(PROVENANCE, digest) is not False
-
     def write_provenance(self, provenance: Provenance) -> None:
-        """Write provenance.json, its digest first."""
-        text = _json_text(provenance.model_dump(mode="json"))
-        digest = sha256(text.encode())
-        self.checksums.add(PROVENANCE, digest)
-        self.write_text(PROVENANCE, text)
-        self.checksums.settle(PROVENANCE, digest)
+        """Write provenance.json."""
+        self.write_json(PROVENANCE, provenance.model_dump(mode="json"))
 
     def record_engine(self, variant: str, place: str, facts: EngineFacts) -> None:
         """Add to the provenance what an engine says of itself with a variant loaded, and the place it runs at."""
@@ -258,9 +268,18 @@ class Run:
         update = {"engines": before.engines | {variant: facts}, "places": before.places | {place: there}}
         self.write_provenance(before.model_copy(update=update))
 
+    def record_two_tries(self, unit: Unit, tries: TwoTries) -> None:
+        """Add to the provenance that two engines tried the unit."""
+        before = self.provenance()
+        self.write_provenance(before.model_copy(update={"tried_twice": before.tried_twice | {unit.id: tries}}))
+
     def summary(self) -> dict[str, Any]:
         """The numbers. Raises BadInput when the sweep has not come to a summary."""
-        return self._json("summary.json")
+        name = "summary.json"
+        document = self._json(name)
+        if self.checksums.holds_any(name):
+            self.checksums.check(name, REMEDIES[name])
+        return document
 
     def read(self, name: str, model: type[M]) -> M:
         """A JSON file of the folder. Raises BadInput when it is missing, broken or not what its name says."""
@@ -294,7 +313,7 @@ def create_run(runs: Path, plan: Plan, resolved: str) -> Run:
     run = Run(folder=runs / plan.sweep_id, plan=plan)
     existing = run.folder / "sweep.yaml"
     if existing.exists():
-        there, asked = result_settings(load(existing)), result_settings(plan.config)
+        there, asked = result_settings(load(existing, recorded=True)), result_settings(plan.config)
         if differing := [key for key in there | asked if there.get(key) != asked.get(key)]:
             changed = f"it differs in {', '.join(differing)}"
             if run.was_pinned:
@@ -313,7 +332,8 @@ def create_run(runs: Path, plan: Plan, resolved: str) -> Run:
     ):
         raise BadInput(f"{run.folder}: holds files but no sweep.yaml, so not this sweep; give another --runs")
     with writing(run.samples_folder):
-        run.samples_folder.mkdir(parents=True, exist_ok=True)
+        run.folder.mkdir(PRIVATE, parents=True, exist_ok=True)
+        run.samples_folder.mkdir(exist_ok=True)
     run.write_text("sweep.yaml", resolved)
     return run
 
@@ -329,8 +349,4 @@ def open_run(folder: str | Path) -> Run:
             f"{path}: an earlier version of sweep made this run, and kept its answers as numbers; this version can "
             "neither read nor continue it. Read it with the version that made it, or measure the sweep again"
         )
-    return Run(folder=path, plan=make_plan(load(path / "sweep.yaml")))
-
-
-def _json_text(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return Run(folder=path, plan=make_plan(load(path / "sweep.yaml", recorded=True)))

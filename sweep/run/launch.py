@@ -14,8 +14,10 @@ from sweep.interrupts import answer_with, check, patient
 from sweep.plan.reference import reference_plan
 from sweep.plan.sweepfile import check_arguments, dump, load
 from sweep.plan.units import Plan, Unit, make_plan
+from sweep.run.disk import OPEN, PRIVATE
 from sweep.run.driver import Driver
 from sweep.run.folder import Run, create_run, open_run
+from sweep.run.hashes import keep_hashes
 from sweep.run.lock import hold
 from sweep.run.others import named_builds, refuse_other_protocol
 from sweep.run.view import View
@@ -45,6 +47,8 @@ class Options:
     """Seconds to wait for room in the cluster."""
     against: Path | None = None
     """An earlier run folder, to audit drift against."""
+    shared: bool = False
+    """A new run folder is open to other users, as far as the umask lets it be; else to this one alone."""
 
 
 class Audience(Protocol):
@@ -83,13 +87,16 @@ def launch(file: str, overrides: Sequence[str], options: Options, audience: Audi
     for each in plans:
         check_installed(each.config.engine.backend)
         check_arguments(each, file, options.address)
-    questionnaire = dataset.load(plan.config.protocol)
+    with plan.config.secrets.hidden_in_errors():
+        questionnaire = dataset.load(plan.config.revealed_protocol())
     against = open_run(options.against) if options.against else None
     if against is not None:
         refuse_other_protocol(against, questionnaire.hash)
     named_builds(plan, questionnaire.hash)
-    held.enter_context(hold(options.runs / plan.sweep_id, "launch", audience.tell))
+    mode = OPEN if options.shared else PRIVATE
+    held.enter_context(hold(options.runs / plan.sweep_id, "launch", audience.tell, mode=mode))
     run = create_run(options.runs, plan, dump(plan.config))
+    keep_hashes(run.folder, plan.config)
     interrupted, dashboard = _complete(run, questionnaire, options, audience)
     for other in plans[1:]:
         if not interrupted:
@@ -118,7 +125,9 @@ def _complete_reference(run: Run, plan: Plan, options: Options, audience: Audien
     """The same for the reference of a run, below its folder. One that cannot run costs its audit, and no more."""
     other = create_run(run.folder, plan, dump(plan.config))
     try:
-        return _complete(other, dataset.load(plan.config.protocol), options, audience)[0]
+        with plan.config.secrets.hidden_in_errors():
+            questionnaire = dataset.load(plan.config.revealed_protocol())
+        return _complete(other, questionnaire, options, audience)[0]
     except (ClusterUnavailable, EngineStartFailed) as error:
         audience.tell(f"The reference could not be measured: {error.message}")
         return False

@@ -37,7 +37,7 @@ from pydantic import AwareDatetime, Field, ValidationError
 
 from sweep.errors import DISK_FAILED, BadInput, ExitCode, SweepError
 from sweep.gate.rules import Strict
-from sweep.run.disk import fault
+from sweep.run.disk import PRIVATE, fault
 
 LOCK = ".lock"
 """The file with the operating system's lock. It stays: removing it would let two hold a lock each."""
@@ -89,13 +89,13 @@ class Holder(Strict):
 
 
 @contextmanager
-def hold(folder: Path, command: str, tell: Callable[[str], None]) -> Iterator[None]:
-    """Hold the run folder, which is made where there is none; a stale lock is taken over and told.
+def hold(folder: Path, command: str, tell: Callable[[str], None], *, mode: int = PRIVATE) -> Iterator[None]:
+    """Hold the run folder, which is made of the mode where there is none; a stale lock is taken over and told.
 
     Raises FolderInUse, with who holds it, at once, FolderUnwritable, and DiskUnavailable.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode, parents=True, exist_ok=True)
         lock = _locked(folder)
         try:
             mine = _enter(folder, command, tell, locked=lock.is_locked)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -158,7 +158,8 @@ def _read(content: bytes, names: Sequence[str]) -> Any:
 
     # Not by its path, in which `read_table` would look for columns: `batch=8/samples/...`.
     file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
-    return file.read([name for name in names if name in file.schema_arrow.names])
+    there = set(file.schema_arrow.names)
+    return file.read([name for name in names if name in there])
 
 
 def _reading(file: Path, step: Callable[[], T]) -> T:
@@ -171,6 +172,7 @@ def _reading(file: Path, step: Callable[[], T]) -> T:
         raise Unfit(f"{file}: cannot be read: {(str(error) or type(error).__name__).splitlines()[0]}") from None
 
 
+@cache
 def _schema(*without: str) -> Any:
     """Each of NAMES as a column; every one of them may be null."""
     import pyarrow as pa

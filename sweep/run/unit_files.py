@@ -66,7 +66,8 @@ class UnitFiles:
         stored, content = self._held(unit)
         unheld = self.checksums.digests is None
         columns = samples_file.decode(stored, content, whole=unheld)
-        check_rows(columns, unit, ordered(unit, self.questions()))
+        questions = self.questions()
+        check_rows(columns, unit, ordered(unit, questions) if unit.shards > 1 else questions)
         if unheld:
             check_scores(columns, self._score)
         return columns

@@ -16,7 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from sweep.errors import BadInput
 from sweep.plan.units import Unit
+from sweep.run.checksums import MANIFEST
 from sweep.run.questions import PinnedQuestion
 from sweep.run.samples_file import TOKEN_IDS, Columns, Unfit
 from sweep.stats.samples import Measurement
@@ -62,10 +64,23 @@ def check_scores(columns: Columns, score: Scorer) -> None:
                 raise Unfit(f"{columns.files[0].file}: {question}: {name} is {stored}, its output gives {derived}")
 
 
+class _NotKept(dict[str, Any]):
+    """The row of a record in a run folder, which keeps questions and gold answers alone."""
+
+    def __missing__(self, column: str) -> Any:
+        raise BadInput(
+            f"the task scores by `{column}` of the data set, which the run folder does not keep: without "
+            f"{MANIFEST} its samples cannot be checked; take that file from a copy of the run folder"
+        )
+
+
 def scorer(task: Task, questions: Questions) -> Scorer:
-    """The task's score of an output. Outputs that were scored a short while ago are not scored again."""
-    # The columns of the data set's rows are not in the run folder: no task that ships reads them to score.
-    records = {q.id: Record(id=q.id, question=q.question, gold=q.gold, row={}) for q in questions}
+    """The task's score of an output. Outputs that were scored a short while ago are not scored again.
+
+    It raises BadInput for a task that scores by columns of the data set, which are not in the run folder.
+    """
+    row = _NotKept()
+    records = {q.id: Record(id=q.id, question=q.question, gold=q.gold, row=row) for q in questions}
     return lru_cache(MOST)(lambda question, output: task.score(records[question], output))
 
 

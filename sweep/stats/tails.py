@@ -49,12 +49,12 @@ def all_fail(k: float, weight: float, dof: float, attempts: int = 1, shift: floa
 
     if attempts == 1 and not shift:
         return float(special.stdtr(dof, -k / math.sqrt(1 + 1 / weight)))
-    z, w, weights = _pivots(weight, dof)
+    z, w, weights = pivots(weight, dof)
     return float((special.ndtr(shift + z - k * w) ** attempts * weights).sum())
 
 
 @lru_cache(maxsize=256)
-def _pivots(weight: float, dof: float) -> tuple[Floats, Floats, Floats]:
+def pivots(weight: float, dof: float) -> tuple[Floats, Floats, Floats]:
     """Nodes of Z (1, 48) and W (600, 1), and joint weights: Gauss-Hermite for Z, `_scales` for W."""
     nodes, hermite = np.polynomial.hermite_e.hermegauss(48)
     scales, weights = _scales(dof)

@@ -15,8 +15,8 @@ from click.testing import CliRunner
 import sweep
 from cluster.actor import EngineActor
 from cluster.backends import BACKENDS, check_installed, check_specs, runs_model
-from cluster.errors import EngineStartFailed
-from cluster.spec import Device, EngineFacts, EngineSpec, Gpu
+from cluster.errors import EngineStartFailed, RequestFailed
+from cluster.spec import Batch, Completion, Device, EngineFacts, EngineSpec, Gpu, Request
 from sweep.commands.plan import command
 from sweep.errors import BadInput
 from sweep.plan.sweepfile import check_arguments, dump, load
@@ -223,6 +223,24 @@ def test_an_engine_starts_only_on_the_gpus_that_the_file_gives_it(
         actor.load(spec, lambda phase, log: None)
     assert refused.value.exit_code == 4
     assert stopped == [True]
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [lambda all: all[:-1], lambda all: [*all, all[0]], lambda all: [*all[1:], all[1]]],
+    ids=["too few", "one twice", "one in place of another"],
+)
+def test_an_engine_s_answers_are_those_that_were_asked_for_or_the_unit_is_tried_again(
+    answers: Callable[[list[Completion]], list[Completion]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generate = ToyEngine.generate
+    monkeypatch.setattr(ToyEngine, "generate", lambda engine, batch: answers(generate(engine, batch)))
+    actor = EngineActor("engine-1")
+    actor.load(EngineSpec(label="v", backend="toy", model="m"), lambda phase, log: None)
+    requests = tuple(Request(id=name, prompt="Question: 1 and 2") for name in "abc")
+    batch = Batch(requests=requests, concurrency=1, max_tokens=9, temperature=0.0, stop=(), seed=0, attempt=1)
+    with pytest.raises(RequestFailed, match="engine-1"):
+        actor.run(batch)
 
 
 def test_a_simulated_engine_s_gpus_are_logical() -> None:

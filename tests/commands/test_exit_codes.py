@@ -40,6 +40,7 @@ def test_the_codes_are_the_published_ones() -> None:
         "BELOW": 5,
         "NOT_APPLICABLE": 6,
         "NO_CONTRACT": 7,
+        "AGAIN": 8,
         "INTERRUPTED": 130,
     }
 

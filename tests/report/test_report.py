@@ -316,7 +316,7 @@ def test_a_summary_of_another_schema_is_refused_in_one_line_and_written_again(tm
     conclude(run, before)
     document = json.loads((run.folder / "summary.json").read_text(encoding="utf-8"))
     for schema, fact in ((1, f"`sweep report {run.folder}` writes it again"), (3, "a newer sweep")):
-        (run.folder / "summary.json").write_text(json.dumps(document | {"schema": schema}))
+        run.write_json("summary.json", document | {"schema": schema})
         with pytest.raises(BadInput) as refused:
             read_summary(run)
         assert fact in refused.value.message
@@ -343,7 +343,7 @@ def test_what_to_do_about_a_broken_file_is_what_helps(tmp_path: Path) -> None:
     (run.folder / "summary.json").write_text("{")
     with pytest.raises(BadInput, match=r"summary\.json: .*`sweep report`"):
         conclude(run)
-    (run.folder / "summary.json").write_text('{"against": 5}')
+    run.write_json("summary.json", {"against": 5})
     with pytest.raises(BadInput, match=r"summary\.json: `against` .*`sweep report`"):
         conclude(run)
     (run.folder / "summary.json").unlink()

@@ -30,7 +30,11 @@ def test_attempts_are_stated_together_and_alone() -> None:
     together, alone = threshold.variants["a"].false_alarm, threshold.variants["a"].single.false_alarm
     assert together is not None
     assert alone is not None
-    alarms, in_all, in_one, missed = threshold_statements(threshold)
+    alarms, in_all, in_one, judged_together, missed = threshold_statements(threshold)
+    sequential = threshold.variants["a"].sequential
+    assert sequential is not None
+    assert share(sequential.false_alarm) in judged_together
+    assert f"{sequential.mde80:.3f}" in judged_together
     assert share(together) in alarms
     assert share(threshold.variants["a"].false_alarm_shifted or 0) in alarms
     assert share(alone) in alarms

@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 
-from sweep.errors import BadInput
+from sweep.commands.group import cli
+from sweep.errors import BadInput, ExitCode
+from sweep.report.conclude import conclude
 from sweep.run.folder import open_run
-from tests.edits import FIRST, HARMLESS, HELD_EDITS, RUN_EDITS, UNIT_EDITS, Edit, measure, parquet, rows, unit
+from sweep.tasks.gsm8k import Gsm8k
+from tests.benchmarks.bit_flips import flips, made
+from tests.edits import (
+    FIRST,
+    HARMLESS,
+    HELD_EDITS,
+    RUN_EDITS,
+    UNIT_EDITS,
+    Edit,
+    in_json,
+    in_text,
+    measure,
+    parquet,
+    rows,
+    unit,
+)
 from tests.runs import samples_of
 
 
@@ -134,12 +154,93 @@ def test_the_checksums_are_those_that_sha256sum_finds(copy: Path) -> None:
     )
 
 
+def test_the_checksums_hold_what_a_report_writes_too(original: Path, copy: Path) -> None:
+    conclude(open_run(copy))
+    done = subprocess.run(["sha256sum", "--check", "SHA256SUMS"], cwd=copy, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert {"summary.json: OK", "thresholds.json: OK"} < {*done.stdout.splitlines()}
+
+
+def test_an_edited_summary_is_not_read(copy: Path) -> None:
+    conclude(open_run(copy))
+    in_json("summary.json", ["threshold", "value"], lambda value: value / 2)(copy)
+    with pytest.raises(BadInput, match=r"summary\.json: changed.*remove it"):
+        open_run(copy).summary()
+
+
+def test_a_gate_refuses_a_contract_that_was_edited_in_its_run_folder_and_takes_it_elsewhere(
+    copy: Path, tmp_path: Path
+) -> None:
+    conclude(open_run(copy))
+    terms = copy / "thresholds.json"
+    asked = ["gate", "TERMS", "--score", "0.5", "--questions", "8"]
+    in_json("thresholds.json", ["expires"], lambda _: "2999-01-01T00:00:00Z")(copy)
+    assert refused(*[terms if word == "TERMS" else word for word in asked]).startswith(f"{terms}: changed")
+    elsewhere = shutil.copy(terms, tmp_path)
+    assert outcome(*[elsewhere if word == "TERMS" else word for word in asked]).exit_code in (0, 5)
+
+
+@pytest.mark.parametrize("words", [("report",), ("compare", "OTHER"), ("gate", "CONTRACT", "--run"), ("track",)])
+def test_a_command_that_reads_refuses_an_edited_unit_and_leaves_it_where_it_is(
+    original: Path, copy: Path, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    other = shutil.copytree(copy, tmp_path / "other")
+    conclude(open_run(other))
+    in_text("sweep.yaml", "^  uri:.*$", f"  uri: sqlite:///{tmp_path / 'mlflow.db'}")(copy)
+    UNIT_EDITS["all right"](copy)
+    edited = files(copy / "samples")
+    places = {"OTHER": other, "CONTRACT": other / "thresholds.json"}
+    told = refused(*[places.get(word, word) for word in words], copy)
+    assert FIRST in told
+    assert "`sweep launch`" in told
+    assert files(copy / "samples") == edited
+    assert not (copy / "summary.json").exists()
+
+
+def test_a_list_shows_the_fault_of_an_edited_run_and_the_other_runs(copy: Path) -> None:
+    shutil.copytree(copy, copy.parent / "other")
+    UNIT_EDITS["a row too few"](copy)
+    done = outcome("list", "--runs", copy.parent, "--json")
+    assert done.exit_code == ExitCode.OK
+    edited, other = sorted(json.loads(done.stdout), key=lambda row: "fault" not in row)
+    assert FIRST in edited["fault"]
+    assert (other["measured"], other["units"]) == (8, 8)
+
+
+def test_a_bit_that_flips_anywhere_is_never_read_as_other_data(tmp_path: Path) -> None:
+    counted = Counter(result for _, result in flips(made(tmp_path), 200, seed=7))
+    assert counted["refused"] > 150
+    assert set(counted) == {"refused", "as before"}
+
+
+def outcome(*words: object) -> Result:
+    return CliRunner().invoke(cli, list(map(str, words)))
+
+
+def refused(*words: object) -> str:
+    """What the fault says of a command that ends for bad input, and has shown nothing."""
+    done = outcome(*words)
+    assert isinstance(done.exception, BadInput)
+    assert done.stdout == ""
+    return done.exception.message
+
+
 def test_a_launch_writes_the_checksums_of_an_older_run_and_says_so_once(copy: Path) -> None:
     before = (copy / "SHA256SUMS").read_bytes()
     (copy / "SHA256SUMS").unlink()
     assert len(open_run(copy).done()[1]) == 1
     assert open_run(copy).done()[1] == []
     assert (copy / "SHA256SUMS").read_bytes() == before
+
+
+def test_a_task_that_scores_by_columns_of_the_data_set_needs_the_checksums(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Gsm8k, "score", lambda task, record, output: record.row["choices"])
+    assert open_run(copy).variant_samples()
+    (copy / "SHA256SUMS").unlink()
+    with pytest.raises(BadInput, match=r"`choices`.*SHA256SUMS"):
+        open_run(copy).variant_samples()
 
 
 def test_a_digest_is_on_the_disk_before_its_file(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,9 +37,10 @@ class Listener:
         yield self.view
 
 
-def launched(file: str, folder: Path, audience: Listener) -> Finished:
+def launched(file: str, folder: Path, audience: Listener, *, shared: bool = False) -> Finished:
+    options = Options(runs=folder / "runs", address=None, wait=1, shared=shared)
     with ExitStack() as held:
-        return launch(file, (), Options(runs=folder / "runs", address=None, wait=1), audience, held)
+        return launch(file, (), options, audience, held)
 
 
 def opens(pool: FakePool, monkeypatch: pytest.MonkeyPatch) -> list[Any]:

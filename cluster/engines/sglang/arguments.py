@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -20,8 +21,11 @@ from cluster.engines.sglang import table
 from cluster.engines.sglang.rules import GPU_SHARE, check_spec, tp_size
 from cluster.errors import EngineStartFailed
 from cluster.models import resolve
+from cluster.secrets import MARK, REFERENCE
 from cluster.spec import EngineSpec
 
+_ESCAPED = r"\${"
+"""What a shell takes for the two characters between double quotes."""
 VALIDATION_SECONDS = 180.0
 """For the installed SGLang to judge a sweep's variants; a cold import alone has taken 25 s."""
 
@@ -43,9 +47,17 @@ def to_argv(spec: EngineSpec) -> list[str]:
 
 
 def command_line(spec: EngineSpec) -> str:
-    """`to_argv` for a shell, the environment in front."""
-    environment = [f"{name}={shlex.quote(value)}" for name, value in sorted(spec.environment.items())]
-    return " ".join([*environment, shlex.join(to_argv(spec))])
+    """`to_argv` for a shell, the environment in front. The shell itself puts values in the places of `${NAME}`."""
+    environment = [f"{name}={_quoted(value)}" for name, value in sorted(spec.environment.items())]
+    return " ".join([*environment, *map(_quoted, to_argv(spec))])
+
+
+def _quoted(word: str) -> str:
+    """The word for a shell. What stands for a secret that the sweep file writes stays, for the user to replace."""
+    if not REFERENCE.search(word) and "$${" not in word:
+        return shlex.quote(word)
+    special = re.sub(r'[\\"`]|\$(?!\$?\{)', r"\\\g<0>", word)
+    return f'"{MARK.sub(lambda found: _ESCAPED if found[0] == "$${" else found[0], special)}"'
 
 
 def check_specs(specs: Sequence[EngineSpec]) -> list[list[Problem]]:

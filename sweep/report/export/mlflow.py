@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from cluster.secrets import MARK
 from sweep.plan.config import SweepConfig
 from sweep.plan.units import Unit
 from sweep.plan.variants import varying
@@ -39,8 +40,12 @@ LOCK_SECONDS = 300.0
 """How long to wait for another launch that logs to the same file."""
 LAST = 253_402_300_799
 """The end of the year 9999, in seconds since 1970: what a clock shows beyond it, or before 1970, is no time."""
-QUICK = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
-"""So that an unreachable server is noticed soon."""
+QUICK = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+"""So that an unreachable server is noticed soon, and that MLflow prints no URI, which may have a password."""
 
 
 class MlflowExporter:
@@ -61,11 +66,18 @@ class MlflowExporter:
         from requests.exceptions import RequestException
         from sqlalchemy.exc import SQLAlchemyError
 
+        secrets = run.plan.config.secrets
+        place = secrets.reveal(uri)
+        if MARK.search(place):
+            raise ExportUnavailable(
+                f"MLflow at {uri}: a run folder keeps no secrets. `sweep launch` the sweep file again: it logs the "
+                "run, and measures nothing twice. With `${NAME}` in its place, set the variable"
+            )
         try:
-            with _alone(uri):
-                return _Log(run, summary, mlflow.MlflowClient(uri), uri).sync()
+            with _alone(place):
+                return _Log(run, summary, mlflow.MlflowClient(place), uri).sync()
         except (MlflowException, RequestException, SQLAlchemyError, CommandError, OSError) as error:
-            first = str(error).strip().splitlines()[0]
+            first = secrets.hide(str(error).strip().splitlines()[0])
             raise ExportUnavailable(
                 f"MLflow at {uri} did not take the run: {first}\n"
                 f"Nothing is lost: run `sweep track {run.folder}` when MLflow is back, and it logs the run"
@@ -116,7 +128,11 @@ class _Log:
         experiment = self._client.get_experiment_by_name(name)
         if experiment is not None:
             return str(experiment.experiment_id)
-        return str(self._client.create_experiment(name, artifact_location=_artifacts(self._uri)))
+        return str(
+            self._client.create_experiment(
+                name, artifact_location=_artifacts(self._run.plan.config.secrets.reveal(self._uri))
+            )
+        )
 
     def _there(self, experiment: str) -> dict[str, str]:
         """`sweep.unit` to run id of what is logged whole; what is not is deleted."""
