@@ -292,6 +292,8 @@ class Run:
 
     def _json(self, name: str) -> dict[str, Any]:
         file = self.folder / name
+        if file.exists() and not file.is_file():
+            raise BadInput(f"{file}: not a file; {REMEDIES[name]}")
         try:
             document = json.loads(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
