@@ -185,7 +185,7 @@ class TrackingConfig(Strict):
 class ReferenceConfig(Strict):
     """Another engine that generates some of the questions with the same weights and draft, to be held against."""
 
-    backend: Annotated[Text, AfterValidator(_registered)] = "transformers"
+    backend: Annotated[Text, AfterValidator(_registered)]
     """One of `cluster.backends.BACKENDS`."""
     questions: Count = 30
     """How many, from the head of the sweep's own."""
