@@ -21,6 +21,7 @@ SCOPES: tuple[KeyPath, ...] = (
     ("variants",),
     ("grid",),
     ("perturb", "arguments"),
+    ("reference",),
     ("protocol", "dataset"),
     ("tracking",),
 )
