@@ -17,6 +17,7 @@ import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from cluster import deadlines
 from cluster.actor import EngineActor
 from cluster.connection import REMEDY, PoolSpec, connect, counted, engine_count, inventory
 from cluster.errors import ClusterUnavailable, EngineStartFailed, RequestFailed, SweepError
@@ -27,12 +28,6 @@ from cluster.spec import Batch, EngineSpec
 
 TELL_SECONDS = 10.0
 """Between two words on what is waited for."""
-STOP_SECONDS = 30.0
-"""How long an engine may take to stop before its process is killed."""
-START_GRACE = 150.0
-"""Seconds past its start deadline for an engine to say why it is late, and to take its workers down."""
-EVIDENCE_SECONDS = 10.0
-"""How long to wait for a dead engine's log."""
 
 
 @dataclass(kw_only=True)
@@ -90,7 +85,7 @@ class RayPool:
     def load(self, engine: str, spec: EngineSpec) -> None:
         call = self._actors[engine].load.options(name=f"{engine} [loading {spec.label}]")
         self._logs.pop(engine, None)
-        task = _Task(engine=engine, begun=time.monotonic(), deadline=spec.start_deadline + START_GRACE)
+        task = _Task(engine=engine, begun=time.monotonic(), deadline=spec.start_deadline + deadlines.START_GRACE)
         self._tasks[call.remote(spec, partial(_post, self._board, engine))] = task
 
     def run(self, engine: str, work: str, batch: Batch, deadline: float) -> None:
@@ -113,7 +108,7 @@ class RayPool:
         idle = all(task.back for task in self._tasks.values())
         stops = [actor.stop.remote() for name, actor in self._actors.items() if idle and name not in absent]
         if stops:
-            ray.wait(stops, num_returns=len(stops), timeout=STOP_SECONDS)
+            ray.wait(stops, num_returns=len(stops), timeout=deadlines.STOP)
         for actor in self._actors.values():
             ray.kill(actor)
         self._actors.clear()
@@ -189,7 +184,7 @@ class RayPool:
             return Gone(engine=task.engine, error=ClusterUnavailable(text))
         task.log = self._last_words(task)[-TAIL:]
         self._bring_up(task.engine, time.monotonic())
-        text = f"was not ready after {task.deadline:g} s (engine.start_deadline + {START_GRACE:g})"
+        text = f"was not ready after {task.deadline:g} s (engine.start_deadline + {deadlines.START_GRACE:g})"
         if task.work is not None:
             text = f"had not finished {task.work} after {task.deadline:g} s (engine.request_deadline)"
         return _failed(task, f"{task.engine} {text}", died=True)
@@ -202,7 +197,7 @@ class RayPool:
         there = NodeAffinitySchedulingStrategy(self._nodes[task.engine], soft=False)
         read = ray.remote(tail).options(num_cpus=0, max_retries=0, scheduling_strategy=there)
         try:
-            return tuple(ray.get(read.remote(path, SEARCHED), timeout=EVIDENCE_SECONDS))
+            return tuple(ray.get(read.remote(path, SEARCHED), timeout=deadlines.EVIDENCE))
         except (GetTimeoutError, RayError) as error:
             # The node went with its engine: the log is out of reach, and that is the evidence.
             return (f"its log {path} could not be read: {type(error).__name__}",)

@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
+from cluster import deadlines
 from sweep.errors import ExitCode
 from sweep.out import say
 
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 AGAIN_SECONDS = 0.1
 """What comes sooner after the first signal is the same one, which another process passed on (`uv run`, a shell)."""
-LAST_SECONDS = 15.0
-"""From the first signal until the process is ended where it stands, unless the main thread is patient."""
 SHOW_CURSOR = b"\x1b[?25h"
 
 
@@ -187,7 +186,7 @@ def _listen(pipe: int, terminals: Sequence[int]) -> None:
             say(f"{start}sweep: {_state.sentence}", err=True)
         _state.said.set()
         while True:
-            left = None if _state.patient else max(0.0, first + LAST_SECONDS - time.monotonic())
+            left = None if _state.patient else max(0.0, first + deadlines.INTERRUPT - time.monotonic())
             if not select.select([signals], [], [], left)[0]:
                 _end(terminals)
             number = signals.read(1)

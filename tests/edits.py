@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -136,10 +137,14 @@ def in_json(name: str, path: Sequence[str], change: Callable[[Any], Any]) -> Edi
     return edit
 
 
-def folder_in_place(folder: Path) -> None:
-    """A folder has the name of a unit's file."""
-    parquet(folder).unlink()
-    parquet(folder).mkdir()
+def instead(name: str, make: Callable[[Path], object]) -> Edit:
+    """Something else has the file's name."""
+
+    def edit(folder: Path) -> None:
+        (folder / name).unlink()
+        make(folder / name)
+
+    return edit
 
 
 CELLS = {
@@ -226,7 +231,8 @@ UNIT_EDITS: dict[str, Edit] = {
     "truncated": content(f"samples/{FIRST}.parquet", lambda before: before[: len(before) // 2]),
     "empty": content(f"samples/{FIRST}.parquet", lambda before: b""),
     "not Parquet": content(f"samples/{FIRST}.parquet", lambda before: b"PAR1" + bytes(100) + b"PAR1"),
-    "a folder": folder_in_place,
+    "a folder": instead(f"samples/{FIRST}.parquet", Path.mkdir),
+    "a pipe": instead(f"samples/{FIRST}.parquet", os.mkfifo),
 }
 """Edits of a unit's file that show with SHA256SUMS and without."""
 HELD_EDITS: dict[str, Edit] = {
@@ -234,11 +240,14 @@ HELD_EDITS: dict[str, Edit] = {
     "rows swapped": rows(lambda listed: listed.reverse()),
     "a column more": column(lambda table: table.append_column("note", table["text"])),
     "bytes more": content(f"samples/{FIRST}.parquet", lambda before: before + b"\n"),
+}
+"""Edits of a unit's file that show by SHA256SUMS alone."""
+LINE_EDITS: dict[str, Edit] = {
     "its line removed": in_text("SHA256SUMS", rf"^.*{FIRST}\.parquet\n", ""),
     "its line edited": in_text("SHA256SUMS", rf"^[0-9a-f]{{4}}(.*{FIRST}\.parquet\n)", r"0123\1"),
     "its line for another": in_text("SHA256SUMS", FIRST, "baseline-r09-s1of2"),
 }
-"""Edits that show by SHA256SUMS alone."""
+"""Edits of SHA256SUMS after which a unit's file is not trusted."""
 RUN_EDITS: dict[str, tuple[str, Edit]] = {
     "repetitions": ("sweep.yaml", in_text("sweep.yaml", "^repetitions: 2$", "repetitions: 3")),
     "max tokens": ("sweep.yaml", in_text("sweep.yaml", "max_tokens: 512", "max_tokens: 64")),
@@ -264,6 +273,12 @@ RUN_EDITS: dict[str, tuple[str, Edit]] = {
     "versions": ("provenance.json", in_json("provenance.json", ["versions", "numpy"], lambda _: "9.9")),
     "places": ("provenance.json", in_json("provenance.json", ["places"], lambda _: {})),
     "provenance twice in a row": ("provenance.json", content("provenance.json", lambda before: before * 2)),
+    "questions a folder": ("questions.jsonl", instead("questions.jsonl", Path.mkdir)),
+    "questions a pipe": ("questions.jsonl", instead("questions.jsonl", os.mkfifo)),
+    "provenance a folder": ("provenance.json", instead("provenance.json", Path.mkdir)),
+    "provenance a pipe": ("provenance.json", instead("provenance.json", os.mkfifo)),
+    "checksums a folder": ("SHA256SUMS", instead("SHA256SUMS", Path.mkdir)),
+    "checksums a pipe": ("SHA256SUMS", instead("SHA256SUMS", os.mkfifo)),
     "no provenance": ("provenance.json", lambda folder: (folder / "provenance.json").unlink()),
     "the provenance's line removed": ("provenance.json", in_text("SHA256SUMS", r"^.*provenance\.json\n", "")),
     "no lines": ("provenance.json", content("SHA256SUMS", lambda before: b"")),

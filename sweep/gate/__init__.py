@@ -4,6 +4,7 @@ Imports nothing heavier than pydantic, numpy and scipy, so that a test of an eng
 """
 
 from sweep.gate.assertion import ContractDoesNotApply, assert_gate
-from sweep.gate.judge import Measured, Verdict, judge
+from sweep.gate.judge import Verdict, judge
+from sweep.gate.measured import Measured
 
 __all__ = ["ContractDoesNotApply", "Measured", "Verdict", "assert_gate", "judge"]

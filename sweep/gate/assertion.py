@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from sweep.errors import BadInput, ExitCode, SweepError
 from sweep.gate.contract import load
-from sweep.gate.judge import Measured, Verdict, judge
+from sweep.gate.judge import Verdict, judge
+from sweep.gate.measured import Measured
+from sweep.stats.answered import Answered
 
 
 class ContractDoesNotApply(SweepError):
@@ -21,8 +23,9 @@ def assert_gate(
     contract_path: str | Path,
     *,
     variant: str | None,
-    score: float | Sequence[float],
-    questions: int,
+    score: float | Sequence[float] | None = None,
+    questions: int | None = None,
+    answers: Mapping[str, bool] | None = None,
     accept_length: float | None = None,
     gpu: str | None = None,
     protocol_hash: str | None = None,
@@ -33,9 +36,19 @@ def assert_gate(
     `score`: one score, which is judged by itself; or the scores of all attempts at this build so far, in their
     order, which are judged together. Then `again` of the verdict says whether to run once more and ask again.
 
+    `answers`, in place of score and questions: question id to whether its answer is right, of one run. Then the
+    questions are judged too: which of them were lost.
+
     Raises AssertionError when it is below, ContractDoesNotApply when the contract cannot judge it, and
     BadInput for what is no score, variant or contract. Returns the verdict otherwise.
     """
+    given = Answered(right=answers, runs=1) if answers else None
+    if given is not None:
+        if score is not None or questions is not None:
+            raise BadInput("answers take the place of score and questions: leave them out")
+        score, questions = given.score, len(given.right)
+    if score is None or questions is None:
+        raise BadInput("nothing to judge: give score and questions, or answers")
     attempts = tuple(score) if isinstance(score, Sequence) else ()
     if isinstance(score, Sequence) and not attempts:
         raise BadInput("no attempt to judge: give the scores of all attempts so far")
@@ -47,6 +60,7 @@ def assert_gate(
         gpu=gpu,
         protocol_hash=protocol_hash,
         attempts=attempts,
+        answers=given,
     )
     verdict = judge(load(contract_path), measured, now or datetime.now(UTC))
     text = "\n".join([*verdict.lines(), f"  contract: {contract_path}"])

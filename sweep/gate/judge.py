@@ -6,18 +6,21 @@ Pure. `sweep.gate.assertion` is for tests of engines.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 from cluster.backends import answers_mean_nothing
 from sweep.errors import BadInput, ExitCode, find
 from sweep.gate.attempts import Attempts, judge_attempts
-from sweep.gate.contract import Contract, VariantContract
-from sweep.gate.identity import EngineIdentity, changes
+from sweep.gate.conditions import Check, checks
+from sweep.gate.contract import Contract
+from sweep.gate.measured import Measured
+from sweep.gate.paired import Alone, Paired, judge_answers
+from sweep.gate.paired_words import alone, fault, lost_lines, passing, to_json
 from sweep.gate.sequential import Decision
-from sweep.stats.scores import fault_of, possible
+from sweep.stats.scores import fault_of, fault_of_questions, fault_on_grid, possible
 from sweep.words import Outcome, apart, joined
 
 SLACK = 1e-9
@@ -26,58 +29,6 @@ DIGITS = 4
 """Of a score and a threshold, where they differ by as much."""
 LENGTH_DIGITS = 2
 """Of an accept length and its floor, likewise."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """A score, and what is known of how it came about. What is None is not checked."""
-
-    score: float
-    """Accuracy, 0..1; a run's mean over its complete repetitions."""
-    questions: int | None = None
-    """Questions it is over."""
-    variant: str | None = None
-    """The contract's variant; None judges by the sweep's threshold, the least of its variants'."""
-    accept_length: float | None = None
-    """Mean accept length."""
-    repetitions: int = 1
-    """Complete repetitions that the score is the mean of."""
-    void: int = 0
-    """Repetitions that could not be measured."""
-    protocol_hash: str | None = None
-    """Of the protocol asked."""
-    dataset_sha256: str | None = None
-    """Of the canonical records."""
-    gpu: str | None = None
-    """The GPUs' name."""
-    gpu_count: float | None = None
-    """GPUs an engine owned."""
-    engine: EngineIdentity | None = None
-    """What decided its outputs."""
-    versions: Mapping[str, str] = field(default_factory=dict)
-    """Package to version."""
-    attempts: tuple[float, ...] = ()
-    """The scores of all attempts at the build so far, `score` the last of them; empty for a score that is judged by
-    itself."""
-
-    @property
-    def right(self) -> int | None:
-        """Questions right, of one repetition: what the score was before it was rounded. None where it is none."""
-        if self.questions is None or self.repetitions != 1 or not possible(self.score, self.questions):
-            return None
-        return round(self.score * self.questions)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Check:
-    """One condition of the contract."""
-
-    what: str
-    """The condition, in words."""
-    state: Literal["match", "mismatch", "differs", "unchecked"]
-    """`mismatch` keeps the contract from applying; `differs` does not, but is worth knowing."""
-    detail: str = ""
-    """Both sides, where they are not the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +47,8 @@ class Verdict:
     """What is odd about the measurement."""
     attempts: Attempts | None = None
     """What the attempts say together; None for a score that is judged by itself."""
+    paired: Paired | Alone | None = None
+    """What score and questions say together, or why the score is judged alone; None where only a score is known."""
 
     @property
     def faults(self) -> tuple[str, ...]:
@@ -112,7 +65,10 @@ class Verdict:
 
     @property
     def _below(self) -> str | None:
-        """How a score that is judged by itself lies below the threshold; None for one that does not."""
+        """How a score that is judged by itself lies below the threshold, or what score and questions fail by; None
+        where they do not."""
+        if isinstance(self.paired, Paired):
+            return fault(self.measured.score, self.paired) if self.paired.fails else None
         score, questions, right = self.measured.score, self.measured.questions, self.measured.right
         exact, count = score, ""  # what the score was before it was rounded
         if right is not None and questions is not None:
@@ -169,6 +125,8 @@ class Verdict:
     def _passing(self) -> str:
         if self.attempts is not None:
             return self.attempts.reason
+        if isinstance(self.paired, Paired):
+            return passing(self.measured.score, self.paired)
         return "score {}, threshold {}".format(*apart(self.measured.score, self.threshold, DIGITS))
 
     def lines(self) -> Iterator[str]:
@@ -181,10 +139,17 @@ class Verdict:
             yield f"{of}FAIL: {'; '.join(self.faults)}"
         else:
             yield f"{of}{'run again' if self.again else 'pass'}: {self._passing}"
+        if isinstance(self.paired, Paired) and self.paired.fails and self.measured.answers:
+            yield from lost_lines(self.paired, self.measured.answers, self.measured.before)
         differing = [f"{check.what}: {check.detail}" for check in self._that("differs")]
         yield from (f"  note: {note}" for note in (*differing, *self.notes))
         if unchecked := self._that("unchecked"):
             yield f"  not checked: {', '.join(check.what for check in unchecked)}"
+
+    @property
+    def _paired_json(self) -> dict[str, Any] | None:
+        answers = self.measured.answers
+        return to_json(self.paired, answers, self.measured.before) if self.paired and answers else None
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
@@ -201,6 +166,7 @@ class Verdict:
             "unchecked": [c.what for c in self._that("unchecked")],
             "notes": list(self.notes),
             "attempts": self.attempts and self.attempts.to_json(),
+            "paired": self._paired_json,
         }
 
 
@@ -225,81 +191,38 @@ def judge(contract: Contract, measured: Measured, now: datetime) -> Verdict:
     # An accept length without a variant is held against the least floor, as the threshold is the least one.
     floors = [v.accept_length for v in ([terms] if terms else variants.values()) if v.accept_length is not None]
     floor = min(floors, default=None) if terms or measured.accept_length is not None else None
+    paired = judge_answers(contract.answers, name, measured.answers) if measured.answers else None
     return Verdict(
         measured=measured,
         threshold=terms.value if terms else contract.threshold.value,
         accept_floor=floor,
-        checks=tuple(_checks(contract, terms, measured, now, floor)),
+        checks=tuple(checks(contract, terms, measured, now, floor)),
         notes=(
             *_made_in_the_future(contract, now),
             *_notes(contract, measured),
             *(attempts.notes if attempts else ()),
+            *((alone(paired),) if isinstance(paired, Alone) else ()),
         ),
         attempts=attempts,
+        paired=paired,
     )
 
 
 def _refuse_nonsense(measured: Measured) -> None:
-    fault = fault_of(measured.score)
-    if fault:
-        raise BadInput(f"score: {fault}")
-    if measured.questions is not None and measured.questions < 1:
-        raise BadInput(f"questions must be at least 1, got {measured.questions}")
+    if measured.questions is not None and (wrong := fault_of_questions(measured.questions)):
+        raise BadInput(wrong)
+    # The mean of several repetitions lies between the scores that one may have.
+    asked = measured.questions if measured.repetitions == 1 else None
+    attempts = {f"attempt {number}": score for number, score in enumerate(measured.attempts, start=1)}
+    for name, score in (attempts or {"score": measured.score}).items():
+        if wrong := fault_of(score) or (fault_on_grid(score, asked) if asked else None):
+            raise BadInput(f"{name}: {wrong}")
     length = measured.accept_length
     if length is not None and not (math.isfinite(length) and length >= 1):
         raise BadInput(
             f"accept length is tokens per verification step, a number of at least 1, got {length:.12g}; "
             "leave it out for a variant without speculation"
         )
-
-
-def _checks(
-    contract: Contract, terms: VariantContract | None, measured: Measured, now: datetime, floor: float | None
-) -> Iterator[Check]:
-    """Every condition that there is; `terms` are the variant's own."""
-    if now >= contract.expires:
-        ended, today = (time.astimezone(UTC).date().isoformat() for time in (contract.expires, now))
-        detail = f"on {ended}, and today is {today}; launch the sweep again for a new contract"
-        yield Check(what="expired", state="mismatch", detail=detail)
-    yield _check("questions", (terms or contract.protocol).questions, measured.questions)
-    yield _check("protocol hash", contract.protocol.hash, measured.protocol_hash)
-    yield _check("data set SHA-256", contract.dataset.sha256, measured.dataset_sha256)
-    # A whole run without a GPU's name ran without a GPU.
-    gpu = "none" if measured.gpu is None and measured.engine is not None else measured.gpu
-    yield _check("GPU", _plain(contract.gpu.name or "none"), gpu and _plain(gpu))
-    yield _check("GPUs an engine", contract.gpu.count, measured.gpu_count)
-    if terms:
-        yield from _engine(terms.engine, measured.engine)
-    # Other versions are what a gate is there to judge: worth knowing, no reason not to apply.
-    differing = [str(change) for change in changes(contract.versions, measured.versions)]
-    state: Literal["match", "differs"] = "differs" if differing else "match"
-    yield Check(what="versions", state=state if measured.versions else "unchecked", detail="; ".join(differing))
-    if floor is not None and measured.accept_length is None:
-        yield Check(what=f"accept length of at least {floor:g}", state="unchecked")
-
-
-def _check(what: str, contract: Any, measured: Any) -> Check:
-    if measured is None:
-        return Check(what=what, state="unchecked")
-    if measured == contract:
-        return Check(what=what, state="match")
-    ours, theirs = (f"{side:g}" if isinstance(side, float) else side for side in (contract, measured))
-    return Check(what=what, state="mismatch", detail=f"contract {ours}, measured {theirs}")
-
-
-def _plain(gpu: str) -> str:
-    """Names compare without case and maker: `h200` is the driver's `NVIDIA H200`."""
-    return gpu.casefold().removeprefix("nvidia ").strip()
-
-
-def _engine(contract: EngineIdentity, measured: EngineIdentity | None) -> Iterator[Check]:
-    """One check for each argument that differs; one for all of them otherwise."""
-    differing = () if measured is None else contract.differences(measured)
-    for change in differing:
-        detail = f"contract {change.before}, measured {change.after}"
-        yield Check(what=f"engine {change.what}", state="mismatch", detail=detail)
-    if not differing:
-        yield Check(what="engine arguments", state="unchecked" if measured is None else "match")
 
 
 def _made_in_the_future(contract: Contract, now: datetime) -> Iterator[str]:
@@ -317,9 +240,7 @@ def _utc(time: datetime) -> str:
 def _notes(contract: Contract, measured: Measured) -> Iterator[str]:
     score, questions, retries = measured.score, measured.questions, contract.threshold.retries
     counts = range(1) if questions is None or measured.repetitions > 1 else possible(score, questions)
-    if not counts:
-        yield f"{score:.12g} is no multiple of 1/{questions}; are the questions right?"
-    elif questions and len(counts) > 1 and abs(score * questions - round(score * questions)) > SLACK * questions:
+    if questions and len(counts) > 1 and abs(score * questions - round(score * questions)) > SLACK * questions:
         yield (
             f"{score:.12g} is rounded, and may stand for {counts[0]} to {counts[-1]} of {questions} right; taken "
             f"for {round(score * questions)}. Give more digits"

@@ -10,8 +10,7 @@ score alone finds a shift of every question alike; the questions find answers th
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -19,15 +18,18 @@ import numpy.typing as npt
 
 from sweep.gate.answers import VERSION, Answers, VariantAnswers, digest
 from sweep.stats import lost
+from sweep.stats.answered import Answered
 from sweep.stats.describe import Floats
 from sweep.stats.noise import Fitted, Normal
 from sweep.stats.scores import Scores
 
+FEWEST = 5
+"""Repetitions from which it shows, roughly, whether questions move together."""
 ENOUGH = 10
-"""Repetitions from which it shows whether questions move together."""
+"""Repetitions from which it shows. With fewer, what they show is allowed for."""
 LEAST_VARIANCE = 2.0
 """Of the number of right answers of a run: with less, so few questions flip that normal probabilities are wrong."""
-TOGETHER_ALPHA = 0.001
+TOGETHER_ALPHA = 0.005
 """Level at which runs agree beyond chance, so that questions do not count one by one."""
 
 
@@ -50,16 +52,6 @@ class Alone(StrEnum):
     """Next to no question is right in some runs and wrong in others."""
     TOGETHER = "together"
     """Questions are right and wrong together, in the calibration: they do not count one by one."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answered:
-    """The answers of the complete repetitions of a run."""
-
-    right: Mapping[str, int]
-    """Question id to how often it was right."""
-    runs: int
-    """Repetitions, at least 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +140,7 @@ def _judged(
     noise = Fitted.to(scores).noise
     if noise is None:
         return Alone.NO_NOISE
-    if repetitions < ENOUGH:
+    if repetitions < FEWEST:
         return Alone.FEW_REPETITIONS
     if terms.scatter is None or terms.scatter > most_scatter(repetitions):
         return Alone.TOGETHER
@@ -156,6 +148,7 @@ def _judged(
     which = lost.which(tallied)
     if float(which.variance.item()) < LEAST_VARIANCE:
         return Alone.FEW_FLIPS
+    which = allowing(which, np.array([terms.scatter]), repetitions)
     both = joint(noise.normals, now.sum(axis=1) / (questions * runs), which, repetitions, runs)
     return Paired(
         p_value=float(both.p_value.item()),
@@ -190,6 +183,12 @@ def most_scatter(repetitions: int) -> float:
 
     dof = repetitions * (repetitions - 1) / 2 - 1
     return float(special.chdtri(dof, TOGETHER_ALPHA)) / dof
+
+
+def allowing(which: lost.Which, scatter: Floats, repetitions: int) -> lost.Which:
+    """The questions' evidence, less by what moves them together: of few repetitions, whatever they show of it."""
+    wider = np.sqrt(np.maximum(scatter, 1.0)) if repetitions < ENOUGH else np.ones_like(scatter)
+    return replace(which, z=which.z / wider, information=which.information / wider)
 
 
 def joint(normals: tuple[Normal, ...], scores: Floats, which: lost.Which, repetitions: int, runs: int) -> Joint:

@@ -150,7 +150,7 @@ def detectable(noise: Noise, attempts: int, alpha: float, power: float) -> float
     """The smallest drop of the mean, in accuracy, that fails with a probability of `power`; None for none."""
     drops = []
     for normal in noise.normals:
-        lowered = _detectable(normal.weight, normal.dof, attempts, alpha / noise.looks, power)
+        lowered = detectable_depth(normal.weight, normal.dof, attempts, alpha / noise.looks, power)
         drops.append(float((normal.score(0.0) - normal.score(lowered)).item()))
     largest = max(drops)
     return largest if largest <= noise.mean else None
@@ -190,8 +190,8 @@ def expected(weight: float, dof: float, attempts: int, alpha: float, lowered: fl
 
 
 @lru_cache(maxsize=256)
-def _detectable(weight: float, dof: float, attempts: int, alpha: float, power: float) -> float:
-    """In estimated standard deviations."""
+def detectable_depth(weight: float, dof: float, attempts: int, alpha: float, power: float) -> float:
+    """The smallest drop that fails with a probability of `power`, in estimated standard deviations."""
     from scipy import optimize
 
     def gap(lowered: float) -> float:

@@ -16,9 +16,10 @@ from sweep.plan.variants import Variant, conditions, perturbed, variants
 RESULT_FREE: Any = {
     "tracking": True,
     "engine": dict.fromkeys(
-        ("engines", "secrets", "start_deadline", "request_deadline", "expected", "schedule"), True
+        ("engines", "secrets", "start_deadline", "request_deadline", "straggler", "expected", "schedule"), True
     ),
     "perturb": {"build": True},
+    "reference": True,
 }
 """What changes how a sweep runs but not what it measures, and so not the sweep's id."""
 

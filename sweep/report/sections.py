@@ -20,6 +20,7 @@ from sweep.report.wording import (
     PERTURBED_USE,
     SIMULATED,
     SPREADS_MEAN,
+    TRIED_TWICE,
     UNTRAINED,
     against_line,
     audit_counts,
@@ -29,6 +30,7 @@ from sweep.report.wording import (
     outcome_line,
     percent,
     protocol_sentence,
+    two_tries_line,
 )
 from sweep.stats.describe import Spread
 
@@ -60,6 +62,10 @@ def blocks(summary: Summary) -> Iterator[Block]:
     if voids:
         yield Heading("Void units")
         yield "\n".join(voids)
+    if summary.tried_twice:
+        yield Heading("Units that were tried twice")
+        yield TRIED_TWICE
+        yield "\n".join(f"- {two_tries_line(unit, tries)}" for unit, tries in summary.tried_twice.items())
     if summary.figures:
         yield Heading("Figures")
         yield from pictures(summary)

@@ -88,6 +88,7 @@ def summarise(evidence: RunEvidence, fits: Fits) -> Summary:
         rules=_rules(rule, fits, thresholds),
         perturbed=perturbed,
         against=evidence.against,
+        tried_twice=provenance.tried_twice,
         no_contract="No contract: none was made.",
     )
 

@@ -15,7 +15,7 @@ from sweep.gate.threshold import Threshold
 from sweep.plan.config import ProtocolConfig
 from sweep.run.folder import Run
 from sweep.run.others import Against
-from sweep.run.provenance import DatasetFacts
+from sweep.run.provenance import DatasetFacts, TwoTries
 from sweep.run.stopping import Stopped
 from sweep.stats.describe import Accuracy, VariantStatistics
 
@@ -131,6 +131,8 @@ class Summary(Strict):
     """The earlier run that drift is judged against."""
     no_contract: str | None
     """Why there is no contract; None where there is one."""
+    tried_twice: dict[str, TwoTries] = {}
+    """Unit to the two engines that tried it, since it was late on the first."""
     figures: tuple[str, ...] = ()
     """The figures' files in the run folder; empty when none were drawn."""
 

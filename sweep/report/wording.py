@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sweep.report.summary import PerturbedSummary, RepetitionCounts, Summary
     from sweep.run.launch import Finished
     from sweep.run.others import Against
+    from sweep.run.provenance import TwoTries
     from sweep.run.stopping import Stopped
     from sweep.run.view import EngineState
 
@@ -54,6 +55,11 @@ INCOMPLETE = (
 )
 INTERRUPTED = (
     "The launch was interrupted. Everything that was measured is kept; launch the same file to measure the rest."
+)
+TRIED_TWICE = (
+    "These units took several times as long as their siblings, so that a free engine tried them too. The first "
+    "result counts, once, and the other one is dropped. Both tries ask the same questions with the same seed, and "
+    "the choice looks at the time alone. It moves no score unless what an engine answers depends on how fast it is."
 )
 NOTHING_AUDITED = "No variant has a complete repetition, so the audits have nothing to judge."
 PERTURBED_USE = (
@@ -93,6 +99,11 @@ def protocol_sentence(summary: Summary) -> str:
         f"temperature {protocol.temperature:g}. The hash of this protocol is `{protocol.hash[:12]}`. Standard "
         "deviations are sample ones (ddof=1) between repetitions."
     )
+
+
+def two_tries_line(unit: str, tries: TwoTries) -> str:
+    """Which engines tried a unit, and which of them was first."""
+    return f"`{unit}`: late on {tries.first}, tried on {tries.second} too; {tries.won} was first"
 
 
 def stopped_line(name: str, stopped: Stopped, repetitions: RepetitionCounts) -> str:

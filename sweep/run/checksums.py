@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from sweep.errors import BadInput
 from sweep.run.disk import aside, writing
@@ -31,11 +32,12 @@ class Checksums:
     def __init__(self, folder: Path) -> None:
         """The folder may have none yet."""
         self.file = folder / MANIFEST
-        self._read: tuple[object, str] = (None, "")
+        self._state: State | None = None
+        self._ended = True
         self._digests: dict[str, list[str]] = {}
 
     @property
-    def digests(self) -> Mapping[str, list[str]] | None:
+    def digests(self) -> Mapping[str, Sequence[str]] | None:
         """Name, relative to the folder, to its digests, the oldest first; None without a SHA256SUMS.
 
         A line that is none, such as a torn one, is left out: a file without its line is not trusted. Raises
@@ -44,16 +46,21 @@ class Checksums:
         state = state_of(self.file)
         if state is None:
             return None
-        if self._read[0] != state:
-            try:
-                text = self.file.read_text("utf-8", "replace")
-            except OSError as error:
-                raise BadInput(f"{self.file}: cannot be read: {error.strerror}; {REMEDY}") from None
+        if self._state != state:
+            text = self._text()
             self._digests = {}
-            for digest, name in filter(None, (_parsed(line) for line in text.split("\n"))):
+            for digest, name in filter(None, map(_parsed, text.split("\n"))):
                 self._digests.setdefault(name, []).append(digest)
-            self._read = state, text
+            self._state, self._ended = state, text.endswith("\n") or not text
         return self._digests
+
+    def _text(self) -> str:
+        if not self.file.is_file():
+            raise BadInput(f"{self.file}: not a file; {REMEDY}")
+        try:
+            return self.file.read_text("utf-8", "replace")
+        except OSError as error:
+            raise BadInput(f"{self.file}: cannot be read: {error.strerror}; {REMEDY}") from None
 
     def holds(self, name: str, digest: str) -> bool | None:
         """Whether the name has such a line; None without a SHA256SUMS."""
@@ -72,17 +79,22 @@ class Checksums:
             raise BadInput(f"{file}: changed since it was written: its SHA-256 is not in {MANIFEST}; {remedy}")
 
     def add(self, name: str, digest: str) -> None:
-        """Put a line on the disk, before the file comes."""
+        """Put a line on the disk, before the file comes. Takes no longer the more lines there are."""
         held = self.holds(name, digest)
         if held:
             return
-        text = "" if held is None else self._read[1]
-        after_torn = "\n" if text and not text.endswith("\n") else ""
+        before = self._state if held is not None else None
+        line = f"{'' if before is None or self._ended else chr(10)}{digest}  {name}\n".encode()
         with writing(self.file), self.file.open("ab", buffering=0) as out:
-            out.write(f"{after_torn}{digest}  {name}\n".encode())
+            out.write(line)
             os.fsync(out.fileno())
-        if held is None:
+        if before is None:
             _sync_folder(self.file.parent)
+        after = state_of(self.file)
+        if before is not None and after is not None and after.size == before.size + len(line):
+            # Nobody else has written: what was read of the file, and this line, are all of it.
+            self._state, self._ended = after, True
+            self._digests.setdefault(name, []).append(digest)
 
     def settle(self, name: str, *digest: str) -> None:
         """The file of this digest is there, or none: other lines of its name are of no use any more."""
@@ -91,7 +103,7 @@ class Checksums:
     def replace(self, digests: Mapping[str, Sequence[str]]) -> None:
         """Write the file anew, with a line for each digest of each name, unless it says just that."""
         text = "".join(f"{digest}  {name}\n" for name, listed in sorted(digests.items()) for digest in listed)
-        if self.digests is not None and self._read[1] == text:
+        if self.digests is not None and self._text() == text:
             return
         with aside(self.file) as there:
             there.write_text(text, encoding="utf-8")
@@ -102,13 +114,22 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def state_of(file: Path) -> tuple[int, int, int] | None:
-    """What becomes another one when the file does; None without a file."""
+class State(NamedTuple):
+    """What becomes another one when a file does."""
+
+    inode: int
+    modified: int
+    """Nanoseconds since 1970."""
+    size: int
+
+
+def state_of(file: Path) -> State | None:
+    """The file's state; None without a file."""
     try:
         there = file.stat()
     except FileNotFoundError:
         return None
-    return there.st_ino, there.st_mtime_ns, there.st_size
+    return State(there.st_ino, there.st_mtime_ns, there.st_size)
 
 
 def _parsed(line: str) -> tuple[str, str] | None:

@@ -6,14 +6,14 @@ only as `View`; both have in-process stand-ins in the tests.
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from uuid import uuid4
 
 from cluster.backends import backend
+from cluster.deadlines import unit_deadline
 from cluster.errors import EngineStartFailed, ExitCode
 from cluster.events import Back, Completed, Event, Failed, Gone, Loaded, Pool, Starting
 from cluster.spec import EngineSpec
@@ -21,16 +21,16 @@ from sweep.plan.units import Unit
 from sweep.run.failures import Failure, Void
 from sweep.run.folder import ATTEMPTS, Run
 from sweep.run.forecast import Estimates, expected_costs, play
+from sweep.run.provenance import TwoTries
 from sweep.run.schedule import Costs, Engine, Queue, assign
 from sweep.run.stopping import StopWatch
+from sweep.run.stragglers import Pace, spare
 from sweep.run.view import EngineState, Progress, View
 from sweep.stats.samples import Measurement
 from sweep.tasks.questionnaire import Questionnaire
 
 POLL_SECONDS = 0.5
 """How long to block for events; also how soon an interrupt is seen."""
-GRACE_SECONDS = 30.0
-"""Over the requests' own deadlines, for a batch."""
 FORESEEING = 0.05
 """Of the driver's time, for estimates of the time left."""
 LIVES = 3
@@ -61,6 +61,9 @@ class Driver:
         self._starts: dict[str, str] = {}
         self._start_failure: EngineStartFailed | None = None
         self._estimates = Estimates(expected_costs(run.plan, len(questionnaire.questions)))
+        self._pace = Pace(run.plan.config.engine.straggler)
+        self._measured: set[str] = set()
+        self._second: dict[str, str] = {}
         self._next_forecast = 0.0
         self.progress = Progress(
             engines={name: EngineState() for name in pool.engines},
@@ -101,16 +104,38 @@ class Driver:
     def _expecting(self) -> bool:
         """Whether anything is still to happen: somebody works, or is to come back to what waits."""
         states = self.progress.engines.values()
-        return any(s.unit for s in states) or (bool(self._waiting) and any(s.down for s in states))
+        if self._waiting:
+            return any(s.unit or s.down for s in states)
+        return any(s.unit and s.unit.id not in self._measured for s in states)
 
     def _assign(self) -> None:
         costs, states = self._estimates.costs(), self.progress.engines
         idle = [name for name, state in states.items() if not (state.unit or state.down)]
         if idle and self._waiting:
-            usable = {name: self._foreseen(state, costs) for name, state in states.items() if not state.down}
+            counted_on = self._pace.punctual(states, self._timer())
+            usable = {name: self._foreseen(state, costs) for name, state in counted_on.items() if not state.down}
             for engine, kind, _ in assign(idle, usable, self._waiting.counts, costs):
                 self._give(engine, self._waiting.take(kind))
+        elif idle:
+            self._try_twice(idle)
         self._foresee(costs)
+
+    def _try_twice(self, idle: Collection[str]) -> None:
+        """Nothing waits: have idle engines try, too, what is late on another one."""
+        states, frugal = self.progress.engines, self._run.plan.config.engine.schedule == "frugal"
+        punctual = self._pace.punctual(states, self._timer())
+        for first in [name for name in states if name not in punctual]:
+            unit = states[first].unit
+            if unit is None or unit.id in self._measured or len(self._engines_at(unit)) > 1:
+                continue
+            free = {name: states[name] for name in idle if not states[name].unit and name not in self._avoid(unit)}
+            if second := spare(unit, free, frugal=frugal):
+                self._second[unit.id] = second
+                self._view.note(f"{unit.id} is late on {first}; {second} tries it too, and the first result counts")
+                self._give(second, unit)
+
+    def _engines_at(self, unit: Unit) -> list[str]:
+        return [name for name, state in self.progress.engines.items() if state.unit == unit]
 
     def _give(self, engine: str, unit: Unit) -> None:
         state = self.progress.engines[engine]
@@ -131,9 +156,9 @@ class Driver:
         return frozenset(self._failed_on[unit.id]).union(self._failed_starts[unit.condition.loads])
 
     def _start_unit(self, engine: str, unit: Unit) -> None:
-        batch = self._questionnaire.batch(unit, self._attempt(unit))
-        waves = math.ceil(len(batch.requests) / batch.concurrency)
-        deadline = waves * self._run.plan.config.engine.request_deadline + GRACE_SECONDS
+        batch = self._questionnaire.batch(unit, self._attempt(unit) + (self._second.get(unit.id) == engine))
+        request_deadline = self._run.plan.config.engine.request_deadline
+        deadline = unit_deadline(len(batch.requests), batch.concurrency, request_deadline)
         self.progress.engines[engine].since = self._timer()
         self._pool.run(engine, unit.id, batch, deadline)
 
@@ -160,7 +185,9 @@ class Driver:
                 self._loaded(event, state.unit)
             case Completed() if unit := state.unit:
                 state.unit, state.deaths = None, 0
-                self._complete(event, unit)
+                # Else another engine was first, and this is no second sample.
+                if unit.id not in self._measured:
+                    self._complete(event, unit)
             case Failed() if unit := state.unit:
                 self._fail(event, unit, state)
 
@@ -174,7 +201,11 @@ class Driver:
         self._starts[event.engine] = f"{place}#{uuid4().hex[:8]}"
         self._run.record_engine(variant, place, event.facts)
         self._estimates.add_start(event.seconds)
-        self._start_unit(event.engine, unit)
+        self._pace.add_start(event.seconds)
+        if unit.id in self._measured:
+            self.progress.engines[event.engine].unit = None
+        else:
+            self._start_unit(event.engine, unit)
 
     def _complete(self, event: Completed, unit: Unit) -> None:
         samples = self._questionnaire.score(unit, self._places[event.engine], event.completions)
@@ -182,6 +213,10 @@ class Driver:
         start = self._starts[event.engine]
         self._run.save(unit, samples, Measurement(start=start, began=ended - event.seconds, ended=ended))
         self._keep(unit)
+        for other in self._engines_at(unit):
+            second = self._second[unit.id]
+            first = other if event.engine == second else event.engine
+            self._run.record_two_tries(unit, TwoTries(first=first, second=second, won=event.engine))
         self._skip_needless()
 
     def _fail(self, event: Failed, unit: Unit, state: EngineState) -> None:
@@ -191,18 +226,23 @@ class Driver:
         state.deaths += event.died
         if event.died or event.work is None:
             state.load = None
-        self._note_failure(unit, event)
-        if event.work is None:
-            self._waiting.put(unit)
-            self._failed_start(unit, event)
-        else:
-            self._failed_on[unit.id].append(event.engine)
-            self._waiting.put(unit)
-            if self._attempt(unit) > ATTEMPTS:
-                self._give_up(unit, f"failed {ATTEMPTS} times")
+        if unit.id not in self._measured:
+            self._failed_try(event, unit)
         if state.deaths >= LIVES:
             text = f"{event.engine} died {LIVES} times in a row and is not used any more"
             self._retire(event.engine, f"{text}: {event.error.message}")
+
+    def _failed_try(self, event: Failed, unit: Unit) -> None:
+        self._note_failure(unit, event)
+        if event.work is not None:
+            self._failed_on[unit.id].append(event.engine)
+        waits = not self._engines_at(unit)
+        if waits:
+            self._waiting.put(unit)
+        if event.work is None:
+            self._failed_start(unit, event)
+        elif waits and self._attempt(unit) > ATTEMPTS:
+            self._give_up(unit, f"failed {ATTEMPTS} times")
 
     def _failed_start(self, unit: Unit, event: Failed) -> None:
         variant = unit.condition.loads
@@ -263,12 +303,14 @@ class Driver:
         self._view.note(f"{unit.id}, {failure.stage}, attempt {failure.attempt}: {first}")
 
     def _keep(self, unit: Unit) -> None:
+        self._measured.add(unit.id)
         self.progress.finished[unit.variant] += 1
         samples = self._run.load(unit)
         self._watch.add(unit, samples)
         # Every row has its unit's times; an older run folder has none, or those of a clock that was set back.
         if (seconds := samples["ended"][0] - samples["began"][0]) >= 0:
             self._estimates.add_unit(unit.variant, seconds)
+            self._pace.add_unit(unit.variant, seconds)
         score = self._watch.score(unit.variant, unit.repetition)
         if score is not None:
             self.progress.scores[unit.variant][unit.repetition] = score
@@ -285,7 +327,8 @@ class Driver:
         begun = time.perf_counter()
         if not self.progress.engines or (begun < self._next_forecast and self._expecting()):
             return
-        engines = {name: self._foreseen(state, costs) for name, state in self.progress.engines.items()}
+        counted_on = self._pace.punctual(self.progress.engines, self._timer())
+        engines = {name: self._foreseen(state, costs) for name, state in counted_on.items()}
         self.progress.seconds_left = play(engines, self._waiting.counts, costs).seconds
         ended = time.perf_counter()
         self._next_forecast = ended + (ended - begun) / FORESEEING

@@ -21,7 +21,7 @@ from sweep.run.checksums import MANIFEST, Checksums, sha256, state_of
 from sweep.run.disk import PRIVATE, aside, remove, writing
 from sweep.run.failures import Failure, Void
 from sweep.run.lock import HOLDER, LOCK
-from sweep.run.provenance import Place, Provenance, gather
+from sweep.run.provenance import Place, Provenance, TwoTries, gather
 from sweep.run.questions import QUESTIONS, PinnedQuestion, read, to_text
 from sweep.run.samples_file import Columns
 from sweep.run.unit_files import SAMPLES, UnitFiles
@@ -268,6 +268,11 @@ class Run:
         update = {"engines": before.engines | {variant: facts}, "places": before.places | {place: there}}
         self.write_provenance(before.model_copy(update=update))
 
+    def record_two_tries(self, unit: Unit, tries: TwoTries) -> None:
+        """Add to the provenance that two engines tried the unit."""
+        before = self.provenance()
+        self.write_provenance(before.model_copy(update={"tried_twice": before.tried_twice | {unit.id: tries}}))
+
     def summary(self) -> dict[str, Any]:
         """The numbers. Raises BadInput when the sweep has not come to a summary."""
         name = "summary.json"
@@ -287,6 +292,8 @@ class Run:
 
     def _json(self, name: str) -> dict[str, Any]:
         file = self.folder / name
+        if file.exists() and not file.is_file():
+            raise BadInput(f"{file}: not a file; {REMEDIES[name]}")
         try:
             document = json.loads(file.read_text(encoding="utf-8"))
         except FileNotFoundError:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 
 from sweep.errors import BadInput
-from sweep.gate.judge import Measured
+from sweep.gate.measured import Measured
 from sweep.run.folder import Run
 from sweep.run.provenance import identity
+from sweep.stats.answered import answered
 from sweep.stats.describe import describe
 
 
@@ -19,7 +20,8 @@ def measure(run: Run) -> dict[str, Measured]:
     """
     provenance = run.provenance()
     void = Counter(variant for variant, _ in {(unit.variant, unit.repetition) for unit in run.void()})
-    described = {name: describe(table) for name, table in run.variant_samples().items() if len(table.repetitions)}
+    tables = {name: table for name, table in run.variant_samples().items() if len(table.repetitions)}
+    described = {name: describe(table) for name, table in tables.items()}
     measured = {
         name: Measured(
             score=statistics.accuracy.mean,
@@ -34,6 +36,7 @@ def measure(run: Run) -> dict[str, Measured]:
             gpu_count=run.plan.config.engine.gpus,
             engine=identity(run.plan, name),
             versions=provenance.all_versions,
+            answers=answered(tables[name]),
         )
         for name, statistics in described.items()
         if statistics.accuracy.mean is not None

@@ -61,6 +61,17 @@ class Place(Strict):
         return self.versions | {"GPU": gpu_names(device) or "none", "driver": device.driver or "none"}
 
 
+class TwoTries(Strict):
+    """A unit that was late on one engine and therefore tried on a second one, too."""
+
+    first: str
+    """The engine on which it was late."""
+    second: str
+    """The engine that tried it as well."""
+    won: str
+    """Whichever of them had a result first, which is the one that counts."""
+
+
 class Provenance(Strict):
     """provenance.json."""
 
@@ -88,6 +99,8 @@ class Provenance(Strict):
     """Variant to what its engine last said of itself."""
     places: dict[str, Place] = {}
     """`engine-1@host` to what ran there."""
+    tried_twice: dict[str, TwoTries] = {}
+    """Unit to the engines that measured it at the same time; one that had failed before is none of these."""
 
     @property
     def gpu(self) -> str | None:

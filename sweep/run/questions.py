@@ -55,6 +55,8 @@ def read(file: Path, expected: str) -> tuple[PinnedQuestion, ...]:
     )
     if not file.exists():
         raise BadInput(f"{file}: missing, so the run's questions are not known; {remedy}")
+    if not file.is_file():
+        raise BadInput(f"{file}: not a file; remove it and {remedy}")
     try:
         text = file.read_text("utf-8", "replace")
     except OSError as error:

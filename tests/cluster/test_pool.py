@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import ray
 
-import cluster.pool
+from cluster import deadlines
 from cluster.connection import PoolSpec
 from cluster.errors import EngineStartFailed, RequestFailed
 from cluster.events import Back, Completed, Event, Failed, Loaded, Starting
@@ -87,7 +87,7 @@ def test_a_unit_that_outlives_its_deadline_costs_its_engine_which_is_replaced(po
 def test_a_start_that_outlives_its_deadline_costs_its_engine_which_is_replaced(
     pool: RayPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster.pool, "START_GRACE", 0.0)
+    monkeypatch.setattr(deadlines, "START_GRACE", 0.0)
     (engine,) = pool.engines
     pool.load(engine, make_spec({"start_seconds": HOUR}, start_deadline=0.1))
     failed = event(pool)

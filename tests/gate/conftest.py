@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sweep.gate import contract as contracts
@@ -36,3 +38,32 @@ def file(contract: contracts.Contract, tmp_path: Path) -> Path:
     path = tmp_path / "thresholds.json"
     path.write_text(json.dumps(lasting.to_json()))
     return path
+
+
+NOISY = ("threshold={rule: false_alarm}", "repetitions=12", "variants={mtp: {}}")
+"""A sweep of 40 questions whose scores vary."""
+
+
+def flipping(repetition: int) -> list[int]:
+    """Which of 40 questions are wrong: 4 always, and of the last 16 every one half of the time."""
+    flips = np.random.default_rng(repetition).random(16) < 0.5
+    return [*range(4), *(24 + np.flatnonzero(flips)).tolist()]
+
+
+@pytest.fixture(scope="module")
+def noisy(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A concluded run of such a sweep, `test-2` to `test-41`."""
+    return finished(tmp_path_factory.mktemp("noisy") / "made", lambda variant, r: _ids(flipping(r)), *NOISY)
+
+
+@pytest.fixture(scope="module")
+def lossy(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """One repetition of the same sweep: questions 10 to 14 are lost, and enough others gained."""
+    wrong = [*range(4), *range(10, 15), 24, 25, 26]
+    return finished(
+        tmp_path_factory.mktemp("lossy") / "made", lambda variant, r: _ids(wrong), *NOISY, "repetitions=1"
+    )
+
+
+def _ids(numbers: Collection[int]) -> list[str]:
+    return [f"test-{2 + number}" for number in numbers]

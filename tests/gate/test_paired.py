@@ -10,8 +10,9 @@ import pytest
 from scipy import special, stats
 
 from sweep.gate.answers import Answers, VariantAnswers, answers_of, digest
-from sweep.gate.paired import Alone, Answered, Paired, joint, judge_answers, most_scatter
+from sweep.gate.paired import Alone, Paired, joint, judge_answers, most_scatter
 from sweep.gate.rules import Estimates
+from sweep.stats.answered import Answered
 from sweep.stats.lost import Which
 from tests import tables
 
@@ -99,7 +100,7 @@ def test_the_level_holds_over_both() -> None:
 
 def test_more_scatter_than_independent_questions_show_is_named() -> None:
     # 190 pairs of 20 runs: a variance of 189 degrees of freedom.
-    assert most_scatter(20) == pytest.approx(stats.chi2.ppf(0.999, 189) / 189)
+    assert most_scatter(20) == pytest.approx(stats.chi2.ppf(0.995, 189) / 189)
     twice = np.repeat(calibration()[:, ::2], 2, axis=1)
     assert judge_answers(kept(twice), "mtp", answered(twice[0])) is Alone.TOGETHER
 
@@ -117,7 +118,7 @@ def test_each_reason_to_judge_the_score_alone_is_named() -> None:
     assert judge_answers(good, "baseline", run) is Alone.NO_NOISE
     assert judge_answers(good, "mtp", other) is Alone.OTHER_QUESTIONS
     assert judge_answers(good, "mtp", fewer) is Alone.OTHER_QUESTIONS
-    assert judge_answers(kept(calibration(runs=9)), "mtp", run) is Alone.FEW_REPETITIONS
+    assert judge_answers(kept(calibration(runs=4)), "mtp", run) is Alone.FEW_REPETITIONS
     assert judge_answers(kept(still), "mtp", run) is Alone.FEW_FLIPS
 
 

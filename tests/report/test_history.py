@@ -14,6 +14,7 @@ from sweep.errors import BadInput
 from sweep.report.conclude import conclude
 from sweep.report.export.mlflow import MlflowExporter
 from sweep.report.history import bars
+from sweep.report.nights import read_experiment
 from tests.runs import finished
 
 CALM = [0.40, 0.41, 0.39, 0.40, 0.405, 0.395, 0.41, 0.39, 0.40, 0.40]
@@ -138,3 +139,9 @@ def test_the_repetitions_in_mlflow_are_nights(tmp_path: Path) -> None:
     history = json.loads(run(*options).stdout)["variants"]["mtp"]
     assert history["questions"] == 40
     assert [night["scores"] for night in history["nights"]] == [[0.8]] * 5 + [[0.85] * 3]
+
+
+def test_a_password_in_the_uri_of_mlflow_is_not_told() -> None:
+    with pytest.raises(BadInput, match="there is no file") as caught:
+        read_experiment("any", "sqlite:////nowhere/mlflow.db?password=pl4nted", None, lambda text: None)
+    assert "pl4nted" not in caught.value.message

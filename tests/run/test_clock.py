@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from sweep.gate.contract import Contract, load
-from sweep.gate.judge import Measured, judge
+from sweep.gate.judge import judge
+from sweep.gate.measured import Measured
 from sweep.report.conclude import conclude
 from sweep.report.contract import build
 from sweep.report.export.mlflow import _span

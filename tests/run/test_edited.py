@@ -15,14 +15,17 @@ from click.testing import CliRunner, Result
 
 from sweep.commands.group import cli
 from sweep.errors import BadInput, ExitCode
+from sweep.plan.units import Unit
 from sweep.report.conclude import conclude
 from sweep.run.folder import open_run
+from sweep.run.unit_files import UnitFiles
 from sweep.tasks.gsm8k import Gsm8k
 from tests.benchmarks.bit_flips import flips, made
 from tests.edits import (
     FIRST,
     HARMLESS,
     HELD_EDITS,
+    LINE_EDITS,
     RUN_EDITS,
     UNIT_EDITS,
     Edit,
@@ -34,6 +37,8 @@ from tests.edits import (
     unit,
 )
 from tests.runs import samples_of
+
+EDITS = UNIT_EDITS | HELD_EDITS | LINE_EDITS
 
 
 @pytest.fixture(scope="module")
@@ -72,14 +77,12 @@ def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return True
 
 
-@pytest.mark.parametrize("edit", [pytest.param(e, id=n) for n, e in (UNIT_EDITS | HELD_EDITS).items()])
+@pytest.mark.parametrize("edit", [pytest.param(e, id=n) for n, e in EDITS.items()])
 def test_an_edited_unit_is_never_read_and_is_measured_again(original: Path, copy: Path, edit: Edit) -> None:
     edit(copy)
     edited = files(copy)
     with pytest.raises(BadInput, match=FIRST):
         read(copy)
-    with pytest.raises(BadInput, match=r"cannot be used.*`sweep launch`"):
-        open_run(copy).check()
     assert files(copy) == edited
     measured, notes = open_run(copy).done()
     assert FIRST not in measured
@@ -89,6 +92,28 @@ def test_an_edited_unit_is_never_read_and_is_measured_again(original: Path, copy
     again, before = (read(folder)["tables"]["baseline"] for folder in (copy, run_of(original)))
     for name in ("correct", "text", "answer", "fingerprint"):
         assert np.array_equal(again[name], before[name])
+
+
+@pytest.mark.parametrize("edit", [pytest.param(e, id=n) for n, e in (UNIT_EDITS | HELD_EDITS).items()])
+def test_a_list_sees_the_edit_of_a_unit_s_file_without_reading_the_others(
+    copy: Path, edit: Edit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sums = copy / "SHA256SUMS"
+    sums.write_bytes(sums.read_bytes())  # as the last unit's line, or a report, does
+    open_run(copy).check()
+    edit(copy)
+    looked_at: list[str] = []
+    held = UnitFiles._held
+
+    def looking(files: UnitFiles, unit: Unit) -> Any:
+        looked_at.append(unit.id)
+        return held(files, unit)
+
+    monkeypatch.setattr(UnitFiles, "_held", looking)
+    with pytest.raises(BadInput, match=r"cannot be used.*`sweep launch`"):
+        open_run(copy).check()
+    assert FIRST in looked_at
+    assert len(looked_at) <= 2
 
 
 @pytest.mark.parametrize("edit", [pytest.param(e, id=n) for n, e in UNIT_EDITS.items()])
@@ -241,6 +266,16 @@ def test_a_task_that_scores_by_columns_of_the_data_set_needs_the_checksums(
     (copy / "SHA256SUMS").unlink()
     with pytest.raises(BadInput, match=r"`choices`.*SHA256SUMS"):
         open_run(copy).variant_samples()
+
+
+def test_lines_that_other_programs_add_are_kept(copy: Path) -> None:
+    one, other = open_run(copy).checksums, open_run(copy).checksums
+    for checksums, name in ((one, "a"), (other, "b"), (one, "c"), (other, "d")):
+        checksums.add(name, "0" * 64)
+    torn = copy / "SHA256SUMS"
+    torn.write_text(torn.read_text() + "0123")
+    one.add("e", "0" * 64)
+    assert {"a", "b", "c", "d", "e"} < set(one.digests or ()) == set(other.digests or ())
 
 
 def test_a_digest_is_on_the_disk_before_its_file(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
