@@ -9,9 +9,18 @@ MOST_DIGITS = 12
 """After the point: beyond them two floating-point numbers count as equal."""
 
 
+SHOWN = 60
+"""Characters of a value that a message shows."""
+
+
 def counted(number: int, what: str) -> str:
     """`1 repetition`, `2 repetitions`, `1,311 questions`."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def cut(text: str) -> str:
+    """The text, or the head of a long one: what a message shows of a value that cannot be used."""
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
 
 
 def apart(one: float, other: float, digits: int) -> tuple[str, str]:

@@ -165,6 +165,7 @@ def _amounts(plan: Plan) -> Iterator[str]:
     if engine.starts > 1:
         yield f"the repetitions of a variant are spread over at least {engine.starts} starts of an engine"
     yield from _durations(plan)
+    yield from _findable(plan)
     if factors := two_level_factors(config):
         yield (
             f"two levels of {', '.join(factors)}: these show next to nothing of a standard deviation, so a "
@@ -176,6 +177,16 @@ def _amounts(plan: Plan) -> Iterator[str]:
             "temperature 0 each repetition has a sampling seed of its own; list another condition under perturb, "
             "such as question_order: [fixed], whose repetitions have the same seeds"
         )
+
+
+def _findable(plan: Plan) -> Iterator[str]:
+    """What the sweep will be able to find; nothing where nobody knows how many questions there are."""
+    from sweep.report.plans import findable_lines
+    from sweep.tasks import dataset
+
+    questions = dataset.count(plan.config.protocol)
+    if questions:
+        yield from findable_lines(plan, questions)
 
 
 def _gpus(number: float) -> str:

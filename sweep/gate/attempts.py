@@ -20,7 +20,7 @@ from sweep.errors import BadInput
 from sweep.gate.contract import Contract
 from sweep.gate.rules import Count, Share, Strict
 from sweep.gate.sequential import Decision, Stop, decide
-from sweep.stats.scores import fault_of, possible
+from sweep.stats.scores import possible
 from sweep.words import apart, counted
 
 SLACK = 1e-9
@@ -83,11 +83,8 @@ def judge_attempts(
     """What the contract says of attempts at one build, given in their order.
 
     By the variant's boundaries; a contract without them, and one that is asked of no variant, passes a build if any
-    of its `retries` passes. Raises BadInput for a score that is none.
+    of its `retries` passes. The scores are checked ones.
     """
-    for number, score in enumerate(scores, start=1):
-        if fault := fault_of(score):
-            raise BadInput(f"attempt {number}: {fault}")
     exact = [_exact(score, questions) for score in scores]
     terms = None if variant is None else contract.variants[variant]
     stops = [Stop(**vars(stop)) for stop in terms.attempts.stops] if terms and terms.attempts else None

@@ -22,13 +22,17 @@ from pydantic import (
     model_validator,
 )
 
+from sweep import files
+from sweep.bounds import CONTRACT_FILE
 from sweep.errors import BadInput
 from sweep.gate.answers import Answers
 from sweep.gate.identity import EngineIdentity
 from sweep.gate.rules import Count, Strict
+from sweep.words import cut
 
 CONTRACT = "thresholds.json"
 SCHEMA: Literal[2] = 2
+HOME = f"a contract is a sweep's {CONTRACT}"
 """Of the contracts that are written; those of schema 1 keep no answers."""
 SHOWN = 10
 """Faults of a file that are listed."""
@@ -226,13 +230,13 @@ def load(path: str | Path) -> Contract:
     Raises BadInput, with the file and the JSON path of each fault, for one that is missing, broken, not valid by
     the schema, or written by a newer sweep; and for a run's summary.
     """
+    text = files.text(path, CONTRACT_FILE)
     try:
-        text = Path(path).read_text(encoding="utf-8")
         document = json.loads(text)
-    except OSError as error:
-        raise BadInput(f"{path}: the contract cannot be read: {error.strerror}") from None
+    except json.JSONDecodeError as error:
+        raise BadInput(f"{path}:{error.lineno}: not valid JSON: {error}; {HOME}") from None
     except (ValueError, RecursionError) as error:
-        raise BadInput(f"{path}: not valid JSON: {error}; a contract is a sweep's thresholds.json") from None
+        raise BadInput(f"{path}: not valid JSON: {error}; {HOME}") from None
     try:
         return Contract.model_validate_json(text, by_alias=True, by_name=False)
     except ValidationError as error:
@@ -258,7 +262,7 @@ def _listed(path: str | Path, error: ValidationError) -> str:
     lines = [f"{path}: not a valid contract, {error.error_count()} at fault"]
     for fault in error.errors()[:SHOWN]:
         place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"])
-        given = "" if isinstance(fault["input"], dict) else f", got {json.dumps(fault['input'])}"
+        given = "" if isinstance(fault["input"], dict) else f", got {cut(json.dumps(fault['input']))}"
         lines.append(f"{path}: ${place}: {fault['msg'].removeprefix('Value error, ')}{given}")
     more = error.error_count() - SHOWN
     return "\n".join([*lines, f"and {more} more"] if more > 0 else lines)

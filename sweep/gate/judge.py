@@ -20,7 +20,7 @@ from sweep.gate.measured import Measured
 from sweep.gate.paired import Alone, Paired, judge_answers
 from sweep.gate.paired_words import alone, fault, lost_lines, passing, to_json
 from sweep.gate.sequential import Decision
-from sweep.stats.scores import fault_of, possible
+from sweep.stats.scores import fault_of, fault_of_questions, fault_on_grid, possible
 from sweep.words import Outcome, apart, joined
 
 SLACK = 1e-9
@@ -209,11 +209,14 @@ def judge(contract: Contract, measured: Measured, now: datetime) -> Verdict:
 
 
 def _refuse_nonsense(measured: Measured) -> None:
-    wrong = fault_of(measured.score)
-    if wrong:
-        raise BadInput(f"score: {wrong}")
-    if measured.questions is not None and measured.questions < 1:
-        raise BadInput(f"questions must be at least 1, got {measured.questions}")
+    if measured.questions is not None and (wrong := fault_of_questions(measured.questions)):
+        raise BadInput(wrong)
+    # The mean of several repetitions lies between the scores that one may have.
+    asked = measured.questions if measured.repetitions == 1 else None
+    attempts = {f"attempt {number}": score for number, score in enumerate(measured.attempts, start=1)}
+    for name, score in (attempts or {"score": measured.score}).items():
+        if wrong := fault_of(score) or (fault_on_grid(score, asked) if asked else None):
+            raise BadInput(f"{name}: {wrong}")
     length = measured.accept_length
     if length is not None and not (math.isfinite(length) and length >= 1):
         raise BadInput(
@@ -237,9 +240,7 @@ def _utc(time: datetime) -> str:
 def _notes(contract: Contract, measured: Measured) -> Iterator[str]:
     score, questions, retries = measured.score, measured.questions, contract.threshold.retries
     counts = range(1) if questions is None or measured.repetitions > 1 else possible(score, questions)
-    if not counts:
-        yield f"{score:.12g} is no multiple of 1/{questions}; are the questions right?"
-    elif questions and len(counts) > 1 and abs(score * questions - round(score * questions)) > SLACK * questions:
+    if questions and len(counts) > 1 and abs(score * questions - round(score * questions)) > SLACK * questions:
         yield (
             f"{score:.12g} is rounded, and may stand for {counts[0]} to {counts[-1]} of {questions} right; taken "
             f"for {round(score * questions)}. Give more digits"

@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, ValidationError
 from pydantic_core import PydanticCustomError
 
+from sweep.bounds import MOST_ATTEMPTS, MOST_COUNT
 from sweep.gate.sequential import Sequential, plan
 from sweep.stats.describe import Floats
 from sweep.stats.noise import Fitted, NoiseSource, Normal, Scale
@@ -23,7 +24,7 @@ from sweep.stats.tails import CONFIDENCE, all_fail, false_alarm_factor, on_grid,
 
 Share = Annotated[float, Field(ge=0, le=1, strict=True)]
 OpenShare = Annotated[float, Field(gt=0, lt=1, strict=True)]
-Count = Annotated[int, Field(ge=1, strict=True)]
+Count = Annotated[int, Field(ge=1, le=MOST_COUNT, strict=True)]
 
 Alarm = tuple[float, tuple[float, float]]
 """The probability that a healthy build fails, and its lower and upper 95 % bounds."""
@@ -117,9 +118,9 @@ class Rule(Strict, ABC):
 
     rule: str
     """The rule's name, its key in RULES; a subclass narrows it to that one name."""
-    retries: Count = 1
+    retries: Annotated[int, Field(ge=1, le=MOST_ATTEMPTS, strict=True)] = 1
     """Attempts that the CI gives a build: it passes if any attempt does."""
-    accept_length: Annotated[float, Field(ge=1)] | None = None
+    accept_length: Annotated[float, Field(ge=1, le=MOST_COUNT)] | None = None
     """Also gate the mean accept length at this floor, of every variant whose engine reports verification steps."""
 
     needs_noise: ClassVar[bool] = False

@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from cluster.backends import BACKENDS
 from cluster.secrets import Secrets
+from sweep.bounds import LONGEST_NAME, LONGEST_TIME, MOST_COUNT, MOST_SEED
 from sweep.gate.rules import Count, OpenShare, Strict, ThresholdRule
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
@@ -48,15 +49,15 @@ def _whole_above_one(value: float) -> float:
 T = TypeVar("T")
 Arguments = dict[str, JsonValue]
 Levels = Annotated[T, Field(min_length=1)]
-Name = Annotated[str, AfterValidator(_named)]
-Seconds = Annotated[float, Field(gt=0)]
+Name = Annotated[str, Field(max_length=LONGEST_NAME), AfterValidator(_named)]
+Seconds = Annotated[float, Field(gt=0, le=LONGEST_TIME)]
 Text = Annotated[str, Field(min_length=1, strict=True)]
 
 
 class Expected(Strict):
     """What to expect before anything was measured; only estimates and the schedule read it."""
 
-    start: Annotated[float, Field(ge=0)] = 90.0
+    start: Annotated[float, Field(ge=0, le=LONGEST_TIME)] = 90.0
     """Seconds to start an engine."""
     repetition: Seconds | None = None
     """Seconds for one repetition of this protocol on one engine; absent: 40 s for 200 questions of at most 512
@@ -72,7 +73,7 @@ class EngineConfig(Strict):
     """A hub id, a folder, or a model of the package, such as `embedded:tiny-gemma4`."""
     draft_model: Text | None = None
     """The MTP draft of the variants that say `draft: true`."""
-    gpus: Annotated[float, Field(ge=0), AfterValidator(_whole_above_one)] = 0.0
+    gpus: Annotated[float, Field(ge=0, le=MOST_COUNT), AfterValidator(_whole_above_one)] = 0.0
     """GPUs an engine owns; a fraction lets engines share one."""
     engines: Count | Literal["auto"] = "auto"
     """How many engines; `auto` takes what the cluster has room for."""
@@ -155,7 +156,7 @@ class ProtocolConfig(Strict):
     task: Text = "gsm8k"
     """The benchmark, by its name in `sweep.tasks.TASKS`: makes the prompts and scores the outputs."""
     dataset: DatasetConfig
-    shots: Annotated[int, Field(ge=0, strict=True)] = 5
+    shots: Annotated[int, Field(ge=0, le=MOST_COUNT, strict=True)] = 5
     """Worked examples before each question."""
     shots_from: Literal["test", "train"] = "test"
     """`test`: its first records, and the questions follow them (SGLang). `train`: its first (vLLM)."""
@@ -165,7 +166,7 @@ class ProtocolConfig(Strict):
     """An output ends before the first of these; absent: the task's own."""
     max_tokens: Count = 512
     """Most tokens in an output."""
-    temperature: Annotated[float, Field(ge=0)] = 0.0
+    temperature: Annotated[float, Field(ge=0, le=MOST_COUNT)] = 0.0
     """0 is greedy."""
     concurrency: Count = 128
     """Requests in flight at once."""
@@ -182,6 +183,21 @@ class TrackingConfig(Strict):
     """The experiment; absent: the sweep's name."""
 
 
+class ReferenceConfig(Strict):
+    """Another engine that generates some of the questions with the same weights and draft, to be held against."""
+
+    backend: Annotated[Text, AfterValidator(_registered)]
+    """One of `cluster.backends.BACKENDS`."""
+    questions: Count = 30
+    """How many, from the head of the sweep's own."""
+    gpus: Annotated[float, Field(ge=0), AfterValidator(_whole_above_one)] = 0.0
+    """GPUs that its one engine owns."""
+    arguments: Arguments = {}
+    """By that backend's own names."""
+    environment: dict[str, str] = {}
+    """Environment of the engine's process."""
+
+
 class AuditConfig(Strict):
     """What the contract asks of the audits."""
 
@@ -192,7 +208,7 @@ class AuditConfig(Strict):
 class StopRule(Strict):
     """When a variant needs no further repetitions. Absent: every planned repetition runs."""
 
-    identical: Annotated[int, Field(ge=2, strict=True)] | None = None
+    identical: Annotated[int, Field(ge=2, le=MOST_COUNT, strict=True)] | None = None
     """A variant that claims determinism stops after this many identical repetitions of different orders."""
     width: OpenShare | None = None
     """A noisy variant stops once mean - tolerance bound is under this, in accuracy; looked at after 5, 10, 20,
@@ -216,7 +232,7 @@ class SweepConfig(Strict):
     protocol: ProtocolConfig
     repetitions: Count
     """Per variant."""
-    seed: Annotated[int, Field(ge=0, strict=True)] = 0
+    seed: Annotated[int, Field(ge=0, le=MOST_SEED, strict=True)] = 0
     """Repetition r has seed + r - 1."""
     shards: Count = 1
     """Parts a repetition is split in, so that engines can share one."""
@@ -224,6 +240,7 @@ class SweepConfig(Strict):
     """Absent: `sweep.gate.rules.default_rule` of what was measured."""
     stop: StopRule | None = None
     perturb: PerturbConfig | None = None
+    reference: ReferenceConfig | None = None
     audits: AuditConfig = AuditConfig()
     tracking: TrackingConfig = TrackingConfig()
     _secrets: Secrets = PrivateAttr(default_factory=Secrets)

@@ -13,18 +13,19 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from cluster.backends import check_specs
 from cluster.secrets import REFERENCE
+from sweep import files
+from sweep.bounds import DEEPEST, SWEEP_FILE
 from sweep.errors import BadInput, suggestion
 from sweep.gate.rules import RULES, Rule
 from sweep.plan.config import ProtocolConfig, SweepConfig, is_local
-from sweep.plan.secrets import Keeper, on_command_line
+from sweep.plan.document import parse
+from sweep.plan.secrets import Keeper, on_command_line, secrets_in
 from sweep.plan.units import Plan
 from sweep.plan.variants import Fault, KeyPath, Variant, argument_path, fault_list
-from sweep.words import counted
+from sweep.words import counted, cut
 
 Check = Callable[[ProtocolConfig], Iterable[Fault]]
 ABSENT = object()
@@ -167,62 +168,35 @@ def refusal(file: str | Path, faults: Iterable[str], where: str = "") -> BadInpu
 
 
 def _read(file: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
-    try:
-        text = file.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    if not file.exists():
         others = sorted(str(other) for other in file.parent.glob("*.y*ml"))
         hint = suggestion(str(file), others) if others else f"{file.parent} holds no YAML files"
-        raise BadInput(f"{file}: no such sweep file; {hint}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{file}: cannot be read: {error}; a sweep file is YAML in UTF-8") from None
-    try:
-        node = YAML().load(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
-        # Of a key that is there twice it tells both values, which may be secrets.
-        problem = " ".join(str(error.problem or error.context).split()).partition(" with value ")[0]
-        raise BadInput(f"{file}:{line}: not valid YAML: {problem}; correct the line or the one above") from None
-    except YAMLError as error:
-        raise BadInput(f"{file}:1: not valid YAML: {error}") from None
-    if not isinstance(node, CommentedMap):
-        kind = "empty" if node is None else f"a {type(node).__name__}"
+        raise BadInput(f"{file}: no such sweep file; {hint}")
+    document, lines = parse(files.text(file, SWEEP_FILE), lambda line: f"{file}:{line}")
+    if not isinstance(document, dict):
+        kind = "empty" if document is None else f"a {type(document).__name__}"
         raise BadInput(f"{file}:1: a sweep file is a mapping with name, engine, variants...; this one is {kind}")
-    lines: dict[KeyPath, int] = {}
-    return _plain(node, (), lines), lines
-
-
-def _plain(node: Any, path: KeyPath, lines: dict[KeyPath, int]) -> Any:
-    """The node as builtins, noting the line of every key on the way."""
-    if isinstance(node, CommentedMap):
-        for key in node:
-            lines[*path, str(key)] = node.lc.key(key)[0] + 1
-        return {str(key): _plain(value, (*path, str(key)), lines) for key, value in node.items()}
-    if isinstance(node, CommentedSeq):
-        for index in range(len(node)):
-            lines[*path, index] = node.lc.item(index)[0] + 1
-        return [_plain(value, (*path, index), lines) for index, value in enumerate(node)]
-    return next((builtin(node) for builtin in (bool, int, float, str) if isinstance(node, builtin)), node)
+    return document, lines
 
 
 def _override(document: dict[str, Any], text: str, keeper: Keeper) -> KeyPath:
     """Write what a `--set` says into the document; the path of the key that it names."""
     keeper.refuse(text)
+    named = f"--set {cut(text)}"
     path, equals, value = text.partition("=")
     *around, last = path.split(".")
     if not equals or not all((*around, last)):
-        raise BadInput(f"--set {text}: wants key.path=value, for example repetitions=5")
+        raise BadInput(f"{named}: wants key.path=value, for example repetitions=5")
+    if len(around) >= DEEPEST:
+        raise BadInput(f"{named}: nested deeper than the {DEEPEST} levels that are allowed")
     place: Any = document
     for key in around:
         if place.get(key) is None:
             place[key] = {}
         place = place[key]
         if not isinstance(place, dict):
-            raise BadInput(f"--set {text}: {key} holds {place!r}, which has no keys below it")
-    try:
-        place[last] = YAML(typ="safe").load(value)
-    except YAMLError as error:
-        raise BadInput(f"--set {text}: the value is not valid YAML: {error}") from None
+            raise BadInput(f"{named}: {key} holds no mapping and has no keys below it")
+    place[last] = parse(value, lambda _: named).value
     return (*around, last)
 
 
@@ -249,8 +223,9 @@ def _fault(detail: ErrorDetails, document: Any) -> Fault:
         if path[:-1] != ("engine",) or ("did you mean" in text and "arg" not in str(path[-1])):
             return path, text
         return path, f"{text}; the backend's own arguments go under engine.arguments"
+    # Of a key in a wrong place too, where no secrets are looked for.
     value = json.dumps(detail["input"], default=str)
-    shown = value if len(value) <= 60 else value[:57] + "..."
+    shown = cut(secrets_in(value).hide(value))
     rule = detail["msg"].removeprefix("Value error, ")
     return path, f"{rule[0].lower()}{rule[1:]}, got {shown}; {_remedy(detail)}"
 

@@ -6,10 +6,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product, starmap
+from math import prod
 from typing import Any
 
 from cluster.backends import Backend, backend
+from sweep.bounds import LONGEST_NAME, MOST_UNITS, MOST_VARIANTS
 from sweep.plan.config import NAME, EngineConfig, SweepConfig, VariantConfig
+from sweep.plan.document import KeyPath as KeyPath
 
 CONDITIONS = ("concurrency", "shards", "question_order", "engine")
 """Factors that are no engine argument: a variant's own engines measure them, and a claim of determinism covers
@@ -18,7 +21,6 @@ BUILD = "build"
 """The factor whose levels are other runs."""
 ENGINE = re.compile(r"engine-([1-9]\d*)")
 """What a pool calls its engines."""
-KeyPath = tuple[str | int, ...]
 Parts = Sequence[tuple[KeyPath, VariantConfig]]
 """What a variant is made of, and where each part is written; a later one wins."""
 
@@ -38,6 +40,9 @@ class Variant:
     baseline: str | None
     """The variant whose outputs it must reproduce: the one written, or for a speculative variant the one that is
     the same without speculation; None where there is neither."""
+    draft_depth: int | None
+    """How many tokens deep its draft goes before it is verified; None without a draft, and where the arguments do
+    not say."""
     arguments: Mapping[str, Any]
     """The backend's arguments: the common ones with the variant's own over them."""
     environment: Mapping[str, str]
@@ -60,8 +65,35 @@ Fault = tuple[KeyPath, str]
 
 
 def fault_list(config: SweepConfig) -> list[Fault]:
-    """What is wrong with the variants as a set."""
-    return [*_variant_faults(config), *_axis_conflicts(config), *_perturb_faults(config)]
+    """What is wrong with the variants as a set. Nothing is expanded where that would be too much."""
+    return list(_bulk_faults(config)) or [
+        *_variant_faults(config),
+        *_axis_conflicts(config),
+        *_perturb_faults(config),
+    ]
+
+
+def _bulk_faults(config: SweepConfig) -> Iterator[Fault]:
+    """More variants or units than a sweep may have, counted and not drawn."""
+    drawn = len(config.variants) + (prod(map(len, config.grid.values())) if config.grid else 0)
+    asked, factors = config.perturb, _factors(config)
+    measured = drawn * (1 + sum(len(levels) for _, levels, _ in factors))
+    if measured > MOST_VARIANTS:
+        where = "perturb" if drawn <= MOST_VARIANTS else "grid" if config.grid else "variants"
+        yield (
+            (where,),
+            f"makes {measured:,} variants, and a sweep has at most {MOST_VARIANTS:,}; take some out",
+        )
+    units = drawn * config.repetitions * config.shards
+    for path, levels, _ in factors:
+        shards = sum(levels) if path == ("shards",) else len(levels) * config.shards
+        units += drawn * shards * (asked.repetitions if asked else 0)
+    if units > MOST_UNITS:
+        yield (
+            ("repetitions",),
+            f"with the variants and shards it makes {units:,} units, and a sweep has at most {MOST_UNITS:,}; "
+            "take fewer of one of these",
+        )
 
 
 def _variant_faults(config: SweepConfig) -> Iterator[Fault]:
@@ -70,6 +102,8 @@ def _variant_faults(config: SweepConfig) -> Iterator[Fault]:
     for index, (path, name, variant) in enumerate(drawn):
         if not NAME.fullmatch(name):
             yield path, f"the level names make `{name}`, which cannot name a variant"
+        if len(name) > LONGEST_NAME:
+            yield path, f"the level names make `{name}`, which is longer than {LONGEST_NAME} characters"
         if name in names[:index]:
             yield path, f"duplicate variant `{name}`; rename one of them"
         if variant.draft and config.engine.draft_model is None:
@@ -110,6 +144,7 @@ def variants(config: SweepConfig) -> tuple[Variant, ...]:
             speculates=speculates[name],
             deterministic=chosen.deterministic(v.arguments) if v.deterministic is None else v.deterministic,
             baseline=v.baseline or (plain.get(modes[name]) if speculates[name] else None),
+            draft_depth=chosen.draft_depth(v.arguments) if v.draft else None,
             arguments=v.arguments,
             environment=v.environment,
         )
@@ -193,6 +228,9 @@ def _perturb_faults(config: SweepConfig) -> Iterator[Fault]:
         for level in levels:
             if not NAME.fullmatch(f"v+{path[-1]}={level}"):
                 yield where, f"level {level!r} cannot be part of a name; use a number, a word or true"
+            longest = max((len(name) for _, name, _ in _drawn(config)), default=0)
+            if longest + len(f"+{path[-1]}={level}") > LONGEST_NAME:
+                yield where, f"level {level!r} makes a name that is longer than {LONGEST_NAME} characters"
 
 
 def varying(chosen: Iterable[Variant]) -> dict[str, dict[str, Any]]:

@@ -9,7 +9,8 @@ from typing import Any
 from sweep.errors import BadInput
 from sweep.plan.secrets import secrets_in
 from sweep.report.export import ExportUnavailable
-from sweep.report.export.mlflow import MOST, quiet, store_file
+from sweep.report.export.mlflow_single import MOST
+from sweep.report.export.mlflow_store import StoreAway, file_of, reached
 from sweep.stats.history import History, Night
 from sweep.stats.scores import fault_of
 
@@ -41,26 +42,17 @@ def read_experiment(name: str, uri: str, questions: int | None, note: Callable[[
 
 
 def _runs(name: str, uri: str) -> Sequence[Any]:
-    quiet()
-    import mlflow
-    from alembic.util import CommandError
-    from mlflow.exceptions import MlflowException
-    from requests.exceptions import RequestException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    file = store_file(uri)
+    file = file_of(uri)
     if file is not None and not file.exists():
         raise BadInput(f"--tracking {uri}: there is no file {file}")
     try:
-        client = mlflow.MlflowClient(uri)
-        experiment = client.get_experiment_by_name(name)
-        known = [each.name for each in client.search_experiments()] if experiment is None else []
-        found = (
-            [] if experiment is None else client.search_runs([experiment.experiment_id], NIGHTLY, max_results=MOST)
-        )
-    except (MlflowException, RequestException, SQLAlchemyError, CommandError, OSError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise ExportUnavailable(f"MLflow at {uri} did not give the runs of {name}: {first}") from None
+        with reached(uri) as store:
+            experiment = store.get_experiment_by_name(name)
+            known = [each.name for each in store.search_experiments()] if experiment is None else []
+            ids = [] if experiment is None else [experiment.experiment_id]
+            found = store.search_runs(ids, NIGHTLY, max_results=MOST) if ids else []
+    except StoreAway as away:
+        raise ExportUnavailable(f"MLflow at {uri} did not give the runs of {name}: {away}") from None
     if experiment is None:
         raise BadInput(f"MLflow at {uri} has no experiment {name}; known: {', '.join(known)}")
     return [run for run in found if _is_a_score(run)]

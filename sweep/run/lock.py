@@ -30,14 +30,13 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Thread
-from typing import Annotated
 
 from filelock import FileLock, Timeout
-from pydantic import AwareDatetime, Field, ValidationError
+from pydantic import AwareDatetime, ValidationError
 
 from sweep.errors import DISK_FAILED, BadInput, ExitCode, SweepError
-from sweep.gate.rules import Strict
 from sweep.run.disk import PRIVATE, fault
+from sweep.run.processes import Process, Text
 
 LOCK = ".lock"
 """The file with the operating system's lock. It stays: removing it would let two hold a lock each."""
@@ -50,9 +49,6 @@ STALE = 120.0
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 """What a file system without locks answers."""
 
-Text = Annotated[str, Field(max_length=255, pattern=r"^\P{C}*$")]
-"""Text without control characters."""
-
 
 class FolderInUse(SweepError):
     """Another program writes to the run folder."""
@@ -64,7 +60,7 @@ class FolderUnwritable(BadInput):
     """The run folder can be read at most."""
 
 
-class Holder(Strict):
+class Holder(Process):
     """Who writes to a run folder."""
 
     command: Text
@@ -73,12 +69,6 @@ class Holder(Strict):
     """The name of the account."""
     host: Text
     """The machine's name."""
-    machine: Text
-    """What tells this start of the machine, and the process ids seen there, from every other."""
-    pid: int = Field(ge=1)
-    """The process."""
-    started: int | None
-    """When the process started, in clock ticks since the machine did; None where that cannot be told."""
     since: AwareDatetime
     """When it took the folder."""
 
@@ -155,7 +145,7 @@ def _enter(folder: Path, command: str, tell: Callable[[str], None], *, locked: b
     mine, before = _myself(command), _read(folder)
     if before is not None:
         # Whoever was on this machine and no longer has the lock has ended.
-        if not (locked and before.machine == mine.machine) and _alive(folder, _now(folder)):
+        if not (locked and before.near) and _alive(folder, _now(folder)):
             raise _refusal(folder, before)
         tell(f"{folder}: taken over from {before}: it ended without giving the run folder back")
     aside = folder / f"{HOLDER}.{mine.pid}.tmp"
@@ -166,7 +156,7 @@ def _enter(folder: Path, command: str, tell: Callable[[str], None], *, locked: b
 
 def _refusal(folder: Path, other: Holder | None) -> FolderInUse:
     whom = other or "another program, which has not said who it is"
-    far = other is not None and other.machine != _machine()
+    far = other is not None and not other.near
     return FolderInUse(
         f"{folder}: in use by {whom}. Wait until it has ended, or stop it; `sweep list` and `sweep report --json` "
         "only read, and work meanwhile"
@@ -187,8 +177,8 @@ def _alive(folder: Path, now: float) -> Holder | None:
     there = _read(folder)
     if there is None:
         return None
-    if there.machine == _machine():
-        return there if there.started is not None and there.started == _started(there.pid) else None
+    if there.near:
+        return there if there.alive else None
     try:
         # Opening asks a file server for the time anew, which a look at the name does not.
         with (folder / HOLDER).open("rb") as file:
@@ -215,33 +205,10 @@ def _myself(command: str) -> Holder:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = str(os.getuid())
-    pid = os.getpid()
     return Holder(
+        **Process.current().model_dump(),
         command=f"sweep {command}",
         user=user,
         host=socket.gethostname(),
-        machine=_machine(),
-        pid=pid,
-        started=_started(pid),
         since=datetime.now(UTC).replace(microsecond=0),
     )
-
-
-def _machine() -> str:
-    """This start of the machine, and which process ids are seen: a container has others than its host."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
-    except OSError:
-        return socket.gethostname()
-
-
-def _started(pid: int) -> int | None:
-    """When the process started, in clock ticks since the machine did; None for one that has ended."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return None
-    # The second field, the program's name in brackets, may hold blanks and brackets. See proc_pid_stat(5).
-    state, *fields = stat.rpartition(b")")[2].split()
-    return None if state in (b"Z", b"X") else int(fields[18])

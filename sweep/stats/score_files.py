@@ -8,15 +8,16 @@ from __future__ import annotations
 import csv
 import io
 import json
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 
+from sweep import files
+from sweep.bounds import MOST_VARIANTS, SCORE_FILE
 from sweep.errors import BadInput
 from sweep.stats.history import History, Night
-from sweep.stats.scores import Scores, fault_of
+from sweep.stats.scores import Scores, fault_of, fault_of_questions
+from sweep.words import cut
 
 COLUMNS = ("score", "variant", "questions")
 """What a CSV may have; `score` it must have."""
@@ -52,12 +53,8 @@ def read(source: str, questions: int | None = None, note: Note = lambda _: None)
     """
     rows, asked = _rows(source, questions, note, nightly=False)
     return [
-        Scores(
-            variant=variant,
-            values=tuple(row.score for row in rows if row.variant == variant and row.score is not None),
-            questions=asked,
-        )
-        for variant in dict.fromkeys(row.variant for row in rows)
+        Scores(variant=variant, values=tuple(row.score for row in own if row.score is not None), questions=asked)
+        for variant, own in _by_variant(rows).items()
     ]
 
 
@@ -73,9 +70,17 @@ def read_nights(source: str, questions: int | None = None, note: Note = lambda _
     if undated is not None and any(row.night for row in rows):
         raise BadInput(f"{undated.place}: no date, while other rows have one; give every row its date, or none")
     return [
-        History(variant=variant, questions=asked, nights=_nights([row for row in rows if row.variant == variant]))
-        for variant in dict.fromkeys(row.variant for row in rows)
+        History(variant=variant, questions=asked, nights=_nights(own)) for variant, own in _by_variant(rows).items()
     ]
+
+
+def _by_variant(rows: Sequence[_Row]) -> dict[str, list[_Row]]:
+    found: dict[str, list[_Row]] = {}
+    for row in rows:
+        found.setdefault(row.variant, []).append(row)
+        if len(found) > MOST_VARIANTS:
+            raise BadInput(f"{row.place}: more than {MOST_VARIANTS:,} variants; give them in several files")
+    return found
 
 
 def _nights(rows: Sequence[_Row]) -> tuple[Night, ...]:
@@ -93,7 +98,7 @@ def _nights(rows: Sequence[_Row]) -> tuple[Night, ...]:
 def _rows(source: str, questions: int | None, note: Note, nightly: bool) -> tuple[list[_Row], int]:
     """The checked rows of a file, and how many questions all of them are over."""
     name = "stdin" if source == "-" else source
-    text = _text(source)
+    text = files.text(source, SCORE_FILE)
     if not text.strip():
         raise BadInput(f"{name}: empty; give a JSON list of scores, or a CSV with a `score` column")
     is_json = text.lstrip()[0] in "[{"
@@ -111,8 +116,8 @@ def _rows(source: str, questions: int | None, note: Note, nightly: bool) -> tupl
         raise BadInput(f"{name}: no scores in it")
     if questions is None:
         raise BadInput(f"{name}: how many questions is a score over? Give --questions N or a `questions` column")
-    if questions < 1:
-        raise BadInput(f"{name}: questions must be at least 1, got {questions}")
+    if fault := fault_of_questions(questions):
+        raise BadInput(f"{name}: {fault}")
     return rows, questions
 
 
@@ -123,29 +128,18 @@ def _as_accept_lengths(rows: Sequence[_Row]) -> str:
     return f". Every number here is between {low} and {high}, as accept lengths are" if likely else ""
 
 
-def _text(source: str) -> str:
-    if source == "-":
-        return sys.stdin.read()
-    try:
-        return Path(source).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise BadInput(f"{source}: not text in UTF-8; give a JSON list or a CSV") from None
-    except OSError as error:
-        raise BadInput(f"{source}: cannot be read: {error.strerror}") from None
-
-
 def _json_rows(text: str, name: str, nightly: bool) -> Iterator[_Row]:
     try:
         document = json.loads(text, parse_int=float)
     except json.JSONDecodeError as error:
         raise BadInput(f"{name}:{error.lineno}: broken JSON: {error.msg} (column {error.colno})") from None
-    except RecursionError as error:
+    except (RecursionError, ValueError) as error:
         raise BadInput(f"{name}: not a list of scores: {error}") from None
     if not isinstance(document, list):
         raise BadInput(f"{name}: a JSON object; give a list of scores such as [0.385, 0.37]")
     for number, value in enumerate(document, start=1):
         if not isinstance(value, float) and not (nightly and value is None):
-            raise BadInput(f"{name}: score {number} is {json.dumps(value)}, not a number")
+            raise BadInput(f"{name}: score {number} is {cut(json.dumps(value))}, not a number")
         yield _Row(f"{name}: score {number}", value)
 
 
@@ -189,13 +183,15 @@ def _date(text: str, place: str) -> date | None:
         return None
     try:
         time = datetime.fromisoformat(text)
-    except ValueError:
-        raise BadInput(f"{place}: date: `{text}` is not a date such as 2026-03-01") from None
-    return (time.astimezone(UTC) if time.tzinfo else time).date()
+        return (time.astimezone(UTC) if time.tzinfo else time).date()
+    except (ValueError, OverflowError):
+        raise BadInput(f"{place}: date: `{cut(text)}` is not a date such as 2026-03-01") from None
 
 
 def _number(text: str | None, kind: type[Any], place: str) -> Any:
+    if text is None:
+        return None
     try:
-        return None if text is None else kind(text)
+        return kind(text)
     except ValueError:
-        raise BadInput(f"{place}: `{text}` is not a{' whole' if kind is int else ''} number") from None
+        raise BadInput(f"{place}: `{cut(text)}` is not a{' whole' if kind is int else ''} number") from None

@@ -9,6 +9,7 @@ from decimal import Decimal
 import numpy as np
 import numpy.typing as npt
 
+from sweep.bounds import MOST_COUNT
 from sweep.errors import BadInput
 from sweep.stats.samples import VariantSamples
 
@@ -50,10 +51,17 @@ class Scores:
             fault = fault_of(value)
             if fault:
                 raise BadInput(f"{self.variant}, score {number}: {fault}")
-        if self.questions is not None and self.questions < 1:
-            raise BadInput(f"{self.variant}: questions must be at least 1, got {self.questions}")
+        if self.questions is not None and (fault := fault_of_questions(self.questions)):
+            raise BadInput(f"{self.variant}: {fault}")
         if self.looks < 1:
             raise BadInput(f"{self.variant}: looks must be at least 1, got {self.looks}")
+
+
+def fault_of_questions(questions: int) -> str | None:
+    """What is wrong with a number of questions; None for one of 1 to MOST_COUNT."""
+    if questions < 1:
+        return f"questions must be at least 1, got {questions}"
+    return f"questions must be at most {MOST_COUNT:,}, got {questions:.6g}" if questions > MOST_COUNT else None
 
 
 def fault_of(score: float) -> str | None:
@@ -89,6 +97,18 @@ def flips(correct: npt.NDArray[np.bool_]) -> Flips | None:
     total = float(variances.sum())
     dof = (runs - 1) * total**2 / float((variances**2).sum()) if total else 0.0
     return Flips(variance=total / questions**2, dof=dof)
+
+
+def fault_on_grid(score: float, questions: int) -> str | None:
+    """What is wrong with a score that no number of right answers gives; None for one that some number does."""
+    if possible(score, questions):
+        return None
+    counts = sorted({min(questions, max(0, rounded(score * questions))) for rounded in (math.floor, math.ceil)})
+    nearest = " and ".join(f"{count / questions:.6g} ({count} right)" for count in counts)
+    return (
+        f"{score:.12g} is no multiple of 1/{questions}: no number of right answers of {questions} gives it; "
+        f"the nearest are {nearest}. Is the number of questions right?"
+    )
 
 
 def off_grid(scores: Scores) -> list[float]:

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from sweep import files
+from sweep.bounds import DATA_FILE
 from sweep.errors import BadInput, suggestion
 from sweep.plan.config import FORMATS, DatasetConfig, ProtocolConfig, is_local
 from sweep.plan.variants import Fault, KeyPath
@@ -22,6 +24,8 @@ EMBEDDED = {
     "embedded:tiny-gemma4-hard": _DATA / "test-hard.jsonl",
 }
 """The data sets that ship: word problems that the tiny checkpoint solves, and half solves."""
+BATCH = 256
+"""Records of a Parquet file that are in memory before they are counted."""
 OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
 
 Placed = tuple[str, Any]
@@ -130,10 +134,7 @@ def _from_file(file: Path) -> Iterator[Placed]:
     if file.suffix.lower() == ".parquet":
         yield from _numbered(f"{file}", _parquet(file))
         return
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{file}: cannot be read as {file.suffix[1:]}: {error}") from None
+    text = files.text(file, DATA_FILE)
     if text.lstrip().startswith("["):
         yield from _numbered(f"{file}", _json(file, text, 1))
         return
@@ -152,7 +153,7 @@ def _json(file: Path, text: str, line: int) -> Any:
         value = json.loads(text)
         # Half of a surrogate pair is not text: nothing could store it.
         json.dumps(value, ensure_ascii=False).encode()
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         at = line + (error.lineno - 1 if isinstance(error, json.JSONDecodeError) else 0)
         raise BadInput(f"{file}:{at}: cannot be read as {file.suffix[1:]}: {error}") from None
     return value
@@ -162,9 +163,16 @@ def _parquet(file: Path) -> list[Row]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    rows: list[Row] = []
+    size = 0
     try:
-        rows: list[Row] = pq.ParquetFile(file).read().to_pylist()
-    except (OSError, pa.ArrowException) as error:
+        files.check_size(file, file.stat().st_size, DATA_FILE)
+        for batch in pq.ParquetFile(file).iter_batches(BATCH):
+            # A page of a few bytes may stand for any number of records.
+            size += batch.nbytes
+            files.check_size(file, size, DATA_FILE)
+            rows += batch.to_pylist()
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise BadInput(f"{file}: cannot be read as parquet: {_root(error)}") from None
     return rows
 

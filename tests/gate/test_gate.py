@@ -182,9 +182,27 @@ def test_what_is_no_measurement_is_refused(contract: contracts.Contract, measure
         judge(contract, measured, NOW)
 
 
-def test_a_score_that_these_questions_cannot_give_is_noted(contract: contracts.Contract) -> None:
-    assert "no multiple of 1/40" in "\n".join(judge(contract, scored(0.8765), NOW).lines())
-    assert "no multiple" not in "\n".join(judge(contract, scored(0.875), NOW).lines())
+@pytest.mark.parametrize(
+    ("score", "questions", "nearest"),
+    [
+        (0.8765, 40, r"0\.875 \(35 right\) and 0\.9 \(36 right\)"),
+        (0.51234, 40, r"0\.5 \(20 right\) and 0\.525 \(21 right\)"),
+        (0.99, 40, r"0\.975 \(39 right\) and 1 \(40 right\)"),
+    ],
+)
+def test_a_score_that_these_questions_cannot_give_is_refused_with_the_nearest(
+    contract: contracts.Contract, score: float, questions: int, nearest: str
+) -> None:
+    with pytest.raises(BadInput, match=nearest):
+        judge(contract, replace(scored(score), questions=questions), NOW)
+
+
+def test_a_score_may_be_rounded_and_a_mean_of_repetitions_may_lie_between(contract: contracts.Contract) -> None:
+    # 21 of 41 are .51219...
+    assert "questions" in [
+        check.what for check in judge(contract, replace(scored(0.512), questions=41), NOW).checks
+    ]
+    assert judge(contract, replace(scored(0.8765), repetitions=2), NOW).faults == ()
 
 
 def test_a_contract_made_in_spite_of_failed_audits_says_so_at_every_gate(contract: contracts.Contract) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,19 +148,3 @@ def test_a_file_that_mlflow_cannot_use_is_one_message_and_nothing_is_lost(tmp_pa
     with pytest.raises(ExportUnavailable, match=f"sweep track {run.folder}") as caught:
         MlflowExporter().sync(run, None)
     assert caught.value.exit_code == 4
-
-
-def test_two_that_log_first_to_one_new_file_both_succeed(tmp_path: Path) -> None:
-    """The second waits, and finds the file as the first has left it."""
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    track = [sys.executable, "-m", "sweep.cli", "track"]
-    runs = [
-        finished(tmp_path / name, {"baseline": 4, "mtp": 4}, f"tracking={{uri: '{uri}', experiment: tried}}")
-        for name in ("a", "b")
-    ]
-    # The same sweep in two folders: whoever comes second has nothing left to log but the sweep's own run.
-    both = [
-        subprocess.Popen([*track, run.folder], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        for run in runs
-    ]
-    assert [(process.communicate(timeout=100)[1], process.returncode) for process in both] == [("", 0), ("", 0)]

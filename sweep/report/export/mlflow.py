@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import logging
-import os
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -19,6 +16,8 @@ from sweep.plan.config import SweepConfig
 from sweep.plan.units import Unit
 from sweep.plan.variants import varying
 from sweep.report.export import Exported, ExportUnavailable
+from sweep.report.export.mlflow_single import ID, SWEEP, UNIT, WRITER, Found, Writer, look
+from sweep.report.export.mlflow_store import Store, StoreAway, file_of, opened
 from sweep.report.summary import Summary
 from sweep.run.folder import Run
 from sweep.stats.describe import accept_length
@@ -26,26 +25,12 @@ from sweep.stats.samples import VariantSamples
 
 SETTING = "engine."
 """Before the name of every engine setting that is logged as a parameter: no metric begins with it."""
-SWEEP = "sweep"
-"""The `sweep.unit` tag of the sweep's own run."""
-MOST = 50_000
-"""Runs that MLflow gives at once, at most."""
 COMPARED = 100
 """Most runs in a compare link."""
 LOCAL = "http://127.0.0.1:5000"
 """Where `mlflow ui` serves a store that has no server."""
-SQLITE = "sqlite:///"
-"""What the URI of a SQLite store begins with; a path follows."""
-LOCK_SECONDS = 300.0
-"""How long to wait for another launch that logs to the same file."""
 LAST = 253_402_300_799
 """The end of the year 9999, in seconds since 1970: what a clock shows beyond it, or before 1970, is no time."""
-QUICK = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-}
-"""So that an unreachable server is noticed soon, and that MLflow prints no URI, which may have a password."""
 
 
 class MlflowExporter:
@@ -59,13 +44,6 @@ class MlflowExporter:
         """Log what MLflow does not have yet. A run that was written in part only is deleted and written again."""
         uri = run.plan.config.tracking.uri
         assert uri is not None
-        quiet()
-        import mlflow
-        from alembic.util import CommandError
-        from mlflow.exceptions import MlflowException
-        from requests.exceptions import RequestException
-        from sqlalchemy.exc import SQLAlchemyError
-
         secrets = run.plan.config.secrets
         place = secrets.reveal(uri)
         if MARK.search(place):
@@ -74,13 +52,12 @@ class MlflowExporter:
                 "run, and measures nothing twice. With `${NAME}` in its place, set the variable"
             )
         try:
-            with _alone(place):
-                return _Log(run, summary, mlflow.MlflowClient(place), uri).sync()
-        except (MlflowException, RequestException, SQLAlchemyError, CommandError, OSError) as error:
-            first = secrets.hide(str(error).strip().splitlines()[0])
+            with opened(place) as store:
+                return _Log(run, summary, store, uri).sync()
+        except StoreAway as away:
             raise ExportUnavailable(
-                f"MLflow at {uri} did not take the run: {first}\n"
-                f"Nothing is lost: run `sweep track {run.folder}` when MLflow is back, and it logs the run"
+                f"MLflow at {uri} did not take the run: {secrets.hide(str(away))}. Nothing is lost: "
+                f"`sweep track {run.folder}` logs it when MLflow is back"
             ) from None
 
 
@@ -101,8 +78,8 @@ def lines(uri: str, experiment: str, repetitions: Sequence[str]) -> tuple[str, .
 class _Log:
     """One synchronisation."""
 
-    def __init__(self, run: Run, summary: Summary | None, client: Any, uri: str) -> None:
-        self._run, self._summary, self._client, self._uri = run, summary, client, uri
+    def __init__(self, run: Run, summary: Summary | None, store: Store, uri: str) -> None:
+        self._run, self._summary, self._client, self._uri = run, summary, store, uri
         self._provenance = run.provenance()
         self._varying = varying(run.plan.measured)
         self._perturbed = {variant.name for variant in run.plan.perturbed}
@@ -110,40 +87,42 @@ class _Log:
 
     def sync(self) -> Exported:
         experiment = self._experiment()
-        there = self._there(experiment)
-        before, repetitions = set(there), []
+        found = self._look(experiment)
         tables = (self._run.variant_samples() | self._run.perturbed_samples()).values()
-        for table in tables:
-            for row, repetition in enumerate(table.repetitions):
-                key = f"{table.variant}-r{repetition:02d}"
-                if key not in there:
-                    there[key] = self._log_repetition(experiment, key, table, row)
-                repetitions.append(there[key])
+        rows = {
+            f"{table.variant}-r{repetition:02d}": (table, row)
+            for table in tables
+            for row, repetition in enumerate(table.repetitions)
+        }
+        missing = [key for key in rows if key not in found.whole]
+        self._client.allow(len(missing) + 1)
+        mine = {self._log_repetition(experiment, key, *rows[key]) for key in missing}
         if self._summary is not None:
-            there[SWEEP] = self._log_sweep(experiment, there.get(SWEEP), self._summary, _span(*tables))
-        return Exported(added=len(there.keys() - before), lines=lines(self._uri, experiment, repetitions))
+            own = self._log_sweep(experiment, found.whole.get(SWEEP), self._summary, _span(*tables))
+            mine |= {own} - set(found.whole.values())
+        if mine:
+            again = self._look(experiment)
+            found = replace(again, deleted=found.deleted + again.deleted)
+        compared = lines(self._uri, experiment, [found.whole[key] for key in rows if key in found.whole])
+        return Exported(added=len(mine & found.ids), lines=(*found.notes(), *compared))
+
+    def _look(self, experiment: str) -> Found:
+        return look(self._client, experiment, self._run.plan.sweep_id)
 
     def _experiment(self) -> str:
         name = self._run.plan.config.tracking.experiment or self._run.plan.config.name
         experiment = self._client.get_experiment_by_name(name)
         if experiment is not None:
             return str(experiment.experiment_id)
-        return str(
-            self._client.create_experiment(
-                name, artifact_location=_artifacts(self._run.plan.config.secrets.reveal(self._uri))
-            )
-        )
-
-    def _there(self, experiment: str) -> dict[str, str]:
-        """`sweep.unit` to run id of what is logged whole; what is not is deleted."""
-        whole: dict[str, str] = {}
-        query = f"tags.`sweep.id` = '{self._run.plan.sweep_id}'"
-        for run in self._client.search_runs([experiment], query, max_results=MOST):
-            if run.info.status == "FINISHED":
-                whole[run.data.tags["sweep.unit"]] = run.info.run_id
-            else:
-                self._client.delete_run(run.info.run_id)
-        return whole
+        place = _artifacts(self._run.plan.config.secrets.reveal(self._uri))
+        try:
+            return str(self._client.create_experiment(name, artifact_location=place))
+        except StoreAway:
+            # The store keeps the names of experiments single, and another program may have made this one just now.
+            experiment = self._client.get_experiment_by_name(name)
+            if experiment is None:
+                raise
+            return str(experiment.experiment_id)
 
     def _log_repetition(self, experiment: str, key: str, table: VariantSamples, row: int) -> str:
         from mlflow.entities import Param
@@ -191,8 +170,9 @@ class _Log:
     def _begin(self, experiment: str, key: str, name: str, unit: Unit | None, span: _Span) -> str:
         engine = self._provenance.engines.get(unit.condition.loads) if unit else None
         tags = {
-            "sweep.id": self._run.plan.sweep_id,
-            "sweep.unit": key,
+            ID: self._run.plan.sweep_id,
+            UNIT: key,
+            WRITER: Writer.tag(),
             "kind": "repetition" if unit else "sweep",
             "backend": self._run.plan.config.engine.backend,
             "real_model": str(self._run.plan.real_model).lower(),
@@ -257,33 +237,7 @@ def _span(*tables: VariantSamples, rows: slice = slice(None)) -> _Span:
     return _Span(began=round(min(began) * 1000), ended=round(max(ended) * 1000))
 
 
-def store_file(uri: str) -> Path | None:
-    """The file of a SQLite store; None for a store of another kind."""
-    name, _, _ = uri.removeprefix(SQLITE).partition("?")
-    return Path(name).resolve() if uri.startswith(SQLITE) and name != ":memory:" else None
-
-
 def _artifacts(uri: str) -> str | None:
     """Beside a SQLite store's file; a server knows its own place."""
-    file = store_file(uri)
+    file = file_of(uri)
     return None if file is None else (file.parent / "mlartifacts").as_uri()
-
-
-def _alone(uri: str) -> AbstractContextManager[object]:
-    """While nobody else of this program writes to the same SQLite file.
-
-    MLflow makes the tables of a new file without a lock: of two that do so at once one fails, and the file may stay
-    half made.
-    """
-    from filelock import FileLock
-
-    file = store_file(uri)
-    return nullcontext() if file is None else FileLock(f"{file}.lock", timeout=LOCK_SECONDS)
-
-
-def quiet() -> None:
-    """Without MLflow's and alembic's chatter, and with short patience for servers."""
-    for name, value in QUICK.items():
-        os.environ.setdefault(name, value)
-    for name in ("alembic", "mlflow", "mlflow.store.db.utils"):
-        logging.getLogger(name).setLevel(logging.ERROR)

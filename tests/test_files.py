@@ -1,0 +1,56 @@
+"""Files of any kind, size and encoding where a file is wanted."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from sweep import files
+from sweep.errors import BadInput
+
+
+def refusal(path: str | Path, largest: int = 100) -> str:
+    with pytest.raises(BadInput) as raised:
+        files.text(path, largest)
+    return raised.value.message
+
+
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "SILENT_SECONDS", 0.01)
+    os.mkfifo(tmp_path / "fifo")
+    assert "nobody writes" in refusal(tmp_path / "fifo")
+    assert "a folder" in refusal(tmp_path)
+    assert "a device" in refusal("/dev/zero")
+    assert "null byte" in refusal("a\0b")
+    assert "No such file" in refusal(tmp_path / "none")
+
+
+def test_more_than_the_bound_is_refused_without_being_read(tmp_path: Path) -> None:
+    file = tmp_path / "sparse"
+    with file.open("wb") as handle:
+        handle.truncate(10**12)
+    assert "larger than the 100 bytes" in refusal(file)
+    file.write_bytes(b"x" * 100)
+    assert files.text(file, 100) == "x" * 100
+
+
+def test_a_pipe_that_is_written_to_is_read_to_its_end(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=lambda: (tmp_path / "pipe").write_text("[0.5]"))
+    writer.start()
+    assert files.text(tmp_path / "pipe", 100) == "[0.5]"
+    writer.join()
+
+
+def test_other_encodings_are_named_with_the_line(tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    file.write_bytes("one\nzwei\ncafé\n".encode("latin-1"))
+    assert refusal(file).startswith(f"{file}:3: ")
+    assert "0xe9" in refusal(file)
+    file.write_bytes("one".encode("utf-16"))
+    assert "UTF-16" in refusal(file)
+    file.write_bytes(b"\xef\xbb\xbfone")
+    assert files.text(file, 100) == "one"
