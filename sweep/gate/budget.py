@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sweep.gate.planning import Goal, Model
-from sweep.gate.sequential import MOST_ATTEMPTS, detectable_depth
+from sweep.gate.sequential import expected, together
 from sweep.stats.tails import all_fail, false_alarm_factor
 
 NEAR_TIES = 0.01
@@ -108,9 +108,16 @@ def gate_drop(std: float, alpha: float, repetitions: int, retries: int = 1, powe
 
 def drop_found(std: float, alpha: float, repetitions: int, retries: int) -> float:
     """The drop that is found with 80 %, by attempts that are judged together where they can be."""
-    if not 1 < retries <= MOST_ATTEMPTS:
-        return gate_drop(std, alpha, repetitions, retries)
-    return std * detectable_depth(repetitions, repetitions - 1, retries, alpha, 0.8)
+    from scipy import optimize
+
+    one_is_enough, dof = gate_drop(std, alpha, repetitions, retries), repetitions - 1
+    if not together(dof, retries):
+        return one_is_enough
+
+    def gap(shift: float) -> float:
+        return expected(repetitions, dof, retries, alpha, shift=shift).failing - 0.8
+
+    return std * float(optimize.brentq(gap, 0.0, 2 * one_is_enough / std, xtol=1e-3))
 
 
 def guessed_std(accuracy: float, questions: int) -> float:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from cluster.backends import check_installed, runs_model
 from cluster.errors import ClusterUnavailable, EngineStartFailed
-from sweep.interrupts import answer_with, check, patient
+from sweep.interrupts import answer_with, check, kept, patient
 from sweep.plan.reference import reference_plan
 from sweep.plan.sweepfile import check_arguments, dump, load
 from sweep.plan.units import Plan, Unit, make_plan
@@ -149,13 +149,15 @@ def _drive(
         deadline=options.wait,
     )
     pool = RayPool(spec, tell=audience.tell)
-    try:
-        if pool.dashboard:
-            audience.tell(f"Ray dashboard: {pool.dashboard}{token_hint()}")
-        check()
-        # After Ray has started, since it takes the signals for itself.
-        with patient(STOPPING) as stopped, audience.watch(run.plan) as view:
-            interrupted = Driver(run, questionnaire, pool, view).drive(measured, stopped)
-    finally:
-        pool.close()
+    # After Ray has started, since it takes the signals for itself, and until it has ended.
+    with patient(STOPPING) as stopped:
+        try:
+            if pool.dashboard:
+                audience.tell(f"Ray dashboard: {pool.dashboard}{token_hint()}")
+            check()
+            with audience.watch(run.plan) as view:
+                interrupted = Driver(run, questionnaire, pool, view).drive(measured, stopped)
+        finally:
+            with kept():
+                pool.close()
     return interrupted, pool.dashboard
