@@ -213,7 +213,7 @@ def test_the_helper_asks_for_another_attempt(together: Path) -> None:
 
     assert verdict([0.85])
     assert not verdict([0.85, 0.85])
-    with pytest.raises(AssertionError, match="2 attempts of at most 2"):
+    with pytest.raises(AssertionError, match="after 2 of at most 2 attempts"):
         verdict([0.85, 0.8])
     with pytest.raises(BadInput, match="no attempt"):
         verdict([])
