@@ -5,6 +5,8 @@ SWEEP_FILE = 1_000_000
 takes seconds."""
 DEEPEST = 50
 """Levels of a sweep file: it has seven, and the arguments of engines a few more."""
+LONGEST_TEXT = 20_000
+"""Characters of one value, key or `--set`: longer than any template of a chat."""
 MOST_VARIANTS = 1_000
 """Of a sweep, perturbed ones included: each starts an engine, which takes a minute or more. Of a file of scores:
 each gets its thresholds."""

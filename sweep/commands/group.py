@@ -7,6 +7,7 @@ import io
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 
 import click
 
@@ -75,11 +76,11 @@ def cli() -> None:
     """
 
 
-def run() -> int:
-    """Run the command that the arguments name; every fault of the user's or the cluster's is a message and a
-    code."""
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that the arguments name, the process's own where none are given; every fault of the user's or
+    the cluster's is a message and a code."""
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(arguments, standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the outermost frame: whatever is left is told here

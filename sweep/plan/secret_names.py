@@ -113,7 +113,7 @@ class Part(NamedTuple):
 
 
 _USER = re.compile(
-    r"(?P<scheme>[A-Za-z][\w+.-]*):/{1,2}(?P<user>[^/\s:@?#]*)(?::(?P<password>(?!\d*[/?#])[^\s?#]*))?@"
+    r"(?P<scheme>[A-Za-z][\w+.-]{0,30}):/{1,2}(?P<user>[^/\s:@?#]*)(?::(?P<password>(?!\d*[/?#])[^\s?#]*))?@"
 )
 _PAIR = re.compile(
     r"""(?<![\w.-])(?<!//)(?P<name>[A-Za-z_][\w.-]*)["']?\s?[=:]\s*["']?(?=(?P<value>(?!\(secret\s)[^\s"'&;,]+))"""
