@@ -46,6 +46,8 @@ class Backend:
     """Whether the argument of this name belongs to speculation: a baseline has none of them."""
     speculates: Callable[[Mapping[str, Any]], bool] = lambda arguments: False
     """Whether these arguments speculate by themselves, without a draft model: an n-gram search, a prompt lookup."""
+    draft_depth: Callable[[Mapping[str, Any]], int | None] = lambda arguments: None
+    """How many tokens deep a draft goes before it is verified, with these arguments; None where they do not say."""
     gpus: Callable[[EngineSpec], Mapping[str, int] | None] = lambda spec: None
     """What multiplies to the number of GPUs that the engine uses, by name; empty where it uses none, None where its
     GPUs are logical or it cannot be known."""

@@ -96,6 +96,22 @@ def patient(sentence: str) -> Iterator[Callable[[], bool]]:
         _state.patient, _state.sentence = _state.heard.is_set(), before
 
 
+@contextmanager
+def kept() -> Iterator[None]:
+    """While Ray shuts down, for seconds: it lets SIGTERM kill, out of Python's sight, so that is taken back."""
+    if not _state.taken:
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, lambda number, frame: _take())
+    signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS, AGAIN_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        _take()
+
+
 def answer_with(sentence: str) -> None:
     """What the first signal is answered with from now on."""
     _state.sentence = sentence
@@ -173,9 +189,10 @@ def _listen(pipe: int, terminals: Sequence[int]) -> None:
             left = None if _state.patient else max(0.0, first + deadlines.INTERRUPT - time.monotonic())
             if not select.select([signals], [], [], left)[0]:
                 _end(terminals)
-            if not _next(signals):
+            number = signals.read(1)
+            if not number:
                 return
-            if time.monotonic() - first >= AGAIN_SECONDS:
+            if number[0] in SIGNALS and time.monotonic() - first >= AGAIN_SECONDS:
                 _end(terminals)
 
 

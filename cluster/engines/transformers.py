@@ -5,9 +5,9 @@ from __future__ import annotations
 import platform
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -31,6 +31,8 @@ class Arguments(BaseModel):
     """Draft tokens a verification looks at; only with a draft."""
     threads: int = Field(1, ge=1)
     """torch's threads."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the weights and the arithmetic."""
 
 
 def check_specs(specs: Sequence[EngineSpec]) -> list[list[Problem]]:
@@ -88,13 +90,14 @@ class TransformersEngine:
 
         folder = resolve(spec.model)
         self._tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
-        self._model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval().to(self._place)
+        dtype = getattr(torch, self._arguments.dtype)
+        self._model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval().to(self._place)
         ends = self._model.generation_config.eos_token_id
         # A model that is tuned for chat has one for the end of a turn beside the tokenizer's.
         self._ends = {self._tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
         if spec.draft_model is None:
             return
-        draft = AutoModelForCausalLM.from_pretrained(resolve(spec.draft_model), dtype=torch.float32)
+        draft = AutoModelForCausalLM.from_pretrained(resolve(spec.draft_model), dtype=dtype)
         self._draft = draft.eval().to(self._place)
         settings = self._draft.generation_config
         settings.num_assistant_tokens = self._arguments.num_assistant_tokens
@@ -236,11 +239,17 @@ class TransformersEngine:
         return self._spec
 
 
+def _draft_depth(arguments: Mapping[str, Any]) -> int | None:
+    depth = arguments.get("num_assistant_tokens", Arguments.model_fields["num_assistant_tokens"].default)
+    return depth if isinstance(depth, int) else None
+
+
 BACKEND = Backend(
     make_engine=TransformersEngine,
     check_specs=check_specs,
     packages=("torch", "transformers"),
     extra="cpu",
     speculative=lambda name: name == "num_assistant_tokens",
+    draft_depth=_draft_depth,
     gpus=lambda spec: {"model": 1} if spec.gpus else {},
 )

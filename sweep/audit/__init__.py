@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from itertools import chain
 
-from sweep.audit import common_cause, determinism, drift, lossless, protocol
-from sweep.audit.finding import Audit, Evidence, Finding, Verdict
+from sweep.audit import common_cause, determinism, drift, lossless, protocol, reference
+from sweep.audit.finding import Audit, Evidence, Finding, Reference, Verdict
 
-__all__ = ["AUDITS", "Audit", "Evidence", "Finding", "Verdict", "run_all"]
+__all__ = ["AUDITS", "Audit", "Evidence", "Finding", "Reference", "Verdict", "run_all"]
 
-AUDITS: tuple[Audit, ...] = (determinism, lossless, common_cause, protocol, drift)
+AUDITS: tuple[Audit, ...] = (determinism, lossless, reference, common_cause, protocol, drift)
 
 
 def run_all(evidence: Evidence) -> tuple[Finding, ...]:

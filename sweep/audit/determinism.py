@@ -8,12 +8,13 @@ r of the variant, and repetition r under another condition (question order, conc
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import combinations, zip_longest
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from sweep.audit.finding import Evidence, Finding, Verdict, finding
+from sweep.audit.parting import around, parting
 from sweep.plan.variants import CONDITIONS
 from sweep.stats.samples import VariantSamples
 from sweep.words import counted
@@ -23,8 +24,6 @@ Pair = tuple[int, int]
 """Two rows of a table of repetitions, the smaller first."""
 SHOWN = 5
 """Questions shown side by side."""
-AROUND = 24
-"""Characters or tokens shown before and after the point where outputs part."""
 
 
 def findings(evidence: Evidence) -> Iterable[Finding]:
@@ -142,24 +141,18 @@ def _divergence(samples: VariantSamples, column: int, differing: Sequence[Pair])
     ids = samples.token_ids()[:, column]
     known = all(ids[row] is not None for row in (one, *others))
     outputs = ids if known else samples.text[:, column]
-    other = min(others, key=lambda row: _parting(outputs[one], outputs[row]))
-    position = _parting(outputs[one], outputs[other])
+    other = min(others, key=lambda row: parting(outputs[one], outputs[row]))
+    position = parting(outputs[one], outputs[other])
     texts = [samples.text[row, column] for row in (one, other)]
-    at = _parting(*texts)
+    at = parting(*texts)
     shown: dict[str, Any] = {
         "question": samples.question_ids[column],
         "repetitions": [samples.repetitions[one], samples.repetitions[other]],
         "unit": "token" if known else "character",
         "position": position,
-        "texts": [text[max(0, at - AROUND) : at + AROUND] for text in texts],
+        "texts": [around(text, at) for text in texts],
     }
     if known:
-        around = slice(max(0, position - 4), position + 4)
-        shown["tokens"] = [[int(token) for token in outputs[row][around]] for row in (one, other)]
+        there = slice(max(0, position - 4), position + 4)
+        shown["tokens"] = [[int(token) for token in outputs[row][there]] for row in (one, other)]
     return shown
-
-
-def _parting(one: Any, other: Any) -> int:
-    """The first place, from 0, where two sequences differ; their length when they do not."""
-    pairs = enumerate(zip_longest(one, other))
-    return next((place for place, (a, b) in pairs if a != b), len(one))

@@ -31,6 +31,18 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reference:
+    """Another engine with the same weights and draft, asked some of the questions."""
+
+    backend: str
+    """Its name."""
+    draft_depth: int | None
+    """How many tokens deep its draft goes before it is verified; None without a draft."""
+    samples: VariantSamples | None
+    """One repetition; None where it has not been measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evidence:
     """Everything that audits may look at."""
 
@@ -46,6 +58,8 @@ class Evidence:
     """The same variants under other conditions."""
     earlier: Mapping[str, VariantSamples] | None = None
     """The variants of an earlier run with the same protocol hash; None where no run was named."""
+    reference: Reference | None = None
+    """What the sweep file names to be held against; None where it names nothing."""
     shot_ids: tuple[str, ...] = ()
     """Records used as shots."""
     places: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 import click
 
 from sweep import __version__, clean
-from sweep.errors import DISK_FAILED, EngineStartFailed, ExitCode, SweepError, suggestion
+from sweep.errors import DISK_FAILED, NO_PLACE, EngineStartFailed, ExitCode, SweepError, suggestion
 from sweep.interrupts import heard
 from sweep.out import note, say
+from sweep.words import cut
 
 COMMANDS = {
     "launch": "Run a sweep, or the rest of one.",
@@ -106,6 +107,9 @@ def _explain(error: Exception) -> ExitCode:
             return ExitCode.BAD_INPUT
         case OSError() if error.errno in DISK_FAILED:
             return _explain_disk(error)
+        case OSError() if error.errno in NO_PLACE and error.filename is not None:
+            note(f"{cut(str(error.filename))}: cannot be used: {error.strerror}; name another place")
+            return ExitCode.BAD_INPUT
     say("".join(traceback.format_exception(error)), err=True)
     note("this is a bug; please report it with the traceback above")
     return ExitCode.BUG

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
@@ -25,10 +25,8 @@ MORE_REPETITIONS = 100
 
 @click.command(name="power")
 @click.argument("file", type=click.Path(), required=False)
-@click.option("--accuracy", type=float, required=True, metavar="P", help="Expected mean score, 0 to 1.")
-@click.option(
-    "--flip", type=float, required=True, metavar="F", help="Share of questions that flip between two runs."
-)
+@click.option("--accuracy", type=float, metavar="P", help="Expected mean score, 0 to 1.")
+@click.option("--flip", type=float, metavar="F", help="Share of questions that flip between two runs.")
 @click.option("--questions", type=int, metavar="N", help="In a run; FILE's if there is one.")
 @click.option("--alpha", type=float, metavar="A", help="Wanted false-alarm probability; FILE's rule's, else 0.01.")
 @click.option("--drop", type=float, required=True, metavar="D", help="The drop of the mean to catch, in accuracy.")
@@ -36,6 +34,11 @@ MORE_REPETITIONS = 100
 @click.option("--repetitions", type=int, metavar="N", help="Judge this many; FILE's if there is one.")
 @click.option("--retries", type=int, metavar="R", help="Attempts that CI gives a build; FILE's, else 1.")
 @click.option("--common-cause", type=float, default=0.0, show_default=True, metavar="S", help="Std of whole runs.")
+@click.option("--cheapest", is_flag=True, help="The plan that reaches the goal in the least engine time.")
+@click.option("--deterministic", is_flag=True, help="The cheapest plan of a variant that repeats itself.")
+@click.option("--start", type=float, metavar="S", help="Measured seconds of an engine's start; FILE's, else 90.")
+@click.option("--repetition", type=float, metavar="S", help="Measured seconds of a repetition of --questions.")
+@click.option("--most-questions", type=click.IntRange(min=10), metavar="N", help="That there are; 1319 of GSM8K.")
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout, and nothing else.")
 def command(**options: Any) -> None:
     """How many repetitions a `false_alarm` threshold needs, and what FILE's plan would reach.
@@ -48,23 +51,36 @@ def command(**options: Any) -> None:
     Examples:
       sweep power --accuracy 0.378 --flip 0.18 --questions 200 --alpha 0.01 --drop 0.08
       sweep power configs/gemma4.yaml --accuracy 0.378 --flip 0.18 --drop 0.08 --retries 3
+      sweep power configs/gemma4.yaml --accuracy 0.378 --flip 0.18 --drop 0.03 --cheapest --start 75
+      sweep power configs/gemma4.yaml --deterministic --drop 0.025
     """
+    from sweep.commands.cheapest import for_a_deterministic_variant, for_a_gate
     from sweep.gate.planning import needed, rehearse
     from sweep.gate.rules import FalseAlarmRule
     from sweep.report.plans import plan_lines
-    from sweep.report.terminal import folded
 
+    if options["deterministic"]:
+        return _tell(options, *for_a_deterministic_variant(options))
     model, goal, repetitions, given_rule = _asked(options)
+    if options["cheapest"]:
+        return _tell(options, *for_a_gate(model, goal, options))
     given = None if repetitions is None else rehearse(model, goal, given_rule, repetitions, SEED)
     rule = FalseAlarmRule(rule="false_alarm", alpha=goal.alpha, retries=goal.retries)
     answer = needed(model, goal, rule, SEED)
     questions = _questions(model, goal, rule, repetitions or REPETITIONS) if answer.count is None else []
+    lines = plan_lines(model, goal, answer, questions, given)
+    return _tell(options, lines, _as_json(model, goal, answer, questions, given))
+
+
+def _tell(options: dict[str, Any], lines: Iterable[str], document: dict[str, Any]) -> None:
+    from sweep.report.terminal import folded
+
     if options["as_json"]:
-        say_json(_as_json(model, goal, answer, questions, given))
-    else:
-        width = get_terminal_size().columns
-        for line in plan_lines(model, goal, answer, questions, given):
-            say(folded(line, width, indent=line[: len(line) - len(line.lstrip())]))
+        return say_json(document)
+    width = get_terminal_size().columns
+    for line in lines:
+        say(folded(line, width, indent=line[: len(line) - len(line.lstrip())]))
+    return None
 
 
 def _questions(model: Model, goal: Goal, rule: ThresholdRule, repetitions: int) -> list[Needed]:
@@ -90,6 +106,11 @@ def _asked(options: dict[str, Any]) -> tuple[Model, Goal, int | None, ThresholdR
     from sweep.gate.rules import FalseAlarmRule, default_rule
     from sweep.plan.sweepfile import load
 
+    missing = [f"--{name}" for name in ("accuracy", "flip") if options[name] is None]
+    if missing:
+        raise BadInput(
+            f"{' and '.join(missing)}: what do you expect of the engine? A run's report has both figures"
+        )
     config = None if options["file"] is None else load(options["file"])
     usual = default_rule(config.repetitions, options["common_cause"] > 0) if config else FalseAlarmRule()
     written = (config and config.threshold) or usual

@@ -29,6 +29,9 @@ SPENDING = 3.0
 """Exponent of the spending of alpha: little of it early, so that the last attempt keeps its power."""
 AT_ONCE = 0.5
 """Standard deviations under the mean at which the first attempt still passes: 69 of 100 healthy ones do."""
+LEAST_DOF = 7
+"""Degrees of freedom of the standard deviation, of 8 repetitions: with fewer, a rule that passes a build if any of
+its attempts passes finds more. It spends nothing on early failures by a spread that is hardly known."""
 MOST_ATTEMPTS = 10
 """More would find little more."""
 NODES = 24
@@ -83,8 +86,8 @@ class Sequential:
 
 
 def plan(noise: Noise, attempts: int, alpha: float) -> Sequential | None:
-    """The boundaries of up to so many attempts, and what they do; None for one attempt, and for more than 10."""
-    if not 1 < attempts <= MOST_ATTEMPTS:
+    """The boundaries of up to so many attempts, and what they do; None where a build passes if any passes."""
+    if not together(noise.dof, attempts):
         return None
     healthy = [expected(n.weight, n.dof, attempts, alpha / noise.looks, 0.0) for n in noise.normals]
     return Sequential(
@@ -94,6 +97,11 @@ def plan(noise: Noise, attempts: int, alpha: float) -> Sequential | None:
         one_cause=max(_one_cause(n, attempts, alpha / noise.looks) for n in noise.normals),
         mde80=detectable(noise, attempts, alpha, 0.8),
     )
+
+
+def together(dof: float, attempts: int) -> bool:
+    """Whether attempts are judged together: several, up to 10, by a spread that is known well enough."""
+    return 1 < attempts <= MOST_ATTEMPTS and dof >= LEAST_DOF
 
 
 def _one_cause(normal: Normal, attempts: int, alpha: float) -> float:
@@ -179,9 +187,15 @@ def boundaries(weight: float, dof: float, attempts: int, alpha: float) -> Floats
 
 
 @lru_cache(maxsize=1024)
-def expected(weight: float, dof: float, attempts: int, alpha: float, lowered: float = 0.0) -> Expected:
-    """What the boundaries do to a build whose mean is `lowered` by so many estimated standard deviations."""
-    walk, failing, runs = _Walk.start(weight, dof, lowered), 0.0, 0.0
+def expected(
+    weight: float, dof: float, attempts: int, alpha: float, lowered: float = 0.0, shift: float = 0.0
+) -> Expected:
+    """What the boundaries do to a build whose mean is lower.
+
+    `lowered`: by so many estimated standard deviations, as is said of a sweep that was measured; `shift`: by so
+    many true ones, as is asked before it. In `sweep.stats.noise` these are `failing` and `failing_shifted`.
+    """
+    walk, failing, runs = _Walk.start(weight, dof, lowered, shift), 0.0, 0.0
     for fails, passes in boundaries(weight, dof, attempts, alpha).tolist():
         runs += walk.left
         failing += walk.beyond(fails)
@@ -191,7 +205,7 @@ def expected(weight: float, dof: float, attempts: int, alpha: float, lowered: fl
 
 @lru_cache(maxsize=256)
 def _detectable(weight: float, dof: float, attempts: int, alpha: float, power: float) -> float:
-    """In estimated standard deviations."""
+    """The smallest drop that fails with a probability of `power`, in estimated standard deviations."""
     from scipy import optimize
 
     def gap(lowered: float) -> float:
@@ -219,11 +233,11 @@ class _Walk:
     """Attempts so far."""
 
     @classmethod
-    def start(cls, weight: float, dof: float, lowered: float = 0.0) -> _Walk:
+    def start(cls, weight: float, dof: float, lowered: float = 0.0, shift: float = 0.0) -> _Walk:
         z, w, weights = pivots(weight, dof)
         # Every tenth node of W: trapezoids of so smooth a density are as good.
         w, weights = w[::10], weights[::10] / weights[::10].sum()
-        mean, scale = (np.broadcast_to(part, weights.shape).reshape(-1, 1) for part in (z + lowered * w, w))
+        mean, scale = (np.broadcast_to(part, weights.shape).reshape(-1, 1) for part in (z + lowered * w + shift, w))
         return cls(mean, scale, np.zeros((mean.size, 1)), weights.reshape(-1, 1))
 
     @property

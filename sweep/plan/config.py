@@ -183,6 +183,21 @@ class TrackingConfig(Strict):
     """The experiment; absent: the sweep's name."""
 
 
+class ReferenceConfig(Strict):
+    """Another engine that generates some of the questions with the same weights and draft, to be held against."""
+
+    backend: Annotated[Text, AfterValidator(_registered)]
+    """One of `cluster.backends.BACKENDS`."""
+    questions: Count = 30
+    """How many, from the head of the sweep's own."""
+    gpus: Annotated[float, Field(ge=0), AfterValidator(_whole_above_one)] = 0.0
+    """GPUs that its one engine owns."""
+    arguments: Arguments = {}
+    """By that backend's own names."""
+    environment: dict[str, str] = {}
+    """Environment of the engine's process."""
+
+
 class AuditConfig(Strict):
     """What the contract asks of the audits."""
 
@@ -225,6 +240,7 @@ class SweepConfig(Strict):
     """Absent: `sweep.gate.rules.default_rule` of what was measured."""
     stop: StopRule | None = None
     perturb: PerturbConfig | None = None
+    reference: ReferenceConfig | None = None
     audits: AuditConfig = AuditConfig()
     tracking: TrackingConfig = TrackingConfig()
     _secrets: Secrets = PrivateAttr(default_factory=Secrets)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from cluster.secrets import MARK
@@ -72,6 +73,7 @@ class Name(NamedTuple):
     """It is one, though it be a number."""
 
 
+@lru_cache(maxsize=4096)
 def judge(name: str) -> Name:
     """Whether the value under this name is a secret: of a variable of the environment, or of an argument."""
     words = [word.lower() for word in _WORD.findall(name)]
@@ -112,12 +114,12 @@ class Part(NamedTuple):
     """What to call it."""
 
 
-_USER = re.compile(
-    r"(?P<scheme>[A-Za-z][\w+.-]{0,30}):/{1,2}(?P<user>[^/\s:@?#]*)(?::(?P<password>(?!\d*[/?#])[^\s?#]*))?@"
-)
-_PAIR = re.compile(
-    r"""(?<![\w.-])(?<!//)(?P<name>[A-Za-z_][\w.-]*)["']?\s?[=:]\s*["']?(?=(?P<value>(?!\(secret\s)[^\s"'&;,]+))"""
-)
+_SCHEME = re.compile(r"(?<![\w+.-])([A-Za-z][\w+.-]*):/{1,2}")
+_END = re.compile(r"[\s?#]")
+"""What ends the part of a URI in which a user and a password may be."""
+_PAIR = re.compile(r"""(?<![\w.-])(?<!//)(?P<name>[A-Za-z_][\w.-]*)["']?\s?[=:]\s*["']?""")
+_VALUE = re.compile(r"""(?!\(secret\s)[^\s"'&;,]+""")
+"""What may follow a _PAIR."""
 _OPTION = re.compile(r"(?<!\S)--(?P<name>[A-Za-z][\w-]*)\s+(?P<value>(?!\(secret\s)[^\s-]\S*)")
 _BEARER = re.compile(r"(?i)\b(?P<name>bearer|basic)\s+(?P<value>[\w.~+/=-]{6,})")
 _SHAPE = re.compile(
@@ -143,17 +145,49 @@ def parts(text: str) -> Iterator[Part]:
 
 
 def _parts(text: str) -> Iterator[Part]:
-    for found in _USER.finditer(text):
-        if found["password"]:
-            yield Part(*found.span("password"), "password")
-        elif found["user"] and found["scheme"].lower().removeprefix("git+") in ("http", "https"):
-            yield Part(*found.span("user"), "user")
-    for pattern in (_PAIR, _OPTION):
-        for found in pattern.finditer(text):
-            name = found["name"].rpartition(".")[2]
-            if is_secret(name, found["value"]):
-                yield Part(*found.span("value"), name)
+    yield from _users(text)
+    yield from _pairs(text)
+    for found in _OPTION.finditer(text):
+        if is_secret(found["name"], found["value"]):
+            yield Part(*found.span("value"), found["name"])
     for found in _BEARER.finditer(text):
         yield Part(*found.span("value"), found["name"].lower())
     for found in _SHAPE.finditer(text):
         yield Part(*found.span("value"), "token")
+
+
+def _pairs(text: str) -> Iterator[Part]:
+    end = 0
+    for found in _PAIR.finditer(text):
+        name = found["name"].rpartition(".")[2]
+        # Names inside a value that is a secret already say nothing more.
+        if found.end() < end or not judge(name).secret:
+            continue
+        value = _VALUE.match(text, found.end())
+        if value and is_secret(name, value[0]):
+            end = value.end()
+            yield Part(value.start(), end, name)
+
+
+def _users(text: str) -> Iterator[Part]:
+    """The passwords of URIs, and the user of one of HTTP that has no password, since that is a token."""
+    end = last = over = 0
+    for found in _SCHEME.finditer(text):
+        begin = found.end()
+        if begin >= end:
+            ended = _END.search(text, begin)
+            end = ended.start() if ended else len(text)
+            last = text.rfind("@", begin, end)
+        slash = text.find("/", begin, end)
+        host = text[begin : end if slash < 0 else slash]
+        # A password may have a slash in it; a port is no password.
+        unclear = ":" in host and not host.partition(":")[2].isdigit()
+        at = begin + host.rfind("@") if "@" in host else last if unclear else -1
+        if at <= begin or begin < over:
+            continue
+        over = at
+        colon = text.find(":", begin, at)
+        if colon >= 0:
+            yield Part(colon + 1, at, "password")
+        elif found[1].lower().removeprefix("git+") in ("http", "https"):
+            yield Part(begin, at, "user")

@@ -7,8 +7,8 @@ of the document has the marks, the sweep's identity too; the values are in `clus
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping
-from itertools import count
 from typing import Any
 
 from cluster.secrets import MARK, Secrets
@@ -21,6 +21,7 @@ SCOPES: tuple[KeyPath, ...] = (
     ("variants",),
     ("grid",),
     ("perturb", "arguments"),
+    ("reference",),
     ("protocol", "dataset"),
     ("tracking",),
 )
@@ -36,6 +37,8 @@ class Keeper:
         """`recorded`: the document is a run folder's, which has marks without values, and needs none."""
         self._environment, self._recorded = environment, recorded
         self._values: dict[str, Any] = {}
+        self._known = Secrets(values=self._values)
+        self._marks: defaultdict[str, dict[str, str]] = defaultdict(dict)
         self._named: frozenset[str] = frozenset()
         self.faults: list[Fault] = []
         """References to what the environment lacks, and marks without a value."""
@@ -93,11 +96,11 @@ class Keeper:
 
     def _mark(self, name: str, value: Any) -> str:
         base = re.sub(r"[^\w.-]", "-", name)
-        for number in count(1):
-            mark = f"(secret {base})" if number == 1 else f"(secret {base} {number})"
-            if repr(self._values.setdefault(mark, value)) == repr(value):
-                return mark
-        raise AssertionError
+        marks = self._marks[base]
+        number = f" {len(marks) + 1}" if marks else ""
+        mark = marks.setdefault(repr(value), f"(secret {base}{number})")
+        self._values[mark] = value
+        return mark
 
     def _resolved(self, node: Any, path: KeyPath) -> Any:
         """The value with its references replaced, of which it takes note."""
@@ -110,7 +113,7 @@ class Keeper:
                 self.faults.append((path, _without_value(name)))
         if "${" in MARK.sub("", node) and not self._recorded:
             self.faults.append((path, "has `${` without a name; write `${NAME}`, or `$${` for the two characters"))
-        return self.secrets.reveal(node)
+        return self._known.reveal(node)
 
 
 def secrets_in(text: str) -> Secrets:

@@ -22,7 +22,7 @@ from sweep.errors import BadInput, suggestion
 from sweep.gate.rules import RULES, Rule
 from sweep.plan.config import ProtocolConfig, SweepConfig, is_local
 from sweep.plan.document import parse
-from sweep.plan.secrets import Keeper, on_command_line
+from sweep.plan.secrets import Keeper, on_command_line, secrets_in
 from sweep.plan.units import Plan
 from sweep.plan.variants import Fault, KeyPath, Variant, argument_path, fault_list
 from sweep.words import counted, cut
@@ -228,7 +228,9 @@ def _fault(detail: ErrorDetails, document: Any) -> Fault:
         if path[:-1] != ("engine",) or ("did you mean" in text and "arg" not in str(path[-1])):
             return path, text
         return path, f"{text}; the backend's own arguments go under engine.arguments"
-    shown = cut(json.dumps(detail["input"], default=str))
+    # Of a key in a wrong place too, where no secrets are looked for.
+    value = json.dumps(detail["input"], default=str)
+    shown = cut(secrets_in(value).hide(value))
     rule = detail["msg"].removeprefix("Value error, ")
     return path, f"{rule[0].lower()}{rule[1:]}, got {shown}; {_remedy(detail)}"
 

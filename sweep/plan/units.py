@@ -19,6 +19,7 @@ RESULT_FREE: Any = {
         ("engines", "secrets", "start_deadline", "request_deadline", "straggler", "expected", "schedule"), True
     ),
     "perturb": {"build": True},
+    "reference": True,
 }
 """What changes how a sweep runs but not what it measures, and so not the sweep's id."""
 

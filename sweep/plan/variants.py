@@ -40,6 +40,9 @@ class Variant:
     baseline: str | None
     """The variant whose outputs it must reproduce: the one written, or for a speculative variant the one that is
     the same without speculation; None where there is neither."""
+    draft_depth: int | None
+    """How many tokens deep its draft goes before it is verified; None without a draft, and where the arguments do
+    not say."""
     arguments: Mapping[str, Any]
     """The backend's arguments: the common ones with the variant's own over them."""
     environment: Mapping[str, str]
@@ -141,6 +144,7 @@ def variants(config: SweepConfig) -> tuple[Variant, ...]:
             speculates=speculates[name],
             deterministic=chosen.deterministic(v.arguments) if v.deterministic is None else v.deterministic,
             baseline=v.baseline or (plain.get(modes[name]) if speculates[name] else None),
+            draft_depth=chosen.draft_depth(v.arguments) if v.draft else None,
             arguments=v.arguments,
             environment=v.environment,
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from sweep.audit import Reference
 from sweep.errors import BadInput
 from sweep.gate.contract import CONTRACT
 from sweep.gate.threshold import fit_all
@@ -16,9 +17,10 @@ from sweep.report.figures import write_all
 from sweep.report.sections import markdown
 from sweep.report.summarise import RunEvidence, scores_of, summarise
 from sweep.report.summary import FILE, Summary
-from sweep.run.folder import Run
+from sweep.run.folder import PROVENANCE, Run
 from sweep.run.others import described, earlier, other_builds
 from sweep.run.questions import clusters_of
+from sweep.run.reference import reference_run
 from sweep.run.stopping import Stopped, StopWatch, saving
 from sweep.stats.samples import VariantSamples
 
@@ -53,6 +55,7 @@ def _read(run: Run, named: Run | None) -> RunEvidence:
         perturbed=[(v, perturbed[v.name]) for v in run.plan.perturbed],
         builds=other_builds(run),
         clusters=clusters_of(run.questions()),
+        reference=_reference(run),
         shot_ids=provenance.protocol.shot_ids if protocol.shots_from == "test" else (),
         max_tokens=protocol.max_tokens,
         temperature=protocol.temperature,
@@ -61,6 +64,20 @@ def _read(run: Run, named: Run | None) -> RunEvidence:
         stopped=_stopped(run, samples),
         against=described(run, against) if against else None,
         earlier=against.variant_samples() if against else None,
+    )
+
+
+def _reference(run: Run) -> Reference | None:
+    """What the sweep file names to be held against, as far as it is measured."""
+    other = reference_run(run)
+    if other is None:
+        return None
+    (variant,) = other.plan.variants
+    there = (other.folder / PROVENANCE).exists()
+    return Reference(
+        backend=other.plan.config.engine.backend,
+        draft_depth=variant.draft_depth,
+        samples=other.variant_samples()[variant.name] if there else None,
     )
 
 

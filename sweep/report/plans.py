@@ -5,12 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from sweep.gate.budget import (
+    NEAR_TIES,
+    REPETITIONS,
+    Findable,
+    drop_found,
+    guessed_std,
+    lossless_drop,
+    lossless_power,
+)
 from sweep.gate.planning import FINE, MOST_QUESTIONS, MOST_REPETITIONS
+from sweep.gate.rules import default_rule
+from sweep.gate.sequential import together as are_together
 from sweep.report.wording import share
 from sweep.words import counted
 
 if TYPE_CHECKING:
+    from sweep.gate.budget import Costs, Spent
     from sweep.gate.planning import Goal, Model, Needed, Rehearsal
+    from sweep.plan.units import Plan
 
 
 def plan_lines(
@@ -66,6 +79,95 @@ def _answers(goal: Goal, answer: Needed, questions: Sequence[Needed], given: Reh
             yield f"With {runs}, {_number(needed)} questions are enough{_error(needed)}."
     if all(needed.count is None for needed in questions):
         yield "Allow a larger drop or more false alarms, or remove noise from the engine."
+
+
+def cheapest_gate_lines(
+    goal: Goal, found: Spent | None, tried: Rehearsal | None, costs: Costs, most: int, gpus: float
+) -> Iterator[str]:
+    """The cheapest plan of a noisy variant, simulated once more."""
+    if found is None or tried is None:
+        yield f"No plan of up to {REPETITIONS} repetitions of at most {most:,} questions reaches the goal."
+        yield "Allow a larger drop, more false alarms or more attempts (--retries), or remove the engine's noise."
+        return
+    yield (
+        f"The cheapest plan for a loss of {goal.drop:g}: {_amounts(found)}. It takes {_time(found.seconds, gpus)}, "
+        f"one start of {costs.start:.0f} s included, and each run of CI {costs.question * found.questions:.0f} s."
+    )
+    yield (
+        f"In {tried.sweeps:,} simulated sweeps of it the worse build fails with {share(tried.power)}, wanted "
+        f"{share(goal.power)}, and the healthy one with {share(tried.false_alarm)}, allowed {share(goal.alpha)}."
+    )
+
+
+def cheapest_lossless_lines(
+    goal: Goal, found: Spent | None, most: int, gpus: float, variants: int
+) -> Iterator[str]:
+    """The cheapest plan of a variant that repeats itself."""
+    yield (
+        "A variant that repeats itself is held to its baseline, question by question (exact McNemar); more "
+        "repetitions find no more, and three show whether it repeats itself."
+    )
+    holm = f", {variants} variants sharing the level (Holm)" if variants > 1 else ""
+    ties = f"beside near-ties at {share(NEAR_TIES)} of the questions each way{holm}"
+    if found is None:
+        power = share(lossless_power(most, goal.drop, variants=variants))
+        yield f"All {most:,} questions find a loss of {goal.drop:g} with {power} only, {ties}."
+        return
+    yield (
+        f"The cheapest plan for a loss of {goal.drop:g}: {_amounts(found)}. It takes {_time(found.seconds, gpus)}. "
+        f"The loss is found with {share(found.power)}, {ties}."
+    )
+    for questions in (200, most):
+        known = share(lossless_power(questions, goal.drop, variants=variants))
+        yield f"  With {questions:,} questions it is found with {known}."
+
+
+def findable(plan: Plan, questions: int) -> Findable:
+    """What a sweep of so many questions will be able to find; a spread is guessed at an accuracy of a half."""
+    config = plan.config
+    repeating = [v for v in plan.variants if v.deterministic and config.protocol.temperature == 0]
+    held = sum(v.baseline is not None for v in plan.variants)
+    moving = config.repetitions > 1 and len(repeating) < len(plan.variants)
+    rule = config.threshold or default_rule(config.repetitions, False)
+    alpha, std = getattr(rule, "alpha", 0.01), guessed_std(0.5, questions)
+    return Findable(
+        lossless=lossless_drop(questions, variants=held) if repeating and held else None,
+        drop=drop_found(std, alpha, config.repetitions, rule.retries) if moving else None,
+        guessed_std=std if moving else None,
+        alpha=alpha,
+        attempts=rule.retries,
+    )
+
+
+def findable_lines(plan: Plan, questions: int) -> Iterator[str]:
+    """The same in words."""
+    found, rule = findable(plan, questions), plan.config.threshold
+    if found.lossless is not None:
+        yield (
+            f"will find, where answers repeat themselves: a loss of {found.lossless:.3f} against the baseline with "
+            f"80 %, beside near-ties at {share(NEAR_TIES)} of {questions:,} questions each way; more questions "
+            "find more, and more repetitions do not"
+        )
+    if found.drop is not None:
+        others = rule is not None and rule.rule != "false_alarm"
+        by = f", by a false_alarm rule at {share(found.alpha)} in place of {rule.rule}" if others and rule else ""
+        one = "" if found.attempts == 1 else ", of which one must pass"
+        together = " judged together" if are_together(plan.config.repetitions - 1, found.attempts) else one
+        yield (
+            f"will find, where scores move: a drop of {found.drop:.3f} with 80 % in "
+            f"{counted(found.attempts, 'attempt')}{together}{by}. This rests on a guess, a std of "
+            f"{found.guessed_std:.3f}, the most that engines like the published one show on {questions:,} "
+            "questions; `sweep power` tells for a std that you know"
+        )
+
+
+def _amounts(found: Spent) -> str:
+    return f"{counted(found.repetitions, 'repetition')} of {counted(found.questions, 'question')}"
+
+
+def _time(seconds: float, gpus: float) -> str:
+    of_gpus = f" ({seconds * gpus / 60:.0f} GPU minutes)" if gpus else ""
+    return f"an engine {seconds / 60:.0f} minutes{of_gpus}"
 
 
 def _number(answer: Needed) -> str:

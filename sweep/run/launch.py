@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Protocol
 
 from cluster.backends import check_installed, runs_model
-from sweep.interrupts import answer_with, check, patient
+from cluster.errors import ClusterUnavailable, EngineStartFailed
+from sweep.interrupts import answer_with, check, kept, patient
+from sweep.plan.reference import reference_plan
 from sweep.plan.sweepfile import check_arguments, dump, load
 from sweep.plan.units import Plan, Unit, make_plan
 from sweep.run.disk import OPEN, PRIVATE
@@ -21,6 +23,7 @@ from sweep.run.others import named_builds, refuse_other_protocol
 from sweep.run.view import View
 from sweep.tasks import dataset
 from sweep.tasks.questionnaire import Questionnaire
+from sweep.words import counted
 
 KEPT = (
     "stopping; what was measured is kept, and the same launch goes on from there. Press Ctrl-C again to end at once"
@@ -80,8 +83,10 @@ def launch(file: str, overrides: Sequence[str], options: Options, audience: Audi
     """
     answer_with(KEPT)
     plan = make_plan(load(file, overrides, dataset.faults))
-    check_installed(plan.config.engine.backend)
-    check_arguments(plan, file, options.address)
+    plans = [plan, *filter(None, [reference_plan(plan.config)])]
+    for each in plans:
+        check_installed(each.config.engine.backend)
+        check_arguments(each, file, options.address)
     with plan.config.secrets.hidden_in_errors():
         questionnaire = dataset.load(plan.config.revealed_protocol())
     against = open_run(options.against) if options.against else None
@@ -92,17 +97,40 @@ def launch(file: str, overrides: Sequence[str], options: Options, audience: Audi
     held.enter_context(hold(options.runs / plan.sweep_id, "launch", audience.tell, mode=mode))
     run = create_run(options.runs, plan, dump(plan.config))
     keep_hashes(run.folder, plan.config)
+    interrupted, dashboard = _complete(run, questionnaire, options, audience)
+    for other in plans[1:]:
+        if not interrupted:
+            interrupted = _complete_reference(run, other, options, audience)
+    return Finished(run=run, against=against, interrupted=interrupted, dashboard=dashboard)
+
+
+def _complete(
+    run: Run, questionnaire: Questionnaire, options: Options, audience: Audience
+) -> tuple[bool, str | None]:
+    """Measure what is missing of a run; whether it was interrupted, and the dashboard's address while engines
+    ran."""
     run.pin(questionnaire)
     measured, notes = run.done()
     for note in (*notes, *run.passed_over()):
         audience.tell(note)
-    units = len(plan.units)
-    standing = f"{len(measured)} of {units} units are measured" if measured else f"{units} units"
-    audience.tell(f"{plan.sweep_id}: {standing}; run folder {run.folder}")
+    units = len(run.plan.units)
+    standing = f"{len(measured)} of {units} units are measured" if measured else counted(units, "unit")
+    audience.tell(f"{run.plan.sweep_id}: {standing}; run folder {run.folder}")
     if len(measured) == units:
-        return Finished(run=run, against=against)
-    interrupted, dashboard = _drive(run, questionnaire, measured, options, audience)
-    return Finished(run=run, against=against, interrupted=interrupted, dashboard=dashboard)
+        return False, None
+    return _drive(run, questionnaire, measured, options, audience)
+
+
+def _complete_reference(run: Run, plan: Plan, options: Options, audience: Audience) -> bool:
+    """The same for the reference of a run, below its folder. One that cannot run costs its audit, and no more."""
+    other = create_run(run.folder, plan, dump(plan.config))
+    try:
+        with plan.config.secrets.hidden_in_errors():
+            questionnaire = dataset.load(plan.config.revealed_protocol())
+        return _complete(other, questionnaire, options, audience)[0]
+    except (ClusterUnavailable, EngineStartFailed) as error:
+        audience.tell(f"The reference could not be measured: {error.message}")
+        return False
 
 
 def _drive(
@@ -121,13 +149,15 @@ def _drive(
         deadline=options.wait,
     )
     pool = RayPool(spec, tell=audience.tell)
-    try:
-        if pool.dashboard:
-            audience.tell(f"Ray dashboard: {pool.dashboard}{token_hint()}")
-        check()
-        # After Ray has started, since it takes the signals for itself.
-        with patient(STOPPING) as stopped, audience.watch(run.plan) as view:
-            interrupted = Driver(run, questionnaire, pool, view).drive(measured, stopped)
-    finally:
-        pool.close()
+    # After Ray has started, since it takes the signals for itself, and until it has ended.
+    with patient(STOPPING) as stopped:
+        try:
+            if pool.dashboard:
+                audience.tell(f"Ray dashboard: {pool.dashboard}{token_hint()}")
+            check()
+            with audience.watch(run.plan) as view:
+                interrupted = Driver(run, questionnaire, pool, view).drive(measured, stopped)
+        finally:
+            with kept():
+                pool.close()
     return interrupted, pool.dashboard

@@ -112,6 +112,18 @@ class VariantSamples:
         token_ids = cache(lambda: np.concatenate([self.token_ids(), other.token_ids()]))
         return replace(self, variant=name, repetitions=numbers, token_ids=token_ids, **tables)
 
+    def only(self, questions: Sequence[str]) -> VariantSamples:
+        """The same repetitions with these questions alone, in this order. Raises ValueError for one that is not
+        here."""
+        columns = [self.question_ids.index(question) for question in questions]
+        tables: dict[str, Any] = {
+            field.name: table[:, columns]
+            for field in fields(self)
+            if isinstance(table := getattr(self, field.name), np.ndarray) and table.ndim == 2
+        }
+        token_ids = cache(lambda: self.token_ids()[:, columns])
+        return replace(self, question_ids=tuple(questions), token_ids=token_ids, **tables)
+
     @property
     def tokens_per_second(self) -> float | None:
         """Tokens generated over the seconds that an engine was busy; None where no repetition's are known."""

@@ -83,6 +83,13 @@ def test_a_signal_while_units_are_measured_keeps_and_reports_them(
     assert (folder / "report.md").exists()
 
 
+def test_sigterm_while_ray_shuts_down_does_not_kill(write_sweep: Write, tmp_path: Path) -> None:
+    interrupted(started("closing", signal.SIGTERM, "launch", write_sweep(SWEEP), "--runs", tmp_path / "runs"))
+    [folder] = (tmp_path / "runs").iterdir()
+    assert len(open_run(folder).done()[0]) == 4
+    assert (folder / "report.md").exists()
+
+
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_second_signal_ends_a_launch_that_hangs_and_leaves_the_folder_whole(
     number: int, write_sweep: Write, tmp_path: Path

@@ -195,7 +195,7 @@ class Schedule:
         if phase == "Ray":
             return launched.until(lambda: "run folder" in launched.output, STARTED)
         wanted_units = UNITS if phase == "end" else min(now + rng.randint(0, 3), UNITS)
-        return launched.until(lambda: launched.measured >= wanted_units, STARTED)
+        return launched.until(lambda: launched.measured >= wanted_units and launched.listens, STARTED)
 
     def _judge(self, launched: Launched, told: str, allowed: set[int]) -> None:
         trial = self.trial

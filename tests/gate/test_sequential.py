@@ -74,6 +74,13 @@ def test_one_attempt_and_very_many_are_not_judged_together(attempts: int) -> Non
     assert plan(noise, attempts, 0.01) is None
 
 
+@pytest.mark.parametrize(("repetitions", "judged_together"), [(7, False), (8, True)])
+def test_few_repetitions_leave_it_at_one_passing_attempt(repetitions: int, judged_together: bool) -> None:
+    fits = fit_all([Scores(variant="v", values=NOISY[:repetitions], questions=200)])
+    outcome = derive(FalseAlarmRule(retries=3), fits).variants["v"]
+    assert (outcome.sequential is not None) is judged_together
+
+
 def test_boundaries_for_whole_answers_lie_half_an_answer_lower() -> None:
     noise = Fitted.to(Scores(variant="v", values=NOISY, questions=200)).noise
     assert noise is not None
@@ -206,7 +213,7 @@ def test_the_helper_asks_for_another_attempt(together: Path) -> None:
 
     assert verdict([0.85])
     assert not verdict([0.85, 0.85])
-    with pytest.raises(AssertionError, match="2 attempts of at most 2"):
+    with pytest.raises(AssertionError, match="after 2 of at most 2 attempts"):
         verdict([0.85, 0.8])
     with pytest.raises(BadInput, match="no attempt"):
         verdict([])

@@ -230,3 +230,17 @@ def test_a_command_line_has_marks_and_lets_the_shell_read_the_environment(
 
 def test_a_resolved_sweep_file_is_plain_json_values(write_sweep: Write) -> None:
     assert json.loads(load(write_sweep(with_secrets())).model_dump_json())["engine"]["secrets"] == ["MINE"]
+
+
+@pytest.mark.parametrize(
+    "piece", ["a", "a:/b", "a://b:c", "k=", "token=", "--token x ", "(secret x", "${X}", "eyJa.", " "]
+)
+def test_a_long_text_of_any_kind_is_read_at_once(piece: str) -> None:
+    text = piece * (300_000 // len(piece))
+    assert len(list(parts(text))) <= len(text)
+
+
+def test_a_secret_under_a_key_in_the_wrong_place_is_not_told(write_sweep: Write) -> None:
+    with pytest.raises(BadInput) as caught:
+        load(write_sweep(SWEEP.replace("name: small", "name: {HF_TOKEN: planted-1}")))
+    assert "planted" not in caught.value.message

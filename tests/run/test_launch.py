@@ -9,9 +9,13 @@ from typing import Any
 
 import pytest
 
+from sweep.audit import Verdict
 from sweep.errors import EngineStartFailed
-from sweep.plan.units import Plan
+from sweep.plan.sweepfile import load
+from sweep.plan.units import Plan, make_plan
+from sweep.report.conclude import conclude
 from sweep.run.launch import Finished, Options, launch
+from sweep.run.reference import reference_run
 from tests.conftest import SWEEP
 from tests.fake_pool import FakePool, Notes
 
@@ -68,6 +72,44 @@ def test_a_launch_measures_what_is_missing_and_reports_nothing(
     assert again.dashboard is None
     assert len(opened) == 1
     assert "4 of 4 units are measured" in audience.lines[-1]
+
+
+REFERENCE = SWEEP + "reference: {backend: simulated, questions: 3}\n"
+
+
+def test_a_launch_measures_the_reference_once_after_the_sweep_and_below_its_folder(
+    write_sweep: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool, audience = FakePool(), Listener()
+    opened = opens(pool, monkeypatch)
+    file = str(write_sweep(REFERENCE))
+    run = launched(file, tmp_path, audience).run
+    other = reference_run(run)
+    assert other is not None
+    assert other.folder.parent == run.folder
+    samples = other.variant_samples()["reference"]
+    assert samples.question_ids == run.provenance().protocol.question_ids[:3]
+    assert [spec.engines for spec in opened] == [2, 1]
+    launched(file, tmp_path, audience)
+    assert len(opened) == 2
+
+
+def test_a_reference_that_cannot_start_costs_its_audit_and_nothing_else(
+    write_sweep: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = FakePool(fault=lambda engine, what, times: "error" if what == "reference" else None)
+    opens(pool, monkeypatch)
+    audience = Listener()
+    finished = launched(str(write_sweep(REFERENCE)), tmp_path, audience)
+    assert len(finished.run.done()[0]) == 4
+    assert "could not be measured" in audience.lines[-1]
+    verdicts = {(f.audit, f.variant): f.verdict for f in conclude(finished.run).audits}
+    assert verdicts["reference", None] is Verdict.UNKNOWN
+
+
+def test_a_sweep_keeps_its_id_when_it_names_a_reference(write_sweep: Write) -> None:
+    plain = make_plan(load(write_sweep(SWEEP)))
+    assert make_plan(load(write_sweep(REFERENCE))).sweep_id == plain.sweep_id
 
 
 def test_a_launch_of_which_nothing_could_start_names_the_evidence(

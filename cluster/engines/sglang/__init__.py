@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from cluster.backends import Backend
 from cluster.engines.sglang.arguments import check_specs, command_line
 from cluster.engines.sglang.rules import gpus
@@ -14,6 +17,11 @@ def _make_engine() -> Engine:
     return SGLangEngine()
 
 
+def _draft_depth(arguments: Mapping[str, Any]) -> int | None:
+    steps = arguments.get("speculative_num_steps")
+    return steps if isinstance(steps, int) else None
+
+
 BACKEND = Backend(
     make_engine=_make_engine,
     check_specs=check_specs,
@@ -23,6 +31,7 @@ BACKEND = Backend(
     deterministic=lambda arguments: bool(arguments.get("enable_deterministic_inference")),
     speculative=lambda name: name.startswith("speculative_"),
     speculates=lambda arguments: arguments.get("speculative_algorithm") is not None,
+    draft_depth=_draft_depth,
     gpus=gpus,
     command_line=command_line,
 )
