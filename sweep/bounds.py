@@ -26,5 +26,7 @@ SCORE_FILE = 10_000_000
 """Bytes of a file of scores: more than a million of them."""
 CONTRACT_FILE = 10_000_000
 """Bytes of a contract: with 1,000 variants it has two million."""
+UNIT_FILE = 1_000_000_000
+"""Bytes of a unit's file in a run folder: it has a few thousand for each question."""
 DATA_FILE = 500_000_000
 """Bytes of a local data set, and of its records in memory: benchmarks of text have some millions."""

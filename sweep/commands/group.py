@@ -107,6 +107,9 @@ def _explain(error: Exception) -> ExitCode:
             return ExitCode.BAD_INPUT
         case OSError() if error.errno in DISK_FAILED:
             return _explain_disk(error)
+        case MemoryError():
+            note("the memory of this machine is full; try it with less, or on a larger one")
+            return ExitCode.UNAVAILABLE
         case OSError() if error.errno in NO_PLACE and error.filename is not None:
             note(f"{cut(str(error.filename))}: cannot be used: {error.strerror}; name another place")
             return ExitCode.BAD_INPUT

@@ -90,12 +90,12 @@ def faults(case: Case, made: Made) -> list[str]:
         with _inside(folder), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             said, code = _called(case)
-        return list(_judged(case, said, code, _listed(folder) - before))
+        return list(judged(case, said, code, _listed(folder) - before))
     finally:
         shutil.rmtree(folder)
 
 
-def _judged(case: Case, said: str, code: int | None, left: set[str]) -> Iterator[str]:
+def judged(case: Case, said: str, code: int | None, left: set[str]) -> Iterator[str]:
     if code is None:
         yield f"took longer than {SECONDS:g} s"
         return
@@ -134,12 +134,13 @@ def _limited() -> Iterator[None]:
         raise Hang
 
     before = signal.signal(signal.SIGALRM, over)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    # The timer may be in use for the time of the whole test.
+    remaining, _ = signal.setitimer(signal.ITIMER_REAL, SECONDS)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_REAL, remaining)
 
 
 @contextmanager

@@ -345,12 +345,16 @@ def _part(random: Random, line: str, pattern: str) -> str:
 def _broken_json(random: Random, content: bytes) -> bytes:
     """A value anywhere in the document exchanged, renamed, taken out, or nested."""
     try:
-        document = json.loads(content)
+        return _other_json(random, json.loads(content))
     except (ValueError, RecursionError):
         return _broken_lines(random, content)
+
+
+def _other_json(random: Random, document: Any) -> bytes:
     place, key = _somewhere(random, document)
     if place is None:
         return json.dumps(random.choice(JSONS)).encode()
+    number = ""
     match random.randrange(5):
         case 0:
             del place[key]
@@ -360,11 +364,10 @@ def _broken_json(random: Random, content: bytes) -> bytes:
             for _ in range(random.choice((1, 50, 500))):
                 place[key] = [place[key]]
         case 3:
-            place[key] = "(number)"
-            return json.dumps(document).replace('"(number)"', random.choice(NUMBERS)).encode()
+            place[key], number = "(number)", random.choice(NUMBERS)
         case _:
             place[key] = random.choice(JSONS)
-    return json.dumps(document).encode()
+    return json.dumps(document).replace('"(number)"', number).encode()
 
 
 def _somewhere(random: Random, document: Any) -> tuple[Any, Any]:
