@@ -35,32 +35,32 @@ KILLED = -signal.SIGKILL
 BALLAST = "ballast"
 """The file that fills the disk."""
 
-Fault = Callable[[Launched, Random, Trial], set[int]]
-"""Does it, and returns the exit codes that the launch may have because of it."""
+Fault = Callable[[Launched, Random, Trial], set[int] | None]
+"""Does it, and returns the exit codes that the launch may have because of it; None where nothing was hit."""
 
 
 def kill(kind: str, *codes: int) -> Fault:
     """SIGKILL to one process of the kind."""
 
-    def fault(launched: Launched, rng: Random, trial: Trial) -> set[int]:
-        if members := launched.members(kind):
-            with suppress(psutil.Error):
-                rng.choice(members).kill()
-        return {*codes}
+    def fault(launched: Launched, rng: Random, trial: Trial) -> set[int] | None:
+        with suppress(psutil.Error, IndexError):
+            rng.choice(launched.members(kind)).kill()
+            return {*codes}
+        return None
 
     return fault
 
 
-def stop_engine(launched: Launched, rng: Random, trial: Trial) -> set[int]:
+def stop_engine(launched: Launched, rng: Random, trial: Trial) -> set[int] | None:
     """SIGSTOP to an engine, and mostly SIGCONT a moment later."""
-    members = launched.members("engine")
     with suppress(psutil.Error, IndexError):
-        stopped = rng.choice(members)
+        stopped = rng.choice(launched.members("engine"))
         stopped.suspend()
         if rng.random() < 0.7:
             time.sleep(rng.uniform(0.1, 3))
             stopped.resume()
-    return set()
+        return set()
+    return None
 
 
 def kill_driver(launched: Launched, rng: Random, trial: Trial) -> set[int]:
@@ -173,10 +173,12 @@ class Schedule:
         allowed = {DONE, *([int(ExitCode.VOID), int(ExitCode.UNAVAILABLE)] if often else [])}
         told = f"launch {self._count} ({', '.join(kinds) or 'undisturbed'})"
         for kind in kinds:
-            if not self._reach(launched) or launched.ended:
+            if not self._reach(launched, kind) or launched.ended:
                 break
-            self.trial.faults[kind] += 1
-            allowed |= FAULTS[kind](launched, self._rng, self.trial)
+            codes = FAULTS[kind](launched, self._rng, self.trial)
+            if codes is not None:
+                self.trial.faults[kind] += 1
+                allowed |= codes
         if not launched.until(lambda: False, STARTED if not launched.measured else LATE):
             self.trial.find("hangs", f"{told}: no sign of life for {launched.quiet:.0f} s")
             launched.end()
@@ -185,10 +187,11 @@ class Schedule:
         check_kept(self.trial, self._run, before)
         return launched.process.returncode
 
-    def _reach(self, launched: Launched) -> bool:
+    def _reach(self, launched: Launched, kind: str) -> bool:
         """Wait for a moment drawn at random: of Python's start, of Ray's, of the measuring, or of its end."""
         rng, now = self._rng, launched.measured
-        phase = rng.choice(["start", "Ray", *["measuring"] * 6, "end"])
+        early = [] if kind in LASTING[:-1] else ["start", "Ray"]  # before the processes that these faults hit
+        phase = rng.choice([*early, *["measuring"] * 6, "end"])
         if phase == "start":
             begun, wanted = time.monotonic(), rng.uniform(0, 3)
             return launched.until(lambda: time.monotonic() - begun > wanted and launched.listens, STARTED)
