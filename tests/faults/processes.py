@@ -83,15 +83,9 @@ def signals(*numbers: signal.Signals) -> Fault:
 
 
 def second_launch(launched: Launched, rng: Random, trial: Trial) -> set[int]:
-    """Another launch of the file into the same folder, while this one runs: it is refused, or finds all done."""
-    other = Launched(launched.file, launched.runs, launched.log.with_suffix(".second"))
-    if not other.until(lambda: False, STARTED):
-        trial.find("hangs", "a second launch")
-        other.end()
-    other.left()
-    # Where the first one ends meanwhile, the second one may be let in.
-    allowed = {int(ExitCode.UNAVAILABLE), *([DONE] if launched.ended else [])}
-    check_exit(trial, "a second launch", other.process.returncode, allowed, other.output)
+    """Another launch of the file into the same folder, which goes on beside this one."""
+    log = launched.log.with_suffix(f".{len(launched.others)}.log")
+    launched.others.append(Launched(launched.file, launched.runs, log))
     return set()
 
 
@@ -179,10 +173,7 @@ class Schedule:
             if codes is not None:
                 self.trial.faults[kind] += 1
                 allowed |= codes
-        if not launched.until(lambda: False, STARTED if not launched.measured else LATE):
-            self.trial.find("hangs", f"{told}: no sign of life for {launched.quiet:.0f} s")
-            launched.end()
-        self._judge(launched, told, allowed)
+        self._judge(launched, told, allowed | self._judge_others(launched))
         (self._runs / BALLAST).unlink(missing_ok=True)
         check_kept(self.trial, self._run, before)
         return launched.process.returncode
@@ -200,8 +191,19 @@ class Schedule:
         wanted_units = UNITS if phase == "end" else min(now + rng.randint(0, 3), UNITS)
         return launched.until(lambda: launched.measured >= wanted_units and launched.listens, STARTED)
 
+    def _judge_others(self, launched: Launched) -> set[int]:
+        """One of them is refused, mostly the second; the codes that the first may have where it was the second."""
+        let_in = False
+        for number, other in enumerate(launched.others, start=1):
+            self._judge(other, f"second launch {number}", {DONE, int(ExitCode.UNAVAILABLE)})
+            let_in |= other.process.returncode == DONE
+        return {int(ExitCode.UNAVAILABLE)} if let_in else set()
+
     def _judge(self, launched: Launched, told: str, allowed: set[int]) -> None:
         trial = self.trial
+        if not launched.until(lambda: False, STARTED if not launched.measured else LATE):
+            trial.find("hangs", f"{told}: no sign of life for {launched.quiet:.0f} s")
+            launched.end()
         check_exit(trial, told, launched.process.returncode, allowed, launched.output)
         trial.quiet = max(trial.quiet, launched.quiet)
         left, agents = launched.left()
