@@ -160,7 +160,7 @@ def _of_other_kind(detail: ErrorDetails) -> bool:
 
 
 def refusal(file: str | Path, faults: Iterable[str], where: str = "") -> BadInput:
-    """The refusal of a sweep file with its faults, one per line, the first MOST_FAULTS; `where` they are, or nothing."""
+    """The refusal of a sweep file with its first MOST_FAULTS faults, one per line; `where` they are, or nothing."""
     distinct = list(dict.fromkeys(faults))
     more = [f"and {len(distinct) - MOST_FAULTS:,} more"] if len(distinct) > MOST_FAULTS else []
     head = f"{file}: {counted(len(distinct), 'fault')}{where}, nothing was started"
