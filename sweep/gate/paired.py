@@ -49,7 +49,7 @@ class Alone(StrEnum):
     FEW_REPETITIONS = "few_repetitions"
     """Of the calibration."""
     FEW_FLIPS = "few_flips"
-    """Next to no question is right in some runs and wrong in others."""
+    """Next to no question flips between runs of such a score."""
     TOGETHER = "together"
     """Questions are right and wrong together, in the calibration: they do not count one by one."""
 
@@ -235,6 +235,8 @@ def _halved(one: Floats, other: Floats, correlation: Floats) -> Floats:
     for _ in range(12):
         first = special.ndtri(np.clip(level / 2, 1e-300, 0.4999))
         level = 2 * (special.ndtr(second) - _both(first, second, np.clip(correlation, 0.0, 0.9999)))
+    # Far from any decision the formula for both ends, and a level is at least what the second has alone.
+    level = np.maximum(level, special.ndtr(other))
     return np.asarray(np.minimum(2 * special.ndtr(one), level).clip(max=1.0))
 
 

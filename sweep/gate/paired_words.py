@@ -24,7 +24,7 @@ WHY = {
     Alone.NO_NOISE: "the calibration's scores show no noise",
     Alone.OTHER_QUESTIONS: "these are not the questions of the calibration",
     Alone.FEW_REPETITIONS: f"the calibration has fewer than {FEWEST} repetitions",
-    Alone.FEW_FLIPS: "too few questions are right in some runs and wrong in others",
+    Alone.FEW_FLIPS: "too few questions flip between runs of this score",
     Alone.TOGETHER: (
         "in the calibration, questions were right and wrong together, so that they do not count one by one"
     ),
