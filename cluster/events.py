@@ -83,6 +83,10 @@ class Pool(Protocol):
     def engines(self) -> tuple[str, ...]:
         """The engines' names."""
 
+    @property
+    def absent(self) -> frozenset[str]:
+        """Those that have no process yet; a Back or Gone event follows for each."""
+
     def load(self, engine: str, spec: EngineSpec) -> None:
         """Load a variant on an idle engine: a Loaded or Failed event follows, Starting ones before it."""
 

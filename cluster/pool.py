@@ -54,7 +54,7 @@ class RayPool:
     """`cluster.events.Pool` on a Ray cluster, an actor for each engine; one that dies is replaced."""
 
     def __init__(self, spec: PoolSpec, tell: Callable[[str], None]) -> None:
-        """Connect and bring up the actors; `tell` is given what is being waited for.
+        """Connect, ask for the actors and wait for the first; `tell` is given what is being waited for.
 
         Raises ClusterUnavailable when there is no cluster, or no room in it within the deadline.
         """
@@ -73,7 +73,7 @@ class RayPool:
             self._board = ray.remote(_Board).options(num_cpus=0, max_restarts=-1).remote()
             for number in range(engine_count(spec, local=not address)):
                 self._bring_up(f"engine-{number + 1}", time.monotonic())
-            self._await_all(tell)
+            self._await_one(tell)
         except BaseException:
             self.close()
             raise
@@ -81,6 +81,10 @@ class RayPool:
     @property
     def engines(self) -> tuple[str, ...]:
         return tuple(self._actors)
+
+    @property
+    def absent(self) -> frozenset[str]:
+        return frozenset(task.engine for task in self._tasks.values() if task.back)
 
     def load(self, engine: str, spec: EngineSpec) -> None:
         call = self._actors[engine].load.options(name=f"{engine} [loading {spec.label}]")
@@ -129,8 +133,9 @@ class RayPool:
         task = _Task(engine=engine, back=True, begun=since, deadline=self._spec.deadline, log=log)
         self._tasks[actor.__ray_ready__.remote()] = task
 
-    def _await_all(self, tell: Callable[[str], None]) -> None:
-        while self._tasks:
+    def _await_one(self, tell: Callable[[str], None]) -> None:
+        """Until an engine is up; the others come by themselves, as those do that are replaced."""
+        while len(self.absent) == len(self.engines):
             events = self.wait(TELL_SECONDS)
             for event in events:
                 if isinstance(event, Gone):

@@ -5,6 +5,8 @@ SWEEP_FILE = 1_000_000
 takes seconds."""
 DEEPEST = 50
 """Levels of a sweep file: it has seven, and the arguments of engines a few more."""
+LONGEST_TEXT = 20_000
+"""Characters of one value, key or `--set`: longer than any template of a chat."""
 MOST_VARIANTS = 1_000
 """Of a sweep, perturbed ones included: each starts an engine, which takes a minute or more. Of a file of scores:
 each gets its thresholds."""
@@ -24,5 +26,7 @@ SCORE_FILE = 10_000_000
 """Bytes of a file of scores: more than a million of them."""
 CONTRACT_FILE = 10_000_000
 """Bytes of a contract: with 1,000 variants it has two million."""
+UNIT_FILE = 1_000_000_000
+"""Bytes of a unit's file in a run folder: it has a few thousand for each question."""
 DATA_FILE = 500_000_000
 """Bytes of a local data set, and of its records in memory: benchmarks of text have some millions."""

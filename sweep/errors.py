@@ -8,7 +8,16 @@ from typing import TypeVar
 
 from cluster.errors import BadInput, EngineStartFailed, ExitCode, SweepError, suggestion
 
-__all__ = ["DISK_FAILED", "BadInput", "EngineStartFailed", "ExitCode", "SweepError", "find", "suggestion"]
+__all__ = [
+    "DISK_FAILED",
+    "NO_PLACE",
+    "BadInput",
+    "EngineStartFailed",
+    "ExitCode",
+    "SweepError",
+    "find",
+    "suggestion",
+]
 
 T = TypeVar("T")
 
@@ -17,6 +26,12 @@ DISK_FAILED = {
     *(errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN),
 }
 """How the operating system says that a disk is full or failing: what was asked for may work later."""
+
+NO_PLACE = {
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.EINVAL, errno.EILSEQ),
+}
+"""How it says that a path cannot be what it is wanted for: another one is to be named."""
 
 
 def find(variants: Mapping[str, T], name: str, where: str) -> T:

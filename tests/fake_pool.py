@@ -41,6 +41,7 @@ class FakePool:
     ) -> None:
         """`answer` makes each completion; else the spec's answers do, or, where it has none, an empty text."""
         self.engines = tuple(engines)
+        self.absent = frozenset[str]()
         self.loads: list[tuple[str, str]] = []
         self.runs: list[tuple[str, str]] = []
         self.closed = False
@@ -94,6 +95,7 @@ class ActorPool:
 
     def __init__(self, *engines: str) -> None:
         self.engines = engines
+        self.absent = frozenset[str]()
         self.specs: list[EngineSpec] = []
         self._actors = {name: EngineActor(name) for name in engines}
         self._pending: list[Event] = []

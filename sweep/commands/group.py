@@ -7,13 +7,15 @@ import io
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 
 import click
 
 from sweep import __version__, clean
-from sweep.errors import DISK_FAILED, EngineStartFailed, ExitCode, SweepError, suggestion
+from sweep.errors import DISK_FAILED, NO_PLACE, EngineStartFailed, ExitCode, SweepError, suggestion
 from sweep.interrupts import heard
 from sweep.out import note, say
+from sweep.words import cut
 
 COMMANDS = {
     "launch": "Run a sweep, or the rest of one.",
@@ -75,11 +77,11 @@ def cli() -> None:
     """
 
 
-def run() -> int:
-    """Run the command that the arguments name; every fault of the user's or the cluster's is a message and a
-    code."""
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that the arguments name, the process's own where none are given; every fault of the user's or
+    the cluster's is a message and a code."""
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(arguments, standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the outermost frame: whatever is left is told here
@@ -105,6 +107,12 @@ def _explain(error: Exception) -> ExitCode:
             return ExitCode.BAD_INPUT
         case OSError() if error.errno in DISK_FAILED:
             return _explain_disk(error)
+        case MemoryError():
+            note("the memory of this machine is full; try it with less, or on a larger one")
+            return ExitCode.UNAVAILABLE
+        case OSError() if error.errno in NO_PLACE and error.filename is not None:
+            note(f"{cut(str(error.filename))}: cannot be used: {error.strerror}; name another place")
+            return ExitCode.BAD_INPUT
     say("".join(traceback.format_exception(error)), err=True)
     note("this is a bug; please report it with the traceback above")
     return ExitCode.BUG

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack, nullcontext, redirect_stdout
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ def command(file: str, overrides: tuple[str, ...], no_track: bool, as_json: bool
 
     console = CleanConsole(file=sys.stderr if as_json else sys.stdout)
     # Ray prints what befalls its workers to stdout, from a thread of its own.
-    with redirect_stdout(sys.stderr) if as_json else nullcontext(), ExitStack() as held:
+    with redirect_stdout(sys.stderr), ExitStack() as held:
         finished = launch(file, overrides, Options(**options), OnConsole(console), held)
         summary = conclude(finished.run, finished.against, figures=True)
         exported = {} if no_track else export(finished.run, summary)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +74,7 @@ def _described(plan: Plan) -> dict[str, Any]:
         "units": [u.id for u in plan.units],
         "starts": engine.starts,
         **_estimates(plan),
+        "finds_with_80": _finds(plan),
     }
 
 
@@ -87,6 +89,15 @@ def _estimates(plan: Plan) -> dict[str, Any]:
         "estimated_seconds": {str(n): f and round(f.seconds, 1) for n, f in forecasts.items()},
         "estimated_gpu_hours": {str(n): f and round(_gpu_hours(plan, f), 3) for n, f in forecasts.items()},
     }
+
+
+def _finds(plan: Plan) -> dict[str, Any] | None:
+    """None where nobody knows how many questions there are."""
+    from sweep.report.plans import findable
+    from sweep.tasks import dataset
+
+    questions = dataset.count(plan.config.protocol)
+    return asdict(findable(plan, questions)) if questions else None
 
 
 def _forecasts(plan: Plan) -> tuple[int | None, dict[int, Forecast | None]]:

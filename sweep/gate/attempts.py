@@ -21,7 +21,7 @@ from sweep.gate.contract import Contract
 from sweep.gate.rules import Count, Share, Strict
 from sweep.gate.sequential import Decision, Stop, decide
 from sweep.stats.scores import possible
-from sweep.words import apart, counted
+from sweep.words import apart
 
 SLACK = 1e-9
 DIGITS = 4
@@ -52,25 +52,23 @@ class Attempts:
     @property
     def reason(self) -> str:
         """What the decision rests on."""
-        made = f"{counted(self.count, 'attempt')} of at most {self.most}"
+        made = f"after {self.count} of at most {self.most} attempts"
         if self.stop is None:
             best, threshold = apart(max(self.scores[: self.count]), self.threshold, DIGITS)
-            return f"best score {best} of {made}, threshold {threshold}"
+            return f"best score {best} {made}, threshold {threshold}"
         fails, passes = self.stop.fails_under, self.stop.passes_from
         if self.decision is Decision.AGAIN:
-            return (
-                f"mean {self.mean:.4f} of {made} decides nothing: under {fails:.4f} fails, from {passes:.4f} passes"
-            )
+            return f"mean {self.mean:.4f} {made}; a mean under {fails:.4f} fails, one from {passes:.4f} passes"
         failed = self.decision is Decision.FAIL
         mean, boundary = apart(self.mean, fails if failed else passes, DIGITS)
-        return f"mean {mean} of {made} is {'under' if failed else 'at or over'} the boundary {boundary}"
+        return f"mean {mean} {made}, which {'fails under' if failed else 'passes from'} {boundary}"
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What becomes of attempts after the decision."""
-        after = len(self.scores) - self.count
-        decided = f"attempt {self.count} decided this build: {self.decision}"
-        return (f"{decided}; {counted(after, 'attempt')} after it count for nothing",) if after else ()
+        if self.count == len(self.scores):
+            return ()
+        return (f"attempt {self.count} decided this build: {self.decision}; what came after it counts for nothing",)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
@@ -183,7 +181,7 @@ def _read(file: Path, fresh: State) -> tuple[float, ...]:
     for what in ("contract", "variant", "build", "questions"):
         there, here = getattr(state, what), getattr(fresh, what)
         if there != here:
-            named = "" if what == "contract" else f" ({there}, not {here})"
+            named = "" if what == "contract" else f" ({there or 'none'}, not {here or 'none'})"
             raise BadInput(f"{file}: the attempts in it are of another {what}{named}; {remedy}")
     return state.scores
 

@@ -58,6 +58,22 @@ class Spent:
     """Of an engine."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Findable:
+    """What a sweep will be able to find with 80 %, before anything is measured; None where nothing applies."""
+
+    lossless: float | None
+    """The loss of a variant that repeats itself, against its baseline."""
+    drop: float | None
+    """The drop that a false_alarm gate finds of a variant whose scores move, in all attempts."""
+    guessed_std: float | None
+    """Of run scores, which `drop` rests on."""
+    alpha: float
+    """Of that gate."""
+    attempts: int
+    """Of that gate."""
+
+
 def lossless_power(questions: int, loss: float, near_ties: float = NEAR_TIES, variants: int = 1) -> float:
     """Probability that exact McNemar finds a loss against the baseline, where answers do not move between runs.
 

@@ -11,7 +11,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
-from sweep.bounds import DEEPEST, SWEEP_FILE
+from sweep.bounds import DEEPEST, LONGEST_TEXT, SWEEP_FILE
 from sweep.errors import BadInput
 
 _TAG = "tag:yaml.org,2002:"
@@ -158,6 +158,8 @@ class _Reader:
         return str(self._scalar(node, lambda key: key.value))
 
     def _scalar(self, node: ScalarNode, made: Callable[[Node], Any]) -> Any:
+        if len(node.value) > LONGEST_TEXT:
+            self._refuse(node, f"longer than the {LONGEST_TEXT:,} characters that one value may have")
         try:
             value = made(node)
         except (ValueError, LookupError, OverflowError, YAMLError):

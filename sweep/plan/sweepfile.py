@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from cluster.backends import check_specs
 from cluster.secrets import REFERENCE
 from sweep import files
-from sweep.bounds import DEEPEST, SWEEP_FILE
+from sweep.bounds import DEEPEST, LONGEST_TEXT, SWEEP_FILE
 from sweep.errors import BadInput, suggestion
 from sweep.gate.rules import RULES, Rule
 from sweep.plan.config import ProtocolConfig, SweepConfig, is_local
@@ -181,6 +181,11 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
 
 def _override(document: dict[str, Any], text: str, keeper: Keeper) -> KeyPath:
     """Write what a `--set` says into the document; the path of the key that it names."""
+    if len(text) > LONGEST_TEXT:
+        # Without its value, which may be a secret.
+        raise BadInput(
+            f"--set {cut(text.partition('=')[0])}: longer than the {LONGEST_TEXT:,} characters that are allowed"
+        )
     keeper.refuse(text)
     named = f"--set {cut(text)}"
     path, equals, value = text.partition("=")

@@ -17,7 +17,8 @@ from sweep.report.figures import write_all
 from sweep.report.sections import markdown
 from sweep.report.summarise import RunEvidence, scores_of, summarise
 from sweep.report.summary import FILE, Summary
-from sweep.run.folder import PROVENANCE, Run
+from sweep.run.documents import PROVENANCE
+from sweep.run.folder import Run
 from sweep.run.others import described, earlier, other_builds
 from sweep.run.questions import clusters_of
 from sweep.run.reference import reference_run

@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from sweep.gate.budget import NEAR_TIES, REPETITIONS, drop_found, guessed_std, lossless_drop, lossless_power
+from sweep.gate.budget import (
+    NEAR_TIES,
+    REPETITIONS,
+    Findable,
+    drop_found,
+    guessed_std,
+    lossless_drop,
+    lossless_power,
+)
 from sweep.gate.planning import FINE, MOST_QUESTIONS, MOST_REPETITIONS
 from sweep.gate.rules import default_rule
+from sweep.gate.sequential import together as are_together
 from sweep.report.wording import share
 from sweep.words import counted
 
@@ -113,32 +122,43 @@ def cheapest_lossless_lines(
         yield f"  With {questions:,} questions it is found with {known}."
 
 
-def findable_lines(plan: Plan, questions: int) -> Iterator[str]:
-    """What a sweep of so many questions will be able to find, before anything is measured."""
+def findable(plan: Plan, questions: int) -> Findable:
+    """What a sweep of so many questions will be able to find; a spread is guessed at an accuracy of a half."""
     config = plan.config
     repeating = [v for v in plan.variants if v.deterministic and config.protocol.temperature == 0]
     held = sum(v.baseline is not None for v in plan.variants)
-    if repeating and held:
-        drop = lossless_drop(questions, variants=held)
-        found = "no loss" if drop is None else f"a loss of {drop:.3f}"
-        yield (
-            f"will find, where answers repeat themselves: {found} against the baseline with 80 %, beside near-ties "
-            f"at {share(NEAR_TIES)} of {questions:,} questions each way; more questions find more, and more "
-            "repetitions do not"
-        )
-    if config.repetitions < 2 or len(repeating) == len(plan.variants):
-        return
+    moving = config.repetitions > 1 and len(repeating) < len(plan.variants)
     rule = config.threshold or default_rule(config.repetitions, False)
     alpha, std = getattr(rule, "alpha", 0.01), guessed_std(0.5, questions)
-    drop = drop_found(std, alpha, config.repetitions, rule.retries)
-    by = "" if rule.rule == "false_alarm" else f", as a false_alarm rule at {share(alpha)} in place of {rule.rule}"
-    together = " judged together" if rule.retries > 1 else ""
-    yield (
-        f"will find, where scores move: a drop of {drop:.3f} with 80 % in "
-        f"{counted(rule.retries, 'attempt')}{together}{by}. "
-        f"This rests on a guess, a std of {std:.3f}, the most that engines like the published one show on "
-        f"{questions:,} questions; `sweep power` tells for a std that you know"
+    return Findable(
+        lossless=lossless_drop(questions, variants=held) if repeating and held else None,
+        drop=drop_found(std, alpha, config.repetitions, rule.retries) if moving else None,
+        guessed_std=std if moving else None,
+        alpha=alpha,
+        attempts=rule.retries,
     )
+
+
+def findable_lines(plan: Plan, questions: int) -> Iterator[str]:
+    """The same in words."""
+    found, rule = findable(plan, questions), plan.config.threshold
+    if found.lossless is not None:
+        yield (
+            f"will find, where answers repeat themselves: a loss of {found.lossless:.3f} against the baseline with "
+            f"80 %, beside near-ties at {share(NEAR_TIES)} of {questions:,} questions each way; more questions "
+            "find more, and more repetitions do not"
+        )
+    if found.drop is not None:
+        others = rule is not None and rule.rule != "false_alarm"
+        by = f", by a false_alarm rule at {share(found.alpha)} in place of {rule.rule}" if others and rule else ""
+        one = "" if found.attempts == 1 else ", of which one must pass"
+        together = " judged together" if are_together(plan.config.repetitions - 1, found.attempts) else one
+        yield (
+            f"will find, where scores move: a drop of {found.drop:.3f} with 80 % in "
+            f"{counted(found.attempts, 'attempt')}{together}{by}. This rests on a guess, a std of "
+            f"{found.guessed_std:.3f}, the most that engines like the published one show on {questions:,} "
+            "questions; `sweep power` tells for a std that you know"
+        )
 
 
 def _amounts(found: Spent) -> str:

@@ -193,7 +193,7 @@ def places(finished: Finished, exported: Iterable[Exported | ExportUnavailable])
 def engine_state(state: EngineState) -> str:
     """What an engine does at the moment."""
     if state.down:
-        return "its process died; waiting for a new one"
+        return "waiting for a process"
     if state.starting is not None:
         return f"loading {state.variant}: {state.starting}"
     if state.unit is not None:

@@ -66,7 +66,7 @@ class Driver:
         self._second: dict[str, str] = {}
         self._next_forecast = 0.0
         self.progress = Progress(
-            engines={name: EngineState() for name in pool.engines},
+            engines={name: EngineState(down=name in pool.absent) for name in pool.engines},
             units=dict(Counter(unit.variant for unit in run.plan.units)),
             scores={v.name: {} for v in run.plan.measured},
         )

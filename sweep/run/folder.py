@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from cluster.spec import EngineFacts
 from sweep.errors import BadInput
@@ -19,6 +19,7 @@ from sweep.plan.variants import Variant
 from sweep.run import failures, samples_file
 from sweep.run.checksums import MANIFEST, Checksums, sha256, state_of
 from sweep.run.disk import PRIVATE, aside, remove, writing
+from sweep.run.documents import PROVENANCE, REMEDIES, read_model, read_object
 from sweep.run.failures import Failure, Void
 from sweep.run.lock import HOLDER, LOCK
 from sweep.run.provenance import Place, Provenance, TwoTries, gather
@@ -35,18 +36,6 @@ ATTEMPTS = 3
 """Attempts before a unit is void."""
 UNKNOWN = Measurement()
 """Of samples that came from elsewhere."""
-PROVENANCE = "provenance.json"
-REMEDIES = {
-    "summary.json": (
-        "remove it, and `sweep report` writes it again; if the run was held against an earlier one for drift, name "
-        "that with --against"
-    ),
-    PROVENANCE: (
-        "nothing can write it again: take it from a copy (MLflow keeps one with the sweep's own run), or measure "
-        "the sweep anew with another --runs"
-    ),
-}
-"""What to do about a file of the run folder that cannot be read."""
 _COPY = f"{REMEDIES[PROVENANCE]}. If {MANIFEST} is what was changed, take that from a copy, or remove it"
 
 
@@ -276,35 +265,14 @@ class Run:
     def summary(self) -> dict[str, Any]:
         """The numbers. Raises BadInput when the sweep has not come to a summary."""
         name = "summary.json"
-        document = self._json(name)
+        document = read_object(self.folder / name)
         if self.checksums.holds_any(name):
             self.checksums.check(name, REMEDIES[name])
         return document
 
     def read(self, name: str, model: type[M]) -> M:
         """A JSON file of the folder. Raises BadInput when it is missing, broken or not what its name says."""
-        try:
-            return model.model_validate(self._json(name))
-        except ValidationError as error:
-            fault = error.errors()[0]
-            where = ".".join(map(str, fault["loc"]))
-            raise BadInput(f"{self.folder / name}: at {where}: {fault['msg']}; {REMEDIES[name]}") from None
-
-    def _json(self, name: str) -> dict[str, Any]:
-        file = self.folder / name
-        if file.exists() and not file.is_file():
-            raise BadInput(f"{file}: not a file; {REMEDIES[name]}")
-        try:
-            document = json.loads(file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise BadInput(f"{file}: missing; `sweep launch` the sweep file again to finish the run") from None
-        except OSError as error:
-            raise BadInput(f"{file}: cannot be read: {error.strerror}; {REMEDIES[name]}") from None
-        except (ValueError, RecursionError) as error:
-            raise BadInput(f"{file}: not valid JSON: {error}; {REMEDIES[name]}") from None
-        if not isinstance(document, dict):
-            raise BadInput(f"{file}: not a JSON object; {REMEDIES[name]}")
-        return document
+        return read_model(self.folder / name, model)
 
 
 def create_run(runs: Path, plan: Plan, resolved: str) -> Run:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 import numpy as np
 import numpy.typing as npt
 
+from sweep.bounds import UNIT_FILE
 from sweep.errors import BadInput
 from sweep.run.checksums import sha256
 from sweep.run.disk import aside
@@ -110,6 +111,8 @@ def content_of(file: Path) -> tuple[Stored, bytes]:
     if not file.is_file():
         raise Unfit(f"{file}: missing, or not a file")
     try:
+        if file.stat().st_size > UNIT_FILE:
+            raise Unfit(f"{file}: larger than the {UNIT_FILE:,} bytes that a unit's file may have")
         content = file.read_bytes()
     except OSError as error:
         raise BadInput(f"{file}: cannot be read: {error.strerror}; correct that, and nothing is lost") from None

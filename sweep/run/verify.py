@@ -3,7 +3,8 @@
 Two kinds of checks. `check_rows` compares columns with the plan, the pinned questions and each other, and is done
 whenever a file is read: it costs about a millisecond for 1,000 rows. `check_scores` works out again what the
 program once worked out from each output, ten times as slowly. It is done where no line of SHA256SUMS says that the
-file is what this program wrote, and only there: whoever can change a file and its line can change the output too.
+file is what this program wrote, and only there: whoever can change a file and its line can change the output too,
+and what an earlier version of a task held right stays so.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ class EngineState:
     deaths: int = 0
     """In a row, without finishing anything."""
     down: bool = False
-    """Its process died, and the new one is not up yet."""
+    """It has no process: the first one, or that for one that died, is not up yet."""
     since: float = 0.0
     """When the start or the unit that it is at began, by the driver's timer, in seconds."""
 

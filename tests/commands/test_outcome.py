@@ -114,6 +114,22 @@ def test_a_launch_says_that_there_is_no_contract_after_the_links(
     assert "determinism of baseline" in told
 
 
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_what_ray_prints_of_its_own_is_no_part_of_a_launchs_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: tuple[str, ...]
+) -> None:
+    measured = launching.Finished(run=sound(tmp_path), against=None)
+
+    def noisy(*arguments: object) -> launching.Finished:
+        print("(raylet) 9 PYTHON worker processes have been started")
+        return measured
+
+    monkeypatch.setattr(launching, "launch", noisy)
+    done = sweep("launch", "any.yaml", *form)
+    assert "PYTHON" not in done.stdout
+    assert "PYTHON" in done.stderr
+
+
 def test_the_list_has_a_threshold_for_complete_runs_only(tmp_path: Path) -> None:
     complete, rest = sound(tmp_path / "a"), unfinished(tmp_path / "b")
     conclude(rest)

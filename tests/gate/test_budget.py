@@ -146,5 +146,9 @@ def test_a_plan_says_what_it_will_find() -> None:
     # At an accuracy of a half: sqrt(.37 * .25 / 200) = .0215.
     assert f"a drop of {gate_drop(0.0215058, 0.01, 20):.3f} with 80 %" in told
     assert "a std of 0.022" in told
+    as_json = CliRunner().invoke(plan, [str(ROOT / "configs" / "gemma4.yaml"), "--json"]).stdout
+    finds = json.loads(as_json)["finds_with_80"]
+    assert finds["lossless"] == pytest.approx(drop)
+    assert finds["guessed_std"] == pytest.approx(0.0215058, rel=1e-4)
     lossless = CliRunner().invoke(plan, [str(ROOT / "configs" / "gemma4-lossless.yaml")], catch_exceptions=False)
     assert "where scores move" not in lossless.output

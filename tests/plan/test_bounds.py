@@ -50,6 +50,7 @@ def test_what_is_nested_too_deep_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "line", "fact"),
     [
+        ("a: 1\nb: " + "x" * 20_001, 2, "20,000 characters"),
         ("a: 1\nb: !!int x", 2, "int"),
         ("a: " + "1" * 5000, 1, "int"),
         ("a: 1\nb: 1e400", 2, "finite"),
@@ -111,6 +112,7 @@ AXES = "{" + ", ".join(f"a{axis}: [{', '.join(map(str, range(40)))}]" for axis i
         (f"perturb={{arguments: {{a: [{'w' * 250}]}}}}", "longer than 200"),
         ("perturb={shards: [100000]}", "100,000"),
         ("engine.start_deadline=1e300", "1000000000"),
+        ("engine.engines=" + "x" * 100_000, "20,000 characters"),
         ("seed=&a [*a]", "--set seed=&a [*a]: "),
         ("a" + ".a" * 1000 + "=1", "50 levels"),
     ],

@@ -64,7 +64,7 @@ def test_the_live_view_shows_what_every_engine_is_at(plan: Plan) -> None:
     text = shown(out)
     assert plan.units[-1].id in row(text, "engine-1")
     assert "weights" in row(text, "engine-2")
-    assert "died;" in row(text, "engine-3")
+    assert "waiting" in row(text, "engine-3")
     assert {"idle,", "baseline"} <= set(row(text, "engine-4"))
     assert row(text, "engine-5") == ["idle"]
 

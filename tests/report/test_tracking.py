@@ -15,8 +15,8 @@ import pytest
 from sweep.report.conclude import conclude
 from sweep.report.export import Exported, ExportUnavailable
 from sweep.report.export.mlflow import COMPARED, MlflowExporter, lines
-from sweep.run.folder import Run
-from tests.runs import finished, samples_of
+from sweep.run.folder import Run, open_run
+from tests.runs import SWEEP, finished, samples_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,3 +148,26 @@ def test_a_file_that_mlflow_cannot_use_is_one_message_and_nothing_is_lost(tmp_pa
     with pytest.raises(ExportUnavailable, match=f"sweep track {run.folder}") as caught:
         MlflowExporter().sync(run, None)
     assert caught.value.exit_code == 4
+
+
+def test_a_place_named_by_the_environment_is_found_and_told_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOORS_STORE", str(tmp_path))
+    uri = "sqlite:///${DOORS_STORE}/mlflow.db"
+    run = finished(tmp_path, {"baseline": 4, "mtp": 6}, f"tracking={{uri: '{uri}', experiment: tried}}")
+    exported = MlflowExporter().sync(open_run(run.folder), None)
+    assert exported.added == 6
+    assert (tmp_path / "mlflow.db").exists()
+    assert uri in exported.lines[0]
+    monkeypatch.delenv("DOORS_STORE")
+    with pytest.raises(ExportUnavailable, match="set the variable"):
+        MlflowExporter().sync(open_run(run.folder), None)
+
+
+def test_a_password_that_the_run_folder_does_not_keep_is_asked_for(tmp_path: Path) -> None:
+    text = SWEEP.replace("uri: null", "uri: 'postgresql://me:pl4nted@localhost/db'")
+    run = finished(tmp_path, {"baseline": 4, "mtp": 6}, text=text)
+    with pytest.raises(ExportUnavailable, match=r"me:\(secret password\)@localhost.*keeps no secrets") as caught:
+        MlflowExporter().sync(open_run(run.folder), None)
+    assert "pl4nted" not in caught.value.message

@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -177,15 +177,20 @@ class Memory:
         # Another one may have been quicker; a store says nothing then.
         self.there.pop(run_id, None)
 
+    def begin(self, run_id: str, since: datetime) -> Any:
+        """Begin a run; what MLflow knows of it beside its data."""
+        info = SimpleNamespace(run_id=run_id, status="RUNNING")
+        tags = {UNIT: "mtp-r01", WRITER: writer(Process(machine="any", pid=1, started=1), since)}
+        self.there[run_id] = SimpleNamespace(info=info, data=SimpleNamespace(tags=tags, metrics={}, params={}))
+        return info
+
     def program(self, run_id: str, since: datetime) -> Iterator[None]:
         """A program that logs one repetition, a step at a time."""
         self.alive.add(run_id)
         store = cast(Store, self)
         if "mtp-r01" not in look(store, "1", "a").whole:
             yield
-            info = SimpleNamespace(run_id=run_id, status="RUNNING")
-            tags = {UNIT: "mtp-r01", WRITER: writer(Process(machine="any", pid=1, started=1), since)}
-            self.there[run_id] = SimpleNamespace(info=info, data=SimpleNamespace(tags=tags, metrics={}, params={}))
+            info = self.begin(run_id, since)
             yield
             assert run_id in self.there, "it was deleted while it was being written"
             info.status = "FINISHED"
@@ -230,6 +235,21 @@ def test_in_every_order_of_steps_and_deaths_the_next_program_finds_or_leaves_exa
             assert store.whole() == 1
         list(last)
         assert [run.info.status for run in store.there.values()] == ["FINISHED"]
+
+
+@given(order=st.permutations(range(6)), clocks=st.lists(st.integers(0, 1), min_size=6, max_size=6))
+def test_everybody_keeps_the_same_run_in_whichever_order_a_store_names_them(
+    order: list[int], clocks: list[int]
+) -> None:
+    def kept(numbers: Iterable[int]) -> list[str]:
+        store = Memory()
+        for number in numbers:
+            store.begin("abcdef"[number], datetime(2026, 1, 1, clocks[number], tzinfo=UTC)).status = "FINISHED"
+        look(cast(Store, store), "1", "a")
+        return list(store.there)
+
+    first = min(range(6), key=lambda number: (clocks[number], number))
+    assert kept(order) == kept(range(6)) == ["abcdef"[first]]
 
 
 def copies(folder: Path, uri: str, count: int) -> list[Path]:

@@ -45,3 +45,12 @@ def test_a_sweep_outlives_the_node_of_one_of_its_engines(
     assert any(failure["died"] for failure in failed)
     # No unit waited for an engine that has no node any more: each failed at most once.
     assert all(failure["attempt"] == 1 for failure in failed)
+
+
+def test_a_sweep_begins_while_the_cluster_has_no_room_for_all_its_engines(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    # The cluster has room for two.
+    summary = finish(launch(small_sweep(tmp_path), tmp_path / "runs", *SPREAD, "engine.engines=3"))
+    assert summary["complete"]

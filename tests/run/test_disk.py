@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -85,6 +86,23 @@ def test_a_sweep_ends_at_a_full_disk_and_goes_on_when_there_is_room(write_sweep:
     bench.drive(again)
     assert sorted(work for _, work in again.runs) == sorted(unit.id for unit in bench.plan.units[2:])
     assert before.items() <= contents(bench.run.samples_folder).items()
+
+
+def test_an_mlflow_store_that_cannot_grow_is_one_line_and_exits_4(tmp_path: Path) -> None:
+    store = tmp_path / "mlflow.db"
+    run = finished(tmp_path / "made", WRONG, f"tracking={{uri: 'sqlite:///{store}', experiment: tried}}")
+    assert sweep("track", run.folder).returncode == ExitCode.OK
+    other = finished(
+        tmp_path / "other", WRONG, f"tracking={{uri: 'sqlite:///{store}', experiment: other}}", "seed=9"
+    )
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (store.stat().st_size, limits[1]))
+    try:
+        done = sweep("track", other.folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (done.returncode, len(done.stderr.splitlines())) == (ExitCode.UNAVAILABLE, 1), done.stderr
+    assert sweep("track", other.folder).returncode == ExitCode.OK
 
 
 def test_a_launch_that_cannot_make_its_run_folder_is_bad_input(write_sweep: Callable[[str], Path]) -> None:

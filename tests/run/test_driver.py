@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.errors import EngineStartFailed
-from cluster.events import Event, Failed
+from cluster.errors import ClusterUnavailable, EngineStartFailed
+from cluster.events import Back, Event, Failed, Gone
 from cluster.spec import Device
 from sweep.plan.sweepfile import dump, load
 from sweep.plan.units import make_plan
@@ -280,6 +280,32 @@ def test_a_dead_engine_gets_nothing_until_its_new_process_is_up(bench: Bench) ->
     bench.drive(pool)
     assert not bench.run.void()
     assert len(bench.run.done()[0]) == 4
+
+
+def test_the_first_engine_works_while_the_others_come_up(bench: Bench) -> None:
+    class Coming(FakePool):
+        def wait(self, timeout: float) -> list[Event]:
+            if len(self.runs) == 2 and self.absent:
+                self.absent = frozenset()
+                return [Back(engine="engine-2")]
+            return super().wait(timeout)
+
+    pool = Coming()
+    pool.absent = frozenset(["engine-2"])
+    bench.drive(pool)
+    assert [engine for engine, _ in pool.runs[:2]] == ["engine-1", "engine-1"]
+    assert "engine-2" in {engine for engine, _ in pool.loads}
+    assert len(bench.run.done()[0]) == 4
+
+
+def test_engines_that_never_come_up_are_done_without(bench: Bench) -> None:
+    pool = FakePool()
+    pool.absent = frozenset(["engine-2"])
+    pool._pending.append(Gone(engine="engine-2", error=ClusterUnavailable("no room for engine-2")))
+    bench.drive(pool)
+    assert {engine for engine, _ in pool.runs} == {"engine-1"}
+    assert len(bench.run.done()[0]) == 4
+    assert "no room for engine-2" in bench.view.notes
 
 
 def test_a_variant_s_repetitions_are_spread_over_as_many_starts_as_the_file_says(write_sweep: Write) -> None:

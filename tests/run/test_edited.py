@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
@@ -78,7 +79,7 @@ def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 @pytest.mark.parametrize("edit", [pytest.param(e, id=n) for n, e in EDITS.items()])
-def test_an_edited_unit_is_never_read_and_is_measured_again(original: Path, copy: Path, edit: Edit) -> None:
+def test_an_edited_unit_is_never_read_and_is_not_measured(copy: Path, edit: Edit) -> None:
     edit(copy)
     edited = files(copy)
     with pytest.raises(BadInput, match=FIRST):
@@ -88,20 +89,28 @@ def test_an_edited_unit_is_never_read_and_is_measured_again(original: Path, copy
     assert FIRST not in measured
     assert any(f"{FIRST}.corrupt" in note for note in notes)
     assert (copy / "samples" / f"{FIRST}.corrupt").exists()
+    assert not parquet(copy).exists()
+
+
+@pytest.mark.parametrize("name", ["all right", "a row too few", "shards swapped", "truncated", "its line removed"])
+def test_what_was_edited_is_measured_again_and_nothing_else(original: Path, copy: Path, name: str) -> None:
+    others = {file: file.read_bytes() for file in copy.glob("samples/mtp-*")}
+    EDITS[name](copy)
     measure(original, copy.parent)
     again, before = (read(folder)["tables"]["baseline"] for folder in (copy, run_of(original)))
-    for name in ("correct", "text", "answer", "fingerprint"):
-        assert np.array_equal(again[name], before[name])
+    for table in ("correct", "text", "answer", "fingerprint"):
+        assert np.array_equal(again[table], before[table])
+    assert {file: file.read_bytes() for file in copy.glob("samples/mtp-*")} == others
 
 
-@pytest.mark.parametrize("edit", [pytest.param(e, id=n) for n, e in (UNIT_EDITS | HELD_EDITS).items()])
+@pytest.mark.parametrize("name", ["seconds edited", "a row too few", "shards swapped", "bytes more", "a folder"])
 def test_a_list_sees_the_edit_of_a_unit_s_file_without_reading_the_others(
-    copy: Path, edit: Edit, monkeypatch: pytest.MonkeyPatch
+    copy: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sums = copy / "SHA256SUMS"
     sums.write_bytes(sums.read_bytes())  # as the last unit's line, or a report, does
     open_run(copy).check()
-    edit(copy)
+    EDITS[name](copy)
     looked_at: list[str] = []
     held = UnitFiles._held
 
@@ -236,6 +245,21 @@ def test_a_bit_that_flips_anywhere_is_never_read_as_other_data(tmp_path: Path) -
     counted = Counter(result for _, result in flips(made(tmp_path), 200, seed=7))
     assert counted["refused"] > 150
     assert set(counted) == {"refused", "as before"}
+
+
+def test_without_checksums_the_pages_of_a_unit_s_file_hold_what_is_in_them(copy: Path) -> None:
+    (copy / "SHA256SUMS").unlink()
+    file, first = parquet(copy), unit(copy, FIRST)
+    content, run = file.read_bytes(), open_run(copy)
+    group = pq.ParquetFile(file).metadata.row_group(0)
+    [chunk] = [c for c in map(group.column, range(group.num_columns)) if c.path_in_schema == "completion_tokens"]
+    # The page with the dictionary, which has the only value that the rows have: 8.
+    place = content.index((8).to_bytes(8, "little"), chunk.dictionary_page_offset)
+    assert place < chunk.data_page_offset
+    for bit in range(4):
+        file.write_bytes(content[:place] + bytes([8 ^ 1 << bit]) + content[place + 1 :])
+        with pytest.raises(BadInput, match="CRC"):
+            run.load(first)
 
 
 def outcome(*words: object) -> Result:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sweep.errors import BadInput
+from cluster.events import Event, Failed
+from sweep.errors import BadInput, EngineStartFailed
 from sweep.plan.sweepfile import load
 from sweep.run.folder import open_run
 from sweep.run.hashes import keep_hashes
@@ -48,6 +50,34 @@ def test_the_same_secrets_resume_a_run_and_another_one_is_refused_without_tellin
     monkeypatch.setenv("DOORS_DIR", "/elsewhere")
     with pytest.raises(BadInput, match=r"another value of \$\{DOORS_DIR\}"):
         launched(str(write_sweep(SECRET)), tmp_path, Listener())
+
+
+class Telling(FakePool):
+    """Its engines do not start, and what is read of their logs has their environment in it."""
+
+    def wait(self, timeout: float) -> list[Event]:
+        log = ("HF_TOKEN=planted-1", "DIR=/planted-3")
+        events = super().wait(timeout)
+        return [
+            replace(event, error=EngineStartFailed(f"died: {log[0]}", log), log=log)
+            if isinstance(event, Failed)
+            else event
+            for event in events
+        ]
+
+
+def test_what_is_read_of_a_dead_engines_log_is_kept_and_told_without_secrets(
+    write_sweep: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opens(Telling(fault=lambda engine, what, times: "error"), monkeypatch)
+    audience = Listener()
+    with pytest.raises(EngineStartFailed, match=r"HF_TOKEN=\(secret HF_TOKEN\)") as caught:
+        launched(str(write_sweep(SECRET)), tmp_path, audience)
+    assert caught.value.log_tail == ("HF_TOKEN=(secret HF_TOKEN)", "DIR=${DOORS_DIR}")
+    kept = everything(tmp_path / "runs")
+    assert b"(secret HF_TOKEN)" in kept
+    assert b"planted-" not in kept
+    assert "planted-" not in repr((audience.lines, audience.view.__dict__))
 
 
 def test_a_secret_that_no_result_depends_on_may_be_another_and_is_not_kept_at_all(

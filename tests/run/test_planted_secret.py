@@ -7,10 +7,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
-from cluster.scratch import scratch_folder
 from tests.conftest import SWEEP, small_sweep
 from tests.processes import sweep
 
@@ -32,8 +32,8 @@ SWEEP_FILE = (
 )
 
 
-Launched = tuple[Path, "subprocess.CompletedProcess[bytes]", list[Path]]
-"""The folder, the launch, and the folders of Ray's sessions that it made."""
+Launched = tuple[Path, "subprocess.CompletedProcess[bytes]", Path]
+"""The folder, the launch, and its folder for temporary files, in which Ray's sessions are."""
 
 
 def files(*folders: Path) -> Iterator[Path]:
@@ -45,37 +45,35 @@ def leaks(text: bytes) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def launched(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Launched:
+def launched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
     folder = tmp_path_factory.mktemp("planted")
     (folder / "in").mkdir()
     file = small_sweep(folder / "in", SWEEP_FILE)
-    sessions = set((scratch_folder() / "ray").glob("session_*"))
-    done = subprocess.run(
-        [sys.executable, "-m", "sweep.cli", "launch", str(file), "--json"],
-        cwd=folder,
-        env={**os.environ, "DOORS_SECRET": PLANTED[2]},
-        capture_output=True,
-        timeout=200,
-        check=False,
-    )
-    made = set((scratch_folder() / "ray").glob("session_*")) - sessions
-    return folder, done, [session for session in made if not session.is_symlink()]
+    # Short, since the paths of Ray's sockets begin with it.
+    with TemporaryDirectory(dir="/tmp") as temporary:
+        done = subprocess.run(
+            [sys.executable, "-m", "sweep.cli", "launch", str(file), "--json"],
+            cwd=folder,
+            env={**os.environ, "DOORS_SECRET": PLANTED[2], "TMPDIR": temporary},
+            capture_output=True,
+            timeout=200,
+            check=False,
+        )
+        yield folder, done, Path(temporary)
 
 
 def test_no_secret_reaches_the_run_folder_mlflow_the_terminal_or_rays_logs(
     launched: Launched,
 ) -> None:
-    folder, done, sessions = launched
+    folder, done, temporary = launched
     # The sweep ran, with failures whose evidence is kept; it has too few repetitions for a contract.
     assert done.returncode == 7, done.stderr.decode()
     assert list(folder.glob("runs/*/failures/*.jsonl"))
     assert (folder / "mlflow.db").exists()
     assert list(folder.glob("mlartifacts/**/sweep.yaml"))
-    assert sessions
+    assert list(temporary.glob("accuracy-sweep-*/ray/session_*/logs/raylet.out"))
     assert leaks(done.stdout + done.stderr) == []
-    looked_at = [file for file in files(folder, *sessions) if file.parent != folder / "in"]
+    looked_at = [file for file in files(folder, temporary) if file.parent != folder / "in"]
     assert len(looked_at) > 50
     assert [(str(file), found) for file in looked_at if (found := leaks(file.read_bytes()))] == []
 
