@@ -27,6 +27,8 @@ FEWEST = 5
 """Repetitions from which it shows, roughly, whether questions move together."""
 ENOUGH = 10
 """Repetitions from which it shows. With fewer, what they show is allowed for."""
+MOST_RUNS = 500
+"""Repetitions of a judged run: tables grow with their square, and so many show more than a gate asks for."""
 LEAST_VARIANCE = 2.0
 """Of the number of right answers of a run: with less, so few questions flip that normal probabilities are wrong."""
 TOGETHER_ALPHA = 0.005
@@ -48,6 +50,8 @@ class Alone(StrEnum):
     """The run answered others than the calibration."""
     FEW_REPETITIONS = "few_repetitions"
     """Of the calibration."""
+    MANY_RUNS = "many_runs"
+    """More repetitions of the judged run than are worked out."""
     FEW_FLIPS = "few_flips"
     """Next to no question flips between runs of such a score."""
     TOGETHER = "together"
@@ -142,6 +146,8 @@ def _judged(
         return Alone.NO_NOISE
     if repetitions < FEWEST:
         return Alone.FEW_REPETITIONS
+    if runs > MOST_RUNS:
+        return Alone.MANY_RUNS
     if terms.scatter is None or terms.scatter > most_scatter(repetitions):
         return Alone.TOGETHER
     tallied = lost.tally(before, now, repetitions, runs)

@@ -129,6 +129,7 @@ def test_each_reason_to_judge_the_score_alone_is_named() -> None:
     assert judge_answers(good, "mtp", fewer) is Alone.OTHER_QUESTIONS
     assert judge_answers(kept(calibration(runs=4)), "mtp", run) is Alone.FEW_REPETITIONS
     assert judge_answers(kept(still), "mtp", run) is Alone.FEW_FLIPS
+    assert judge_answers(good, "mtp", replace(run, runs=501)) is Alone.MANY_RUNS
 
 
 def test_the_order_of_the_questions_does_not_matter() -> None:
