@@ -28,7 +28,7 @@ from sweep.gate.sequential import AT_ONCE, boundaries, expected
 from sweep.stats.describe import Floats
 from sweep.stats.noise import Normal
 from sweep.stats.tails import GRID_SLACK
-from tests.benchmarks.calibration import Cell, Truth
+from tests.benchmarks.truth import Cell, Truth
 
 ALPHA = 0.01
 LOSS = 0.03
