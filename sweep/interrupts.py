@@ -21,8 +21,6 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from cluster import deadlines
-from sweep.errors import ExitCode
-from sweep.out import say
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
@@ -33,6 +31,8 @@ if TYPE_CHECKING:
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 AGAIN_SECONDS = 0.1
 """What comes sooner after the first signal is the same one, which another process passed on (`uv run`, a shell)."""
+SAYING_SECONDS = 2.0
+"""Most that the end waits for the answer to be printed."""
 SHOW_CURSOR = b"\x1b[?25h"
 
 
@@ -180,6 +180,9 @@ def _listen(pipe: int, terminals: Sequence[int]) -> None:
             return
         first = time.monotonic()
         _state.heard.set()
+        # Here, and in `_exit`, so that signals are answered before anything else is imported.
+        from sweep.out import say
+
         with suppress(OSError):
             # A terminal has written `^C` on the line.
             start = "\n" if sys.stderr.isatty() else ""
@@ -217,11 +220,11 @@ def _unraisable(before: _Hook) -> _Hook:
 
 def _leave() -> NoReturn:
     """End the process without the exit handlers of libraries, all of which would be late."""
-    _state.said.wait(AGAIN_SECONDS)
+    _state.said.wait(SAYING_SECONDS)
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
-    os._exit(ExitCode.INTERRUPTED)
+    _exit()
 
 
 def _end(terminals: Sequence[int]) -> NoReturn:
@@ -229,4 +232,10 @@ def _end(terminals: Sequence[int]) -> NoReturn:
     for terminal in terminals:
         with suppress(OSError):
             os.write(terminal, SHOW_CURSOR)
+    _exit()
+
+
+def _exit() -> NoReturn:
+    from sweep.errors import ExitCode
+
     os._exit(ExitCode.INTERRUPTED)

@@ -6,10 +6,15 @@ import os
 import threading
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from sweep import files
 from sweep.errors import BadInput
+from sweep.plan.config import DatasetConfig, ProtocolConfig
+from sweep.stats.score_files import read
+from sweep.tasks import dataset
 
 
 def refusal(path: str | Path, largest: int = 100) -> str:
@@ -43,6 +48,25 @@ def test_a_pipe_that_is_written_to_is_read_to_its_end(tmp_path: Path) -> None:
     writer.start()
     assert files.text(tmp_path / "pipe", 100) == "[0.5]"
     writer.join()
+
+
+def test_a_small_parquet_file_of_many_records_is_refused_before_they_are_read(tmp_path: Path) -> None:
+    schema = pa.schema([("question", pa.string()), ("answer", pa.string())])
+    with pq.ParquetWriter(tmp_path / "a.parquet", schema, compression="zstd") as writer:
+        writer.write_table(pa.table([pa.nulls(1_500_000, pa.string())] * 2, schema=schema))
+    assert (tmp_path / "a.parquet").stat().st_size < 100_000
+    config = ProtocolConfig(dataset=DatasetConfig(path=str(tmp_path / "a.parquet")))
+    with pytest.raises(BadInput, match="larger than the 200,000,000 bytes"):
+        dataset.load(config)
+
+
+def test_a_file_of_scores_has_few_variants_and_any_number_of_scores(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("variant,score\n" + "".join(f"v{row % 201},0.5\n" for row in range(1000)))
+    with pytest.raises(BadInput, match=r"a\.csv:202: more than 200 variants"):
+        read(str(file), 10)
+    file.write_text("variant,score\n" + "".join(f"v{row % 200},0.5\n" for row in range(1000)))
+    assert [len(scores.values) for scores in read(str(file), 10)] == [5] * 200
 
 
 def test_other_encodings_are_named_with_the_line(tmp_path: Path) -> None:

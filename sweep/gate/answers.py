@@ -89,7 +89,7 @@ class Answers(Strict):
 
 def digest(question: str) -> str:
     """Of a question's id, as a contract has it."""
-    return hashlib.sha256(question.encode()).hexdigest()[:DIGITS]
+    return hashlib.sha256(question.encode("utf-8", "surrogatepass")).hexdigest()[:DIGITS]
 
 
 def answers_of(samples: Mapping[str, VariantSamples], alphas: Mapping[str, float]) -> Answers:

@@ -181,7 +181,7 @@ def _read(file: Path, fresh: State) -> tuple[float, ...]:
     for what in ("contract", "variant", "build", "questions"):
         there, here = getattr(state, what), getattr(fresh, what)
         if there != here:
-            named = "" if what == "contract" else f" ({there}, not {here})"
+            named = "" if what == "contract" else f" ({there or 'none'}, not {here or 'none'})"
             raise BadInput(f"{file}: the attempts in it are of another {what}{named}; {remedy}")
     return state.scores
 

@@ -27,6 +27,8 @@ FEWEST = 5
 """Repetitions from which it shows, roughly, whether questions move together."""
 ENOUGH = 10
 """Repetitions from which it shows. With fewer, what they show is allowed for."""
+MOST_RUNS = 500
+"""Repetitions of a judged run: tables grow with their square, and so many show more than a gate asks for."""
 LEAST_VARIANCE = 2.0
 """Of the number of right answers of a run: with less, so few questions flip that normal probabilities are wrong."""
 TOGETHER_ALPHA = 0.005
@@ -48,8 +50,10 @@ class Alone(StrEnum):
     """The run answered others than the calibration."""
     FEW_REPETITIONS = "few_repetitions"
     """Of the calibration."""
+    MANY_RUNS = "many_runs"
+    """More repetitions of the judged run than are worked out."""
     FEW_FLIPS = "few_flips"
-    """Next to no question is right in some runs and wrong in others."""
+    """Next to no question flips between runs of such a score."""
     TOGETHER = "together"
     """Questions are right and wrong together, in the calibration: they do not count one by one."""
 
@@ -142,6 +146,8 @@ def _judged(
         return Alone.NO_NOISE
     if repetitions < FEWEST:
         return Alone.FEW_REPETITIONS
+    if runs > MOST_RUNS:
+        return Alone.MANY_RUNS
     if terms.scatter is None or terms.scatter > most_scatter(repetitions):
         return Alone.TOGETHER
     tallied = lost.tally(before, now, repetitions, runs)
@@ -235,6 +241,8 @@ def _halved(one: Floats, other: Floats, correlation: Floats) -> Floats:
     for _ in range(12):
         first = special.ndtri(np.clip(level / 2, 1e-300, 0.4999))
         level = 2 * (special.ndtr(second) - _both(first, second, np.clip(correlation, 0.0, 0.9999)))
+    # Far from any decision the formula for both ends, and a level is at least what the second has alone.
+    level = np.maximum(level, special.ndtr(other))
     return np.asarray(np.minimum(2 * special.ndtr(one), level).clip(max=1.0))
 
 

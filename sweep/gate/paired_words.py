@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from sweep.gate.paired import FEWEST, Alone, LostQuestion, Paired
+from sweep.gate.paired import FEWEST, MOST_RUNS, Alone, LostQuestion, Paired
 from sweep.stats.answered import Answered
 from sweep.words import apart
 
@@ -24,7 +24,8 @@ WHY = {
     Alone.NO_NOISE: "the calibration's scores show no noise",
     Alone.OTHER_QUESTIONS: "these are not the questions of the calibration",
     Alone.FEW_REPETITIONS: f"the calibration has fewer than {FEWEST} repetitions",
-    Alone.FEW_FLIPS: "too few questions are right in some runs and wrong in others",
+    Alone.MANY_RUNS: f"the run has more than {MOST_RUNS} repetitions",
+    Alone.FEW_FLIPS: "too few questions flip between runs of this score",
     Alone.TOGETHER: (
         "in the calibration, questions were right and wrong together, so that they do not count one by one"
     ),

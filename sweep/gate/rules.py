@@ -273,7 +273,7 @@ def _parsed(written: Any) -> Any:
     if not isinstance(written, Mapping):
         return written
     name = written.get("rule")
-    if name not in RULES:
+    if not isinstance(name, str) or name not in RULES:
         unknown = PydanticCustomError("unknown_name", "must name a threshold rule", {"known": list(RULES)})
         raise ValidationError.from_exception_data("Rule", [{"type": unknown, "loc": ("rule",), "input": name}])
     return RULES[name].model_validate(written)

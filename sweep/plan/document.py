@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
+from ruamel.yaml.scanner import Scanner, ScannerError
 
 from sweep.bounds import DEEPEST, LONGEST_TEXT, SWEEP_FILE
 from sweep.errors import BadInput
@@ -47,6 +48,7 @@ def parse(text: str, place: Place) -> Document:
     if len(text) > SWEEP_FILE:
         raise BadInput(f"{place(1)}: larger than the {SWEEP_FILE:,} characters that are allowed")
     yaml = YAML(typ="safe", pure=True)
+    yaml.Scanner = _Shallow
     try:
         node = yaml.compose(text)
         bulk = _Bulk(0, 0) if node is None else _measured(node, {}, place)
@@ -67,6 +69,17 @@ def parse(text: str, place: Place) -> Document:
         raise BadInput(f"{place(1)}: nested deeper than the {DEEPEST} levels that are allowed")
     reader = _Reader(yaml, place)
     return Document(None if node is None else reader.value(node, ()), reader.lines)
+
+
+class _Shallow(Scanner):
+    """A scanner that takes no deep nesting in brackets, for which it would need time by the square of the depth."""
+
+    def fetch_flow_collection_start(self, *token: Any, **options: Any) -> None:
+        """Begin a list or a mapping in brackets."""
+        if len(self.flow_context) >= DEEPEST:
+            problem = f"nested deeper than the {DEEPEST} levels that are allowed"
+            raise ScannerError(problem=problem, problem_mark=self.reader.get_mark())
+        super().fetch_flow_collection_start(*token, **options)
 
 
 def _broken(place: str, problem: str) -> BadInput:

@@ -16,8 +16,8 @@ from ruamel.yaml import YAML
 
 from cluster.backends import check_specs
 from cluster.secrets import REFERENCE
-from sweep import files
-from sweep.bounds import DEEPEST, LONGEST_TEXT, SWEEP_FILE
+from sweep import clean, files
+from sweep.bounds import DEEPEST, LONGEST_TEXT, MOST_FAULTS, SWEEP_FILE
 from sweep.errors import BadInput, suggestion
 from sweep.gate.rules import RULES, Rule
 from sweep.plan.config import ProtocolConfig, SweepConfig, is_local
@@ -72,7 +72,10 @@ def load(
             return config
     faults = [*keeper.faults, *faults]
     places = {(): f"{path}:1", **{keys: f"{path}:{line}" for keys, line in lines.items()}, **changed}
-    named = ((_place(keys, places, changed), ".".join(map(str, keys)) or "the file", text) for keys, text in faults)
+    named = (
+        (_place(keys, places, changed), clean.line(".".join(map(str, keys))) or "the file", text)
+        for keys, text in faults
+    )
     raise refusal(path, map(": ".join, named))
 
 
@@ -160,11 +163,11 @@ def _of_other_kind(detail: ErrorDetails) -> bool:
 
 
 def refusal(file: str | Path, faults: Iterable[str], where: str = "") -> BadInput:
-    """The refusal of a sweep file with all its faults, one per line; `where` they are, or nothing."""
+    """The refusal of a sweep file with its first MOST_FAULTS faults, one per line; `where` they are, or nothing."""
     distinct = list(dict.fromkeys(faults))
-    return BadInput(
-        "\n".join([f"{file}: {counted(len(distinct), 'fault')}{where}, nothing was started", *distinct])
-    )
+    more = [f"and {len(distinct) - MOST_FAULTS:,} more"] if len(distinct) > MOST_FAULTS else []
+    head = f"{file}: {counted(len(distinct), 'fault')}{where}, nothing was started"
+    return BadInput("\n".join([head, *distinct[:MOST_FAULTS], *more]))
 
 
 def _read(file: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
@@ -263,7 +266,7 @@ def _at(document: Any, path: KeyPath) -> Any:
 def _fields_at(annotation: Any, path: KeyPath, document: Any) -> list[str]:
     """The field names of the models that a value of this annotation may hold at a written path in it."""
     if annotation is Rule:
-        annotation = RULES.get(_at(document, ("rule",)), Rule)
+        annotation = RULES.get(str(_at(document, ("rule",))), Rule)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         if not path:
             return list(annotation.model_fields)

@@ -11,11 +11,13 @@ import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
+from sweep import files
+from sweep.bounds import DATA_FILE
 from sweep.errors import BadInput
 from sweep.stats.samples import VariantSamples
+from sweep.words import cut
 
 OUTCOMES = {"true": True, "1": True, "false": False, "0": False}
 """How a file may write whether an answer is right."""
@@ -66,7 +68,7 @@ def read(source: str) -> Answered:
     Raises BadInput with file:line for what cannot be read, an answer without an outcome, a question that comes
     twice in a repetition, and a repetition that lacks a question of another one.
     """
-    text = _text(source)
+    text = files.text(source, DATA_FILE)
     rows = list(_json_rows(text, source) if text.lstrip().startswith("{") else _csv_rows(text, source))
     if not rows:
         raise BadInput(f"{source}: no answers in it; give lines such as {{{_EXAMPLE}}}")
@@ -99,15 +101,6 @@ def read(source: str) -> Answered:
 _EXAMPLE = '"question": "test-17", "correct": true'
 
 
-def _text(source: str) -> str:
-    try:
-        return Path(source).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise BadInput(f"{source}: not text in UTF-8; give JSON lines or a CSV") from None
-    except OSError as error:
-        raise BadInput(f"{source}: cannot be read: {error.strerror}") from None
-
-
 def _json_rows(text: str, source: str) -> Iterator[_Row]:
     # Not splitlines: it would also break a line at what JSON may hold unescaped, such as U+2028.
     for number, line in enumerate(text.split("\n"), start=1):
@@ -129,7 +122,8 @@ def _csv_rows(text: str, source: str) -> Iterator[_Row]:
         columns = [column.strip() for column in reader.fieldnames or ()]
         if columns and not {"question", "correct"} <= set(columns):
             raise BadInput(
-                f"{source}:1: the columns are {', '.join(columns)}; a first line must name question and correct"
+                f"{source}:1: the columns are {cut(', '.join(columns))}; a first line must name question and "
+                "correct"
             )
         reader.fieldnames = columns
         for cells in reader:
@@ -146,7 +140,7 @@ def _row(place: str, written: Mapping[str, Any]) -> _Row:
     outcome = OUTCOMES.get(str(correct).strip().lower()) if isinstance(correct, bool | int | str) else None
     if outcome is None:
         missing = "a request that failed is no wrong answer: ask it again, or leave out the repetition"
-        given = "no `correct`" if correct is None else f"correct is {json.dumps(correct)}, not true or false"
+        given = "no `correct`" if correct is None else f"correct is {cut(json.dumps(correct))}, not true or false"
         raise BadInput(f"{place}: {given}; {missing}")
     repetition = _name(place, written, "repetition") if "repetition" in written else "1"
     output = written.get("output")
@@ -157,5 +151,5 @@ def _name(place: str, written: Mapping[str, Any], key: str) -> str:
     """A text or a whole number."""
     value = written.get(key)
     if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
-        raise BadInput(f"{place}: {key} is {json.dumps(value)}, not a name or a number")
+        raise BadInput(f"{place}: {key} is {cut(json.dumps(value))}, not a name or a number")
     return str(value)

@@ -107,13 +107,18 @@ def _runs(tallied: Floats) -> tuple[int, int]:
 @lru_cache(maxsize=64)
 def _log_chances(before: int, judged: int) -> Floats:
     """(R + 1, M + 1): log probability that x of t right answers fall to the judged runs; -inf where they cannot."""
+    right, hits = np.arange(before + judged + 1)[:, None], np.arange(judged + 1)[None, :]
+    possible = (right >= hits) & (right - hits <= before)
+    others = np.where(possible, right - hits, 0)
+    chances = _log_choose(judged, hits) + _log_choose(before, others) - _log_choose(before + judged, right)
+    return np.asarray(np.where(possible, chances, -np.inf))
+
+
+def _log_choose(number: int, chosen: npt.NDArray[np.integer]) -> Floats:
     from scipy import special
 
-    right, hits = np.arange(before + judged + 1)[:, None], np.arange(judged + 1)[None, :]
-    with np.errstate(divide="ignore"):
-        chances = special.binom(judged, hits) * special.binom(before, right - hits)
-        possible = (right >= hits) & (right - hits <= before)
-        return np.asarray(np.where(possible, np.log(chances / special.binom(before + judged, right)), -np.inf))
+    parts = special.gammaln(chosen + 1) + special.gammaln(number - chosen + 1)
+    return np.asarray(special.gammaln(number + 1) - parts)
 
 
 def _moments(log_weights: Floats) -> tuple[Floats, Floats]:

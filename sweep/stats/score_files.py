@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
 from sweep import files
-from sweep.bounds import MOST_VARIANTS, SCORE_FILE
+from sweep.bounds import MOST_SCORED, SCORE_FILE
 from sweep.errors import BadInput
 from sweep.stats.history import History, Night
 from sweep.stats.scores import Scores, fault_of, fault_of_questions
@@ -78,8 +78,8 @@ def _by_variant(rows: Sequence[_Row]) -> dict[str, list[_Row]]:
     found: dict[str, list[_Row]] = {}
     for row in rows:
         found.setdefault(row.variant, []).append(row)
-        if len(found) > MOST_VARIANTS:
-            raise BadInput(f"{row.place}: more than {MOST_VARIANTS:,} variants; give them in several files")
+        if len(found) > MOST_SCORED:
+            raise BadInput(f"{row.place}: more than {MOST_SCORED:,} variants; give them in several files")
     return found
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep import files
-from sweep.bounds import DATA_FILE
+from sweep.bounds import DATA_FILE, RECORD
 from sweep.errors import BadInput, suggestion
 from sweep.plan.config import FORMATS, DatasetConfig, ProtocolConfig, is_local
 from sweep.plan.variants import Fault, KeyPath
@@ -169,7 +169,7 @@ def _parquet(file: Path) -> list[Row]:
         files.check_size(file, file.stat().st_size, DATA_FILE)
         for batch in pq.ParquetFile(file).iter_batches(BATCH):
             # A page of a few bytes may stand for any number of records.
-            size += batch.nbytes
+            size += batch.nbytes + RECORD * batch.num_rows
             files.check_size(file, size, DATA_FILE)
             rows += batch.to_pylist()
     except (OSError, ValueError, pa.ArrowException) as error:

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from sweep.gate.rules import Estimates, FalseAlarmRule, ToleranceRule
 from sweep.plan.config import StopRule
 from sweep.run.stopping import bound_width, looks
-from tests.benchmarks.calibration import Cell, Floats, Truth
+from tests.benchmarks.truth import Cell, Floats, Truth
 
 CELLS = {
     Cell(accuracy=0.378, questions=200, cause=0.0): (0.08, 0.1, 0.15),

@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from sweep.stats.cusum import ALLOWANCE, limit_for, losses, reference, run_length
 from sweep.stats.describe import Floats
 from sweep.stats.history import History, Night, follow
-from tests.benchmarks.calibration import Cell, Truth
+from tests.benchmarks.truth import Cell, Truth
 
 NIGHTS = 400
 BETWEEN = 1000

@@ -1,6 +1,6 @@
 """Do attempts that are judged together keep the stated false alarm, and what do they find? A Markdown table.
 
-    python tests/benchmarks/sequential.py            20,000 sweeps a cell, a minute or two
+    python tests/benchmarks/sequential.py            20,000 sweeps a cell, some minutes
     python tests/benchmarks/sequential.py --quick    2,000 sweeps a cell
 
 Each sweep draws its repetitions from the generative model of `sweep.gate.planning` and sets its boundaries; then a
@@ -28,7 +28,7 @@ from sweep.gate.sequential import AT_ONCE, boundaries, expected
 from sweep.stats.describe import Floats
 from sweep.stats.noise import Normal
 from sweep.stats.tails import GRID_SLACK
-from tests.benchmarks.calibration import Cell, Truth
+from tests.benchmarks.truth import Cell, Truth
 
 ALPHA = 0.01
 LOSS = 0.03

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 import time
 from contextlib import ExitStack
@@ -13,12 +14,13 @@ from typing import Any
 import pytest
 
 from cluster.backends import check_specs
-from cluster.engines.sglang import host
+from cluster.engines.sglang import arguments, host
 from cluster.engines.sglang.arguments import command_line, engine_arguments, to_argv
 from cluster.engines.sglang.host import CACHES, engine_environment, shared_gpu_turn
 from cluster.engines.sglang.log import Progress
 from cluster.engines.sglang.rules import check_spec
 from cluster.engines.sglang.table import problems, shipped
+from cluster.errors import EngineStartFailed
 from cluster.log import last_error
 from cluster.spec import EngineSpec
 
@@ -480,3 +482,15 @@ def test_the_error_that_ended_an_engine_is_found_above_the_stacks_that_its_end_d
     ]
     assert last_error(log) == "RuntimeError: Triton Error [CUDA]: device-side assert triggered"
     assert last_error(log[:1] + log[4:]) is None
+
+
+def test_an_sglang_that_does_not_judge_its_arguments_in_time_is_unavailable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def hangs(command: list[str], *, timeout: float, **others: Any) -> None:
+        raise subprocess.TimeoutExpired(command, timeout)
+
+    monkeypatch.setattr(subprocess, "run", hangs)
+    with pytest.raises(EngineStartFailed, match="180 s") as failure:
+        arguments._ask([])
+    assert failure.value.exit_code == 4

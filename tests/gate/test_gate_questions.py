@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -98,9 +99,8 @@ def test_a_contract_without_answers_judges_the_score_and_says_so(noisy: Run, los
 
 def test_a_score_is_judged_as_before(noisy: Run) -> None:
     contract = contracts.load(noisy.folder / "thresholds.json")
-    value = contract.variants["mtp"].value
-    above, below = value, value - 1 / 40
-    for score, code in ((above, 0), (below, 5)):
+    needed = math.ceil(40 * contract.variants["mtp"].value)
+    for score, code in ((needed / 40, 0), ((needed - 1) / 40, 5)):
         found = gate(
             noisy.folder / "thresholds.json", "--score", score, "--questions", 40, "--variant", "mtp", "--json"
         )

@@ -10,7 +10,7 @@ import pytest
 from scipy import special, stats
 
 from sweep.gate.answers import Answers, VariantAnswers, answers_of, digest
-from sweep.gate.paired import Alone, Paired, joint, judge_answers, most_scatter
+from sweep.gate.paired import Alone, Paired, allowing, joint, judge_answers, most_scatter
 from sweep.gate.rules import Estimates
 from sweep.stats.answered import Answered
 from sweep.stats.lost import Which
@@ -105,6 +105,15 @@ def test_more_scatter_than_independent_questions_show_is_named() -> None:
     assert judge_answers(kept(twice), "mtp", answered(twice[0])) is Alone.TOGETHER
 
 
+def test_what_few_repetitions_show_of_questions_that_move_together_is_allowed_for() -> None:
+    two = np.array([-2.0, -2.0])
+    found, scatter = Which(z=two, information=-two, slope=-two, variance=-two), np.array([4.0, 0.5])
+    few, enough = allowing(found, scatter, 9), allowing(found, scatter, 10)
+    # The root of 4 is 2; less scatter than chance is chance.
+    assert (few.z.tolist(), few.information.tolist()) == ([-1, -2], [1, 2])
+    assert (enough.z.tolist(), enough.information.tolist()) == ([-2, -2], [2, 2])
+
+
 def test_each_reason_to_judge_the_score_alone_is_named() -> None:
     good, run = kept(calibration()), answered(calibration(8, 1)[0])
     newer = Answers.model_validate({"version": 2, "anything": "else"})
@@ -120,6 +129,7 @@ def test_each_reason_to_judge_the_score_alone_is_named() -> None:
     assert judge_answers(good, "mtp", fewer) is Alone.OTHER_QUESTIONS
     assert judge_answers(kept(calibration(runs=4)), "mtp", run) is Alone.FEW_REPETITIONS
     assert judge_answers(kept(still), "mtp", run) is Alone.FEW_FLIPS
+    assert judge_answers(good, "mtp", replace(run, runs=501)) is Alone.MANY_RUNS
 
 
 def test_the_order_of_the_questions_does_not_matter() -> None:

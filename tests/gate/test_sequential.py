@@ -158,6 +158,7 @@ def test_a_state_of_something_else_is_refused(together: Path, tmp_path: Path) ->
     gate(together, "--score", "0.85", "--state", str(state), "--build", "abc")
     other = ("--score", "0.85", "--state", str(state))
     assert "another build (abc, not abd)" in refused(gate(together, *other, "--build", "abd"))
+    assert "another build (abc, not none)" in refused(gate(together, *other))
     assert "another variant" in refused(gate(together, *other, "--build", "abc", variant="baseline"))
     document = json.loads(together.read_text())
     document["sweep_id"] = "another"

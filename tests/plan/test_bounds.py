@@ -37,7 +37,7 @@ def nested(first: str, link: Callable[[str], str], levels: int) -> str:
     ],
 )
 def test_an_alias_is_counted_as_often_as_it_stands_there(bomb: str) -> None:
-    assert "larger than the 1,000,000 characters" in refusal(bomb)
+    assert "larger than the 500,000 characters" in refusal(bomb)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,7 @@ def test_what_is_nested_too_deep_is_refused(text: str) -> None:
     [
         ("a: 1\nb: " + "x" * 20_001, 2, "20,000 characters"),
         ("a: 1\nb: !!int x", 2, "int"),
+        ("a: 1\nb: " + "[" * 3000, 2, "50 levels"),
         ("a: " + "1" * 5000, 1, "int"),
         ("a: 1\nb: 1e400", 2, "finite"),
         ("a: .inf", 1, "finite"),
@@ -121,3 +122,16 @@ def test_too_much_is_refused_before_it_is_drawn(write_sweep: Write, override: st
     with pytest.raises(BadInput) as raised:
         load(write_sweep(SWEEP), [override])
     assert fact in raised.value.message
+
+
+def test_a_hundred_faults_are_listed_and_the_others_counted(write_sweep: Write) -> None:
+    with pytest.raises(BadInput) as raised:
+        load(write_sweep(SWEEP + "".join(f"k{key}: 1\n" for key in range(150))))
+    first, *listed, last = raised.value.message.split("\n")
+    assert ("150 faults" in first, len(listed), last) == (True, 100, "and 50 more")
+
+
+def test_a_key_with_a_newline_forges_no_line(write_sweep: Write) -> None:
+    with pytest.raises(BadInput) as raised:
+        load(write_sweep(SWEEP + '"a\\nsweep: ok": 1\n'))
+    assert len(raised.value.message.split("\n")) == 2

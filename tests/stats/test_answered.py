@@ -78,5 +78,5 @@ def test_a_file_that_is_missing_or_no_text_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"nowhere\.jsonl: cannot be read"):
         read(str(tmp_path / "nowhere.jsonl"))
     (tmp_path / "odd.jsonl").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(BadInput, match=r"odd\.jsonl: not text"):
+    with pytest.raises(BadInput, match=r"odd\.jsonl: cannot be read: not text"):
         read(str(tmp_path / "odd.jsonl"))

@@ -80,15 +80,19 @@ def check_specs(specs: Sequence[EngineSpec]) -> list[list[Problem]]:
 
 def _ask(entries: list[dict[str, Any]]) -> tuple[table.Arguments, list[str | None]]:
     """What the installed SGLang takes, and its verdict on each entry. Raises EngineStartFailed without one."""
-    process = subprocess.run(
-        [sys.executable, "-m", "cluster.engines.sglang.validation"],
-        input=json.dumps(entries),
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-        capture_output=True,
-        text=True,
-        timeout=VALIDATION_SECONDS,
-        check=False,
-    )
+    try:
+        process = subprocess.run(
+            [sys.executable, "-m", "cluster.engines.sglang.validation"],
+            input=json.dumps(entries),
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            capture_output=True,
+            text=True,
+            timeout=VALIDATION_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        text = f"the installed SGLang did not judge the variants within {VALIDATION_SECONDS:g} s"
+        raise EngineStartFailed(f"{text}; see how long {sys.executable} -c 'import sglang' takes", ()) from None
     if process.returncode != 0:
         log = tuple(process.stderr.strip().splitlines()[-10:])
         text = f"the installed SGLang cannot be imported: {log[-1] if log else 'it gave no reason'}"
