@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 
 from cluster.backends import check_specs
 from cluster.secrets import REFERENCE
-from sweep import files
+from sweep import clean, files
 from sweep.bounds import DEEPEST, LONGEST_TEXT, MOST_FAULTS, SWEEP_FILE
 from sweep.errors import BadInput, suggestion
 from sweep.gate.rules import RULES, Rule
@@ -72,7 +72,10 @@ def load(
             return config
     faults = [*keeper.faults, *faults]
     places = {(): f"{path}:1", **{keys: f"{path}:{line}" for keys, line in lines.items()}, **changed}
-    named = ((_place(keys, places, changed), ".".join(map(str, keys)) or "the file", text) for keys, text in faults)
+    named = (
+        (_place(keys, places, changed), clean.line(".".join(map(str, keys))) or "the file", text)
+        for keys, text in faults
+    )
     raise refusal(path, map(": ".join, named))
 
 

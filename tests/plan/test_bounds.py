@@ -129,3 +129,9 @@ def test_a_hundred_faults_are_listed_and_the_others_counted(write_sweep: Write) 
         load(write_sweep(SWEEP + "".join(f"k{key}: 1\n" for key in range(150))))
     first, *listed, last = raised.value.message.split("\n")
     assert ("150 faults" in first, len(listed), last) == (True, 100, "and 50 more")
+
+
+def test_a_key_with_a_newline_forges_no_line(write_sweep: Write) -> None:
+    with pytest.raises(BadInput) as raised:
+        load(write_sweep(SWEEP + '"a\\nsweep: ok": 1\n'))
+    assert len(raised.value.message.split("\n")) == 2
