@@ -19,21 +19,20 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
-
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
 from sweep.errors import ExitCode
 from sweep.plan.sweepfile import dump, load
 from sweep.plan.units import Unit, make_plan
-from sweep.run.checksums import sha256
+from sweep.run.checksums import MANIFEST, sha256
 from sweep.run.documents import PROVENANCE
 from sweep.run.folder import Run, create_run, open_run
 from sweep.tasks import dataset
@@ -64,7 +63,9 @@ RUNS = 200
 MIB = 2**20
 COMMAND = "import sys; sys.argv = ['sweep', *{!r}]; from sweep.cli import main; main()"
 RESUME = "from sweep.run.folder import open_run; assert not open_run({!r}).done()[1]"
-CONCLUDE = "from sweep.run.folder import open_run; from sweep.report.conclude import conclude; conclude(open_run({!r}))"
+CONCLUDE = (
+    "from sweep.run.folder import open_run; from sweep.report.conclude import conclude; conclude(open_run({!r}))"
+)
 FINE = {ExitCode.OK, ExitCode.VOID, ExitCode.NO_CONTRACT}
 """How a command ends that did its work."""
 
@@ -123,7 +124,7 @@ class Line:
 
 def measure(code: str) -> Cost:
     """What a Python process takes that runs the code."""
-    child = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.DEVNULL)
+    child = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode not in FINE:
@@ -136,7 +137,9 @@ def large(folder: Path, size: Size) -> Run:
     if folder.exists():
         return open_run(next((folder / "runs").iterdir()))
     folder.mkdir(parents=True)
-    variants = ", ".join(f"v{number:02d}: {{draft: {str(number % 2 == 1).lower()}}}" for number in range(size.variants))
+    variants = ", ".join(
+        f"v{number:02d}: {{draft: {str(number % 2 == 1).lower()}}}" for number in range(size.variants)
+    )
     text = SWEEP.format(**size._asdict() | {"variants": f"{{{variants}}}"}, tracking=folder / "mlflow.db")
     plan = make_plan(load(small_sweep(folder, text, records=size.questions + 2)))
     questionnaire = dataset.load(plan.config.protocol)
@@ -147,7 +150,8 @@ def large(folder: Path, size: Size) -> Run:
     outputs = drawn(questionnaire)
     schema = schema_of(run, questionnaire)
     for unit in plan.units:
-        pq.write_table(answered(unit, outputs, schema), run.unit_file(unit), compression="zstd", write_page_checksum=True)
+        table = answered(unit, outputs, schema)
+        pq.write_table(table, run.unit_file(unit), compression="zstd", write_page_checksum=True)
     files = [run.folder / PROVENANCE, *map(run.unit_file, plan.units)]
     run.checksums.replace({str(file.relative_to(run.folder)): [sha256(file.read_bytes())] for file in files})
     return run
@@ -168,7 +172,8 @@ def drawn(questionnaire: Questionnaire) -> Mapping[str, pa.Array]:
     for record in questionnaire.questions:
         easy = rng.random() < 0.6
         for number in range(OUTPUTS):
-            answer = record.gold if number < 2 and easy or rng.random() < 0.4 else str(rng.randrange(10**6))
+            right = (number < 2 and easy) or rng.random() < 0.4
+            answer = record.gold if right else str(rng.randrange(10**6))
             text = " ".join(rng.choices(words, k=WORDS)) + f"\n#### {answer}"
             ids = [rng.randrange(VOCABULARY) for _ in range(TOKENS)]
             score = questionnaire.task.score(record, text)
@@ -185,15 +190,23 @@ def answered(unit: Unit, outputs: Mapping[str, pa.Array], schema: pa.Schema) -> 
     other = np.where(rng.random(questions) < 0.8, 0, rng.integers(1, OUTPUTS, questions))
     rows = pa.array(rng.permutation(np.arange(questions) * OUTPUTS + other))
     drafted = int(unit.variant.removeprefix("v")) % 2 == 1
-    same: dict[str, Any] = {
-        **{"variant": unit.variant, "repetition": unit.repetition, "seed": unit.seed, "engine": "engine-1@here"},
-        **{"finish_reason": "stop", "prompt_tokens": 800, "cached_tokens": 700, "completion_tokens": TOKENS},
-        **{"verify_steps": TOKENS // 3 if drafted else None, "starts_with_bos": True, "invalid": False},
-        **asdict(measured(unit)),
+    same: dict[str, Any] = asdict(measured(unit)) | {
+        "variant": unit.variant,
+        "repetition": unit.repetition,
+        "seed": unit.seed,
+        "engine": "engine-1@here",
+        "finish_reason": "stop",
+        "prompt_tokens": 800,
+        "cached_tokens": 700,
+        "completion_tokens": TOKENS,
+        "verify_steps": TOKENS // 3 if drafted else None,
+        "starts_with_bos": True,
+        "invalid": False,
     }
     columns = {name: column.take(rows) for name, column in outputs.items()}
     columns["seconds"] = pa.array(rng.gamma(9, 0.2, questions))
-    columns |= {name: pa.repeat(pa.scalar(value, schema.field(name).type), questions) for name, value in same.items()}
+    for name, value in same.items():
+        columns[name] = pa.repeat(pa.scalar(value, schema.field(name).type), questions)
     return pa.table({name: columns[name] for name in schema.names}, schema=schema)
 
 
@@ -203,35 +216,55 @@ def small(folder: Path, runs: int) -> Path:
         made = finished(folder.parent / f"{folder.name}-made", {"baseline": 8, "mtp": 9}).folder
         for number in range(runs):
             there = Path(shutil.copytree(made, folder / f"made-{number:03d}"))
-            (there / "SHA256SUMS").write_bytes((made / "SHA256SUMS").read_bytes())  # the last file that a run writes
+            (there / MANIFEST).write_bytes((made / MANIFEST).read_bytes())  # the last file that a run writes
     return folder
 
 
-def tracked(run: Run) -> Run:
-    """The run, which MLflow has."""
-    if not Path(run.plan.config.tracking.uri.removeprefix("sqlite:///")).exists():
-        measure(COMMAND.format(["track", str(run.folder)]))
-    return run
+def track(folder: Path) -> None:
+    """Log a run to MLflow, unless it is there."""
+    if not (folder.parents[1] / "mlflow.db").exists():
+        measure(COMMAND.format(["track", str(folder)]))
 
 
 def lines(folder: Path, size: Size, middle: Size, runs: int) -> list[Line]:
     """What is measured, in runs that are made in the folder."""
-    whole, half = (large(folder / str(each).replace(" ", ""), each).folder for each in (size, size.half))
-    some, fewer = (tracked(large(folder / str(each).replace(" ", ""), each)).folder for each in (middle, middle.half))
+
+    def made(size: Size) -> Path:
+        return large(folder / str(size).replace(" ", ""), size).folder
+
+    whole, half, some, fewer = map(made, (size, size.half, middle, middle.half))
     many, less = (small(folder / f"{number}-runs", number) for number in (runs, runs // 2))
-
-    def both(what: str, seconds: float, memory: int | None, code: str, *folders: Any) -> Line:
-        code, other = (code.format(argument) for argument in folders)
-        return Line(what=what, code=code, half=other, seconds=seconds, memory=memory)
-
-    pairs = [["compare", f"{run}:v00", f"{run}:v01"] for run in (some, fewer)]
+    for run in (some, fewer):
+        track(run)
     return [
-        both(f"`sweep report`, {size}", 10, 1024 * MIB, COMMAND, *(["report", str(run)] for run in (whole, half))),
-        both(f"resume, {size}", 3, None, RESUME, str(whole), str(half)),
-        both(f"`sweep compare` of two variants, {middle}", 2, 400 * MIB, COMMAND, *pairs),
-        both(f"`sweep track` with nothing new, {middle}", 1.5, None, COMMAND, *(["track", str(r)] for r in (some, fewer))),
-        both(f"`sweep list`, {runs} runs", 0.5, None, COMMAND, *(["list", "--runs", str(r)] for r in (many, less))),
-        Line(what="`conclude` of 240 samples", code=CONCLUDE.format(str(many / "made-000")), half=None, seconds=0.3),
+        Line(
+            what=f"`sweep report`, {size}",
+            code=COMMAND.format(["report", str(whole)]),
+            half=COMMAND.format(["report", str(half)]),
+            seconds=10,
+            memory=1024 * MIB,
+        ),
+        Line(what=f"resume, {size}", code=RESUME.format(str(whole)), half=RESUME.format(str(half)), seconds=3),
+        Line(
+            what=f"`sweep compare` of two variants, {middle}",
+            code=COMMAND.format(["compare", f"{some}:v00", f"{some}:v01"]),
+            half=COMMAND.format(["compare", f"{fewer}:v00", f"{fewer}:v01"]),
+            seconds=2,
+            memory=400 * MIB,
+        ),
+        Line(
+            what=f"`sweep track` with nothing new, {middle}",
+            code=COMMAND.format(["track", str(some)]),
+            half=COMMAND.format(["track", str(fewer)]),
+            seconds=1.5,
+        ),
+        Line(
+            what=f"`sweep list`, {runs} runs",
+            code=COMMAND.format(["list", "--runs", str(many)]),
+            half=COMMAND.format(["list", "--runs", str(less)]),
+            seconds=0.5,
+        ),
+        Line(what="`conclude`, 240 samples", code=CONCLUDE.format(str(many / "made-000")), half=None, seconds=0.3),
     ]
 
 
@@ -244,7 +277,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a tenth of the repetitions, at least 4")
     parser.add_argument("--keep", type=Path, metavar="DIR")
     given = parser.parse_args()
-    size = Size(given.variants, max(4, given.repetitions // 10) if given.quick else given.repetitions, given.questions)
+    size = Size(
+        given.variants, max(4, given.repetitions // 10) if given.quick else given.repetitions, given.questions
+    )
     middle = Size(6, 4 if given.quick else 20, given.questions)
     with tempfile.TemporaryDirectory() as folder:
         start = min(measure("pass").seconds for _ in range(5))
