@@ -35,7 +35,7 @@ tracking: {uri: null}
 """
 
 
-LONGEST = ("test_end_to_end.py", "test_cluster.py", "test_training.py")
+LONGEST = ("test_faults.py", "test_end_to_end.py", "test_cluster.py", "test_training.py")
 """They start first, so that two workers end together."""
 
 

@@ -297,14 +297,16 @@ def create_run(runs: Path, plan: Plan, resolved: str) -> Run:
             )
     elif (
         run.folder.exists()
-        and any(file.name not in (LOCK, HOLDER) for file in run.folder.iterdir())
+        # A launch that a full disk or a kill ended before its first file leaves no more than these.
+        and any(file.name not in (LOCK, HOLDER) and file.suffix != ".tmp" for file in run.folder.iterdir())
         and not run.was_pinned
     ):
         raise BadInput(f"{run.folder}: holds files but no sweep.yaml, so not this sweep; give another --runs")
-    with writing(run.samples_folder):
+    with writing(run.folder):
         run.folder.mkdir(PRIVATE, parents=True, exist_ok=True)
-        run.samples_folder.mkdir(exist_ok=True)
     run.write_text("sweep.yaml", resolved)
+    with writing(run.samples_folder):
+        run.samples_folder.mkdir(exist_ok=True)
     return run
 
 

@@ -149,8 +149,13 @@ def _enter(folder: Path, command: str, tell: Callable[[str], None], *, locked: b
             raise _refusal(folder, before)
         tell(f"{folder}: taken over from {before}: it ended without giving the run folder back")
     aside = folder / f"{HOLDER}.{mine.pid}.tmp"
-    aside.write_text(mine.model_dump_json(), encoding="utf-8")
-    aside.replace(folder / HOLDER)
+    try:
+        aside.write_text(mine.model_dump_json(), encoding="utf-8")
+        aside.replace(folder / HOLDER)
+    except OSError:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+        raise
     return mine
 
 

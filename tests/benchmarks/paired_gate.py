@@ -1,6 +1,7 @@
 """Does the paired gate find lost answers, and does it hold its false alarms? Sweeps of known truth, as a table.
 
     python tests/benchmarks/paired_gate.py            10,000 sweeps a cell, three minutes of one core
+    python tests/benchmarks/paired_gate.py --losses   which losses are found with 80 %, half a minute
     python tests/benchmarks/paired_gate.py --quick    1,000 sweeps a cell, too few to hold the goals to
 
 A cell is an engine and a plan. Each of its sweeps draws a probability for every question, the answers of the
@@ -124,11 +125,11 @@ class Batch:
 Build = Literal["healthy", "lost answers", "shifted"]
 
 
-def judged(batch: Batch, correct: Flags, build: Build) -> tuple[Flags, Flags, Flags]:
+def judged(batch: Batch, correct: Flags, build: Build, loss: float = LOSS) -> tuple[Flags, Flags, Flags]:
     """(BATCH,): the runs of CI that fail by the score alone, by score and questions, and those that fall back."""
     cell, chances = batch.cell, batch.chances
     if build == "lost answers":
-        chances = chances * (1 - LOSS / cell.accuracy)
+        chances = chances * (1 - loss / cell.accuracy)
     if build == "shifted":
         chances = moved(chances, _shift(chances), "logit")
     seen = Estimates.of_scores(correct.mean(axis=2), correct.shape[2])
@@ -240,11 +241,38 @@ def healthy() -> Iterator[Cell]:
         yield Cell(accuracy=accuracy, size=size, questions=50)
 
 
+def losses() -> None:
+    """Print the loss of answers that 80 % of the runs fail with, by the score alone and with its questions."""
+    print(f"| accuracy | {' | '.join(f'N = {runs}, score | and questions' for runs in (5, 10, 20))} |")
+    print(f"|---:|{'---:|' * 6}", flush=True)
+    for cell in GOALS:
+        found = [loss for runs in (5, 10, 20) for loss in _found(replace(cell, repetitions=runs))]
+        print(f"| {cell.accuracy:g} | {' | '.join(f'{loss:.3f}' for loss in found)} |", flush=True)
+
+
+def _found(cell: Cell) -> tuple[float, float]:
+    """Interpolated, from 1,500 sweeps."""
+    tried, shares = np.geomspace(0.012, 0.15, 16), []
+    for number in range(3):
+        rng = np.random.default_rng([number, cell.repetitions])
+        batch = Batch(cell=cell, rng=rng, chances=cell.probabilities(rng))
+        correct = np.stack([batch.run(batch.chances, run) for run in range(cell.repetitions)], axis=1)
+        fails = [judged(batch, correct, "lost answers", loss) for loss in tried]
+        shares.append([(plain.mean(), paired.mean()) for plain, paired, _ in fails])
+    plain, paired = np.mean(shares, axis=0).T
+    return float(np.interp(0.8, plain, tried)), float(np.interp(0.8, paired, tried))
+
+
 def main() -> None:
     """Print the table; exit 1 if a goal is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="1,000 sweeps a cell")
-    sweeps = 1_000 if parser.parse_args().quick else 10_000
+    parser.add_argument("--losses", action="store_true", help="The losses that are found with 80 %%.")
+    options = parser.parse_args()
+    if options.losses:
+        losses()
+        return
+    sweeps = 1_000 if options.quick else 10_000
     print("| build | accuracy, questions, plan | score alone | score and questions | falls back | goal |")
     print(f"|---|---|{'---:|' * 4}", flush=True)
     missed = False

@@ -44,7 +44,8 @@ class Launched:
     def __init__(self, file: Path, runs: Path, log: Path, *more: str) -> None:
         """It begins at once; `log` takes what it prints."""
         self.file, self.runs, self.log, self._mark = file, runs, log, uuid4().hex
-        self._others: set[tuple[int, float]] = set()
+        self.others: list[Launched] = []
+        self._strangers: set[tuple[int, float]] = set()
         self._ours: dict[tuple[int, float], psutil.Process] = {}
         self.quiet, self._sign, self._moved = 0.0, (0, 0), time.monotonic()
         words = [sys.executable, "-m", "sweep.cli", "launch", str(file), "--runs", str(runs), "--no-track", *more]
@@ -107,11 +108,11 @@ class Launched:
 
     def _sort(self, process: psutil.Process) -> None:
         key = (process.pid, process.create_time())
-        if key not in self._others and key not in self._ours:
+        if key not in self._strangers and key not in self._ours:
             if process.environ().get(MARK) == self._mark:
                 self._ours[key] = process
             else:
-                self._others.add(key)
+                self._strangers.add(key)
 
     def members(self, kind: str) -> list[psutil.Process]:
         """Its living processes of one of KINDS."""

@@ -35,32 +35,32 @@ KILLED = -signal.SIGKILL
 BALLAST = "ballast"
 """The file that fills the disk."""
 
-Fault = Callable[[Launched, Random, Trial], set[int]]
-"""Does it, and returns the exit codes that the launch may have because of it."""
+Fault = Callable[[Launched, Random, Trial], set[int] | None]
+"""Does it, and returns the exit codes that the launch may have because of it; None where nothing was hit."""
 
 
 def kill(kind: str, *codes: int) -> Fault:
     """SIGKILL to one process of the kind."""
 
-    def fault(launched: Launched, rng: Random, trial: Trial) -> set[int]:
-        if members := launched.members(kind):
-            with suppress(psutil.Error):
-                rng.choice(members).kill()
-        return {*codes}
+    def fault(launched: Launched, rng: Random, trial: Trial) -> set[int] | None:
+        with suppress(psutil.Error, IndexError):
+            rng.choice(launched.members(kind)).kill()
+            return {*codes}
+        return None
 
     return fault
 
 
-def stop_engine(launched: Launched, rng: Random, trial: Trial) -> set[int]:
+def stop_engine(launched: Launched, rng: Random, trial: Trial) -> set[int] | None:
     """SIGSTOP to an engine, and mostly SIGCONT a moment later."""
-    members = launched.members("engine")
     with suppress(psutil.Error, IndexError):
-        stopped = rng.choice(members)
+        stopped = rng.choice(launched.members("engine"))
         stopped.suspend()
         if rng.random() < 0.7:
             time.sleep(rng.uniform(0.1, 3))
             stopped.resume()
-    return set()
+        return set()
+    return None
 
 
 def kill_driver(launched: Launched, rng: Random, trial: Trial) -> set[int]:
@@ -83,15 +83,9 @@ def signals(*numbers: signal.Signals) -> Fault:
 
 
 def second_launch(launched: Launched, rng: Random, trial: Trial) -> set[int]:
-    """Another launch of the file into the same folder, while this one runs: it is refused, or finds all done."""
-    other = Launched(launched.file, launched.runs, launched.log.with_suffix(".second"))
-    if not other.until(lambda: False, STARTED):
-        trial.find("hangs", "a second launch")
-        other.end()
-    other.left()
-    # Where the first one ends meanwhile, the second one may be let in.
-    allowed = {int(ExitCode.UNAVAILABLE), *([DONE] if launched.ended else [])}
-    check_exit(trial, "a second launch", other.process.returncode, allowed, other.output)
+    """Another launch of the file into the same folder, which goes on beside this one."""
+    log = launched.log.with_suffix(f".{len(launched.others)}.log")
+    launched.others.append(Launched(launched.file, launched.runs, log))
     return set()
 
 
@@ -173,22 +167,22 @@ class Schedule:
         allowed = {DONE, *([int(ExitCode.VOID), int(ExitCode.UNAVAILABLE)] if often else [])}
         told = f"launch {self._count} ({', '.join(kinds) or 'undisturbed'})"
         for kind in kinds:
-            if not self._reach(launched) or launched.ended:
+            if not self._reach(launched, kind) or launched.ended:
                 break
-            self.trial.faults[kind] += 1
-            allowed |= FAULTS[kind](launched, self._rng, self.trial)
-        if not launched.until(lambda: False, STARTED if not launched.measured else LATE):
-            self.trial.find("hangs", f"{told}: no sign of life for {launched.quiet:.0f} s")
-            launched.end()
-        self._judge(launched, told, allowed)
+            codes = FAULTS[kind](launched, self._rng, self.trial)
+            if codes is not None:
+                self.trial.faults[kind] += 1
+                allowed |= codes
+        self._judge(launched, told, allowed | self._judge_others(launched))
         (self._runs / BALLAST).unlink(missing_ok=True)
         check_kept(self.trial, self._run, before)
         return launched.process.returncode
 
-    def _reach(self, launched: Launched) -> bool:
+    def _reach(self, launched: Launched, kind: str) -> bool:
         """Wait for a moment drawn at random: of Python's start, of Ray's, of the measuring, or of its end."""
         rng, now = self._rng, launched.measured
-        phase = rng.choice(["start", "Ray", *["measuring"] * 6, "end"])
+        early = [] if kind in LASTING[:-1] else ["start", "Ray"]  # before the processes that these faults hit
+        phase = rng.choice([*early, *["measuring"] * 6, "end"])
         if phase == "start":
             begun, wanted = time.monotonic(), rng.uniform(0, 3)
             return launched.until(lambda: time.monotonic() - begun > wanted and launched.listens, STARTED)
@@ -197,8 +191,19 @@ class Schedule:
         wanted_units = UNITS if phase == "end" else min(now + rng.randint(0, 3), UNITS)
         return launched.until(lambda: launched.measured >= wanted_units and launched.listens, STARTED)
 
+    def _judge_others(self, launched: Launched) -> set[int]:
+        """One of them is refused, mostly the second; the codes that the first may have where it was the second."""
+        let_in = False
+        for number, other in enumerate(launched.others, start=1):
+            self._judge(other, f"second launch {number}", {DONE, int(ExitCode.UNAVAILABLE)})
+            let_in |= other.process.returncode == DONE
+        return {int(ExitCode.UNAVAILABLE)} if let_in else set()
+
     def _judge(self, launched: Launched, told: str, allowed: set[int]) -> None:
         trial = self.trial
+        if not launched.until(lambda: False, STARTED if not launched.measured else LATE):
+            trial.find("hangs", f"{told}: no sign of life for {launched.quiet:.0f} s")
+            launched.end()
         check_exit(trial, told, launched.process.returncode, allowed, launched.output)
         trial.quiet = max(trial.quiet, launched.quiet)
         left, agents = launched.left()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 import socket
@@ -167,6 +168,8 @@ def empty_store(bed: Bed) -> Path:
     if not store.exists():
         import mlflow
 
+        for name in ("alembic", "mlflow.store.db.utils"):
+            logging.getLogger(name).setLevel(logging.ERROR)
         mlflow.MlflowClient(f"sqlite:///{store}").search_experiments()
     return store
 
