@@ -12,13 +12,13 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from cluster.spec import EngineFacts
+from sweep.disk import PRIVATE, aside, remove, writing
 from sweep.errors import BadInput
 from sweep.plan.sweepfile import load, written
 from sweep.plan.units import Plan, Unit, make_plan, result_settings
 from sweep.plan.variants import Variant
 from sweep.run import failures, samples_file
 from sweep.run.checksums import MANIFEST, Checksums, sha256, state_of
-from sweep.run.disk import PRIVATE, aside, remove, writing
 from sweep.run.documents import PROVENANCE, REMEDIES, read_model, read_object
 from sweep.run.failures import Failure, Void
 from sweep.run.lock import HOLDER, LOCK
@@ -297,14 +297,16 @@ def create_run(runs: Path, plan: Plan, resolved: str) -> Run:
             )
     elif (
         run.folder.exists()
-        and any(file.name not in (LOCK, HOLDER) for file in run.folder.iterdir())
+        # A launch that a full disk or a kill ended before its first file leaves no more than these.
+        and any(file.name not in (LOCK, HOLDER) and file.suffix != ".tmp" for file in run.folder.iterdir())
         and not run.was_pinned
     ):
         raise BadInput(f"{run.folder}: holds files but no sweep.yaml, so not this sweep; give another --runs")
-    with writing(run.samples_folder):
+    with writing(run.folder):
         run.folder.mkdir(PRIVATE, parents=True, exist_ok=True)
-        run.samples_folder.mkdir(exist_ok=True)
     run.write_text("sweep.yaml", resolved)
+    with writing(run.samples_folder):
+        run.samples_folder.mkdir(exist_ok=True)
     return run
 
 

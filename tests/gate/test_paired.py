@@ -11,9 +11,11 @@ from scipy import special, stats
 
 from sweep.gate.answers import Answers, VariantAnswers, answers_of, digest
 from sweep.gate.paired import Alone, Paired, allowing, joint, judge_answers, most_scatter
-from sweep.gate.rules import Estimates
+from sweep.gate.rules import Estimates, FalseAlarmRule, MarginRule
+from sweep.gate.threshold import derive, fit_all
 from sweep.stats.answered import Answered
 from sweep.stats.lost import Which
+from sweep.stats.scores import Scores
 from tests import tables
 
 RUNS, QUESTIONS = 20, 200
@@ -54,6 +56,15 @@ def test_five_lost_answers_fail_a_build_whose_score_is_the_mean() -> None:
     assert verdict.p_score > 0.3
     assert {lost.id for lost in verdict.lost[:5]} == {"test-8", "test-55", "test-56", "test-57", "test-104"}
     assert (verdict.lost[0].before, verdict.lost[0].now) == (20, 0)
+
+
+def test_what_was_always_right_is_named_before_what_flips_anyway() -> None:
+    turned, run = calibration()[:, ::-1], calibration(7, 1)[0][::-1].copy()
+    run[[140, 150, 160, 170, 180]] = False
+    lost = judged(run, turned).lost
+    assert len(lost) > 5
+    assert {one.before for one in lost[:5]} == {20}
+    assert all(one.before < 20 for one in lost[5:])
 
 
 def test_a_build_that_is_wrong_where_answers_flip_is_judged_by_its_score() -> None:
@@ -161,3 +172,20 @@ def test_counts_that_do_not_add_up_are_refused() -> None:
 def test_a_question_is_known_by_the_beginning_of_its_ids_sha_256() -> None:
     # printf test-17 | sha256sum
     assert digest("test-17") == "83e35b3c3c96"
+
+
+def test_an_attempt_may_fail_with_what_makes_all_of_them_fail_with_alpha() -> None:
+    scores = Scores(variant="mtp", values=tuple(np.linspace(0.55, 0.65, 20)), questions=200)
+    threshold = derive(FalseAlarmRule(alpha=0.01, retries=3), fit_all([scores]))
+    attempt = threshold.variants["mtp"].attempt
+    assert attempt is not None
+    # Simulated: 20 scores set a gate that one run falls under with this probability; three runs of the same build.
+    rng, sweeps = np.random.default_rng(6), 400_000
+    measured = rng.standard_normal((sweeps, 20))
+    gate = measured.mean(axis=1) + stats.t.ppf(attempt, 19) * np.sqrt(1 + 1 / 20) * measured.std(axis=1, ddof=1)
+    fails = rng.standard_normal((sweeps, 3)) < gate[:, None]
+    assert fails[:, 0].mean() == pytest.approx(attempt, rel=0.02)
+    assert fails.all(axis=1).mean() == pytest.approx(0.01, rel=0.06)
+    assert derive(FalseAlarmRule(alpha=0.01), fit_all([scores])).variants["mtp"].attempt == 0.01
+    margin = derive(MarginRule(margin=0.05), fit_all([scores])).variants["mtp"]
+    assert margin.attempt == margin.single.false_alarm

@@ -49,7 +49,7 @@ def test_the_probability_is_that_of_counting_all_ways_to_have_as_many_right() ->
     assert float(special.ndtr(which(counted).z.item())) == pytest.approx(exact, rel=0.2)
 
 
-@pytest.mark.parametrize("shift", [0.0, 0.5])
+@pytest.mark.parametrize("shift", [0.0, 0.5, 1.5])
 def test_a_cause_that_moves_whole_runs_is_not_taken_for_lost_questions(shift: float) -> None:
     rng = np.random.default_rng(1)
     runs = drawn(difficulties(rng), rng, shift, RUNS + 1)

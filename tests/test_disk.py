@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
@@ -13,12 +14,16 @@ from pathlib import Path
 
 import pytest
 
+from sweep.disk import DiskUnavailable, Unwritable, aside
 from sweep.errors import ExitCode
+from sweep.plan.sweepfile import load
+from sweep.plan.units import make_plan
 from sweep.report.conclude import conclude
-from sweep.run.disk import DiskUnavailable, Unwritable, aside
 from sweep.run.folder import Run
+from sweep.run.lock import HOLDER
 from tests.conftest import SWEEP
 from tests.fake_pool import FakePool
+from tests.faults.bed import launch_here
 from tests.processes import sweep
 from tests.run.test_driver import Bench
 from tests.runs import finished
@@ -86,6 +91,21 @@ def test_a_sweep_ends_at_a_full_disk_and_goes_on_when_there_is_room(write_sweep:
     bench.drive(again)
     assert sorted(work for _, work in again.runs) == sorted(unit.id for unit in bench.plan.units[2:])
     assert before.items() <= contents(bench.run.samples_folder).items()
+
+
+@pytest.mark.parametrize("first", ["sweep.yaml", f"{HOLDER}.{os.getpid()}"])
+def test_a_launch_that_a_full_disk_ended_before_its_first_file_goes_on(
+    write_sweep: Callable[[str], Path], tmp_path: Path, first: str
+) -> None:
+    file, runs = write_sweep(SWEEP), tmp_path / "runs"
+    folder = runs / make_plan(load(file)).sweep_id
+    folder.mkdir(parents=True)
+    full_at(folder / first)
+    done = launch_here(file, runs)
+    assert (done.returncode, len(done.stderr.splitlines())) == (ExitCode.UNAVAILABLE, 1)
+    (folder / "killed.tmp").touch()
+    launch_here(file, runs)
+    assert (folder / "summary.json").exists()
 
 
 def test_an_mlflow_store_that_cannot_grow_is_one_line_and_exits_4(tmp_path: Path) -> None:
