@@ -11,9 +11,9 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
 from cluster.events import Failed
+from sweep.disk import writing
 from sweep.errors import BadInput
 from sweep.gate.rules import Strict
-from sweep.run.disk import writing
 
 
 def _in_utf8(text: object) -> object:
