@@ -29,6 +29,8 @@ SCORE_FILE = 10_000_000
 """Bytes of a file of scores: more than a million of them."""
 CONTRACT_FILE = 10_000_000
 """Bytes of a contract: with 1,000 variants it has two million."""
+STATE_FILE = 1_000_000
+"""Bytes of the state of a gate's attempts: each takes some twenty."""
 UNIT_FILE = 1_000_000_000
 """Bytes of a unit's file in a run folder: it has a few thousand for each question."""
 DATA_FILE = 200_000_000

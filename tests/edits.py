@@ -217,6 +217,7 @@ UNIT_EDITS: dict[str, Edit] = {
     "correct missing": cell("correct", None),
     "a column dropped": column(lambda table: table.drop_columns(["correct"])),
     "a column renamed": column(lambda table: table.rename_columns({"gold": "golden"})),
+    "a column twice": column(lambda table: table.append_column("correct", table["invalid"])),
     "a column of another type": column(
         lambda table: table.set_column(
             table.schema.get_field_index("seed"), "seed", table["seed"].cast(pa.float64())

@@ -19,7 +19,14 @@ if TYPE_CHECKING:
     from sweep.gate.measured import Measured
     from sweep.run.folder import Run
 
-CODES = (ExitCode.OK, ExitCode.BAD_INPUT, ExitCode.BELOW, ExitCode.NOT_APPLICABLE, ExitCode.AGAIN)
+CODES = (
+    ExitCode.OK,
+    ExitCode.BAD_INPUT,
+    ExitCode.UNAVAILABLE,
+    ExitCode.BELOW,
+    ExitCode.NOT_APPLICABLE,
+    ExitCode.AGAIN,
+)
 """How a gate ends."""
 
 

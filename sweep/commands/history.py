@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from sweep.disk import aside
 from sweep.errors import BadInput, ExitCode
 from sweep.out import note, say_json
 
@@ -148,10 +150,12 @@ def _draw(charts: Sequence[Chart], figure: str) -> None:
 
     from sweep.report.history import draw
 
-    drawn = draw(charts)
+    file, drawn, picture = Path(figure), draw(charts), BytesIO()
     try:
-        drawn.savefig(Path(figure), dpi=150)
-    except (OSError, ValueError) as error:
+        drawn.savefig(picture, dpi=150, format=file.suffix[1:].lower() or "png")
+    except ValueError as error:
         raise BadInput(f"--figure {figure}: cannot be drawn: {error}") from None
     finally:
         plt.close(drawn)
+    with aside(file) as there:
+        there.write_bytes(picture.getvalue())

@@ -39,13 +39,13 @@ def command(run: str, form: str, against: str | None, as_json: bool) -> int:
       sweep report runs/laptop-1a2b3c4d --against runs/laptop-5e6f7a8b
     """
     from sweep.commands.run_folder import open_folder
+    from sweep.disk import DiskUnavailable
     from sweep.errors import BadInput
     from sweep.report.answer import against_earlier
     from sweep.report.conclude import conclude
     from sweep.report.pull_request import body
     from sweep.report.sections import blocks, markdown
     from sweep.report.terminal import show
-    from sweep.run.disk import DiskUnavailable
 
     if as_json and form == "pr":
         raise BadInput("--format pr is Markdown and --json is the summary; give one of the two")

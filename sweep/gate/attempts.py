@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -16,7 +15,10 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from sweep.bounds import STATE_FILE
+from sweep.disk import aside, fault
 from sweep.errors import BadInput
+from sweep.files import contents
 from sweep.gate.contract import Contract
 from sweep.gate.rules import Count, Share, Strict
 from sweep.gate.sequential import Decision, Stop, decide
@@ -154,7 +156,8 @@ def kept(path: str | Path, fresh: State) -> Iterator[tuple[tuple[float, ...], Sa
     """The scores of the attempts before this one, and what keeps them with this one's, while nobody else does.
 
     `fresh`: the state before the first attempt. Raises BadInput for a file that is broken, is of another contract,
-    variant, build or number of questions, or is held by another gate.
+    variant, build or number of questions, or is held by another gate, and for a place that may not be written to;
+    DiskUnavailable for a disk that is full or fails, which keeps the scores that it had.
     """
     from filelock import FileLock, Timeout
 
@@ -166,15 +169,15 @@ def kept(path: str | Path, fresh: State) -> Iterator[tuple[tuple[float, ...], Sa
     except Timeout:
         raise BadInput(f"{file}: another gate is using it; give each build and variant a file of its own") from None
     except OSError as error:
-        raise BadInput(f"{file}: the state of the attempts cannot be kept: {error.strerror}") from None
+        raise fault(file, error) from None
 
 
 def _read(file: Path, fresh: State) -> tuple[float, ...]:
     remedy = "remove it, or name another file, to begin with the first attempt"
-    try:
-        state = State.model_validate_json(file.read_bytes())
-    except FileNotFoundError:
+    if not file.exists():
         return ()
+    try:
+        state = State.model_validate_json(contents(file, STATE_FILE))
     except ValidationError as error:
         first = error.errors()[0]
         raise BadInput(f"{file}: not the state of attempts: {first['msg']}; {remedy}") from None
@@ -187,6 +190,5 @@ def _read(file: Path, fresh: State) -> tuple[float, ...]:
 
 
 def _write(file: Path, state: State) -> None:
-    aside = file.with_name(f"{file.name}.part")
-    aside.write_text(state.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    os.replace(aside, file)
+    with aside(file) as there:
+        there.write_text(state.model_dump_json(indent=2) + "\n", encoding="utf-8")

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from sweep.disk import aside, remove, writing
 from sweep.gate.power_curve import PowerCurve, power_curve
 from sweep.gate.threshold import Fits, Threshold
 from sweep.report.promises import cut
-from sweep.run.disk import aside, remove, writing
 from sweep.stats.samples import VariantSamples
 
 SHOWN = 60

@@ -15,8 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from sweep.disk import aside, writing
 from sweep.errors import BadInput
-from sweep.run.disk import aside, writing
 
 MANIFEST = "SHA256SUMS"
 REMEDY = (

@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
+from sweep.disk import writing
 from sweep.errors import BadInput
 from sweep.gate.rules import Strict
-from sweep.run.disk import writing
 
 
 def _in_utf8(text: object) -> object:

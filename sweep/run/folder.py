@@ -12,13 +12,13 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from cluster.spec import EngineFacts
+from sweep.disk import PRIVATE, aside, remove, writing
 from sweep.errors import BadInput
 from sweep.plan.sweepfile import load, written
 from sweep.plan.units import Plan, Unit, make_plan, result_settings
 from sweep.plan.variants import Variant
 from sweep.run import failures, samples_file
 from sweep.run.checksums import MANIFEST, Checksums, sha256, state_of
-from sweep.run.disk import PRIVATE, aside, remove, writing
 from sweep.run.documents import PROVENANCE, REMEDIES, read_model, read_object
 from sweep.run.failures import Failure, Void
 from sweep.run.lock import HOLDER, LOCK

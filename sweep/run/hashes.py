@@ -14,11 +14,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from sweep.disk import aside
 from sweep.errors import BadInput
 from sweep.gate.rules import Strict
 from sweep.plan.config import SweepConfig
 from sweep.plan.units import result_settings
-from sweep.run.disk import aside
 
 FILE = "secrets.json"
 

@@ -10,11 +10,11 @@ from typing import Protocol
 
 from cluster.backends import check_installed, runs_model
 from cluster.errors import ClusterUnavailable, EngineStartFailed
+from sweep.disk import OPEN, PRIVATE
 from sweep.interrupts import answer_with, check, kept, patient
 from sweep.plan.reference import reference_plan
 from sweep.plan.sweepfile import check_arguments, dump, load
 from sweep.plan.units import Plan, Unit, make_plan
-from sweep.run.disk import OPEN, PRIVATE
 from sweep.run.driver import Driver
 from sweep.run.folder import Run, create_run, open_run
 from sweep.run.hashes import keep_hashes

@@ -34,14 +34,17 @@ from threading import Event, Thread
 from filelock import FileLock, Timeout
 from pydantic import AwareDatetime, ValidationError
 
+from sweep.disk import PRIVATE, fault
 from sweep.errors import DISK_FAILED, BadInput, ExitCode, SweepError
-from sweep.run.disk import PRIVATE, fault
+from sweep.files import contents
 from sweep.run.processes import Process, Text
 
 LOCK = ".lock"
 """The file with the operating system's lock. It stays: removing it would let two hold a lock each."""
 HOLDER = ".holder.json"
 """Who holds it."""
+LARGEST = 10_000
+"""Bytes of that file: each of its texts has 255 characters at most."""
 BEAT = 15.0
 """Seconds from one sign of life to the next."""
 STALE = 120.0
@@ -171,9 +174,13 @@ def _refusal(folder: Path, other: Holder | None) -> FolderInUse:
 
 def _read(folder: Path) -> Holder | None:
     """What the folder says of its holder; None for nothing, and for what is no such thing."""
+    file = folder / HOLDER
+    # A FIFO would be waited for.
+    if not file.is_file():
+        return None
     try:
-        return Holder.model_validate_json((folder / HOLDER).read_bytes())
-    except (OSError, ValidationError):
+        return Holder.model_validate_json(contents(file, LARGEST))
+    except (BadInput, ValidationError):
         return None
 
 

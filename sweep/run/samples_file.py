@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache, partial
@@ -12,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep.bounds import UNIT_FILE
+from sweep.disk import aside
 from sweep.errors import BadInput
 from sweep.run.checksums import sha256
-from sweep.run.disk import aside
 from sweep.stats.samples import Measurement, Sample
 
 T = TypeVar("T")
@@ -161,7 +162,9 @@ def _read(content: bytes, names: Sequence[str]) -> Any:
 
     # Not by its path, in which `read_table` would look for columns: `batch=8/samples/...`.
     file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
-    there = set(file.schema_arrow.names)
+    there = Counter(file.schema_arrow.names)
+    if twice := [name for name in names if there[name] > 1]:
+        raise ValueError(f"it has several columns {twice[0]}")
     return file.read([name for name in names if name in there])
 
 

@@ -9,11 +9,11 @@ from functools import cached_property, partial
 from itertools import chain, count
 from pathlib import Path
 
+from sweep.disk import writing
 from sweep.errors import BadInput
 from sweep.plan.units import Plan, Unit
 from sweep.run import samples_file
 from sweep.run.checksums import MANIFEST, Checksums, state_of
-from sweep.run.disk import writing
 from sweep.run.samples_file import Columns, Stored, Unfit
 from sweep.run.verify import Questions, Scorer, check_rows, check_scores, scorer
 from sweep.stats.samples import Measurement, Sample

@@ -12,6 +12,7 @@ from filelock import FileLock
 from scipy import stats
 
 from sweep.commands.gate import command
+from sweep.disk import DiskUnavailable
 from sweep.errors import BadInput
 from sweep.gate import assert_gate
 from sweep.gate.contract import AttemptTerms, Contract, StopTerms
@@ -174,6 +175,24 @@ def test_a_broken_state_is_refused(together: Path, tmp_path: Path, text: str) ->
         gate(together, "--score", "0.85", "--state", str(state))
     )
     assert state.read_text() == text
+
+
+def test_a_state_that_a_full_disk_does_not_take_stays_as_it_was(together: Path, tmp_path: Path) -> None:
+    state = tmp_path / "attempts.json"
+    gate(together, "--score", "0.85", "--state", str(state))
+    before = state.read_bytes()
+    (tmp_path / "attempts.json.tmp").symlink_to("/dev/full")
+    result = gate(together, "--score", "0.85", "--state", str(state))
+    assert isinstance(result.exception, DiskUnavailable), result.output
+    assert state.read_bytes() == before
+    assert gate(together, "--score", "0.85", "--state", str(state)).exit_code == 0
+    assert not (tmp_path / "attempts.json.tmp").exists()
+
+
+def test_a_state_that_is_a_device_is_refused(together: Path, tmp_path: Path) -> None:
+    (tmp_path / "attempts.json").symlink_to("/dev/zero")
+    message = refused(gate(together, "--score", "0.85", "--state", str(tmp_path / "attempts.json")))
+    assert "not a file" in message
 
 
 def test_a_state_that_another_gate_is_using_is_refused(together: Path, tmp_path: Path) -> None:

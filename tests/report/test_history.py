@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sweep.commands.history import command
+from sweep.disk import DiskUnavailable
 from sweep.errors import BadInput
 from sweep.report.conclude import conclude
 from sweep.report.export.mlflow import MlflowExporter
@@ -83,6 +84,16 @@ def test_a_figure_is_written(tmp_path: Path) -> None:
     file = tmp_path / "history.png"
     run("-", "--questions", "200", "--figure", str(file), given=json.dumps([*CALM, *[0.36] * 5]))
     assert file.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", ["history.png", "history.pdf", "history.svg"])
+def test_a_figure_that_a_full_disk_does_not_take_stays_as_it_was(tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    file.write_text("before")
+    (tmp_path / f"{name}.tmp").symlink_to("/dev/full")
+    result = run("-", "--questions", "200", "--figure", str(file), given=json.dumps(CALM))
+    assert isinstance(result.exception, DiskUnavailable), result.output
+    assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [(name, "before")]
 
 
 def test_the_lowest_and_the_highest_score_have_the_lowest_and_the_highest_bar() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from sweep.disk import DiskUnavailable
 from sweep.errors import BadInput
-from sweep.run.disk import DiskUnavailable
 from sweep.run.failures import Failure, Void, append, faults, read
 
 FAILURE = Failure(stage="unit", attempt=2, engine="engine-1", died=True, error="lost", log=("a", "b"), time=1.5)

@@ -9,8 +9,9 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,14 @@ def test_a_holders_file_that_is_none_holds_nothing(tmp_path: Path, content: byte
     assert holder(tmp_path) is None
     with hold(tmp_path, "launch", pytest.fail):
         assert holder(tmp_path) is not None
+
+
+@pytest.mark.parametrize(
+    "make", [os.mkfifo, os.mkdir, partial(os.symlink, "/dev/zero")], ids=["FIFO", "folder", "device"]
+)
+def test_a_holders_file_that_is_no_file_is_not_waited_for(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / HOLDER)
+    assert holder(tmp_path) is None
 
 
 def test_a_name_with_control_characters_is_not_shown(tmp_path: Path) -> None:

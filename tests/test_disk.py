@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from sweep.disk import DiskUnavailable, Unwritable, aside
 from sweep.errors import ExitCode
 from sweep.plan.sweepfile import load
 from sweep.plan.units import make_plan
 from sweep.report.conclude import conclude
-from sweep.run.disk import DiskUnavailable, Unwritable, aside
 from sweep.run.folder import Run
 from sweep.run.lock import HOLDER
 from tests.conftest import SWEEP
