@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -49,7 +49,7 @@ class EngineSpec:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, order=True)
 class Message:
     """One turn of a chat."""
 
@@ -87,6 +87,28 @@ class Batch:
     """The repetition's seed: the sampling seed above temperature 0."""
     attempt: int = 1
     """1 for a unit's first attempt. Only the simulated engine's injected faults read it."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What goes to another process: what all prompts begin with, such as worked examples, goes once."""
+        prompts: list[Any] = [request.prompt for request in self.requests]
+        alike = len({type(prompt) for prompt in prompts}) == 1
+        shared = _shared(prompts) if alike else None
+        own = [prompt[len(shared) :] if alike else prompt for prompt in prompts]
+        return vars(self) | {"requests": (shared, [request.id for request in self.requests], own)}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        """The batch as it was."""
+        shared, ids, own = state["requests"]
+        prompts = own if shared is None else [shared + prompt for prompt in own]
+        requests = tuple(Request(id=name, prompt=prompt) for name, prompt in zip(ids, prompts, strict=True))
+        vars(self).update(state, requests=requests)
+
+
+def _shared(prompts: Sequence[Any]) -> Any:
+    """What they all begin with, texts or messages: the least and the greatest differ the earliest."""
+    least, greatest = min(prompts), max(prompts)
+    pairs = enumerate(zip(least, greatest, strict=False))
+    return least[: next((index for index, (one, other) in pairs if one != other), len(least))]
 
 
 @dataclass(frozen=True, kw_only=True)
