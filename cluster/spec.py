@@ -91,16 +91,15 @@ class Batch:
     def __getstate__(self) -> dict[str, Any]:
         """What goes to another process: what all prompts begin with, such as worked examples, goes once."""
         prompts: list[Any] = [request.prompt for request in self.requests]
-        alike = len({type(prompt) for prompt in prompts}) == 1
-        shared = _shared(prompts) if alike else None
-        own = [prompt[len(shared) :] if alike else prompt for prompt in prompts]
-        return vars(self) | {"requests": (shared, [request.id for request in self.requests], own)}
+        # Of texts and messages together, nothing is shared.
+        shared = _shared(prompts) if len({type(prompt) for prompt in prompts}) == 1 else ""
+        own = [(request.id, prompt[len(shared) :]) for request, prompt in zip(self.requests, prompts, strict=True)]
+        return vars(self) | {"requests": (shared, own)}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         """The batch as it was."""
-        shared, ids, own = state["requests"]
-        prompts = own if shared is None else [shared + prompt for prompt in own]
-        requests = tuple(Request(id=name, prompt=prompt) for name, prompt in zip(ids, prompts, strict=True))
+        shared, own = state["requests"]
+        requests = tuple(Request(id=name, prompt=shared + rest if shared else rest) for name, rest in own)
         vars(self).update(state, requests=requests)
 
 
