@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -49,7 +49,7 @@ class EngineSpec:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, order=True)
 class Message:
     """One turn of a chat."""
 
@@ -87,6 +87,27 @@ class Batch:
     """The repetition's seed: the sampling seed above temperature 0."""
     attempt: int = 1
     """1 for a unit's first attempt. Only the simulated engine's injected faults read it."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What goes to another process: what all prompts begin with, such as worked examples, goes once."""
+        prompts: list[Any] = [request.prompt for request in self.requests]
+        # Of texts and messages together, nothing is shared.
+        shared = _shared(prompts) if len({type(prompt) for prompt in prompts}) == 1 else ""
+        own = [(request.id, prompt[len(shared) :]) for request, prompt in zip(self.requests, prompts, strict=True)]
+        return vars(self) | {"requests": (shared, own)}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        """The batch as it was."""
+        shared, own = state["requests"]
+        requests = tuple(Request(id=name, prompt=shared + rest if shared else rest) for name, rest in own)
+        vars(self).update(state, requests=requests)
+
+
+def _shared(prompts: Sequence[Any]) -> Any:
+    """What they all begin with, texts or messages: the least and the greatest differ the earliest."""
+    least, greatest = min(prompts), max(prompts)
+    pairs = enumerate(zip(least, greatest, strict=False))
+    return least[: next((index for index, (one, other) in pairs if one != other), len(least))]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -93,7 +93,7 @@ def test_a_sweep_ends_at_a_full_disk_and_goes_on_when_there_is_room(write_sweep:
     assert before.items() <= contents(bench.run.samples_folder).items()
 
 
-@pytest.mark.parametrize("first", ["sweep.yaml", f"{HOLDER}.{os.getpid()}"])
+@pytest.mark.parametrize("first", ["sweep.yaml", pytest.param(f"{HOLDER}.{os.getpid()}", id=HOLDER)])
 def test_a_launch_that_a_full_disk_ended_before_its_first_file_goes_on(
     write_sweep: Callable[[str], Path], tmp_path: Path, first: str
 ) -> None:

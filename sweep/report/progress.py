@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from itertools import islice
 from typing import TYPE_CHECKING
 
+import numpy as np
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -20,6 +23,10 @@ from sweep.report.wording import engine_state, time_left
 if TYPE_CHECKING:
     from sweep.plan.units import Plan
     from sweep.run.view import Progress, View
+
+
+REFRESHES = 4
+"""Drawings a second, at most."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,7 @@ class OnConsole:
         if not self.console.is_terminal:
             yield PlainView(self.console)
             return
-        with Live(console=self.console, refresh_per_second=4, transient=True) as live:
+        with Live(console=self.console, refresh_per_second=REFRESHES, transient=True) as live:
             yield LiveView(live, {v.name: plan.repetitions(v) for v in plan.measured})
 
 
@@ -49,17 +56,19 @@ class PlainView:
     def __init__(self, console: Console) -> None:
         """Everything goes to `console`."""
         self._console = console
-        self._reported: set[tuple[str, int]] | None = None
+        self._reported: dict[str, int] | None = None
 
     def show(self, progress: Progress) -> None:
         """Prints the repetitions that are new since the last call; the first call prints none."""
-        done = {(variant, r) for variant, scores in progress.scores.items() for r in scores}
-        for variant, repetition in sorted(done - self._reported) if self._reported is not None else ():
-            score = progress.scores[variant][repetition]
-            units = f"{sum(progress.finished.values())} of {sum(progress.units.values())} units are measured"
-            left = time_left(progress.seconds_left)
-            self.note(f"{variant} r{repetition:02d}: accuracy {score:.3f} ({units}, {left})")
-        self._reported = done
+        done = {variant: len(scores) for variant, scores in progress.scores.items()}
+        before, self._reported = self._reported or done, done
+        for variant, scores in progress.scores.items():
+            # The newest stand last.
+            for repetition in sorted(islice(reversed(scores), done[variant] - before[variant])):
+                units = f"{sum(progress.finished.values())} of {sum(progress.units.values())} units are measured"
+                left = time_left(progress.seconds_left)
+                score = scores[repetition]
+                self.note(f"{variant} r{repetition:02d}: accuracy {score:.3f} ({units}, {left})")
 
     def note(self, text: str) -> None:
         """A line."""
@@ -69,13 +78,19 @@ class PlainView:
 class LiveView:
     """Engines and variants as they stand, redrawn in place."""
 
-    def __init__(self, live: Live, repetitions: Mapping[str, int]) -> None:
+    def __init__(
+        self, live: Live, repetitions: Mapping[str, int], timer: Callable[[], float] = time.monotonic
+    ) -> None:
         """`live` is started and ended by the caller."""
-        self._live, self._repetitions = live, repetitions
+        self._live, self._repetitions, self._timer = live, repetitions, timer
+        self._drawn = -math.inf
 
     def show(self, progress: Progress) -> None:
-        """Draws the progress in the place of what was drawn before."""
-        self._live.update(_drawing(progress, self._repetitions))
+        """Draws the progress in the place of what was drawn before, unless that was just now."""
+        now = self._timer()
+        if now - self._drawn >= 1 / REFRESHES:
+            self._drawn = now
+            self._live.update(_drawing(progress, self._repetitions))
 
     def note(self, text: str) -> None:
         """A line above the drawing."""
@@ -110,4 +125,4 @@ def _running(scores: list[float]) -> str:
     """Mean and sample std so far; `-` where not defined."""
     if not scores:
         return "-"
-    return f"{fmean(scores):.3f} ± {f'{stdev(scores):.3f}' if len(scores) > 1 else '-'}"
+    return f"{np.mean(scores):.3f} ± {f'{np.std(scores, ddof=1):.3f}' if len(scores) > 1 else '-'}"

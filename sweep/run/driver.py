@@ -20,19 +20,18 @@ from cluster.spec import EngineSpec
 from sweep.plan.units import Unit
 from sweep.run.failures import Failure, Void
 from sweep.run.folder import ATTEMPTS, Run
-from sweep.run.forecast import Estimates, expected_costs, play
+from sweep.run.idle import Idle
+from sweep.run.outlook import Outlook
 from sweep.run.provenance import TwoTries
-from sweep.run.schedule import Costs, Engine, Queue, assign
-from sweep.run.stopping import StopWatch
-from sweep.run.stragglers import Pace, spare
+from sweep.run.results import Result, Results
+from sweep.run.schedule import Engine, Queue, assign
+from sweep.run.stragglers import spare
 from sweep.run.view import EngineState, Progress, View
 from sweep.stats.samples import Measurement
 from sweep.tasks.questionnaire import Questionnaire
 
 POLL_SECONDS = 0.5
 """How long to block for events; also how soon an interrupt is seen."""
-FORESEEING = 0.05
-"""Of the driver's time, for estimates of the time left."""
 LIVES = 3
 """Deaths in a row, without finishing anything, after which an engine is not used any more."""
 
@@ -52,7 +51,6 @@ class Driver:
         """Nothing starts before `drive`. `clock` gives seconds since 1970, and may jump; `timer` never does."""
         self._run, self._questionnaire, self._pool, self._view = run, questionnaire, pool, view
         self._clock, self._timer = clock, timer
-        self._watch = StopWatch(run.plan, len(questionnaire.questions))
         self._waiting = Queue((), self._avoid)
         self._failed_on: defaultdict[str, list[str]] = defaultdict(list)
         self._failed_starts: dict[str, Counter[str]] = {v.name: Counter() for v in run.plan.measured}
@@ -60,16 +58,16 @@ class Driver:
         self._places: dict[str, str] = {}
         self._starts: dict[str, str] = {}
         self._start_failure: EngineStartFailed | None = None
-        self._estimates = Estimates(expected_costs(run.plan, len(questionnaire.questions)))
-        self._pace = Pace(run.plan.config.engine.straggler)
         self._measured: set[str] = set()
         self._second: dict[str, str] = {}
-        self._next_forecast = 0.0
         self.progress = Progress(
             engines={name: EngineState(down=name in pool.absent) for name in pool.engines},
             units=dict(Counter(unit.variant for unit in run.plan.units)),
             scores={v.name: {} for v in run.plan.measured},
         )
+        self._outlook = Outlook(run.plan, len(questionnaire.questions), timer)
+        self._results = Results(run, questionnaire, self.progress, self._outlook)
+        self._idle = Idle(name for name, state in self.progress.engines.items() if not state.down)
 
     def drive(self, measured: Mapping[str, Unit], stopped: Callable[[], bool]) -> bool:
         """Run every unit that is not in `measured` until none is left or `stopped()` says so; whether it did.
@@ -78,21 +76,19 @@ class Driver:
         start; and any SweepError ending in BAD_INPUT that an engine raises, since trying again cannot help it.
         """
         for unit in measured.values():
-            self._keep(unit)
+            self._measured.add(unit.id)
+            self._results.recall(unit)
         for unit in self._run.plan.units:
             if unit.id not in measured:
                 self._waiting.put(unit)
-        self._skip_needless()
+        for variant in self.progress.units:
+            self._skip_needless(variant)
         self._strand()
-        interrupted = False
-        while not interrupted:
-            self._assign()
-            self._view.show(self.progress)
-            if not self._expecting():
-                break
-            for event in self._pool.wait(POLL_SECONDS):
-                self._handle(event)
-            interrupted = stopped()
+        try:
+            interrupted = self._loop(stopped)
+        finally:
+            # What was measured is kept, whatever ended the sweep.
+            self._save_all()
         if self._start_failure and not self.progress.finished:
             raise EngineStartFailed(
                 f"no engine could be started: {self._start_failure.message}\n"
@@ -100,6 +96,30 @@ class Driver:
                 self._start_failure.log_tail,
             )
         return interrupted
+
+    def _loop(self, stopped: Callable[[], bool]) -> bool:
+        """Until nothing is left or `stopped()` says so, and whether it did. Results may be left unsaved.
+
+        An engine gets its next unit before its last one is scored and saved, which takes the longer the more
+        questions there are.
+        """
+        while True:
+            self._assign()
+            if self._results:
+                self._save_one()
+            else:
+                self._outlook.foresee(self.progress, self._waiting.counts, last=not self._expecting())
+            self._view.show(self.progress)
+            if not (self._results or self._expecting()):
+                return False
+            patience = 0.0 if self._results else POLL_SECONDS
+            events = self._pool.wait(patience)
+            for event in events:
+                self._handle(event)
+            if patience and not events:
+                self._idle.something_else()
+            if stopped():
+                return True
 
     def _expecting(self) -> bool:
         """Whether anything is still to happen: somebody works, or is to come back to what waits."""
@@ -109,21 +129,25 @@ class Driver:
         return any(s.unit and s.unit.id not in self._measured for s in states)
 
     def _assign(self) -> None:
-        costs, states = self._estimates.costs(), self.progress.engines
-        idle = [name for name, state in states.items() if not (state.unit or state.down)]
+        """Give idle engines work: of what they have loaded, or else what the schedule starts them with."""
+        due, states = self._idle.due(), self.progress.engines
+        for name in due:
+            if kind := self._waiting.ready(name, Engine(load=states[name].load), states):
+                self._give(name, self._waiting.take(kind))
+        idle = [name for name in due if not states[name].unit]
         if idle and self._waiting:
-            counted_on = self._pace.punctual(states, self._timer())
-            usable = {name: self._foreseen(state, costs) for name, state in counted_on.items() if not state.down}
+            costs = self._outlook.costs
+            usable = self._outlook.usable(states, costs)
             for engine, kind, _ in assign(idle, usable, self._waiting.counts, costs):
                 self._give(engine, self._waiting.take(kind))
         elif idle:
             self._try_twice(idle)
-        self._foresee(costs)
+        self._idle.decline(len(states))
 
     def _try_twice(self, idle: Collection[str]) -> None:
         """Nothing waits: have idle engines try, too, what is late on another one."""
         states, frugal = self.progress.engines, self._run.plan.config.engine.schedule == "frugal"
-        punctual = self._pace.punctual(states, self._timer())
+        punctual = self._outlook.punctual(states)
         for first in [name for name in states if name not in punctual]:
             unit = states[first].unit
             if unit is None or unit.id in self._measured or len(self._engines_at(unit)) > 1:
@@ -140,6 +164,7 @@ class Driver:
     def _give(self, engine: str, unit: Unit) -> None:
         state = self.progress.engines[engine]
         state.unit = unit
+        self._idle.remove(engine)
         if state.load == unit.condition.load:
             self._start_unit(engine, unit)
         else:
@@ -167,7 +192,10 @@ class Driver:
         return len(self._failed_on[unit.id]) + 1
 
     def _handle(self, event: Event) -> None:
-        if not isinstance(event, Completed):
+        if isinstance(event, Completed):
+            self._idle.one_result()
+        else:
+            self._idle.something_else()
             # What is read of a dead engine's log has not passed through the engine.
             event = self._run.plan.config.secrets.hide(event)
         state = self.progress.engines.get(event.engine)
@@ -178,6 +206,7 @@ class Driver:
                 state.starting = event.phase
             case Back():
                 state.down = False
+                self._idle.add(event.engine)
             case Gone():
                 self._retire(event.engine, event.error.message)
             case Loaded() if state.unit:
@@ -185,6 +214,7 @@ class Driver:
                 self._loaded(event, state.unit)
             case Completed() if unit := state.unit:
                 state.unit, state.deaths = None, 0
+                self._idle.add(event.engine)
                 # Else another engine was first, and this is no second sample.
                 if unit.id not in self._measured:
                     self._complete(event, unit)
@@ -200,29 +230,47 @@ class Driver:
         # A place has many starts, over the launches of a sweep too.
         self._starts[event.engine] = f"{place}#{uuid4().hex[:8]}"
         self._run.record_engine(variant, place, event.facts)
-        self._estimates.add_start(event.seconds)
-        self._pace.add_start(event.seconds)
+        self._outlook.add_start(event.seconds)
         if unit.id in self._measured:
             self.progress.engines[event.engine].unit = None
+            self._idle.add(event.engine)
         else:
             self._start_unit(event.engine, unit)
 
     def _complete(self, event: Completed, unit: Unit) -> None:
-        samples = self._questionnaire.score(unit, self._places[event.engine], event.completions)
+        """The unit is measured, and to be saved: at once where that may decide that its variant needs no more."""
+        self._measured.add(unit.id)
         ended = self._clock()
-        start = self._starts[event.engine]
-        self._run.save(unit, samples, Measurement(start=start, began=ended - event.seconds, ended=ended))
-        self._keep(unit)
-        for other in self._engines_at(unit):
-            second = self._second[unit.id]
-            first = other if event.engine == second else event.engine
-            self._run.record_two_tries(unit, TwoTries(first=first, second=second, won=event.engine))
-        self._skip_needless()
+        result = Result(
+            unit=unit,
+            completions=event.completions,
+            place=self._places[event.engine],
+            measurement=Measurement(start=self._starts[event.engine], began=ended - event.seconds, ended=ended),
+            tries=self._two_tries(unit, event.engine),
+        )
+        self._results.put(result)
+        if self._results.decisive(unit.variant) or len(self._results) > len(self.progress.engines):
+            self._save_all()
+
+    def _two_tries(self, unit: Unit, won: str) -> TwoTries | None:
+        second = self._second.get(unit.id)
+        for other in self._engines_at(unit) if second else ():
+            return TwoTries(first=other if won == second else won, second=second, won=won)
+        return None
+
+    def _save_all(self) -> None:
+        while self._results:
+            self._save_one()
+
+    def _save_one(self) -> None:
+        self._skip_needless(self._results.save_next().variant)
 
     def _fail(self, event: Failed, unit: Unit, state: EngineState) -> None:
         if event.error.exit_code == ExitCode.BAD_INPUT:
             raise event.error
         state.unit, state.starting, state.down = None, None, event.died
+        if not event.died:
+            self._idle.add(event.engine)
         state.deaths += event.died
         if event.died or event.work is None:
             state.load = None
@@ -275,6 +323,7 @@ class Driver:
 
     def _retire(self, engine: str, why: str) -> None:
         del self.progress.engines[engine]
+        self._idle.remove(engine)
         self._view.note(why)
         self._strand()
         if not self.progress.engines:
@@ -289,55 +338,12 @@ class Driver:
                 self._give_up(unit, f"only {only} may run it, which is not among the engines")
 
     def _note_failure(self, unit: Unit, event: Failed) -> None:
-        failure = Failure(
-            stage="start" if event.work is None else "unit",
-            attempt=self._attempt(unit),
-            engine=event.engine,
-            died=event.died,
-            error=event.error.message,
-            log=tuple(event.log),
-            time=self._clock(),
-        )
+        failure = Failure.of(event, self._attempt(unit), self._clock())
         self._run.note_failure(unit, failure)
         first = event.error.message.splitlines()[0]
         self._view.note(f"{unit.id}, {failure.stage}, attempt {failure.attempt}: {first}")
 
-    def _keep(self, unit: Unit) -> None:
-        self._measured.add(unit.id)
-        self.progress.finished[unit.variant] += 1
-        samples = self._run.load(unit)
-        self._watch.add(unit, samples)
-        # Every row has its unit's times; an older run folder has none, or those of a clock that was set back.
-        if (seconds := samples["ended"][0] - samples["began"][0]) >= 0:
-            self._estimates.add_unit(unit.variant, seconds)
-            self._pace.add_unit(unit.variant, seconds)
-        score = self._watch.score(unit.variant, unit.repetition)
-        if score is not None:
-            self.progress.scores[unit.variant][unit.repetition] = score
-
-    def _skip_needless(self) -> None:
-        for variant in {kind.variant for kind in self._waiting.counts}:
-            if reason := self._watch.enough(variant):
-                needless = self._waiting.drop(variant)
-                self.progress.saved[variant] += needless
-                self._view.note(f"{variant}: {reason}; {needless} units saved")
-
-    def _foresee(self, costs: Costs) -> None:
-        """Estimate the time left, as often as it costs no more than a share FORESEEING of the driver's time."""
-        begun = time.perf_counter()
-        if not self.progress.engines or (begun < self._next_forecast and self._expecting()):
-            return
-        counted_on = self._pace.punctual(self.progress.engines, self._timer())
-        engines = {name: self._foreseen(state, costs) for name, state in counted_on.items()}
-        self.progress.seconds_left = play(engines, self._waiting.counts, costs).seconds
-        ended = time.perf_counter()
-        self._next_forecast = ended + (ended - begun) / FORESEEING
-
-    def _foreseen(self, state: EngineState, costs: Costs) -> Engine:
-        """When the engine is idle again. What takes longer than others took is about to end, as far as is known."""
-        if state.unit is None:
-            return Engine(load=state.load)
-        work, elapsed = costs.unit[state.unit.variant], self._timer() - state.since
-        if state.starting is None:
-            return Engine(load=state.load, seconds=max(0.0, work - elapsed))
-        return Engine(load=state.load, seconds=max(0.0, costs.start - elapsed) + work)
+    def _skip_needless(self, variant: str) -> None:
+        if (reason := self._results.enough(variant)) and (needless := self._waiting.drop(variant)):
+            self.progress.saved[variant] += needless
+            self._view.note(f"{variant}: {reason}; {needless} units saved")

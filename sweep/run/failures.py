@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
+from cluster.events import Failed
 from sweep.disk import writing
 from sweep.errors import BadInput
 from sweep.gate.rules import Strict
@@ -42,6 +43,19 @@ class Failure(Strict):
     """The engine's last log lines."""
     time: float
     """When, in seconds since 1970."""
+
+    @classmethod
+    def of(cls, event: Failed, attempt: int, time: float) -> Failure:
+        """What a pool told of it."""
+        return cls(
+            stage="start" if event.work is None else "unit",
+            attempt=attempt,
+            engine=event.engine,
+            died=event.died,
+            error=event.error.message,
+            log=tuple(event.log),
+            time=time,
+        )
 
 
 class Void(Strict):

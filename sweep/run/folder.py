@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -182,17 +182,25 @@ class Run:
         latest = ((unit, line) for unit in missing for line in self.failures(unit)[-1:])
         return {unit: line.reason for unit, line in latest if isinstance(line, Void)}
 
-    def variant_samples(self) -> dict[str, VariantSamples]:
-        """Each variant's complete repetitions, in the plan's order of variants."""
-        return self._tables(self.plan.variants)
+    def variant_samples(self, names: Collection[str] | None = None) -> dict[str, VariantSamples]:
+        """Each variant's complete repetitions, or those of these names, which alone are then read.
+
+        They come in the order of `names`, or else of the plan. Raises BadInput when a file does not hold its unit's
+        measurement, and KeyError for an unknown name.
+        """
+        variants = {variant.name: variant for variant in self.plan.variants}
+        return self._tables([variants[name] for name in names or variants], names)
 
     def perturbed_samples(self) -> dict[str, VariantSamples]:
         """Each perturbed variant's, likewise."""
         return self._tables(self.plan.perturbed)
 
-    def _tables(self, variants: Iterable[Variant]) -> dict[str, VariantSamples]:
+    def _tables(
+        self, variants: Sequence[Variant], read: Collection[str] | None = None
+    ) -> dict[str, VariantSamples]:
+        """`read`: whose files are read; all, with every fault in them, for None."""
         question_ids = self.provenance().protocol.question_ids
-        measured = self._files.measured()
+        measured = self._files.measured(read)
         tables = {}
         for variant in variants:
             columns = samples_file.joined([self.load(unit) for unit in measured if unit.variant == variant.name])

@@ -25,6 +25,8 @@ NAMES = tuple(field.name for field in (*fields(Sample), *fields(Measurement)))
 _MEASURED = tuple(field.name for field in fields(Measurement))
 TOKEN_IDS = "token_ids"
 """The column that is as large as all others together, and is read apart from them."""
+KEPT = tuple(name for name in NAMES if name not in ("seed", "gold", "prompt_tokens", "cached_tokens"))
+"""The columns that the statistics need: they stay in memory, all but the token ids."""
 
 
 class Unfit(BadInput):
@@ -50,45 +52,70 @@ class Stored:
 
 @dataclass(frozen=True, kw_only=True)
 class Columns(Mapping[str, npt.NDArray[Any]]):
-    """Samples of one variant, a name of NAMES to its (N,) values. A column becomes an array when it is asked for.
+    """Samples of one variant, a name of KEPT to its (N,) values.
 
     Numbers are NaN where they are None; a column of another type is one of objects where some are None. Token ids
     are int32 arrays, and stay in the files until they are asked for.
     """
 
-    table: Any
-    """A pyarrow Table of N rows: NAMES but for the token ids."""
+    arrays: Mapping[str, npt.NDArray[Any]]
+    """All but the token ids."""
     files: tuple[Stored, ...]
     """Where the rows are from, in turn."""
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
         """(N,). Raises BadInput when the token ids cannot be read."""
-        if name == TOKEN_IDS:
-            return _token_ids(self.files)
-        array: npt.NDArray[Any] = self.table[name].to_numpy()
-        return array
+        return token_ids(self.files) if name == TOKEN_IDS else self.arrays[name]
 
     def __iter__(self) -> Iterator[str]:
         """The columns' names."""
-        return iter(NAMES)
+        return iter(KEPT)
 
     def __len__(self) -> int:
         """How many columns there are."""
-        return len(NAMES)
+        return len(KEPT)
+
+
+class Texts(dict[str, str]):
+    """Every text once: outputs come again, repetition after repetition, and are most of what is kept of a run."""
+
+    def __missing__(self, text: str) -> str:
+        self[text] = text
+        return text
+
+
+def kept(table: Any, files: tuple[Stored, ...], texts: Texts) -> Columns:
+    """What the statistics need of a decoded table. `texts` are those that are kept already."""
+    return Columns(arrays={name: _array(table[name], texts) for name in KEPT if name != TOKEN_IDS}, files=files)
 
 
 def joined(parts: Sequence[Columns]) -> Columns:
     """The rows of all parts, one after the other; there may be none."""
+    if not parts:
+        return kept(_schema(TOKEN_IDS).empty_table(), (), Texts())
+    arrays = {name: np.concatenate([part.arrays[name] for part in parts]) for name in parts[0].arrays}
+    return Columns(arrays=arrays, files=tuple(file for part in parts for file in part.files))
+
+
+def _array(column: Any, texts: Texts) -> npt.NDArray[Any]:
+    # Not by pyarrow's own to_numpy, which imports pandas: a fifth of a second, for nothing that is needed here.
     import pyarrow as pa
 
-    tables = [_schema(TOKEN_IDS).empty_table(), *(part.table for part in parts)]
-    return Columns(table=pa.concat_tables(tables), files=tuple(file for part in parts for file in part.files))
+    column = column.combine_chunks()
+    if pa.types.is_string(column.type):
+        values = np.empty(len(column), dtype=object)
+        values[:] = [text if text is None else texts[text] for text in column.to_pylist()]
+        return values
+    truth = pa.types.is_boolean(column.type)
+    if column.null_count:
+        return np.array(column.to_pylist(), dtype=object if truth else np.float64)
+    return np.from_dlpack(column.cast(pa.uint8())).astype(bool) if truth else np.from_dlpack(column)
 
 
 def write(
-    file: Path, samples: Sequence[Sample], measurement: Measurement, announce: Callable[[str], None]
+    file: Path, samples: Sequence[Sample], measurement: Measurement, announce: Callable[[str], None], texts: Texts
 ) -> Columns:
-    """Write a unit's samples aside and rename them into place; returns them as `read` would.
+    """Write a unit's samples aside and rename them into place; returns what `kept` has of them.
 
     `announce` is given the file's SHA-256 before the file is there.
     """
@@ -104,7 +131,7 @@ def write(
     with aside(file) as there:
         there.write_bytes(content)
         announce(digest)
-    return Columns(table=table.drop_columns([TOKEN_IDS]), files=(Stored(file=file, sha256=digest),))
+    return kept(table, (Stored(file=file, sha256=digest),), texts)
 
 
 def content_of(file: Path) -> tuple[Stored, bytes]:
@@ -120,20 +147,21 @@ def content_of(file: Path) -> tuple[Stored, bytes]:
     return Stored(file=file, sha256=sha256(content)), content
 
 
-def decode(stored: Stored, content: bytes, *, whole: bool = False) -> Columns:
-    """The content of a unit's file, as columns; those of the measurement are null in an older file.
+def decode(stored: Stored, content: bytes, *, whole: bool = False) -> Any:
+    """The content of a unit's file, a pyarrow Table of NAMES but for the token ids.
 
-    `whole`: every text and list is looked at, as nothing else says that the content is what was written. Raises
-    Unfit.
+    The columns of the measurement are null in an older file. `whole`: every text and list is looked at, as nothing
+    else says that the content is what was written. Raises Unfit.
     """
     table = _decoded(stored.file, content, _schema(TOKEN_IDS).names)
     if whole:
         _decoded(stored.file, content, [TOKEN_IDS])
         _reading(stored.file, partial(table.validate, full=True))
-    return Columns(table=table, files=(stored,))
+    return table
 
 
-def _token_ids(files: Iterable[Stored]) -> npt.NDArray[np.object_]:
+def token_ids(files: Iterable[Stored]) -> npt.NDArray[np.object_]:
+    """(N,) of int32 arrays, or None, of all rows of the files. Raises BadInput when they cannot be read."""
     lists = [row for stored in files for row in _decoded(stored.file, stored.again(), [TOKEN_IDS])[TOKEN_IDS]]
     cells = np.empty(len(lists), dtype=object)
     for index, row in enumerate(lists):
@@ -165,7 +193,7 @@ def _read(content: bytes, names: Sequence[str]) -> Any:
     there = Counter(file.schema_arrow.names)
     if twice := [name for name in names if there[name] > 1]:
         raise ValueError(f"it has several columns {twice[0]}")
-    return file.read([name for name in names if name in there])
+    return file.read([name for name in names if name in there], use_threads=False)
 
 
 def _reading(file: Path, step: Callable[[], T]) -> T:

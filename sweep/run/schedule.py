@@ -68,6 +68,7 @@ class Queue:
         """In the order of `units`. `avoid` says on which engines a unit has failed; asked as it is put in."""
         self._avoid = avoid
         self._kinds: dict[Kind, OrderedDict[str, Unit]] = {}
+        self._of_load: defaultdict[Load | None, dict[Kind, None]] = defaultdict(dict)
         self._kind_of: dict[str, Kind] = {}
         for unit in units:
             self.put(unit)
@@ -89,7 +90,12 @@ class Queue:
         condition = unit.condition
         kind = Kind(condition.load, condition.engine, unit.variant, self._avoid(unit))
         self._kinds.setdefault(kind, OrderedDict())[unit.id] = unit
+        self._of_load[kind.load][kind] = None
         self._kind_of[unit.id] = kind
+
+    def ready(self, name: str, engine: Engine, engines: Collection[str]) -> Kind | None:
+        """Units of what the engine has loaded, those that failed first; None where there are none for it."""
+        return _ready((kind for kind in self._of_load[engine.load] if not _shunned(kind, name, engines)), engine)
 
     def take(self, kind: Kind) -> Unit:
         """The first unit of the kind, which does not wait any more."""
@@ -102,7 +108,7 @@ class Queue:
         kind = self._kind_of.pop(unit.id)
         del self._kinds[kind][unit.id]
         if not self._kinds[kind]:
-            del self._kinds[kind]
+            del self._kinds[kind], self._of_load[kind.load][kind]
 
     def of_start(self, variant: str) -> list[Unit]:
         """The units for which an engine is started with `variant`."""

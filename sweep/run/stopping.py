@@ -12,17 +12,17 @@ they depend on one another.
 from __future__ import annotations
 
 import math
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, takewhile
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from sweep.gate.rules import Estimates, ToleranceRule
 from sweep.plan.config import StopRule
-from sweep.plan.units import Plan, Unit
+from sweep.plan.units import Plan, Unit, digest
 from sweep.plan.variants import Variant
 from sweep.stats.samples import VariantSamples
 
@@ -43,7 +43,7 @@ class Stopped:
 
 
 class StopWatch:
-    """Keeps what the stop rule looks at, and each repetition's score."""
+    """Keeps each repetition's score, and what else the stop rule looks at: no more of the samples than that."""
 
     def __init__(self, plan: Plan, questions: int) -> None:
         """`questions` is how many a complete repetition has."""
@@ -51,49 +51,85 @@ class StopWatch:
         self._claims = {v.name: v.deterministic for v in plan.variants}
         self._planned = plan.config.repetitions
         self._questions = questions
-        self._outcomes: dict[tuple[str, int], dict[str, tuple[bool, str]]] = {}
+        self._parts: defaultdict[tuple[str, int], list[_Part]] = defaultdict(list)
+        self._scores: defaultdict[str, dict[int, float]] = defaultdict(dict)
+        self._outputs: defaultdict[str, dict[int, str]] = defaultdict(dict)
+        self._complete: Counter[str] = Counter()
+        self._widths: dict[tuple[str, int], float | None] = {}
 
-    def add(self, unit: Unit, samples: Mapping[str, npt.NDArray[Any]]) -> None:
-        """A unit was measured: `samples` has `question_id`, `correct` and `fingerprint`, a value a sample."""
-        outcomes = self._outcomes.setdefault((unit.variant, unit.repetition), {})
-        seen = zip(samples["correct"].tolist(), samples["fingerprint"], strict=True)
-        outcomes.update(zip(samples["question_id"], seen, strict=True))
+    def watches(self, variant: str) -> bool:
+        """Whether a rule may find that the variant needs no more repetitions; a perturbed one needs them all."""
+        if self._rule is None or variant not in self._claims:
+            return False
+        return (self._rule.identical if self._claims[variant] else self._rule.width) is not None
+
+    def add(self, unit: Unit, samples: Mapping[str, Any]) -> None:
+        """A unit was measured: `samples` has `question_id`, `correct` and `fingerprint`, a value a sample.
+
+        The units of a repetition ask different questions; each is added once.
+        """
+        key, compared = (unit.variant, unit.repetition), self.watches(unit.variant) and self._claims[unit.variant]
+        correct = np.asarray(samples["correct"])
+        seen = (
+            list(zip(samples["question_id"], samples["fingerprint"], correct.tolist(), strict=True))
+            if compared
+            else []
+        )
+        parts = self._parts[key]
+        parts.append(_Part(len(correct), int(correct.sum()), seen))
+        if sum(part.questions for part in parts) < self._questions:
+            return
+        del self._parts[key]
+        self._scores[unit.variant][unit.repetition] = sum(part.correct for part in parts) / self._questions
+        if compared:
+            outputs = sorted(output for part in parts for output in part.outputs)
+            self._outputs[unit.variant][unit.repetition] = digest(outputs)
+        while self._complete[unit.variant] + 1 in self._scores[unit.variant]:
+            self._complete[unit.variant] += 1
 
     def score(self, variant: str, repetition: int) -> float | None:
         """The repetition's accuracy; None while it is not complete."""
-        outcomes = self._outcomes.get((variant, repetition), {})
-        if len(outcomes) < self._questions:
-            return None
-        return sum(correct for correct, _ in outcomes.values()) / len(outcomes)
+        return self._scores[variant].get(repetition)
 
     def enough(self, variant: str) -> str | None:
-        """Why the variant needs no more repetitions, or None; a perturbed one has few, and needs them all."""
-        if self._rule is None or variant not in self._claims:
+        """Why the variant needs no more repetitions, or None."""
+        if self._rule is None or not self.watches(variant):
             return None
-        # Of repetitions 1..k, all complete.
-        numbers = count(1)
-        scores = list(iter(lambda: self.score(variant, next(numbers)), None))
         if self._claims[variant]:
-            return self._identical(variant, self._rule.identical, len(scores))
-        return self._narrow(scores, self._rule)
+            return self._identical(variant, self._rule.identical)
+        return self._narrow(variant, self._rule)
 
-    def _identical(self, variant: str, wanted: int | None, complete: int) -> str | None:
-        if wanted is None or complete < wanted or wanted >= self._planned:
+    def _identical(self, variant: str, wanted: int | None) -> str | None:
+        if wanted is None or self._complete[variant] < wanted or wanted >= self._planned:
             return None
-        first = self._outcomes[variant, 1]
-        if all(self._outcomes[variant, repetition] == first for repetition in range(2, wanted + 1)):
+        if len({self._outputs[variant][repetition] for repetition in range(1, wanted + 1)}) == 1:
             return f"{wanted} repetitions of different orders gave identical outputs"
         return None
 
-    def _narrow(self, scores: Sequence[float], rule: StopRule) -> str | None:
-        planned = looks(self._planned)
-        for n in planned[:-1]:
-            if rule.width is None or n > len(scores):
+    def _narrow(self, variant: str, rule: StopRule) -> str | None:
+        for n in looks(self._planned)[:-1]:
+            if rule.width is None or n > self._complete[variant]:
                 return None
-            width = bound_width(scores[:n], self._questions, rule, len(planned))
+            width = self._width(variant, n, rule)
             if width is not None and width < rule.width:
                 return f"the tolerance bound is {width:.4f} below the mean after {n} repetitions"
         return None
+
+    def _width(self, variant: str, n: int, rule: StopRule) -> float | None:
+        """Of the first n repetitions, which are complete: it is the same whenever it is asked for."""
+        if (variant, n) not in self._widths:
+            scores = [self._scores[variant][repetition] for repetition in range(1, n + 1)]
+            self._widths[variant, n] = bound_width(scores, self._questions, rule, len(looks(self._planned)))
+        return self._widths[variant, n]
+
+
+class _Part(NamedTuple):
+    """A unit of a repetition that is not complete."""
+
+    questions: int
+    correct: int
+    outputs: Sequence[tuple[str, str, bool]]
+    """Question, fingerprint and whether it is correct; empty where outputs are not compared."""
 
 
 def saving(plan: Plan, samples: VariantSamples, reason: str) -> Stopped:

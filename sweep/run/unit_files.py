@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import chain, count
@@ -14,7 +14,7 @@ from sweep.errors import BadInput
 from sweep.plan.units import Plan, Unit
 from sweep.run import samples_file
 from sweep.run.checksums import MANIFEST, Checksums, state_of
-from sweep.run.samples_file import Columns, Stored, Unfit
+from sweep.run.samples_file import Columns, Stored, Texts, Unfit
 from sweep.run.verify import Questions, Scorer, check_rows, check_scores, scorer
 from sweep.stats.samples import Measurement, Sample
 from sweep.tasks import task
@@ -40,6 +40,8 @@ class UnitFiles:
     """Gives what was asked, in data set order."""
     _kept: dict[str, tuple[object, Columns]] = field(default_factory=dict, repr=False, compare=False)
     """Unit id to the file's state and what this process read or wrote of it then."""
+    _texts: Texts = field(default_factory=Texts, repr=False, compare=False)
+    """Those in what is kept."""
 
     def path(self, unit: Unit) -> Path:
         """The unit's file, there or not."""
@@ -48,7 +50,8 @@ class UnitFiles:
     def save(self, unit: Unit, samples: Sequence[Sample], measurement: Measurement) -> None:
         """Write a unit's file aside and rename it into place; its digest is in SHA256SUMS before that."""
         file = self.path(unit)
-        columns = samples_file.write(file, samples, measurement, partial(self.checksums.add, _name(unit)))
+        announce = partial(self.checksums.add, _name(unit))
+        columns = samples_file.write(file, samples, measurement, announce, self._texts)
         self._kept[unit.id] = state_of(file), columns
 
     def load(self, unit: Unit) -> Columns:
@@ -65,12 +68,12 @@ class UnitFiles:
     def _verified(self, unit: Unit) -> Columns:
         stored, content = self._held(unit)
         unheld = self.checksums.digests is None
-        columns = samples_file.decode(stored, content, whole=unheld)
+        table = samples_file.decode(stored, content, whole=unheld)
         questions = self.questions()
-        check_rows(columns, unit, ordered(unit, questions) if unit.shards > 1 else questions)
+        check_rows(table, stored.file, unit, ordered(unit, questions) if unit.shards > 1 else questions)
         if unheld:
-            check_scores(columns, self._score)
-        return columns
+            check_scores(table, samples_file.token_ids([stored]), stored.file, self._score)
+        return samples_file.kept(table, (stored,), self._texts)
 
     def _held(self, unit: Unit) -> tuple[Stored, bytes]:
         """The content of the unit's file. Raises Unfit when SHA256SUMS has another one."""
@@ -83,11 +86,14 @@ class UnitFiles:
     def _score(self) -> Scorer:
         return scorer(task(self.plan.config.protocol.task), self.questions())
 
-    def sorted_out(self) -> tuple[list[Unit], dict[Unit, Unfit]]:
-        """The units that are measured, and those whose file does not hold their measurement, with the reason."""
+    def sorted_out(self, variants: Collection[str] | None = None) -> tuple[list[Unit], dict[Unit, Unfit]]:
+        """The units that are measured, and those whose file does not hold their measurement, with the reason.
+
+        `variants`: only the units of these are looked at.
+        """
         measured, unfit = [], {}
         for unit in self.plan.units:
-            if self.path(unit).exists():
+            if (variants is None or unit.variant in variants) and self.path(unit).exists():
                 try:
                     self.load(unit)
                     measured.append(unit)
@@ -95,9 +101,12 @@ class UnitFiles:
                     unfit[unit] = fault
         return measured, unfit
 
-    def measured(self) -> list[Unit]:
-        """The units that are measured. Raises BadInput with each file that does not hold its unit's measurement."""
-        measured, unfit = self.sorted_out()
+    def measured(self, variants: Collection[str] | None = None) -> list[Unit]:
+        """The units that are measured, or those of these variants.
+
+        Raises BadInput with each of their files that does not hold its unit's measurement.
+        """
+        measured, unfit = self.sorted_out(variants)
         if unfit:
             faults = [fault.message for fault in unfit.values()]
             more = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []

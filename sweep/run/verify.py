@@ -10,18 +10,17 @@ and what an earlier version of a task held right stays so.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from sweep.errors import BadInput
 from sweep.plan.units import Unit
 from sweep.run.checksums import MANIFEST
 from sweep.run.questions import PinnedQuestion
-from sweep.run.samples_file import TOKEN_IDS, Columns, Unfit
+from sweep.run.samples_file import Unfit
 from sweep.stats.samples import Measurement
 from sweep.tasks.base import Record, Score, Task
 from sweep.tasks.questionnaire import fingerprint
@@ -42,27 +41,28 @@ Scorer = Callable[[str, str], Score]
 """(question id, output) to what it is worth."""
 
 
-def check_rows(columns: Columns, unit: Unit, questions: Questions) -> None:
-    """Raises Unfit when the rows cannot be the unit's, with the first reason; `questions` are those it asks."""
-    file = columns.files[0].file
-    for reason in _row_faults(columns.table, unit, {question.id: question.gold for question in questions}):
+def check_rows(table: Any, file: Path, unit: Unit, questions: Questions) -> None:
+    """Raises Unfit when the rows cannot be the unit's, with the first reason; `questions` are those it asks.
+
+    `table`: pyarrow's, of the file.
+    """
+    for reason in _row_faults(table, unit, {question.id: question.gold for question in questions}):
         raise Unfit(f"{file}: {reason}")
 
 
-def check_scores(columns: Columns, score: Scorer) -> None:
+def check_scores(table: Any, token_ids: Iterable[Any], file: Path, score: Scorer) -> None:
     """Raises Unfit when a row's answer, verdict or fingerprint is not that of its output."""
-    table = columns.table
     names = ("question_id", "text", "extracted", "correct", "fingerprint")
-    rows = zip(*(table[name].to_pylist() for name in names), columns[TOKEN_IDS], strict=True)
-    for question, text, extracted, correct, kept, token_ids in rows:
+    rows = zip(*(table[name].to_pylist() for name in names), token_ids, strict=True)
+    for question, text, extracted, correct, kept, ids in rows:
         again = score(question, text)
         for name, stored, derived in (
             ("extracted", extracted, again.answer),
             ("correct", correct, again.correct),
-            ("fingerprint", kept, fingerprint(text, None if token_ids is None else token_ids.tolist())),
+            ("fingerprint", kept, fingerprint(text, None if ids is None else ids.tolist())),
         ):
             if stored != derived:
-                raise Unfit(f"{columns.files[0].file}: {question}: {name} is {stored}, its output gives {derived}")
+                raise Unfit(f"{file}: {question}: {name} is {stored}, its output gives {derived}")
 
 
 class _NotKept(dict[str, Any]):
@@ -93,14 +93,17 @@ def _row_faults(table: Any, unit: Unit, gold: Mapping[str, str]) -> Iterator[str
         yield from (f"{name} is {value}, not {wanted}" for value in _distinct(table, name) if value != wanted)
     yield from (f"{name} differs between rows" for name in SAME if len(_distinct(table, name)) > 1)
     yield from (f"{name} is missing in a row" for name in PRESENT if table[name].null_count)
-    for question, stored in zip(ids, table["gold"].to_pylist(), strict=True):
-        if stored != gold[question]:
-            yield f"{question}: gold is {stored}, questions.jsonl has {gold[question]}"
+    golds = table["gold"].to_pylist()
+    if golds != [gold[question] for question in ids]:
+        question, stored = next((q, there) for q, there in zip(ids, golds, strict=True) if there != gold[q])
+        yield f"{question}: gold is {stored}, questions.jsonl has {gold[question]}"
     yield from _number_faults(table)
     yield from _answer_faults(table)
 
 
 def _question_faults(ids: list[str | None], asked: Collection[str]) -> Iterator[str]:
+    if len(ids) == len(asked) and set(ids) == set(asked):
+        return
     rows = Counter(ids)
     yield from (f"{n} rows for {question}" for question, n in rows.items() if n > 1)
     yield from (f"a row for {question}, which the unit does not ask" for question in rows if question not in asked)
@@ -123,10 +126,12 @@ def _number_faults(table: Any) -> Iterator[str]:
 
 
 def _answer_faults(table: Any) -> Iterator[str]:
-    invalid = table["invalid"].to_numpy()
-    if not np.array_equal(invalid, table["extracted"].is_null().to_numpy()):
+    import pyarrow.compute as pc
+
+    invalid = table["invalid"]
+    if not invalid.equals(table["extracted"].is_null()):
         yield "a row has an answer and is invalid, or has none and is valid"
-    if (invalid & table["correct"].to_numpy()).any():
+    if pc.any(pc.and_(invalid, table["correct"])).as_py():
         yield "a row is right without an answer"
 
 

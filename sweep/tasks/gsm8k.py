@@ -8,10 +8,13 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from sweep.tasks.base import Record, Row, Score
 
 NUMBER = re.compile(r"-?\d+\.?\d*")
+LAST_NUMBERS = re.compile(r"(?s:.*)(?<![-.\d])([-.\d]*\d[-.\d]*)")
+"""The last characters in a row that numbers are of, with a digit: the last number is in them, and quickly found."""
 GOLD = "####"
 WRITTEN_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 WRITTEN_NAME = re.compile(r"\b[A-Z][a-z]+(?:'s)?\b(?: [A-Z][a-z]+(?:'s)?\b)*")
@@ -60,11 +63,14 @@ def extract_answer(text: str) -> int | float | None:
     Read as a Python literal, as SGLang's clients do (sglang/test/simple_eval_mixed_prefix_gsm8k.py,
     get_answer_value), so that what they refuse, such as `007`, is invalid here too.
     """
-    numbers = NUMBER.findall(text.replace(",", ""))
-    if not numbers:
-        return None
+    last = LAST_NUMBERS.match(text.replace(",", ""))
+    return _value(NUMBER.findall(last[1])[-1]) if last else None
+
+
+@lru_cache(maxsize=4096)
+def _value(number: str) -> int | float | None:
     try:
-        value = ast.literal_eval(numbers[-1])
+        value = ast.literal_eval(number)
     except (SyntaxError, ValueError):
         return None
     return value if isinstance(value, int | float) else None

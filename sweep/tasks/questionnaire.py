@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TypeVar
 
-from cluster.spec import Batch, Completion, Output, Request
+from cluster.spec import Batch, Completion, Request
 from sweep.plan.config import ProtocolConfig
 from sweep.plan.units import Unit, digest
 from sweep.stats.samples import Sample
@@ -79,6 +79,9 @@ class Questionnaire:
 
     def _sample(self, unit: Unit, place: str, record: Record, completion: Completion) -> Sample:
         score = self.task.score(record, completion.text)
+        # All that an engine generated, by its names; `asdict` takes longer than all the rest.
+        output = vars(completion).copy()
+        del output["request_id"]
         return Sample(
             variant=unit.variant,
             repetition=unit.repetition,
@@ -90,7 +93,7 @@ class Questionnaire:
             gold=record.gold,
             correct=score.correct,
             invalid=score.answer is None,
-            **{field.name: getattr(completion, field.name) for field in fields(Output)},
+            **output,
         )
 
 
@@ -136,5 +139,10 @@ def choose(
 
 def fingerprint(text: str, token_ids: Iterable[int] | None) -> str:
     """SHA-256 over an output's token ids where the backend gives them, else over its text."""
-    content = "t:" + text if token_ids is None else "i:" + ",".join(map(str, token_ids))
+    content = "t:" + text if token_ids is None else "i:" + _joined(tuple(token_ids))
     return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _joined(numbers: tuple[int, ...]) -> str:
+    """Whole numbers with commas between them: one format takes half the time that a text of each does."""
+    return ("%d," * len(numbers))[:-1] % numbers

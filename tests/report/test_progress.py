@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from rich.live import Live
 
 from sweep.plan.sweepfile import load
 from sweep.plan.units import Load, Plan, make_plan
@@ -89,6 +90,20 @@ def test_the_live_view_of_a_sweep_that_begins_has_no_numbers(plan: Plan) -> None
     assert row(text, "baseline")[-4:] == ["0/3", "0", "-", "0/3"]
     assert "a line above [the drawing]" in text
     assert "0:0" not in text
+
+
+def test_the_live_view_is_drawn_no_more_often_than_it_is_refreshed(plan: Plan) -> None:
+    out, now = io.StringIO(), 0.0
+    with Live(console=terminal(out), auto_refresh=False) as live:
+        view = LiveView(live, {"baseline": 3, "mtp": 3}, lambda: now)
+        view.show(half_way(plan))
+        drawn = live.get_renderable()
+        now = 0.2
+        view.show(half_way(plan))
+        assert live.get_renderable() is drawn
+        now = 0.3
+        view.show(half_way(plan))
+        assert live.get_renderable() is not drawn
 
 
 def test_plain_lines_tell_of_each_repetition_once_and_of_none_that_were_there_at_first(plan: Plan) -> None:

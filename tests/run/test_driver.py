@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cluster.errors import ClusterUnavailable, EngineStartFailed
 from cluster.events import Back, Event, Failed, Gone
-from cluster.spec import Device
+from cluster.spec import Batch, Device
 from sweep.plan.sweepfile import dump, load
 from sweep.plan.units import make_plan
 from sweep.run import folder as store
@@ -115,7 +116,8 @@ def test_an_interrupted_sweep_keeps_what_is_done_and_goes_on_from_there(bench: B
     interrupted = bench.drive(first, stopped=lambda: len(bench.run.done()[0]) >= 2)
     assert interrupted
     kept = bench.run.done()[0]
-    assert len(kept) == 2
+    # What came in the moment before is kept, too.
+    assert len(kept) == 3
     second = FakePool()
     bench.drive(second)
     assert {work for _, work in second.runs} == {unit.id for unit in bench.plan.units} - set(kept)
@@ -327,3 +329,46 @@ def test_a_perturbed_variant_is_measured_on_one_start(write_sweep: Write) -> Non
     assert len(set(bench.run.perturbed_samples()["mtp+concurrency=2"].starts)) == 1
     # Another concurrency is no other start: it shares one of the two.
     assert [label for _, label in pool.loads].count("mtp") == 2
+
+
+class Saved(FakePool):
+    """Keeps which units were in the run folder as each was handed over."""
+
+    def __init__(self, bench: Bench, **faults: Any) -> None:
+        super().__init__(engines=["engine-1"], **faults)
+        self.seen: list[set[str]] = []
+        self._bench = bench
+
+    def run(self, engine: str, work: str, batch: Batch, deadline: float) -> None:
+        self.seen.append({unit.id for unit in self._bench.plan.units if self._bench.run.unit_file(unit).exists()})
+        super().run(engine, work, batch, deadline)
+
+
+def test_an_engine_gets_its_next_unit_before_its_last_one_is_saved(write_sweep: Write) -> None:
+    bench = Bench(write_sweep(SWEEP), "repetitions=4")
+    pool = Saved(bench)
+    bench.drive(pool)
+    first, second, *_ = (work for _, work in pool.runs)
+    assert pool.seen[:4] == [set(), set(), {first}, {first, second}]
+    assert len(bench.run.done()[0]) == 8
+
+
+def test_where_a_rule_may_end_a_variant_its_unit_is_saved_before_the_next_is_handed_over(
+    write_sweep: Write,
+) -> None:
+    bench = Bench(write_sweep(SWEEP), "stop={width: 0.01}", "repetitions=6")
+    pool = Saved(bench)
+    bench.drive(pool)
+    assert [len(there) for there in pool.seen[:4]] == [0, 1, 2, 3]
+
+
+def test_what_was_measured_is_kept_when_the_sweep_ends_in_an_error_at_the_same_moment(bench: Bench) -> None:
+    class AtOnce(FakePool):
+        def wait(self, timeout: float) -> list[Event]:
+            happened, self._pending = self._pending, []
+            gone = [Gone(engine=name, error=ClusterUnavailable("no room")) for name in self.engines]
+            return [*happened, *gone] if self.runs else happened
+
+    with pytest.raises(EngineStartFailed, match="no engine is left"):
+        bench.drive(AtOnce())
+    assert len(bench.run.done()[0]) == 2

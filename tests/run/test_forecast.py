@@ -12,7 +12,7 @@ from cluster.events import Event
 from sweep.plan.config import ProtocolConfig
 from sweep.plan.sweepfile import load
 from sweep.plan.units import Load, Plan, make_plan
-from sweep.run import driver
+from sweep.run import outlook
 from sweep.run.forecast import STEPS, Forecast, forecast, of_plan, repetition_seconds
 from sweep.run.schedule import Engine
 from sweep.run.view import Progress
@@ -145,7 +145,7 @@ def test_the_driver_s_first_estimate_is_the_plan_s(write_sweep: Write) -> None:
 def test_the_time_left_grows_less_while_an_engine_is_at_work(
     write_sweep: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(driver, "FORESEEING", math.inf)
+    monkeypatch.setattr(outlook, "FORESEEING", math.inf)
     bench = Bench(write_sweep(SWEEP), "engine.expected={start: 100, repetition: 10}")
     bench.view = Watching()
     now = [1000.0]

@@ -123,6 +123,19 @@ def test_identical_repetitions_are_counted_by_outputs_not_by_scores(write_sweep:
     assert watched(plan, [0.5] * 2).enough("baseline") is None
 
 
+def test_the_shards_of_a_repetition_make_its_score_when_all_are_there(write_sweep: Write) -> None:
+    plan = planned(write_sweep, "shards=2", "stop={identical: 2}", "variants.baseline.deterministic=true")
+    watch, columns = StopWatch(plan, QUESTIONS), _columns(7, "same")
+    # The two repetitions ask in other orders, and so cut their shards elsewhere.
+    for one, other, order in zip(plan.units[0:4:2], plan.units[1:4:2], (1, -1), strict=True):
+        ordered = {name: values[::order] for name, values in columns.items()}
+        watch.add(one, {name: values[: QUESTIONS // 2] for name, values in ordered.items()})
+        assert watch.score("baseline", one.repetition) is None
+        watch.add(other, {name: values[QUESTIONS // 2 :] for name, values in ordered.items()})
+        assert watch.score("baseline", one.repetition) == 7 / QUESTIONS
+    assert "2 repetitions" in str(watch.enough("baseline"))
+
+
 def test_without_a_rule_every_repetition_runs(write_sweep: Write) -> None:
     assert watched(planned(write_sweep), [0.5] * 10).enough("baseline") is None
 

@@ -118,3 +118,8 @@ def test_questions_that_differ_in_names_and_numbers_are_one_cluster() -> None:
     assert clusters is not None
     first, second, other = clusters
     assert first == second != other
+
+
+def test_an_answer_of_one_character_over_and_over_is_read_at_once() -> None:
+    for text in ("-" * 100_000, "." * 100_000, "a." * 100_000, "9" + "-" * 100_000 + "a" * 100_000):
+        assert extract_answer(text) in (None, 9)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Literal
 
 import pytest
@@ -125,6 +126,12 @@ def test_the_fingerprint_is_of_the_token_ids_where_there_are_any() -> None:
     assert fingerprint("x", (1, 2)) == fingerprint("y", (1, 2))
     assert fingerprint("x", (1, 2)) != fingerprint("x", (12,))
     assert fingerprint("x", None) != fingerprint("y", None)
+
+
+def test_fingerprints_are_those_of_earlier_runs() -> None:
+    assert fingerprint("x", [10, 2]) == hashlib.sha256(b"i:10,2").hexdigest()
+    assert fingerprint("x", ()) == hashlib.sha256(b"i:").hexdigest()
+    assert fingerprint("x", None) == hashlib.sha256(b"t:x").hexdigest()
 
 
 def test_the_hash_changes_with_anything_that_can_change_a_score_and_not_with_the_file_s_place() -> None:
