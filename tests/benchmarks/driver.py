@@ -226,7 +226,7 @@ def memory(folder: Path, repetitions: int) -> float:
     gc.collect()
     held = tracemalloc.get_traced_memory()[0] + pa.total_allocated_bytes() - before
     tracemalloc.stop()
-    return held
+    return float(held)
 
 
 def start_cost(folder: Path, units: int, starts: int) -> float:
