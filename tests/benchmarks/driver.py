@@ -35,7 +35,6 @@ from sweep.plan.units import Plan, Unit, make_plan
 from sweep.run import folder as store
 from sweep.run.driver import Driver
 from sweep.run.folder import Run
-from sweep.run.samples_file import Columns
 from sweep.stats.samples import Measurement
 from sweep.tasks import dataset
 from sweep.tasks.questionnaire import Questionnaire
@@ -170,15 +169,11 @@ def answers(batch: Batch) -> list[Completion]:
 class Unkept:
     """A run of which nothing is written: what is left is the driver's bookkeeping."""
 
-    def __init__(self, run: Run, columns: Columns) -> None:
-        self.plan, self.folder, self._columns = run.plan, run.folder, columns
+    def __init__(self, run: Run) -> None:
+        self.plan, self.folder = run.plan, run.folder
 
     def save(self, unit: Unit, samples: object, measurement: Measurement) -> None:
         """Nothing."""
-
-    def load(self, unit: Unit) -> Columns:
-        """The same for every unit."""
-        return self._columns
 
     def record_engine(self, variant: str, place: str, facts: object) -> None:
         """Nothing."""
@@ -197,7 +192,7 @@ def driven(run: Any, questionnaire: Questionnaire, pool: Pool, clock: Clock) -> 
 
 def sample_cost(folder: Path, questions: int) -> float:
     """CPU microseconds of the driver for each sample, all that it writes included."""
-    made, clock = bench(folder, 6, questions), Clock()
+    made, clock = bench(folder, 12, questions), Clock()
     pool = Pool(8, clock, 2.0, answers)
     return 1e6 * driven(made.run, made.questionnaire, pool, clock) / (len(made.plan.units) * questions)
 
@@ -205,28 +200,32 @@ def sample_cost(folder: Path, questions: int) -> float:
 def unit_cost(folder: Path, units: int, engines: int) -> float:
     """CPU milliseconds of the driver for each unit, of one question, of which nothing is kept."""
     made, clock = bench(folder, -(-units // VARIANTS), 1), Clock()
-    unit = made.plan.units[0]
-    samples = made.questionnaire.score(unit, "here", answers(made.questionnaire.batch(unit, 1)))
-    made.run.save(unit, samples, Measurement(start="here", began=0.0, ended=2.0))
     pool = Pool(engines, clock, 2.0, answers)
-    run = Unkept(made.run, made.run.load(unit))
-    return 1e3 * driven(run, made.questionnaire, pool, clock) / len(made.plan.units)
+    return 1e3 * driven(Unkept(made.run), made.questionnaire, pool, clock) / len(made.plan.units)
 
 
-def memory(folder: Path, repetitions: int) -> float:
-    """Bytes that the driver holds at the end, of 8 x `repetitions` units of 200 questions."""
+def memory(folder: Path, repetitions: int, *, kept: bool) -> float:
+    """Bytes held after 8 x `repetitions` units of 200 questions: by the driver, and if `kept` by its run, too."""
     import pyarrow as pa
 
     made, clock = bench(folder, repetitions, 200), Clock()
     pool, before = Pool(8, clock, 2.0, answers), pa.total_allocated_bytes()
+    run: Any = made.run if kept else Unkept(made.run)
     tracemalloc.start()
-    driver = Driver(made.run, made.questionnaire, pool, Notes(), clock, clock)
+    driver = Driver(run, made.questionnaire, pool, Notes(), clock, clock)
     driver.drive({}, lambda: False)
     pool.gaps.clear()
     gc.collect()
     held = tracemalloc.get_traced_memory()[0] + pa.total_allocated_bytes() - before
     tracemalloc.stop()
     return float(held)
+
+
+def memory_a_sample(folder: Path, *, kept: bool) -> float:
+    """Bytes more for each sample more."""
+    folder.mkdir()
+    few, many = memory(folder / "few", 5, kept=kept), memory(folder / "many", 10, kept=kept)
+    return (many - few) / (5 * VARIANTS * 200)
 
 
 def start_cost(folder: Path, units: int, starts: int) -> float:
@@ -267,8 +266,8 @@ def rows(top: Path) -> Iterable[tuple[str, float, float | None, str]]:
     more, wider = unit_cost(top / "u2", 20_000, 256), unit_cost(top / "u3", 10_000, 512)
     yield "CPU a unit, ms, bookkeeping", usual, 0.3, f"{more / usual:.2f} units, {wider / usual:.2f} engines"
     yield "the same, 10,000 units, 1,000 engines", unit_cost(top / "u4", 10_000, 1000), None, ""
-    few, many = memory(top / "m1", 5), memory(top / "m2", 10)
-    yield "memory a sample, bytes", (many - few) / (5 * VARIANTS * 200), 16, "per unit, not per sample"
+    yield "memory a sample, bytes, driver", memory_a_sample(top / "m1", kept=False), 16, "by units, not samples"
+    yield "the same, with what the report will read", memory_a_sample(top / "m2", kept=True), None, "by samples"
     small, large = sent(top / "b1", 1319), sent(top / "b2", 2638)
     yield "a unit's batch, MB, 1,319 questions", small, 0.5, f"{large / small:.2f} questions"
     median, late = gaps(top / "g1", time.process_time)
