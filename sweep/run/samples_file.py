@@ -125,8 +125,7 @@ def write(
     rows = [{**vars(sample), **vars(measurement)} for sample in samples]
     table = pa.Table.from_pylist(rows, schema=_schema())
     out = pa.BufferOutputStream()
-    # Most values are of one row alone: dictionaries of them take longer than none, and more room.
-    pq.write_table(table, out, compression="zstd", use_dictionary=False, write_page_checksum=True)
+    pq.write_table(table, out, compression="zstd", write_page_checksum=True)
     content = out.getvalue()
     digest = sha256(content)
     with aside(file) as there:
