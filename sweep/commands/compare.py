@@ -75,7 +75,7 @@ def _compared(
     a: tuple[Run, str | None], b: tuple[Run, str | None], alpha: float, chosen: Sequence[str]
 ) -> Sequence[Comparison]:
     from sweep.errors import BadInput, find
-    from sweep.stats.compare import compare, compare_runs
+    from sweep.stats.compare import common, compare, compare_runs
 
     (run_a, name_a), (run_b, name_b) = a, b
     if chosen and name_a:
@@ -84,11 +84,14 @@ def _compared(
         raise BadInput(
             f"{run_a.folder}: A and B are the same; to compare two variants of a run, write RUN:VARIANT twice"
         )
-    tables_a, tables_b = run_a.variant_samples(), run_b.variant_samples()
+    planned_a, planned_b = ({variant.name: variant for variant in run.plan.variants} for run in (run_a, run_b))
     if name_a is None or name_b is None:
-        return compare_runs(tables_a, tables_b, alpha, chosen)
-    one, other = find(tables_a, name_a, str(run_a.folder)), find(tables_b, name_b, str(run_b.folder))
-    return [compare(one, other, alpha)]
+        names = common(planned_a, planned_b, chosen)
+        return compare_runs(run_a.variant_samples(names), run_b.variant_samples(names), alpha)
+    find(planned_a, name_a, str(run_a.folder))
+    find(planned_b, name_b, str(run_b.folder))
+    one, other = run_a.variant_samples([name_a]), run_b.variant_samples([name_b])
+    return [compare(one[name_a], other[name_b], alpha)]
 
 
 def _note_other_protocol(a: Run, b: Run) -> None:

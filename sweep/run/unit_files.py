@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import chain, count
@@ -86,11 +86,14 @@ class UnitFiles:
     def _score(self) -> Scorer:
         return scorer(task(self.plan.config.protocol.task), self.questions())
 
-    def sorted_out(self) -> tuple[list[Unit], dict[Unit, Unfit]]:
-        """The units that are measured, and those whose file does not hold their measurement, with the reason."""
+    def sorted_out(self, variants: Collection[str] | None = None) -> tuple[list[Unit], dict[Unit, Unfit]]:
+        """The units that are measured, and those whose file does not hold their measurement, with the reason.
+
+        `variants`: only the units of these are looked at.
+        """
         measured, unfit = [], {}
         for unit in self.plan.units:
-            if self.path(unit).exists():
+            if (variants is None or unit.variant in variants) and self.path(unit).exists():
                 try:
                     self.load(unit)
                     measured.append(unit)
@@ -98,9 +101,12 @@ class UnitFiles:
                     unfit[unit] = fault
         return measured, unfit
 
-    def measured(self) -> list[Unit]:
-        """The units that are measured. Raises BadInput with each file that does not hold its unit's measurement."""
-        measured, unfit = self.sorted_out()
+    def measured(self, variants: Collection[str] | None = None) -> list[Unit]:
+        """The units that are measured, or those of these variants.
+
+        Raises BadInput with each of their files that does not hold its unit's measurement.
+        """
+        measured, unfit = self.sorted_out(variants)
         if unfit:
             faults = [fault.message for fault in unfit.values()]
             more = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []

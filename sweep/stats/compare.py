@@ -176,16 +176,10 @@ def compare(a: VariantSamples, b: VariantSamples, alpha: float = 0.05, among: in
     )
 
 
-def compare_runs(
-    a: Mapping[str, VariantSamples],
-    b: Mapping[str, VariantSamples],
-    alpha: float = 0.05,
-    chosen: Sequence[str] = (),
-) -> tuple[Comparison, ...]:
-    """Every variant that both runs have (or the `chosen` ones), p-values adjusted by Holm.
+def common(a: Mapping[str, object], b: Mapping[str, object], chosen: Sequence[str] = ()) -> list[str]:
+    """The variants that both runs have, by name, or the `chosen` ones.
 
-    Holm holds the chance of calling any unchanged variant different under alpha, which a gate that fails on
-    any of them needs. Raises BadInput as `compare` does, for an unknown variant, and for none in common.
+    Raises BadInput for an unknown one, and for none in common.
     """
     for name in chosen:
         find(a, name, "A")
@@ -196,6 +190,21 @@ def compare_runs(
             f"no variant in common: A has {', '.join(a)}; B has {', '.join(b)}. "
             "Name one on each side as RUN:VARIANT"
         )
+    return names
+
+
+def compare_runs(
+    a: Mapping[str, VariantSamples],
+    b: Mapping[str, VariantSamples],
+    alpha: float = 0.05,
+    chosen: Sequence[str] = (),
+) -> tuple[Comparison, ...]:
+    """Every variant that both runs have (or the `chosen` ones), p-values adjusted by Holm.
+
+    Holm holds the chance of calling any unchanged variant different under alpha, which a gate that fails on
+    any of them needs. Raises BadInput as `compare` and `common` do.
+    """
+    names = common(a, b, chosen)
     return adjusted([compare(a[name], b[name], alpha, len(names)) for name in names])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +11,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
+from sweep.commands.group import cli
 from sweep.report.conclude import conclude
 from sweep.report.export import export
 from sweep.run.folder import create_run, open_run
@@ -103,6 +106,22 @@ def test_token_ids_are_read_when_they_are_asked_for_and_only_then(write_sweep: W
     both = table.beside(table, "twice")
     assert list(both.token_ids()[1, 0]) == [7, 8]
     assert reads == {unit.id: 1}
+
+
+def test_a_comparison_reads_the_variants_that_are_compared_and_no_other(
+    write_sweep: Write, tmp_path: Path, reads: Counter[str]
+) -> None:
+    bench = Bench(write_sweep(SWEEP))
+    bench.drive(FakePool())
+    reads.clear()
+    other = shutil.copytree(bench.run.folder, tmp_path / "other")
+    words = ["compare", str(bench.run.folder), str(other), "--variant", "baseline"]
+    assert CliRunner().invoke(cli, words).exit_code == 0
+    assert reads == {"baseline-r01": 2, "baseline-r02": 2}
+    reads.clear()
+    words = ["compare", f"{other}:baseline", f"{bench.run.folder}:mtp"]
+    assert CliRunner().invoke(cli, words).exit_code == 0
+    assert reads == {"baseline-r01": 1, "baseline-r02": 1, "mtp-r01": 1, "mtp-r02": 1}
 
 
 def test_a_unit_keeps_when_it_was_measured_and_on_which_start_of_an_engine(write_sweep: Write) -> None:
