@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import SupportsIndex
+from typing import SupportsFloat, SupportsIndex
 
 from sweep.errors import BadInput, ExitCode, SweepError
 from sweep.gate.contract import load
@@ -25,8 +25,8 @@ def assert_gate(
     contract_path: str | Path,
     *,
     variant: str | None,
-    score: float | Sequence[float] | None = None,
-    questions: int | None = None,
+    score: SupportsFloat | Iterable[SupportsFloat] | None = None,
+    questions: SupportsIndex | None = None,
     answers: Mapping[str, bool] | None = None,
     accept_length: float | None = None,
     gpu: str | None = None,
@@ -51,10 +51,7 @@ def assert_gate(
         score, questions = given.score, len(given.right)
     if score is None or questions is None:
         raise BadInput("nothing to judge: give score and questions, or answers")
-    several = isinstance(score, Iterable) and not isinstance(score, str)
-    attempts = tuple(_number("score", one) for one in score) if several else ()  # type: ignore[union-attr]
-    if several and not attempts:
-        raise BadInput("no attempt to judge: give the scores of all attempts so far")
+    attempts = _attempts(score)
     measured = Measured(
         score=attempts[-1] if attempts else _number("score", score),
         questions=_count(questions),
@@ -87,6 +84,16 @@ def _right(answers: Mapping[str, bool]) -> dict[str, int]:
             remedy = "a request that failed is no wrong answer: ask it again"
             raise BadInput(f"answers: {question} has {right!r}, not True or False; {remedy}")
     return {question: int(right) for question, right in answers.items()}
+
+
+def _attempts(score: object) -> tuple[float, ...]:
+    """The scores of all attempts; empty for one score, which is judged by itself."""
+    if isinstance(score, str) or not isinstance(score, Iterable):
+        return ()
+    attempts = tuple(_number("score", one) for one in score)
+    if not attempts:
+        raise BadInput("no attempt to judge: give the scores of all attempts so far")
+    return attempts
 
 
 def _number(name: str, value: object) -> float:
