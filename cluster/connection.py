@@ -45,7 +45,9 @@ class PoolSpec:
 
 def connect(spec: PoolSpec, address: str | None) -> str | None:
     """Connect to Ray at the address, or start it here without one; returns the dashboard's address."""
-    # Ray's own handler of SIGTERM prints a trace of the stack.
+    # Ray's own handler of SIGTERM prints a trace of the stack, and aborts three seconds later. The constant is for
+    # this process, which has read the variable as it imported Ray; the variable is for Ray's others.
+    ray_constants.RAY_DISABLE_FAILURE_SIGNAL_HANDLER = True
     os.environ.setdefault("RAY_DISABLE_FAILURE_SIGNAL_HANDLER", "1")
     # Ray's own notes on dead workers would run across the live view; the driver tells of them itself.
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}

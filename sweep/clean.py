@@ -28,7 +28,8 @@ _ACTED_ON = re.compile(r"@\w|://|\bwww\.|#\d|\bGH-\d", re.IGNORECASE)
 """In a word that a viewer turns into a link, a message to somebody, or a reference that may close an issue."""
 _HTML = re.compile(r"<(?=[A-Za-z/!?])|&(?=[#A-Za-z])|\](?=[(\[:])|`")
 """What begins a tag or an entity, what ends the text of a link, and a backtick without its other."""
-_BLOCK = re.compile(r"^([ \t]*)(#|>|```|~~~|[-=|:+]+(?=[-|: \t]*$))", re.MULTILINE)
+_FENCE = re.compile(r"^([ \t]*)(```)", re.MULTILINE)
+_BLOCK = re.compile(r"^([ \t]*)(#|>|~~~|[-=|:+]+(?=[-|: \t]*$))", re.MULTILINE)
 """What at the start of a line would make another block of a paragraph. Lists and emphasis are ours."""
 
 
@@ -44,12 +45,13 @@ def line(given: str) -> str:
 
 def paragraph(given: str) -> str:
     """A paragraph or list in Markdown: its own emphasis and code stay; tags, links and mentions become text."""
-    blocked = _BLOCK.sub(lambda found: found[1] + _entities(found[2]), text(given))
+    blocked = _FENCE.sub(_begun, text(given))
     parts, end = [], 0
     for code in _CODE.finditer(blocked):
         parts += [_prose(blocked[end : code.start()]), code[0]]
         end = code.end()
-    return "".join([*parts, _prose(blocked[end:])])
+    # At last, since entities would be taken for references to issues.
+    return _BLOCK.sub(_begun, "".join([*parts, _prose(blocked[end:])]))
 
 
 def cell(given: str) -> str:
@@ -77,6 +79,10 @@ def _prose(given: str) -> str:
 
 def _escaped(found: re.Match[str]) -> str:
     return found[0].encode("unicode_escape").decode("ascii")
+
+
+def _begun(found: re.Match[str]) -> str:
+    return found[1] + _entities(found[2])
 
 
 def _entity(found: re.Match[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -55,6 +56,8 @@ def aside(file: Path) -> Iterator[Path]:
     """
     there = file.with_name(f"{file.name}.tmp")
     with writing(file):
+        if os.path.lexists(file) and _is_device(file):
+            raise Unwritable(f"{file}: cannot be written: it is a device, not a file; name another one")
         try:
             yield there
             with there.open("rb") as written:
@@ -65,6 +68,12 @@ def aside(file: Path) -> Iterator[Path]:
             with suppress(OSError):
                 there.unlink(missing_ok=True)
             raise
+
+
+def _is_device(file: Path) -> bool:
+    """A device would be replaced as any file is, for all of the machine."""
+    mode = file.lstat().st_mode
+    return stat.S_ISCHR(mode) or stat.S_ISBLK(mode)
 
 
 def remove(file: Path) -> None:

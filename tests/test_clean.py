@@ -84,6 +84,11 @@ def test_nothing_in_markdown_becomes_html_a_link_or_a_mention(given: str, make: 
     assert not re.search(r"://|www\.|@\w|#\d", shown)
 
 
+@pytest.mark.parametrize("start", ["# Heading", "~~~", "---", "===", "+--+"])
+def test_what_begins_a_block_is_shown_as_it_was_given(start: str) -> None:
+    assert VIEWER.render(clean.paragraph(f"x\n{start}\ny")) == f"<p>x\n{start}\ny</p>\n"
+
+
 def test_our_own_marks_and_figures_stay() -> None:
     ours = "**Simulated**: the *std* of `data.jsonl` is <0.01 % & [0.1, 0.2].\n- a list"
     assert clean.paragraph(ours) == ours

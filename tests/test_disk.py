@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import resource
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -150,3 +151,15 @@ def test_a_file_that_fails_while_it_is_written_leaves_nothing_behind(tmp_path: P
     with pytest.raises(Unwritable), aside(tmp_path / "b" / "a") as there:
         there.write_text("whole")
     assert contents(tmp_path) == {tmp_path / "a": b"before"}
+
+
+def test_a_device_is_refused_and_stays(tmp_path: Path) -> None:
+    device = tmp_path / "zero"
+    try:
+        os.mknod(device, stat.S_IFCHR | 0o600, os.makedev(1, 5))
+    except PermissionError:
+        pytest.skip("only an administrator makes devices")
+    with pytest.raises(Unwritable, match="device"), aside(device) as there:
+        there.write_text("x")
+    assert device.is_char_device()
+    assert list(tmp_path.iterdir()) == [device]

@@ -150,7 +150,8 @@ def _draw(charts: Sequence[Chart], figure: str) -> None:
 
     from sweep.report.history import draw
 
-    file, drawn, picture = Path(figure), draw(charts), BytesIO()
+    # Where a link such as /dev/stdout leads, which is not to be replaced itself.
+    file, drawn, picture = Path(figure).resolve(), draw(charts), BytesIO()
     try:
         drawn.savefig(picture, dpi=150, format=file.suffix[1:].lower() or "png")
     except ValueError as error:

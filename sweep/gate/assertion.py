@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import SupportsFloat, SupportsIndex
 
 from sweep.errors import BadInput, ExitCode, SweepError
 from sweep.gate.contract import load
@@ -23,8 +25,8 @@ def assert_gate(
     contract_path: str | Path,
     *,
     variant: str | None,
-    score: float | Sequence[float] | None = None,
-    questions: int | None = None,
+    score: SupportsFloat | Iterable[SupportsFloat] | None = None,
+    questions: SupportsIndex | None = None,
     answers: Mapping[str, bool] | None = None,
     accept_length: float | None = None,
     gpu: str | None = None,
@@ -42,21 +44,19 @@ def assert_gate(
     Raises AssertionError when it is below, ContractDoesNotApply when the contract cannot judge it, and
     BadInput for what is no score, variant or contract. Returns the verdict otherwise.
     """
-    given = Answered(right=answers, runs=1) if answers else None
+    given = Answered(right=_right(answers), runs=1) if answers else None
     if given is not None:
         if score is not None or questions is not None:
             raise BadInput("answers take the place of score and questions: leave them out")
         score, questions = given.score, len(given.right)
     if score is None or questions is None:
         raise BadInput("nothing to judge: give score and questions, or answers")
-    attempts = tuple(score) if isinstance(score, Sequence) else ()
-    if isinstance(score, Sequence) and not attempts:
-        raise BadInput("no attempt to judge: give the scores of all attempts so far")
+    attempts = _attempts(score)
     measured = Measured(
-        score=attempts[-1] if isinstance(score, Sequence) else score,
-        questions=questions,
+        score=attempts[-1] if attempts else _number("score", score),
+        questions=_count(questions),
         variant=variant,
-        accept_length=accept_length,
+        accept_length=None if accept_length is None else _number("accept_length", accept_length),
         gpu=gpu,
         protocol_hash=protocol_hash,
         attempts=attempts,
@@ -69,3 +69,44 @@ def assert_gate(
     if verdict.exit_code == ExitCode.BELOW:
         raise AssertionError(text)
     return verdict
+
+
+def _right(answers: Mapping[str, bool]) -> dict[str, int]:
+    """1 for a right answer, 0 for a wrong one. Raises BadInput for what is neither."""
+    if not isinstance(answers, Mapping):
+        raise BadInput(f"answers: give question ids to True or False, not a {type(answers).__name__}")
+    for question, right in answers.items():
+        if not isinstance(question, str):
+            raise BadInput(
+                f"answers: {question!r} is no question id, which is text, as in the run's questions.jsonl"
+            )
+        if right not in (True, False):
+            remedy = "a request that failed is no wrong answer: ask it again"
+            raise BadInput(f"answers: {question} has {right!r}, not True or False; {remedy}")
+    return {question: int(right) for question, right in answers.items()}
+
+
+def _attempts(score: object) -> tuple[float, ...]:
+    """The scores of all attempts; empty for one score, which is judged by itself."""
+    if isinstance(score, str) or not isinstance(score, Iterable):
+        return ()
+    attempts = tuple(_number("score", one) for one in score)
+    if not attempts:
+        raise BadInput("no attempt to judge: give the scores of all attempts so far")
+    return attempts
+
+
+def _number(name: str, value: object) -> float:
+    if isinstance(value, (str, bool)):
+        raise BadInput(f"{name}: {value!r} is not a number")
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise BadInput(f"{name}: {value!r} is not a number") from None
+
+
+def _count(questions: SupportsIndex) -> int:
+    try:
+        return operator.index(questions)
+    except TypeError:
+        raise BadInput(f"questions: {questions!r} is not a whole number") from None

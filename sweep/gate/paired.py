@@ -177,9 +177,9 @@ def _lost(
 ) -> tuple[LostQuestion, ...]:
     """By what each adds to the likelihood ratio; in the order of the questions where it is the same."""
     right = before + now
-    says = lost.weights(tallied)[0][right] * (right * runs / (repetitions + runs) - now)
+    says = lost.evidence(tallied)[0][right, now]
     places = np.flatnonzero((2 * before > repetitions) & (2 * now < runs))
-    ranked = sorted(places.tolist(), key=lambda place: -float(says[place]))
+    ranked = sorted(places.tolist(), key=lambda place: float(says[place]))
     return tuple(LostQuestion(id=ids[place], before=int(before[place]), now=int(now[place])) for place in ranked)
 
 

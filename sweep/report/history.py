@@ -99,7 +99,7 @@ def _sentences(chart: Chart) -> Iterator[str]:
     missing = (days[-1] - days[0]).days + 1 - len(days) if days else 0
     if missing:
         yield f"{counted(missing, 'day')} between the first and the last night have no night."
-    if chart.std < 1 / history.questions:
+    if _repeats_itself(chart):
         yield (
             "The reference shows a standard deviation of less than one question, as an engine does that repeats "
             "itself. One question is taken for it, and how often a false alarm comes is then not known."
@@ -108,11 +108,21 @@ def _sentences(chart: Chart) -> Iterator[str]:
         runs = fmean(len(night.scores) for night in nights)
         std = max(chart.std, 1 / history.questions) / sqrt(runs)
         yield (
-            f"No change is shown. One of {LOSS:g} would be found after about "
+            f"{_none(chart)} One of {LOSS:g} would be found after about "
             f"{counted(round(run_length(chart.limit, LOSS / std)), 'night')}, if the reference is right."
         )
         return
     yield from _change(chart)
+
+
+def _repeats_itself(chart: Chart) -> bool:
+    return chart.std < 1 / chart.history.questions
+
+
+def _none(chart: Chart) -> str:
+    if Side.HIGHER in chart.sums:
+        return "No change is shown."
+    return "No loss is shown; higher scores are watched with --both-sides only."
 
 
 def _span(chart: Chart) -> str:
@@ -146,10 +156,12 @@ def _change(chart: Chart) -> Iterator[str]:
 def _legend(charts: Sequence[Chart], nights: float) -> str:
     sides = sum(len(chart.sums) for chart in charts)
     shared = f", shared by {sides} CUSUMs," if sides > 1 else ""
+    repeating = any(_repeats_itself(chart) for chart in charts)
+    unknown = ", where the reference shows a spread" if repeating else ""
     return (
         f"The limit is set for one false alarm in {nights:,.0f} nights{shared} with the error of the reference "
-        "allowed for. The CUSUM adds up how far each night lies from all nights before it, in standard deviations, "
-        "less a half; it falls back to 0 while nothing changes."
+        f"allowed for{unknown}. The CUSUM adds up how far each night lies from all nights before it, in standard "
+        "deviations, less a half; it falls back to 0 while nothing changes."
     )
 
 

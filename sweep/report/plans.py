@@ -153,9 +153,11 @@ def findable_lines(plan: Plan, questions: int) -> Iterator[str]:
         by = f", by a false_alarm rule at {share(found.alpha)} in place of {rule.rule}" if others and rule else ""
         one = "" if found.attempts == 1 else ", of which one must pass"
         together = " judged together" if are_together(plan.config.repetitions - 1, found.attempts) else one
+        drop = f"a drop of {found.drop:.3f}" if found.drop <= 1 else "no drop of any size"
+        few = "" if found.drop <= 1 else f", after no more than {plan.config.repetitions} repetitions"
         yield (
-            f"will find, where scores move: a drop of {found.drop:.3f} with 80 % in "
-            f"{counted(found.attempts, 'attempt')}{together}{by}. This rests on a guess, a std of "
+            f"will find, where scores move: {drop} with 80 % in "
+            f"{counted(found.attempts, 'attempt')}{together}{by}{few}. This rests on a guess, a std of "
             f"{found.guessed_std:.3f}, the most that engines like the published one show on {questions:,} "
             "questions; `sweep power` tells for a std that you know"
         )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from textwrap import wrap
 
+from sweep.clean import line
 from sweep.report.blocks import Block, Heading, Verbatim, as_markdown
 from sweep.report.promises import floored
 from sweep.report.sections import audits, evidence, pictures, warnings
@@ -46,7 +47,7 @@ def _blocks(summary: Summary, provenance: Provenance) -> Iterator[Block]:
     yield evidence(summary)
     yield Heading("Method")
     yield method_sentence(summary, provenance.git_commit)
-    yield "\n".join(f"- {engine}" for engine in sorted(_engines(provenance)))
+    yield "\n".join(f"- {line(engine)}" for engine in sorted(_engines(provenance)))
     yield Heading("Threshold")
     yield Verbatim(threshold_code(summary), "python")
     yield from threshold_lines(summary)

@@ -89,6 +89,7 @@ class Driver:
         finally:
             # What was measured is kept, whatever ended the sweep.
             self._save_all()
+        self._run.settle_provenance()
         if self._start_failure and not self.progress.finished:
             raise EngineStartFailed(
                 f"no engine could be started: {self._start_failure.message}\n"

@@ -207,18 +207,18 @@ class Run:
             tables[variant.name] = tabulate(variant.name, columns, question_ids)
         return tables
 
-    def write_json(self, name: str, value: Any) -> None:
+    def write_json(self, name: str, value: Any, *, settle: bool = True) -> None:
         """Write a JSON file of the folder, aside and renamed; its digest is in SHA256SUMS before that.
 
+        `settle`: no earlier one's digest stays there, which takes the longer the more units there are.
         A run without SHA256SUMS gets it from its next launch, which has checked the samples.
         """
         text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        digest, held = sha256(text.encode()), not self.unheld
-        if held:
-            self.checksums.add(name, digest)
+        if not self.unheld:
+            self.checksums.add(name, sha256(text.encode()))
         self.write_text(name, text)
-        if held:
-            self.checksums.settle(name, digest)
+        if settle and not self.unheld:
+            self.checksums.settle(name, sha256(text.encode()))
 
     def remove(self, name: str) -> None:
         """Remove a file of the folder, which need not be there, and its digest."""
@@ -263,12 +263,19 @@ class Run:
         before = self.provenance()
         there = Place(versions=dict(facts.versions), device=facts.device)
         update = {"engines": before.engines | {variant: facts}, "places": before.places | {place: there}}
-        self.write_provenance(before.model_copy(update=update))
+        self._extend_provenance(before.model_copy(update=update))
 
     def record_two_tries(self, unit: Unit, tries: TwoTries) -> None:
         """Add to the provenance that two engines tried the unit."""
         before = self.provenance()
-        self.write_provenance(before.model_copy(update={"tried_twice": before.tried_twice | {unit.id: tries}}))
+        self._extend_provenance(before.model_copy(update={"tried_twice": before.tried_twice | {unit.id: tries}}))
+
+    def _extend_provenance(self, provenance: Provenance) -> None:
+        self.write_json(PROVENANCE, provenance.model_dump(mode="json"), settle=False)
+
+    def settle_provenance(self) -> None:
+        """Nothing more is recorded in it: SHA256SUMS is to hold the provenance as it is, and no earlier one."""
+        self.write_provenance(self.provenance())
 
     def summary(self) -> dict[str, Any]:
         """The numbers. Raises BadInput when the sweep has not come to a summary."""

@@ -12,6 +12,7 @@ S sweeps are worked out at a time. One has S = 1, a simulation has thousands.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -57,15 +58,19 @@ def tally(before: npt.NDArray[np.integer], judged: npt.NDArray[np.integer], runs
 
 def which(tallied: Floats) -> Which:
     """The test, of a `tally`."""
-    weight = weights(tallied)
-    questions, tilt, right = _given_number(tallied)
-    base = _log_chances(*_runs(tallied)) + tilt[:, None, None] * np.arange(tallied.shape[2])
-    mean, variance = _moments(base)
+    says = evidence(tallied)
+    questions, tilt, _ = _given_number(tallied)
+    hits = np.arange(tallied.shape[2])
+    base = _log_chances(*_runs(tallied)) + tilt[:, None, None] * hits
+    mean, variance = _moments(base, hits)
     of_number = (questions * variance).sum(axis=1)
-    slope = _ratio((questions * variance * weight).sum(axis=1), of_number)
-    rest = weight - slope[:, None]
-    score = (rest * (right - questions * mean)).sum(axis=1)
-    information = np.sqrt((questions * rest**2 * variance).sum(axis=1))
+    chances = _chances(base)
+    with_number = (chances * says * (hits - mean[..., None])).sum(axis=2)
+    slope = _ratio((questions * with_number).sum(axis=1), of_number)
+    rest = says - slope[:, None, None] * hits
+    mean, variance = _moments(base, rest)
+    score = (tallied * rest).sum(axis=(1, 2)) - (questions * mean).sum(axis=1)
+    information = np.sqrt((questions * variance).sum(axis=1))
     return Which(
         z=_root(base, questions, rest, score, information),
         information=information,
@@ -121,13 +126,17 @@ def _log_choose(number: int, chosen: npt.NDArray[np.integer]) -> Floats:
     return np.asarray(special.gammaln(number + 1) - parts)
 
 
-def _moments(log_weights: Floats) -> tuple[Floats, Floats]:
-    """Mean and variance (..., ) of 0..M under weights (..., M + 1)."""
-    hits = np.arange(log_weights.shape[-1])
+def _chances(log_weights: Floats) -> Floats:
+    """Weights (..., M + 1) as probabilities."""
     chances = np.exp(log_weights - log_weights.max(axis=-1, keepdims=True))
-    chances /= chances.sum(axis=-1, keepdims=True)
-    mean = (chances * hits).sum(axis=-1)
-    return mean, np.asarray((chances * hits**2).sum(axis=-1) - mean**2).clip(min=0)
+    return np.asarray(chances / chances.sum(axis=-1, keepdims=True))
+
+
+def _moments(log_weights: Floats, values: npt.NDArray[np.integer] | Floats) -> tuple[Floats, Floats]:
+    """Mean and variance (..., ) of values (..., M + 1) under weights (..., M + 1)."""
+    chances = _chances(log_weights)
+    mean = (chances * values).sum(axis=-1)
+    return mean, np.asarray((chances * (values - mean[..., None]) ** 2).sum(axis=-1))
 
 
 def _given_number(tallied: Floats) -> tuple[Floats, Floats, Floats]:
@@ -137,7 +146,7 @@ def _given_number(tallied: Floats) -> tuple[Floats, Floats, Floats]:
     questions, right = tallied.sum(axis=2), (tallied * hits).sum(axis=2)
     chances, tilt = _log_chances(*_runs(tallied)), np.zeros(len(tallied))
     for _ in range(STEPS):
-        mean, variance = _moments(chances + tilt[:, None, None] * hits)
+        mean, variance = _moments(chances + tilt[:, None, None] * hits, hits)
         gap = (right - questions * mean).sum(axis=1)
         step = _ratio(gap, (questions * variance).sum(axis=1)).clip(-1, 1)
         tilt = (tilt + step).clip(-STEPS, STEPS)
@@ -146,13 +155,31 @@ def _given_number(tallied: Floats) -> tuple[Floats, Floats, Floats]:
     return questions, tilt, right
 
 
-def weights(tallied: Floats) -> Floats:
-    """(S, R + 1): what a right answer to a question that was right t times in all says against lost answers.
+def evidence(tallied: Floats) -> Floats:
+    """(S, R + 1, M + 1): what a question that was right t times in all, x times of them in the judged runs, says
+    against lost answers.
 
     The log likelihood ratio of a healthy build and one that loses a share of its right answers, with probabilities
-    that are beta distributed over the questions, by the method of moments.
+    that are beta distributed over the questions, by the method of moments. Half of the loss is of answers, each by
+    itself, half of questions that are lost in every judged run. In one judged run both are the same.
     """
-    runs, questions = tallied.shape[1] - 1, tallied.sum(axis=2)
+    _, judged = _runs(tallied)
+    lost, right, wrong = _fitted(tallied)
+    hits = np.arange(judged + 1)
+    answers = hits * np.log1p(-lost) + (judged - hits) * np.log1p(lost * right / wrong)
+    # A healthy question is wrong in all judged runs, given how often it was right before: Polya's urn.
+    total = right + wrong
+    all_wrong = sum(np.log(wrong + run) - np.log(total + run) for run in range(judged))
+    ever_right = np.log1p(-lost)
+    questions = np.where(hits == 0, np.logaddexp(ever_right, np.log(lost) - all_wrong), ever_right)
+    return np.asarray(math.log(2) - np.logaddexp(answers, questions))
+
+
+def _fitted(tallied: Floats) -> tuple[Floats, Floats, Floats]:
+    """Share of right answers that are lost, (S, 1, 1), and the parameters (S, R + 1, 1) of the beta distribution of
+    a question that was right t times before and wrong in all judged runs."""
+    before, judged = _runs(tallied)
+    runs, questions = before + judged, tallied.sum(axis=2)
     right, total = np.arange(runs + 1), questions.sum(axis=1)
     mean = (questions * right).sum(axis=1) / (total * runs)
     flips = (questions * right * (runs - right)).sum(axis=1) / (total * runs * (runs - 1))
@@ -160,32 +187,30 @@ def weights(tallied: Floats) -> Floats:
     # Kept off the two ends: of questions that never flip, and of questions that are all alike.
     flips = np.clip(flips, 1e-3 * most, 0.99 * most)
     size = flips / (most - flips)
-    lost = np.minimum(MOST_LOST, LOSS / np.maximum(mean, LOSS))[:, None]
-    odds = (right + (mean * size)[:, None]) / (
-        np.maximum(runs - right - 1, 0) + ((1 - mean) * size)[:, None] + 1e-9
-    )
-    return np.asarray(np.log1p(lost * odds) - np.log1p(-lost))
+    lost = np.minimum(MOST_LOST, LOSS / np.maximum(mean, LOSS))
+    of_right = right + (mean * size)[:, None]
+    of_wrong = np.maximum(before - right, 0) + ((1 - mean) * size)[:, None] + 1e-9
+    return lost[:, None, None], of_right[..., None], of_wrong[..., None]
 
 
 def _root(base: Floats, questions: Floats, rest: Floats, score: Floats, information: Floats) -> Floats:
     """(S,): the score as a standard normal, by its signed likelihood root (Barndorff-Nielsen, Biometrika 73, 1986;
     Lugannani and Rice, Adv. Appl. Probab. 12, 1980); 0 where it says nothing."""
-    hits = np.arange(base.shape[2])
     scale = np.where(information > 1e-9, information, 1.0)
-    mean, _ = _moments(base)
-    expected, at = (questions * rest * mean).sum(axis=1), np.zeros(len(score))
+    mean, _ = _moments(base, rest)
+    expected, at = (questions * mean).sum(axis=1), np.zeros(len(score))
     for _ in range(STEPS):
-        tilted, spread = _moments(base + (at[:, None] * rest)[..., None] * hits)
-        gap = score + expected - (questions * rest * tilted).sum(axis=1)
-        step = (scale * _ratio(gap, (questions * rest**2 * spread).sum(axis=1))).clip(-2, 2)
+        tilted, spread = _moments(base + at[:, None, None] * rest, rest)
+        gap = score + expected - (questions * tilted).sum(axis=1)
+        step = (scale * _ratio(gap, (questions * spread).sum(axis=1))).clip(-2, 2)
         at = (at + step / scale).clip(-STEPS / scale, STEPS / scale)
         if np.abs(step).max() < CLOSE:
             break
-    moved = base + (at[:, None] * rest)[..., None] * hits
-    _, spread = _moments(moved)
+    moved = base + at[:, None, None] * rest
+    _, spread = _moments(moved, rest)
     gain = at * (score + expected) - (questions * (_log_sum(moved) - _log_sum(base))).sum(axis=1)
     root = np.sign(at) * np.sqrt(2 * gain.clip(min=0))
-    wald = at * np.sqrt((questions * rest**2 * spread).sum(axis=1))
+    wald = at * np.sqrt((questions * spread).sum(axis=1))
     near = (np.abs(root) < 1e-3) | (np.abs(wald) < 1e-9)
     with np.errstate(divide="ignore", invalid="ignore"):
         corrected = root + np.log(wald / root) / root

@@ -6,6 +6,7 @@ import hashlib
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 from cluster.spec import Batch, Completion, Request
@@ -56,14 +57,15 @@ class Questionnaire:
         """Request id to an output that scores as correct."""
         return {record.id: self.task.reference(record) for record in self.questions}
 
-    def ordered(self, unit: Unit) -> tuple[Record, ...]:
-        """The unit's questions in the order it asks them: the repetition's order, cut into shards."""
-        return ordered(unit, self.questions)
+    @cached_property
+    def _requests(self) -> tuple[Request, ...]:
+        """Of each question, in data set order: the same in every unit."""
+        return tuple(Request(id=r.id, prompt=self.task.prompt(r, self.shots)) for r in self.questions)
 
     def batch(self, unit: Unit, attempt: int) -> Batch:
         """What an engine is handed to run the unit."""
         return Batch(
-            requests=tuple(Request(id=r.id, prompt=self.task.prompt(r, self.shots)) for r in self.ordered(unit)),
+            requests=ordered(unit, self._requests),
             concurrency=unit.condition.concurrency,
             max_tokens=self.config.max_tokens,
             temperature=self.config.temperature,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import signal
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from ipaddress import ip_address
@@ -104,6 +106,12 @@ def test_a_start_that_outlives_its_deadline_costs_its_engine_which_is_replaced(
     assert (failed.engine, failed.work, failed.died) == (engine, None, True)
     assert isinstance(failed.error, EngineStartFailed)
     assert event(pool) == Back(engine=engine)
+
+
+def test_ray_does_not_take_the_signals_that_end_a_process_into_its_own_hands(pool: RayPool) -> None:
+    # Of those that Ray's handler takes, the one that neither Python nor its faulthandler does.
+    (mask,) = re.findall(r"^SigCgt:\s*(\w+)", Path("/proc/self/status").read_text(), re.MULTILINE)
+    assert not int(mask, 16) >> (signal.SIGTRAP - 1) & 1
 
 
 def doors() -> dict[int, tuple[str, str]]:

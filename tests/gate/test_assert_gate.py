@@ -12,8 +12,10 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import pytest
 
+from sweep.errors import BadInput
 from sweep.gate import ContractDoesNotApply, assert_gate
 from sweep.gate import contract as contracts
 from tests.gate.conftest import NOW
@@ -30,6 +32,31 @@ def test_the_helper_raises_another_error_when_the_contract_does_not_apply(file: 
     with pytest.raises(ContractDoesNotApply, match="questions: contract 40, measured 200") as caught:
         assert_gate(file, variant="mtp", score=0.1, questions=200)
     assert not isinstance(caught.value, AssertionError)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"score": "0.5", "questions": 40}, "'0.5'"),
+        ({"score": True, "questions": 40}, "True"),
+        ({"score": [0.5, None], "questions": 40}, "None"),
+        ({"score": 0.5, "questions": "40"}, "'40'"),
+        ({"score": 0.5, "questions": 40, "accept_length": "2"}, "'2'"),
+        ({"answers": [True]}, "list"),
+        ({"answers": {"test-2": "True"}}, "test-2"),
+        ({"answers": {"test-2": None}}, "test-2"),
+        ({"answers": {"test-2": 0.5}}, "test-2"),
+        ({"answers": {2: True}}, "2"),
+    ],
+)
+def test_the_helper_refuses_what_is_no_number_and_no_answer(file: Path, given: dict[str, Any], named: str) -> None:
+    with pytest.raises(BadInput, match=re.escape(named)):
+        assert_gate(file, variant="mtp", **given)
+
+
+def test_the_helper_takes_numpy_numbers_and_arrays(file: Path) -> None:
+    for score in (np.float64(0.9), np.array([0.9])):
+        assert assert_gate(file, variant="mtp", score=score, questions=np.int64(40)).exit_code == 0
 
 
 def test_the_helper_takes_the_time_as_an_argument(file: Path) -> None:

@@ -48,6 +48,18 @@ def test_calm_nights_exit_0() -> None:
     assert result.stdout.startswith("no difference shown: scores.")
 
 
+@pytest.mark.parametrize(("options", "told"), [((), True), (("--both-sides",), False)])
+def test_what_is_not_watched_is_told(options: tuple[str, ...], told: bool) -> None:
+    result = run("-", "--questions", "200", *options, given=json.dumps(CALM * 2))
+    assert ("--both-sides" in result.stdout) == told
+
+
+@pytest.mark.parametrize(("scores", "told"), [([0.4] * 20, True), (CALM * 2, False)])
+def test_no_run_length_is_stated_of_a_reference_that_repeats_itself(scores: list[float], told: bool) -> None:
+    result = run("-", "--questions", "200", given=json.dumps(scores))
+    assert ("where the reference shows a spread" in result.stdout) == told
+
+
 def test_rows_in_any_order_are_nights_by_date_and_rows_of_a_date_are_one_night() -> None:
     rows = ["2026-03-04,", "2026-03-03,0.4", "2026-03-01,0.41", "2026-03-02,0.39", "2026-03-05T01:00:00+02:00,0.42"]
     rows += ["2026-03-03,0.42", "2026-03-06,0.4"]

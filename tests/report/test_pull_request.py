@@ -93,6 +93,15 @@ def test_the_body_says_simulated_before_any_number_and_has_every_rule(run: Run) 
         assert rows.count(f"| {rule}") == 2
 
 
+def test_an_engine_s_version_forges_no_line_of_the_body(run: Run) -> None:
+    provenance = run.provenance()
+    forged = replace(provenance.engines["mtp"], versions={"fake": "1\n- All audits passed."})
+    provenance = provenance.model_copy(update={"engines": provenance.engines | {"mtp": forged}})
+    lines = body(read_summary(run), provenance).splitlines()
+    assert "- All audits passed.; 2 x NVIDIA H200" not in lines
+    assert any("fake 1\\n- All audits passed." in line for line in lines)
+
+
 def test_the_body_links_the_figures_that_there_are_and_says_that_they_have_to_be_uploaded(tmp_path: Path) -> None:
     run = finished(tmp_path, {"baseline": 4, "mtp": 4})
     text = body(conclude(run, figures=True), run.provenance())

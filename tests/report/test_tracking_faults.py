@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import socketserver
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -137,3 +138,12 @@ def test_a_place_that_cannot_be_used_is_one_line_and_no_traceback(tmp_path: Path
     assert (done.returncode, done.stdout) == (4, "")
     assert len(done.stderr.splitlines()) == 1
     assert uri in done.stderr
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo], ids=["folder", "FIFO"])
+def test_a_store_s_file_that_is_no_file_is_refused_and_stays(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "mlflow.db")
+    with pytest.raises(store.StoreAway, match="not a file"), store.opened(f"sqlite:///{tmp_path / 'mlflow.db'}"):
+        pass
+    assert [file.name for file in tmp_path.iterdir()] == ["mlflow.db"]
+    assert not (tmp_path / "mlflow.db").is_file()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -372,3 +373,12 @@ def test_what_was_measured_is_kept_when_the_sweep_ends_in_an_error_at_the_same_m
     with pytest.raises(EngineStartFailed, match="no engine is left"):
         bench.drive(AtOnce())
     assert len(bench.run.done()[0]) == 2
+
+
+def test_a_sweep_ends_with_one_digest_of_its_provenance_whatever_was_recorded_in_it(bench: Bench) -> None:
+    bench.drive(FakePool(fault=lambda engine, what, times: "death" if times == 1 and "-r" in what else None))
+    content = (bench.run.folder / "provenance.json").read_bytes()
+    lines = (bench.run.folder / "SHA256SUMS").read_text().splitlines()
+    assert [line for line in lines if line.endswith("provenance.json")] == [
+        f"{hashlib.sha256(content).hexdigest()}  provenance.json"
+    ]

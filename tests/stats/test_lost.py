@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from sweep.stats.lost import scatter, tally, weights, which
+from sweep.stats.lost import evidence, scatter, tally, which
 
 SWEEPS, RUNS, QUESTIONS = 1_500, 20, 200
 
@@ -36,7 +36,7 @@ def test_the_probability_is_that_of_counting_all_ways_to_have_as_many_right() ->
     now = np.array([0, 0, 1, 1, 0, 1, 0, 1, 1, 1, 0, 1, 1, 0, 1, 0, 1, 0])
     totals = before + now
     counted = tally(before[None], now[None], runs, 1)
-    says = weights(counted)[0][totals]
+    says = np.diff(evidence(counted)[0])[totals, 0]
     below = tied = every = 0.0
     for case in product((0, 1), repeat=len(now)):
         if sum(case) == now.sum():
@@ -65,6 +65,31 @@ def test_several_judged_runs_count_together() -> None:
     z = which(tally(runs[:, :RUNS].sum(axis=1), runs[:, RUNS:].sum(axis=1), RUNS, 4)).z
     assert (z < special.ndtri(0.05)).mean() == pytest.approx(0.05, abs=0.017)
     assert z.std() == pytest.approx(1, abs=0.06)
+
+
+def test_several_judged_runs_find_questions_that_are_lost_in_all_of_them_better_than_one_does() -> None:
+    rng = np.random.default_rng(5)
+    chances = difficulties(rng)
+    before = drawn(chances, rng).sum(axis=1)
+    known = (chances > 0.8) & (rng.random(chances.shape) < 0.05)
+    runs = drawn(np.where(known, 1e-9, chances), rng, runs=5)
+    found = [(which(tally(before, runs[:, :m].sum(axis=1), RUNS, m)).z < -3).mean() for m in (1, 2, 5)]
+    assert found[0] < found[1] < found[2]
+    assert found[2] > 0.8
+
+
+def test_what_a_question_says_is_a_mixture_of_both_losses_worked_out_by_hand() -> None:
+    # Ten questions right in 3 of 3 runs, ten in none: mean 1/2, and flips kept at a thousandth of their most, 1/4.
+    counted = tally(np.array([[2, 0] * 10]), np.array([[2, 0] * 10]), 2, 2)
+    a = b = 0.5 * 0.001 / 0.999
+    lost = 0.03 / 0.5
+    # Right twice before, then wrong twice: by an urn of 2 + a right and b wrong.
+    urn = b / (2 + a + b) * (1 + b) / (3 + a + b)
+    answers = (1 + lost * (2 + a) / b) ** 2
+    questions = 1 - lost + lost / urn
+    assert evidence(counted)[0, 2, 0] == pytest.approx(-np.log((answers + questions) / 2), rel=1e-4)
+    kept = (1 - lost) ** 2
+    assert evidence(counted)[0, 4, 2] == pytest.approx(-np.log((kept + 1 - lost) / 2), rel=1e-4)
 
 
 def test_lost_answers_are_found_and_a_shift_of_every_question_is_not() -> None:

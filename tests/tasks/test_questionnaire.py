@@ -12,7 +12,7 @@ from sweep.plan.config import DatasetConfig, ProtocolConfig
 from sweep.plan.units import Condition, Unit
 from sweep.tasks import TASKS
 from sweep.tasks.base import Record
-from sweep.tasks.questionnaire import Questionnaire, choose, fingerprint
+from sweep.tasks.questionnaire import Questionnaire, choose, fingerprint, ordered
 
 GSM8K = TASKS["gsm8k"]
 
@@ -63,16 +63,16 @@ def test_more_questions_than_records_are_refused_with_the_count_that_is_left() -
 
 def test_a_repetition_s_order_follows_from_its_seed_alone() -> None:
     questionnaire = asked(questions=8)
-    order = [r.id for r in questionnaire.ordered(unit(seed=3))]
-    assert order == [r.id for r in questionnaire.ordered(unit(seed=3))]
-    assert order != [r.id for r in questionnaire.ordered(unit(seed=4))]
+    order = [r.id for r in ordered(unit(seed=3), questionnaire.questions)]
+    assert order == [r.id for r in ordered(unit(seed=3), questionnaire.questions)]
+    assert order != [r.id for r in ordered(unit(seed=4), questionnaire.questions)]
     assert sorted(order) == sorted(questionnaire.question_ids)
 
 
 def test_shards_are_contiguous_parts_of_the_repetition_s_order() -> None:
     questionnaire = asked(questions=8)
-    whole = questionnaire.ordered(unit(seed=3))
-    parts = [questionnaire.ordered(unit(seed=3, shard=s, shards=3)) for s in (1, 2, 3)]
+    whole = ordered(unit(seed=3), questionnaire.questions)
+    parts = [ordered(unit(seed=3, shard=s, shards=3), questionnaire.questions) for s in (1, 2, 3)]
     assert [len(part) for part in parts] == [3, 3, 2]
     assert sum(parts, ()) == whole
 

@@ -114,6 +114,10 @@ def reached(uri: str, client: Callable[[str], Any] | None = None) -> Iterator[St
 @contextmanager
 def opened(uri: str) -> Iterator[Store]:
     """The store, to write, made where it is a SQLite file that is not there. Raises StoreAway."""
+    file = file_of(uri)
+    # A device would be replaced by the file that is made aside, and a folder tried for minutes.
+    if file is not None and file.exists() and not file.is_file():
+        raise StoreAway(f"{file} is not a file")
     with _alone(uri), reached(uri, _made) as store:
         yield store
 

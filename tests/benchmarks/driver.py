@@ -1,0 +1,292 @@
+"""What the driver costs, and how that grows with samples, units and engines: a Markdown table.
+
+    python tests/benchmarks/driver.py
+
+The engines answer at once, in this process, so that what is counted is the driver's own CPU time. An answer is
+about 150 tokens long, as GSM8K's are. `growth` is the figure with twice as many over the figure, 1.0 where it is
+flat. The idle gap is from an engine's end to its next unit, of 8 engines with units of 2 s and 200 questions, on a
+clock that runs with the driver's CPU time and jumps where it has nothing to do: Ray's own way there and the disk's
+`fsync` are not in it.
+"""
+
+from __future__ import annotations
+
+import gc
+import heapq
+import pickle
+import random
+import sys
+import tempfile
+import time
+import tracemalloc
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from cluster.events import Completed, Event, Loaded
+from cluster.spec import Batch, Completion, EngineSpec
+from sweep.plan.sweepfile import dump, load
+from sweep.plan.units import Plan, Unit, make_plan
+from sweep.run import folder as store
+from sweep.run.driver import Driver
+from sweep.run.folder import Run
+from sweep.stats.samples import Measurement
+from sweep.tasks import dataset
+from sweep.tasks.questionnaire import Questionnaire
+from tests.conftest import write_jsonl
+from tests.fake_pool import Notes, facts
+
+SWEEP = """\
+name: driving
+engine: {backend: simulated, model: none, draft_model: none, engines: 8, straggler: null}
+variants: {a: {}, b: {}, c: {}, d: {}, e: {}, f: {}, g: {}, h: {}}
+protocol: {dataset: {path: data.jsonl}, shots: 5, questions: 200, max_tokens: 512, concurrency: 64}
+repetitions: 1
+tracking: {uri: null}
+"""
+VARIANTS = 8
+TOKENS = 150
+SENTENCE = "She sells 16 - 3 - 4 = 9 duck eggs a day, and so makes 9 * 2 = $18 at the market. "
+"""Of an answer; a shot has three of them, and a question two."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A sweep that can be driven."""
+
+    run: Run
+    questionnaire: Questionnaire
+
+    @property
+    def plan(self) -> Plan:
+        """What is driven."""
+        return self.run.plan
+
+
+def bench(folder: Path, repetitions: int, questions: int) -> Bench:
+    """A sweep of 8 variants, its run folder made."""
+    folder.mkdir()
+    row = {"question": SENTENCE * 2 + "How much is it?", "answer": SENTENCE * 3 + "\n#### 18"}
+    write_jsonl(
+        folder / "data.jsonl", [row | {"question": f"{n}: {row['question']}"} for n in range(questions + 5)]
+    )
+    (folder / "sweep.yaml").write_text(SWEEP)
+    asked = [f"repetitions={repetitions}", f"protocol.questions={questions}"]
+    plan = make_plan(load(folder / "sweep.yaml", asked))
+    run = store.create_run(folder / "runs", plan, dump(plan.config))
+    questionnaire = dataset.load(plan.config.protocol)
+    run.pin(questionnaire)
+    return Bench(run, questionnaire)
+
+
+class Clock:
+    """Seconds of a clock that stands while other programs run, and jumps ahead where nothing is to be done."""
+
+    def __init__(self, source: Callable[[], float] = time.process_time) -> None:
+        self._source, self._skipped = source, 0.0
+
+    def __call__(self) -> float:
+        return self._source() + self._skipped
+
+    def skip_to(self, moment: float) -> None:
+        """Waits, without taking the time."""
+        self._skipped += max(0.0, moment - self())
+
+
+class Pool:
+    """Engines whose answers are there `seconds` after they were asked; keeps how long each was idle before."""
+
+    def __init__(self, engines: int, clock: Clock, seconds: float, answers: Callable[[Batch], list[Completion]]):
+        self.engines = tuple(f"engine-{n + 1}" for n in range(engines))
+        self.absent = frozenset[str]()
+        self.gaps: list[float] = []
+        self.own = 0.0
+        """CPU seconds that making the answers took."""
+        self._clock, self._seconds, self._answers = clock, seconds, answers
+        self._due: list[tuple[float, int, Event]] = []
+        self._count = 0
+        self._ended: dict[str, float] = {}
+
+    def load(self, engine: str, spec: EngineSpec) -> None:
+        self._ended.pop(engine, None)
+        self._push(Loaded(engine=engine, facts=facts(spec), seconds=self._seconds))
+
+    def run(self, engine: str, work: str, batch: Batch, deadline: float) -> None:
+        if engine in self._ended:
+            self.gaps.append(self._clock() - self._ended[engine])
+        begun = time.process_time()
+        completions = self._answers(batch)
+        self.own += time.process_time() - begun
+        self._push(Completed(engine=engine, work=work, completions=completions, seconds=self._seconds))
+
+    def _push(self, event: Event) -> None:
+        self._count += 1
+        # A little apart, as engines are.
+        due = self._clock() + self._seconds * random.Random(self._count).uniform(0.9, 1.1)
+        heapq.heappush(self._due, (due, self._count, event))
+
+    def wait(self, timeout: float) -> list[Event]:
+        if not self._due:
+            return []
+        self._clock.skip_to(min(self._due[0][0], self._clock() + timeout))
+        now, events = self._clock(), list[Event]()
+        # One at a time, as Ray tells of them.
+        if self._due[0][0] <= now:
+            due, _, event = heapq.heappop(self._due)
+            self._ended[event.engine] = due
+            events.append(event)
+        return events
+
+    def close(self) -> None:
+        """There is nothing to stop."""
+
+
+def answers(batch: Batch) -> list[Completion]:
+    """An answer like GSM8K's to each request, made anew: a completion that comes over Ray is, too."""
+    text = SENTENCE * 4 + "\n#### 18"
+    ids = tuple(range(1000, 1000 + TOKENS))
+    return [
+        Completion(
+            request_id=request.id,
+            text=f"{text}{n}",
+            token_ids=(*ids, n),
+            finish_reason="stop",
+            prompt_tokens=900,
+            completion_tokens=TOKENS + 1,
+            cached_tokens=0,
+            starts_with_bos=True,
+            seconds=0.5,
+        )
+        for n, request in enumerate(batch.requests)
+    ]
+
+
+class Unkept:
+    """A run of which nothing is written: what is left is the driver's bookkeeping."""
+
+    def __init__(self, run: Run) -> None:
+        self.plan, self.folder = run.plan, run.folder
+
+    def save(self, unit: Unit, samples: object, measurement: Measurement) -> None:
+        """Nothing."""
+
+    def record_engine(self, variant: str, place: str, facts: object) -> None:
+        """Nothing."""
+
+    def settle_provenance(self) -> None:
+        """Nothing."""
+
+
+def driven(run: Any, questionnaire: Questionnaire, pool: Pool, clock: Clock) -> float:
+    """CPU seconds of the driver, the answers apart."""
+    driver = Driver(run, questionnaire, pool, Notes(), clock, clock)
+    begun = time.process_time()
+    driver.drive({}, lambda: False)
+    return time.process_time() - begun - pool.own
+
+
+def sample_cost(folder: Path, questions: int) -> float:
+    """CPU microseconds of the driver for each sample, all that it writes included."""
+    made, clock = bench(folder, 12, questions), Clock()
+    pool = Pool(8, clock, 2.0, answers)
+    return 1e6 * driven(made.run, made.questionnaire, pool, clock) / (len(made.plan.units) * questions)
+
+
+def unit_cost(folder: Path, units: int, engines: int) -> float:
+    """CPU milliseconds of the driver for each unit, of one question, of which nothing is kept."""
+    made, clock = bench(folder, -(-units // VARIANTS), 1), Clock()
+    pool = Pool(engines, clock, 2.0, answers)
+    return 1e3 * driven(Unkept(made.run), made.questionnaire, pool, clock) / len(made.plan.units)
+
+
+def memory(folder: Path, repetitions: int, *, kept: bool) -> float:
+    """Bytes held after 8 x `repetitions` units of 200 questions: by the driver, and if `kept` by its run, too."""
+    import pyarrow as pa
+
+    made, clock = bench(folder, repetitions, 200), Clock()
+    pool, before = Pool(8, clock, 2.0, answers), pa.total_allocated_bytes()
+    run: Any = made.run if kept else Unkept(made.run)
+    tracemalloc.start()
+    driver = Driver(run, made.questionnaire, pool, Notes(), clock, clock)
+    driver.drive({}, lambda: False)
+    pool.gaps.clear()
+    gc.collect()
+    held = tracemalloc.get_traced_memory()[0] + pa.total_allocated_bytes() - before
+    tracemalloc.stop()
+    return float(held)
+
+
+def memory_a_sample(folder: Path, *, kept: bool) -> float:
+    """Bytes more for each sample more."""
+    folder.mkdir()
+    few, many = memory(folder / "few", 5, kept=kept), memory(folder / "many", 10, kept=kept)
+    return (many - few) / (5 * VARIANTS * 200)
+
+
+def start_cost(folder: Path, units: int, starts: int) -> float:
+    """CPU milliseconds of noting a start, of so many engines, in a folder of so many finished units."""
+    made = bench(folder, -(-units // VARIANTS), 1)
+    made.run.checksums.replace(
+        {**(made.run.checksums.digests or {}), **{f"samples/{u.id}.parquet": ["0" * 64] for u in made.plan.units}}
+    )
+    said = facts(made.plan.spec("a"))
+    begun = time.process_time()
+    for number in range(starts):
+        made.run.record_engine("a", f"engine-{number}@here", said)
+    return 1e3 * (time.process_time() - begun) / starts
+
+
+def gaps(folder: Path, source: Callable[[], float]) -> tuple[float, float]:
+    """Milliseconds that 8 engines stand idle between units of 200 questions and 2 s: the median and the 95th
+    percentile."""
+    made, clock = bench(folder, 25, 200), Clock(source)
+    pool = Pool(8, clock, 2.0, answers)
+    driven(made.run, made.questionnaire, pool, clock)
+    median, late = np.quantile(pool.gaps, [0.5, 0.95])
+    return 1e3 * float(median), 1e3 * float(late)
+
+
+def sent(folder: Path, questions: int) -> float:
+    """Megabytes of a unit's batch as it goes to its engine."""
+    made = bench(folder, 1, questions)
+    return len(pickle.dumps(made.questionnaire.batch(made.plan.units[0], 1))) / 1e6
+
+
+def rows(top: Path) -> Iterable[tuple[str, float, float | None, str]]:
+    """What, its figure, the most that it should be, and how it grows."""
+    sample_cost(top / "s0", 20)  # so that all is imported
+    one, two = sample_cost(top / "s1", 200), sample_cost(top / "s2", 400)
+    yield "CPU a sample, us, 200 questions", one, 40, f"{two / one:.2f} questions"
+    usual = unit_cost(top / "u1", 10_000, 256)
+    more, wider = unit_cost(top / "u2", 20_000, 256), unit_cost(top / "u3", 10_000, 512)
+    yield "CPU a unit, ms, bookkeeping", usual, 0.3, f"{more / usual:.2f} units, {wider / usual:.2f} engines"
+    yield "the same, 10,000 units, 1,000 engines", unit_cost(top / "u4", 10_000, 1000), None, ""
+    yield "memory a sample, bytes, driver", memory_a_sample(top / "m1", kept=False), 16, "by units, not samples"
+    yield "the same, with what the report will read", memory_a_sample(top / "m2", kept=True), None, "by samples"
+    small, large = sent(top / "b1", 1319), sent(top / "b2", 2638)
+    yield "a unit's batch, MB, 1,319 questions", small, 0.5, f"{large / small:.2f} questions"
+    median, late = gaps(top / "g1", time.process_time)
+    yield "idle gap, ms, median", median, None, ""
+    yield "idle gap, ms, 95th percentile", late, 20, ""
+    start, longer = start_cost(top / "p1", 10_000, 64), start_cost(top / "p2", 20_000, 64)
+    most = start_cost(top / "p3", 10_000, 128)
+    yield "CPU a start, ms, 10,000 units", start, 5, f"{longer / start:.2f} units, {most / start:.2f} engines"
+
+
+def main() -> None:
+    """Print the table."""
+    print("| what | figure | goal | verdict | growth, twice as many |\n|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as name:
+        for what, figure, goal, growth in rows(Path(name)):
+            verdict = "" if goal is None else "met" if figure <= goal else "not met"
+            most = "" if goal is None else f"<= {goal:g}"
+            print(f"| {what} | {figure:.3g} | {most} | {verdict} | {growth} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
