@@ -159,9 +159,9 @@ def _legend(charts: Sequence[Chart], nights: float) -> str:
     repeating = any(_repeats_itself(chart) for chart in charts)
     unknown = ", where the reference shows a spread" if repeating else ""
     return (
-        f"The limit is set for one false alarm in {nights:,.0f} nights{shared} with the error of the reference "
-        f"allowed for{unknown}. The CUSUM adds up how far each night lies from all nights before it, in standard "
-        "deviations, less a half; it falls back to 0 while nothing changes."
+        f"The limit is set for one false alarm in {nights:,.0f} independent nights{shared} with the error of the "
+        f"reference allowed for{unknown}. The CUSUM adds up how far each night lies from all nights before it, in "
+        "standard deviations, less a half; it falls back to 0 while nothing changes."
     )
 
 
