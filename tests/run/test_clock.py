@@ -51,7 +51,7 @@ def test_a_clock_that_jumps_changes_neither_the_durations_nor_the_estimates(
         assert table.tokens_per_second is not None
 
 
-@pytest.mark.parametrize("ended", [0.0, 999_999.0, -1e300, -math.inf, math.nan])
+@pytest.mark.parametrize("ended", [0.0, 999_999.0, -1e300])
 def test_a_unit_that_ended_before_it_began_took_an_unknown_time(tmp_path: Path, ended: float) -> None:
     run = finished(tmp_path / "made", {"baseline": 1, "mtp": 1})
     for unit in run.plan.units:
@@ -64,7 +64,7 @@ def test_a_unit_that_ended_before_it_began_took_an_unknown_time(tmp_path: Path, 
     assert (span.began, span.ended) == (None, None)
 
 
-@pytest.mark.parametrize("began", [math.inf, 1e300, -1.0])
+@pytest.mark.parametrize("began", [1e300, -1.0])
 def test_a_time_that_no_calendar_has_is_not_logged(tmp_path: Path, began: float) -> None:
     run = finished(tmp_path / "made", {"baseline": 1, "mtp": 1})
     for unit in run.plan.units:
