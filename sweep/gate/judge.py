@@ -49,6 +49,8 @@ class Verdict:
     """What the attempts say together; None for a score that is judged by itself."""
     paired: Paired | Alone | None = None
     """What score and questions say together, or why the score is judged alone; None where only a score is known."""
+    retries: int = 1
+    """Attempts that the contract gives a build, which fails when all of them do."""
 
     @property
     def faults(self) -> tuple[str, ...]:
@@ -119,7 +121,19 @@ class Verdict:
         """What the outcome rests on."""
         if self.mismatches:
             return f"the contract does not apply: {', '.join(check.what for check in self.mismatches)}"
-        return "; ".join(self.faults) or f"{'run again: ' if self.again else ''}{self._passing}"
+        if self.faults:
+            return "; ".join((*self.faults, *self._one_of_several))
+        return f"{'run again: ' if self.again else ''}{self._passing}"
+
+    @property
+    def _one_of_several(self) -> tuple[str, ...]:
+        """What a failing attempt is worth by itself, where the contract gives a build several; else nothing."""
+        if self.retries == 1 or self.attempts is not None or self.measured.repetitions > 1:
+            return ()
+        odds = (
+            f", which a healthy build does with {self.paired.alpha:.0%}" if isinstance(self.paired, Paired) else ""
+        )
+        return (f"this is 1 of {self.retries} attempts{odds}: the build fails when all do",)
 
     @property
     def _passing(self) -> str:
@@ -136,7 +150,7 @@ class Verdict:
             yield f"{of}the contract does not apply:"
             yield from (f"  {check.what}: {check.detail}" for check in self.mismatches)
         elif self.faults:
-            yield f"{of}FAIL: {'; '.join(self.faults)}"
+            yield f"{of}FAIL: {'; '.join((*self.faults, *self._one_of_several))}"
         else:
             yield f"{of}{'run again' if self.again else 'pass'}: {self._passing}"
         if isinstance(self.paired, Paired) and self.paired.fails and self.measured.answers:
@@ -205,6 +219,7 @@ def judge(contract: Contract, measured: Measured, now: datetime) -> Verdict:
         ),
         attempts=attempts,
         paired=paired,
+        retries=contract.threshold.retries,
     )
 
 

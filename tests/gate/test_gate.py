@@ -291,6 +291,8 @@ def test_one_of_several_attempts_says_that_it_is(tmp_path: Path) -> None:
     result = gate(run.folder / "thresholds.json", "--variant", "mtp", "--score", 0.7, "--questions", 40)
     assert result.exit_code == 5
     assert "one of 3 attempts" in result.output
+    # Where somebody reads the first line alone.
+    assert "1 of 3 attempts" in result.output.splitlines()[0]
 
 
 def test_a_run_without_a_complete_repetition_is_refused(file: Path, tmp_path: Path) -> None:
