@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 CODES = (ExitCode.OK, ExitCode.BAD_INPUT, ExitCode.UNAVAILABLE, ExitCode.BELOW)
 """How a history ends."""
+FORMATS = ("", ".png", ".pdf", ".svg")
+"""What the name of a figure ends in; without an ending it is a PNG."""
 
 
 @click.command(name="history", epilog=ExitCode.sentence(*CODES))
@@ -66,6 +68,8 @@ def command(as_json: bool, figure: str | None, run_length: float, **options: Any
     from sweep.report.history import blocks
     from sweep.report.terminal import show
 
+    if figure is not None and Path(figure).suffix.lower() not in FORMATS:
+        raise BadInput(f"--figure {figure}: cannot be drawn: name a file that ends in .png, .pdf or .svg")
     charts = _charts(_histories(options), run_length, options)
     if as_json:
         say_json(in_json(charts, run_length))
@@ -152,11 +156,7 @@ def _draw(charts: Sequence[Chart], figure: str) -> None:
 
     # Where a link such as /dev/stdout leads, which is not to be replaced itself.
     file, drawn, picture = Path(figure).resolve(), draw(charts), BytesIO()
-    try:
-        drawn.savefig(picture, dpi=150, format=file.suffix[1:].lower() or "png")
-    except ValueError as error:
-        raise BadInput(f"--figure {figure}: cannot be drawn: {error}") from None
-    finally:
-        plt.close(drawn)
+    drawn.savefig(picture, dpi=150, format=Path(figure).suffix[1:].lower() or "png")
+    plt.close(drawn)
     with aside(file) as there:
         there.write_bytes(picture.getvalue())
