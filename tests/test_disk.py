@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 
 from sweep.disk import DiskUnavailable, Unwritable, aside
@@ -57,6 +58,7 @@ def test_a_file_that_a_full_disk_does_not_take_stays_as_it_was(run: Run, name: s
     with pytest.raises(DiskUnavailable, match=name):
         conclude(run, figures=True)
     assert (run.folder / name).read_bytes() == before
+    assert not plt.get_fignums()
     conclude(run, figures=True)
 
 

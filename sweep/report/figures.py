@@ -46,12 +46,15 @@ def write_all(
         "figures/unstable.png": unstable(measured),
         "figures/power.png": power(fits, threshold),
     }
-    for file, figure in figures.items():
-        if figure is None:
-            remove(run / file)
-        else:
-            with aside(run / file) as there:
-                figure.savefig(there, dpi=150, format="png")
+    try:
+        for file, figure in figures.items():
+            if figure is None:
+                remove(run / file)
+            else:
+                with aside(run / file) as there:
+                    figure.savefig(there, dpi=150, format="png")
+    finally:
+        for figure in filter(None, figures.values()):
             plt.close(figure)
     return tuple(file for file, figure in figures.items() if figure is not None)
 

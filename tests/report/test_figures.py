@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -21,6 +23,13 @@ from tests.tables import table
 
 NOISY = table("noisy", [[True, True, False, True], [True, False, False, True], [True, True, False, False]])
 STILL = table("still", [[True, True, False, True]] * 3)
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    """What a test draws is closed: matplotlib warns of many that are open."""
+    yield
+    plt.close("all")
 
 
 def test_every_repetition_is_a_point_and_the_threshold_a_line() -> None:
