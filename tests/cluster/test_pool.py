@@ -21,11 +21,11 @@ from cluster.scratch import scratch_folder
 from cluster.spec import Batch, EngineSpec, Request
 
 HOUR = 3600.0
+# Not monitor.py: its port is a fixed one, which another Ray on this machine may hold.
 PARTS = (
     "gcs_server",
     "raylet",
     "dashboard.py",
-    "monitor.py",
     "ray::DashboardAgent",
     "ray::RuntimeEnvAgent",
     "ray::EngineActor",

