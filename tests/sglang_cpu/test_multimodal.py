@@ -19,7 +19,7 @@ from tests.sglang_cpu.sglang_tiny import make_batch, make_spec
 
 pytestmark = pytest.mark.sglang
 
-QUESTIONS = 12
+QUESTIONS = 16
 TEXT_ONLY, MULTIMODAL = "embedded:tiny-gemma4", "embedded:tiny-gemma4-mm"
 ARGUMENTS: Mapping[str, Mapping[str, Any]] = {TEXT_ONLY: {}, MULTIMODAL: {"enable_multimodal": False}}
 
