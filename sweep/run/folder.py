@@ -214,11 +214,12 @@ class Run:
         A run without SHA256SUMS gets it from its next launch, which has checked the samples.
         """
         text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        if not self.unheld:
-            self.checksums.add(name, sha256(text.encode()))
+        digest, held = sha256(text.encode()), not self.unheld
+        if held:
+            self.checksums.add(name, digest)
         self.write_text(name, text)
-        if settle and not self.unheld:
-            self.checksums.settle(name, sha256(text.encode()))
+        if held and settle:
+            self.checksums.settle(name, digest)
 
     def remove(self, name: str) -> None:
         """Remove a file of the folder, which need not be there, and its digest."""
@@ -254,24 +255,22 @@ class Run:
         self.checksums.check(PROVENANCE, _COPY)
         return provenance
 
-    def write_provenance(self, provenance: Provenance) -> None:
-        """Write provenance.json."""
-        self.write_json(PROVENANCE, provenance.model_dump(mode="json"))
+    def write_provenance(self, provenance: Provenance, *, settle: bool = True) -> None:
+        """Write provenance.json; `settle` as for `write_json`."""
+        self.write_json(PROVENANCE, provenance.model_dump(mode="json"), settle=settle)
 
     def record_engine(self, variant: str, place: str, facts: EngineFacts) -> None:
         """Add to the provenance what an engine says of itself with a variant loaded, and the place it runs at."""
         before = self.provenance()
         there = Place(versions=dict(facts.versions), device=facts.device)
         update = {"engines": before.engines | {variant: facts}, "places": before.places | {place: there}}
-        self._extend_provenance(before.model_copy(update=update))
+        self.write_provenance(before.model_copy(update=update), settle=False)
 
     def record_two_tries(self, unit: Unit, tries: TwoTries) -> None:
         """Add to the provenance that two engines tried the unit."""
         before = self.provenance()
-        self._extend_provenance(before.model_copy(update={"tried_twice": before.tried_twice | {unit.id: tries}}))
-
-    def _extend_provenance(self, provenance: Provenance) -> None:
-        self.write_json(PROVENANCE, provenance.model_dump(mode="json"), settle=False)
+        tried_twice = before.tried_twice | {unit.id: tries}
+        self.write_provenance(before.model_copy(update={"tried_twice": tried_twice}), settle=False)
 
     def settle_provenance(self) -> None:
         """Nothing more is recorded in it: SHA256SUMS is to hold the provenance as it is, and no earlier one."""
