@@ -1,5 +1,4 @@
-"""The reference of a sweep as a sweep of its own: one variant of another backend, one repetition, fewer
-questions."""
+"""The reference of a sweep as a sweep of its own: one variant of another backend, one repetition."""
 
 from __future__ import annotations
 
@@ -7,7 +6,7 @@ from sweep.plan.config import EngineConfig, SweepConfig, TrackingConfig, Variant
 from sweep.plan.units import Plan, make_plan
 
 NAME = "reference"
-"""Its variant's."""
+"""The sweep's, whose folder lies below that of the one that asks for it, and its variant's."""
 
 
 def reference_plan(config: SweepConfig) -> Plan | None:
@@ -22,7 +21,7 @@ def reference_plan(config: SweepConfig) -> Plan | None:
     questions = asked.questions if of_sweep == "all" else min(asked.questions, of_sweep)
     return make_plan(
         SweepConfig(
-            name=f"{config.name}-{NAME}",
+            name=NAME,
             engine=EngineConfig(
                 backend=asked.backend,
                 model=engine.model,

@@ -22,6 +22,7 @@ from sweep.errors import BadInput, suggestion
 from sweep.gate.rules import RULES, Rule
 from sweep.plan.config import ProtocolConfig, SweepConfig, is_local
 from sweep.plan.document import parse
+from sweep.plan.reference import reference_plan
 from sweep.plan.secrets import Keeper, on_command_line, secrets_in
 from sweep.plan.units import Plan
 from sweep.plan.variants import Fault, KeyPath, Variant, argument_path, fault_list
@@ -107,6 +108,15 @@ def check_arguments(plan: Plan, file: str, address: str | None = None) -> None:
     `address`: of the Ray cluster whose machines the engines run on, else RAY_ADDRESS, else this machine.
     """
     here = not (address or os.environ.get("RAY_ADDRESS"))
+    faults = _argument_faults(plan, file, "engine", here=here)
+    if reference := reference_plan(plan.config):
+        faults += _argument_faults(reference, file, "reference", here=here)
+    if faults:
+        raise refusal(file, faults, " in the engine's settings")
+
+
+def _argument_faults(plan: Plan, file: str, key_of_engine: str, *, here: bool) -> list[str]:
+    """`key_of_engine`: where the sweep file has what the plan has under `engine`."""
     secrets = plan.config.secrets
     specs = [plan.spec(variant.name).revealed() for variant in plan.measured]
     with secrets.hidden_in_errors():
@@ -115,13 +125,12 @@ def check_arguments(plan: Plan, file: str, address: str | None = None) -> None:
     for variant, problems in zip(plan.measured, judged, strict=True):
         for problem in problems:
             having.setdefault(problem, []).append(variant)
-    if having:
-        faults = [
-            f"{file}:{line_of(file, argument_path(plan.config, chosen[0], key))}: {key}: {text} "
-            f"(variant {', '.join(v.name for v in chosen)})"
-            for (key, text), chosen in having.items()
-        ]
-        raise refusal(file, faults, " in the engine's settings")
+    faults = []
+    for (key, text), chosen in having.items():
+        root, *below = argument_path(plan.config, chosen[0], key)
+        line = line_of(file, (key_of_engine if root == "engine" else root, *below))
+        faults.append(f"{file}:{line}: {key}: {text} (variant {', '.join(v.name for v in chosen)})")
+    return faults
 
 
 def dump(config: SweepConfig) -> str:

@@ -83,10 +83,10 @@ def launch(file: str, overrides: Sequence[str], options: Options, audience: Audi
     """
     answer_with(KEPT)
     plan = make_plan(load(file, overrides, dataset.faults))
-    plans = [plan, *filter(None, [reference_plan(plan.config)])]
-    for each in plans:
+    reference = reference_plan(plan.config)
+    for each in filter(None, (plan, reference)):
         check_installed(each.config.engine.backend)
-        check_arguments(each, file, options.address)
+    check_arguments(plan, file, options.address)
     with plan.config.secrets.hidden_in_errors():
         questionnaire = dataset.load(plan.config.revealed_protocol())
     against = open_run(options.against) if options.against else None
@@ -98,9 +98,8 @@ def launch(file: str, overrides: Sequence[str], options: Options, audience: Audi
     run = create_run(options.runs, plan, dump(plan.config))
     keep_hashes(run.folder, plan.config)
     interrupted, dashboard = _complete(run, questionnaire, options, audience)
-    for other in plans[1:]:
-        if not interrupted:
-            interrupted = _complete_reference(run, other, options, audience)
+    if reference and not interrupted:
+        interrupted = _complete_reference(run, reference, questionnaire, options, audience)
     return Finished(run=run, against=against, interrupted=interrupted, dashboard=dashboard)
 
 
@@ -121,13 +120,14 @@ def _complete(
     return _drive(run, questionnaire, measured, options, audience)
 
 
-def _complete_reference(run: Run, plan: Plan, options: Options, audience: Audience) -> bool:
-    """The same for the reference of a run, below its folder. One that cannot run costs its audit, and no more."""
+def _complete_reference(
+    run: Run, plan: Plan, questionnaire: Questionnaire, options: Options, audience: Audience
+) -> bool:
+    """The same for the reference of a run, below its folder; `questionnaire` is the run's. Whether it was
+    interrupted. One that cannot run costs its audit, and no more."""
     other = create_run(run.folder, plan, dump(plan.config))
     try:
-        with plan.config.secrets.hidden_in_errors():
-            questionnaire = dataset.load(plan.config.revealed_protocol())
-        return _complete(other, questionnaire, options, audience)[0]
+        return _complete(other, questionnaire.first(plan.config.protocol.questions), options, audience)[0]
     except (ClusterUnavailable, EngineStartFailed) as error:
         audience.tell(f"The reference could not be measured: {error.message}")
         return False

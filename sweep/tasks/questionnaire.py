@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from cluster.spec import Batch, Completion, Request
 from sweep.plan.config import ProtocolConfig
@@ -52,6 +52,12 @@ class Questionnaire:
     def question_ids(self) -> tuple[str, ...]:
         """In data set order."""
         return tuple(record.id for record in self.questions)
+
+    def first(self, questions: int | Literal["all"]) -> Questionnaire:
+        """The same with so many of its questions, from the head; with all where it has no more."""
+        kept = self.questions if questions == "all" else self.questions[:questions]
+        config = self.config.model_copy(update={"questions": questions})
+        return replace(self, config=config, questions=kept)
 
     def answers(self) -> dict[str, str]:
         """Request id to an output that scores as correct."""

@@ -43,6 +43,13 @@ def test_a_fault_of_a_shared_argument_is_told_once(write_sweep: Callable[[str], 
     assert fault.endswith("did you mean noise? (variant baseline, mtp)")
 
 
+def test_a_fault_of_the_reference_names_its_line_there(write_sweep: Callable[[str], Path]) -> None:
+    file = write_sweep(f"{SWEEP}reference:\n  backend: simulated\n  arguments: {{nose: 0.1}}\n")
+    (fault,) = faults(file)
+    assert fault.startswith(f"{file}:{len(file.read_text().splitlines())}: nose: ")
+    assert fault.endswith("(variant reference)")
+
+
 GRID = """\
 grid:
   kind: {one: {}, two: {arguments: {nose: 2}}}

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from sweep.audit import Verdict
+from sweep.bounds import LONGEST_NAME
 from sweep.errors import EngineStartFailed
+from sweep.plan.reference import reference_plan
 from sweep.plan.sweepfile import load
 from sweep.plan.units import Plan, make_plan
 from sweep.report.conclude import conclude
@@ -105,6 +107,24 @@ def test_a_reference_that_cannot_start_costs_its_audit_and_nothing_else(
     assert "could not be measured" in audience.lines[-1]
     verdicts = {(f.audit, f.variant): f.verdict for f in conclude(finished.run).audits}
     assert verdicts["reference", None] is Verdict.UNKNOWN
+
+
+def test_a_sweep_of_the_longest_name_may_have_a_reference(write_sweep: Write) -> None:
+    config = load(write_sweep(REFERENCE), [f"name={'n' * LONGEST_NAME}"])
+    plan = reference_plan(config)
+    assert plan is not None
+    assert len(plan.sweep_id) < LONGEST_NAME
+
+
+def test_the_reference_asks_what_there_is_where_the_data_set_has_fewer_questions(
+    write_sweep: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opens(FakePool(), monkeypatch)
+    few = REFERENCE.replace("questions: 4", "questions: all").replace("questions: 3", "questions: 30")
+    run = launched(str(write_sweep(few)), tmp_path, Listener()).run
+    other = reference_run(run)
+    assert other is not None
+    assert other.variant_samples()["reference"].question_ids == run.provenance().protocol.question_ids
 
 
 def test_a_sweep_keeps_its_id_when_it_names_a_reference(write_sweep: Write) -> None:
