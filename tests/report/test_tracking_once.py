@@ -20,7 +20,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweep.errors import ExitCode
 from sweep.report.conclude import conclude
 from sweep.report.export import Exported
 from sweep.report.export import mlflow as exporter
@@ -89,6 +88,24 @@ def test_what_two_have_logged_at_once_stays_once_and_the_first_stays(
     assert {logged.info.run_id for logged in place.runs("twice")} == first
     assert place.units("twice") == ALL
     assert log(run).lines[0].startswith("MLflow")
+
+
+def test_a_sweeps_own_run_that_another_deletes_meanwhile_is_logged_all_the_same(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = made(tmp_path, place.uri, "meanwhile")
+    log(run)
+
+    def delete_after(*arguments: Any) -> Found:
+        """What is found, of which another program then deletes the sweep's own run."""
+        monkeypatch.setattr(exporter, "look", look)
+        found = look(*arguments)
+        place.client.delete_run(found.whole["sweep"])
+        return found
+
+    monkeypatch.setattr(exporter, "look", delete_after)
+    log(run)
+    assert place.units("meanwhile") == ALL
 
 
 def test_two_measurements_with_one_name_both_stay_and_that_is_told(
@@ -360,9 +377,6 @@ def test_four_that_log_to_one_server_leave_each_run_once_although_one_is_killed(
     racers = Racers(folders)
     until(racers.parent, lambda: len(server.runs("race")) > 2)
     os.kill(racers.ids[0], signal.SIGKILL)
-    killed, *others = racers.ended()
-    assert killed == -signal.SIGKILL
-    # On a busy machine the server may not answer one of them in time, which then says so.
-    assert set(others) <= {ExitCode.OK, ExitCode.UNAVAILABLE}
-    assert Racers(folders[:1]).ended() == [ExitCode.OK]
+    assert racers.ended() == [-signal.SIGKILL, 0, 0, 0]
+    assert Racers(folders[:1]).ended() == [0]
     assert server.units("race") == ALL

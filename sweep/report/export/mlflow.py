@@ -98,7 +98,7 @@ class _Log:
         self._client.allow(len(missing) + 1)
         mine = {self._log_repetition(experiment, key, *rows[key]) for key in missing}
         if self._summary is not None:
-            own = self._log_sweep(experiment, found.whole.get(SWEEP), self._summary, _span(*tables))
+            own = self._log_own(experiment, found.whole.get(SWEEP), self._summary, _span(*tables))
             mine |= {own} - set(found.whole.values())
         if mine:
             again = self._look(experiment)
@@ -144,6 +144,17 @@ class _Log:
             self._client.log_artifact(run_id, str(self._run.unit_file(unit)), "samples")
         self._client.set_terminated(run_id, end_time=span.ended)
         return run_id
+
+    def _log_own(self, experiment: str, run_id: str | None, summary: Summary, span: _Span) -> str:
+        """The sweep's own run: the one of this id, or where another program has just deleted it as a double, the
+        one that stays."""
+        try:
+            return self._log_sweep(experiment, run_id, summary, span)
+        except StoreAway:
+            first = self._look(experiment).whole.get(SWEEP)
+            if run_id is None or first == run_id:
+                raise
+            return self._log_own(experiment, first, summary, span)
 
     def _log_sweep(self, experiment: str, run_id: str | None, summary: Summary, span: _Span) -> str:
         """The sweep's own run; written over when it is there, since a sweep grows."""
