@@ -87,25 +87,15 @@ def judge_attempts(
     """
     exact = [_exact(score, questions) for score in scores]
     terms = None if variant is None else contract.variants[variant]
-    stops = [Stop(**vars(stop)) for stop in terms.attempts.stops] if terms and terms.attempts else None
-    threshold = terms.value if terms else contract.threshold.value
-    if stops:
-        decision, count = decide(stops, exact)
-        return Attempts(
-            scores=tuple(exact),
-            decision=decision,
-            count=count,
-            most=len(stops),
-            stop=stops[count - 1],
-            threshold=threshold,
-        )
-    decision, count = _any_passes(exact, threshold, contract.threshold.retries)
+    stops = [Stop(**vars(stop)) for stop in terms.attempts.stops] if terms and terms.attempts else []
+    threshold, retries = terms.value if terms else contract.threshold.value, contract.threshold.retries
+    decision, count = decide(stops, exact) if stops else _any_passes(exact, threshold, retries)
     return Attempts(
         scores=tuple(exact),
         decision=decision,
         count=count,
-        most=contract.threshold.retries,
-        stop=None,
+        most=len(stops) or retries,
+        stop=stops[count - 1] if stops else None,
         threshold=threshold,
     )
 
