@@ -316,6 +316,8 @@ class Racers:
     def ended(self) -> list[int]:
         out, err = self.parent.communicate(timeout=200)
         assert self.parent.returncode == 0, err
+        # What each said is shown with a test that fails.
+        print(err)
         return [int(word) for word in out.split()]
 
 

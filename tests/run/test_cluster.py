@@ -31,16 +31,22 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     cluster.shutdown()
 
 
+def places(runs: Path) -> set[str]:
+    """Where the engines that have begun run, by the provenance."""
+    return {place for file in runs.glob("*/provenance.json") for place in json.loads(file.read_text())["places"]}
+
+
 def test_a_sweep_outlives_the_node_of_one_of_its_engines(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
     runs = tmp_path / "runs"
-    process = launch(small_sweep(tmp_path), runs, *SPREAD)
-    until(process, lambda: len(list(runs.glob("*/samples/*.parquet"))) >= 4)
+    process = launch(small_sweep(tmp_path), runs, *SPREAD, "repetitions=20")
+    # Both engines have begun, and have a unit from then on until none is left.
+    until(process, lambda: len(places(runs)) == 2)
     cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
     summary = finish(process)
-    assert {v["repetitions"]["measured"] for v in summary["variants"].values()} == {10}
+    assert {v["repetitions"]["measured"] for v in summary["variants"].values()} == {20}
     failed = [json.loads(line) for file in runs.glob("*/failures/*") for line in file.read_text().splitlines()]
     assert any(failure["died"] for failure in failed)
     # No unit waited for an engine that has no node any more: each failed at most once.

@@ -203,8 +203,12 @@ class _Log:
         facts = self._provenance.dataset
         source = json.dumps({"uri": facts.path, "revision": facts.revision})
         dataset = Dataset(name=Path(facts.path).name, digest=facts.sha256[:12], source_type="sweep", source=source)
-        context = [InputTag("mlflow.data.context", "eval")]
-        self._client.log_inputs(run_id, datasets=[DatasetInput(dataset, context)])
+        inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", "eval")])]
+        try:
+            self._client.log_inputs(run_id, datasets=inputs)
+        except StoreAway:
+            # The store keeps data sets single too, and fails whoever makes the same one at the same moment.
+            self._client.log_inputs(run_id, datasets=inputs)
 
 
 def _measured(table: VariantSamples, row: int) -> dict[str, float | None]:
