@@ -2,8 +2,8 @@
 
 An engine keeps what it has loaded while units of it wait. Else it starts what `sweep.run.packing` has it run, so
 that all units end soonest; where that has nothing for it, it helps if that ends a unit sooner, as costs are not
-known well. Once in a round of results the packing also tells which engines should leave what they have loaded, since others end
-it as soon: with what was learnt of costs, that mends what was started without knowing them.
+known well. Once in a round of results the packing also tells which engines should leave what they have loaded,
+since others end it as soon: by then more is known of the costs, and so that mends what was started without.
 
 `sweep.run.forecast` plays the same policy to its end, so that the time told is that of the schedule that is kept.
 """
