@@ -35,12 +35,10 @@ class Board:
         taken, self._posts = self._posts, []
         return taken
 
-    def tell(self, text: str) -> None:
-        """Add a line to the log."""
-        _log(text)
-
-    def measure(self, readings: Sequence[Reading]) -> None:
-        """Hand the readings to Ray's exporter."""
+    def write(self, readings: Sequence[Reading], lines: Sequence[str]) -> None:
+        """Add the lines to the log, and hand the readings to Ray's exporter."""
+        for line in lines:
+            _log(line)
         for reading in readings:
             metric, tags = self._metric(reading.metric), {**reading.tags, OWNER: self._sweep}
             if not reading.metric.counter:
@@ -73,7 +71,7 @@ class Poster:
         if phase != self._phase:
             self._phase = phase
             _log(f"{self._label}: {phase}")
-            self._board.tell.remote(f"{self._engine}, {self._label}: {phase}")
+            self._board.write.remote((), (f"{self._engine}, {self._label}: {phase}",))
 
 
 def _log(text: str) -> None:

@@ -40,6 +40,8 @@ from cluster.spec import Batch, EngineSpec
 
 TELL_SECONDS = 10.0
 """Between two words on what is waited for."""
+SEND_SECONDS = 1.0
+"""At least, between two messages on how the work goes."""
 
 
 @dataclass(kw_only=True)
@@ -83,8 +85,12 @@ class RayPool:
         self._remark: Callable[[str], str | None] = lambda work: None
         self._processes: Counter[str] = Counter()
         """How many each engine has had."""
+        self._board: Any = None
         self._readings: list[Reading] = []
-        """To be published."""
+        self._lines: list[str] = []
+        """What is to be sent to the board, with the readings."""
+        self._sent = 0.0
+        """When the last of it was."""
         self.dashboard: str | None = None
         """The page on what the pool has, on the cluster's dashboard; after the end, where that is still there."""
         address = spec.address or os.environ.get("RAY_ADDRESS")
@@ -138,10 +144,10 @@ class RayPool:
         return events
 
     def publish(self, readings: Sequence[Reading]) -> None:
-        self._board.measure.remote(readings)
+        self._readings += readings
 
     def tell(self, text: str) -> None:
-        self._board.tell.remote(text)
+        self._lines.append(text)
 
     def remark_with(self, remark: Callable[[str], str | None]) -> None:
         self._remark = remark
@@ -150,6 +156,8 @@ class RayPool:
         absent = {task.engine for task in self._tasks.values()}
         idle = all(task.back for task in self._tasks.values())
         stops = [actor.stop.remote() for name, actor in self._actors.items() if idle and name not in absent]
+        if self._board:
+            stops.append(self._send())
         if stops:
             ray.wait(stops, num_returns=len(stops), timeout=deadlines.STOP)
         for actor in self._actors.values():
@@ -194,7 +202,8 @@ class RayPool:
                 )
 
     def _measure(self, events: Sequence[Event]) -> None:
-        """Publish what the events tell, and what was kept until now: in one call, since each costs the driver."""
+        """Note what the events tell, and send what there is: seldom, since a call costs the driver more than all
+        else here."""
         for event in events:
             match event:
                 case Loaded():
@@ -204,9 +213,14 @@ class RayPool:
                 case Failed():
                     tags = {**self._tags(event.engine), "stage": "start" if event.work is None else "batch"}
                     self._readings.append(Reading(metric=FAILURES, value=1, tags=tags))
-        if self._readings:
-            self.publish(self._readings)
-            self._readings = []
+        if (self._readings or self._lines) and time.monotonic() - self._sent >= SEND_SECONDS:
+            self._send()
+
+    def _send(self) -> Any:
+        """Send the board what there is; the call."""
+        readings, self._readings, lines, self._lines = self._readings, [], self._lines, []
+        self._sent = time.monotonic()
+        return self._board.write.remote(readings, lines)
 
     def _tags(self, engine: str) -> dict[str, str]:
         return {"engine": engine, "variant": self._labels[engine]}

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from sweep.commands.run_folder import found
 from sweep.errors import ExitCode
 from sweep.out import say_json
 
@@ -26,7 +27,13 @@ from sweep.out import say_json
     help="How long to wait for room in the cluster.",
 )
 @click.option("--no-track", is_flag=True, help="Do not log to MLflow; `sweep track` can do it later.")
-@click.option("--against", type=click.Path(path_type=Path), metavar="RUN", help="An earlier run: has it drifted?")
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path),
+    callback=lambda context, parameter, run: run and found(run),
+    metavar="RUN",
+    help="An earlier run: has it drifted?",
+)
 @click.option("--shared", is_flag=True, help="A new run folder is open to other users, by the umask.")
 @click.option("--json", "as_json", is_flag=True, help="The summary as JSON on stdout; all else on stderr.")
 def command(file: str, overrides: tuple[str, ...], no_track: bool, as_json: bool, **options: Any) -> int:
