@@ -41,7 +41,7 @@ from cluster.spec import Batch, EngineSpec
 TELL_SECONDS = 10.0
 """Between two words on what is waited for."""
 SEND_SECONDS = 1.0
-"""At least, between two messages on how the work goes."""
+"""At least, between two messages on how the work goes: one costs the driver more than all that is in it."""
 
 
 @dataclass(kw_only=True)
@@ -132,6 +132,8 @@ class RayPool:
         self._tasks[call.remote(batch)] = task
 
     def wait(self, timeout: float) -> list[Event]:
+        if (self._readings or self._lines) and time.monotonic() - self._sent >= SEND_SECONDS:
+            self._send()
         if not self._tasks:
             return []
         due = min(task.left for task in self._tasks.values())
@@ -202,8 +204,7 @@ class RayPool:
                 )
 
     def _measure(self, events: Sequence[Event]) -> None:
-        """Note what the events tell, and send what there is: seldom, since a call costs the driver more than all
-        else here."""
+        """Note what the events tell."""
         for event in events:
             match event:
                 case Loaded():
@@ -213,8 +214,6 @@ class RayPool:
                 case Failed():
                     tags = {**self._tags(event.engine), "stage": "start" if event.work is None else "batch"}
                     self._readings.append(Reading(metric=FAILURES, value=1, tags=tags))
-        if (self._readings or self._lines) and time.monotonic() - self._sent >= SEND_SECONDS:
-            self._send()
 
     def _send(self) -> Any:
         """Send the board what there is; the call."""

@@ -188,6 +188,7 @@ def test_what_the_engines_and_the_driver_measure_is_in_rays_metrics(pool: RayPoo
     found: dict[str, float] = {}
     # The exporter has them after a while.
     while not wanted.keys() <= found.keys():
+        pool.wait(0.0)
         with urlopen(f"http://127.0.0.1:{node['MetricsExportPort']}/metrics") as answer:
             lines = re.findall(r"^(ray_sweep\w+)\{(.*)\} (\S+)$", answer.read().decode(), re.MULTILINE)
         found = {name: float(value) for name, tags, value in lines if 'sweep="s"' in tags}
