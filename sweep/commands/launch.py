@@ -52,6 +52,7 @@ def command(file: str, overrides: tuple[str, ...], no_track: bool, as_json: bool
     from sweep.report.conclude import conclude
     from sweep.report.console import CleanConsole
     from sweep.report.export import export
+    from sweep.report.export.following import Followed
     from sweep.report.progress import OnConsole
     from sweep.report.sections import closing
     from sweep.report.terminal import show
@@ -61,7 +62,8 @@ def command(file: str, overrides: tuple[str, ...], no_track: bool, as_json: bool
     console = CleanConsole(file=sys.stderr if as_json else sys.stdout)
     # Ray prints what befalls its workers to stdout, from a thread of its own.
     with redirect_stdout(sys.stderr), ExitStack() as held:
-        finished = launch(file, overrides, Options(**options), OnConsole(console), held)
+        audience = OnConsole(console)
+        finished = launch(file, overrides, Options(**options), audience if no_track else Followed(audience), held)
         summary = conclude(finished.run, finished.against, figures=True)
         exported = {} if no_track else export(finished.run, summary)
     if as_json:

@@ -17,6 +17,7 @@ from sweep.plan.sweepfile import load
 from sweep.plan.units import Plan, make_plan
 from sweep.report.conclude import conclude
 from sweep.run.launch import Finished, Options, launch
+from sweep.run.folder import Run
 from sweep.run.reference import reference_run
 from tests.conftest import SWEEP
 from tests.fake_pool import FakePool, Notes
@@ -35,7 +36,7 @@ class Listener:
         self.lines.append(text)
 
     @contextmanager
-    def watch(self, plan: Plan) -> Iterator[Notes]:
+    def watch(self, run: Run, dashboard: str | None) -> Iterator[Notes]:
         yield self.view
 
 
