@@ -21,12 +21,14 @@ COMMANDS = {
     "launch": "Run a sweep, or the rest of one.",
     "plan": "Show what a sweep file will run; starts nothing.",
     "report": "Show or write again a run's numbers and report.",
+    "show": "Write a run as one HTML file, with a viewer of its questions.",
     "compare": "Compare two runs or two variants, paired per question.",
     "gate": "Judge a run or a score by a threshold contract.",
     "history": "The scores of many nights, and whether they drift.",
     "stats": "Numbers and thresholds from a plain list of scores.",
     "power": "How many repetitions a threshold needs.",
     "list": "List the runs.",
+    "ui": "Serve MLflow on what a sweep logged, and print the addresses of its pages.",
     "track": "Log a run to MLflow, now or again.",
 }
 """Command to its line in `--help`; its click command is `sweep.commands.<name>.command`."""
