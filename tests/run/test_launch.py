@@ -14,10 +14,10 @@ from sweep.bounds import LONGEST_NAME
 from sweep.errors import EngineStartFailed
 from sweep.plan.reference import reference_plan
 from sweep.plan.sweepfile import load
-from sweep.plan.units import Plan, make_plan
+from sweep.plan.units import make_plan
 from sweep.report.conclude import conclude
-from sweep.run.launch import Finished, Options, launch
 from sweep.run.folder import Run
+from sweep.run.launch import Finished, Options, launch
 from sweep.run.reference import reference_run
 from tests.conftest import SWEEP
 from tests.fake_pool import FakePool, Notes

@@ -7,33 +7,17 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Protocol
 
-from sweep.errors import ExitCode, SweepError
 from sweep.plan.config import SweepConfig
+from sweep.report.exported import Exported as Exported
+from sweep.report.exported import ExportUnavailable as ExportUnavailable
 from sweep.report.summary import Summary
 from sweep.run.folder import Run
 from sweep.run.view import Progress
 
 EXPORTERS = {"MLflow": "sweep.report.export.mlflow:MlflowExporter"}
 """Name to `module:class`; a module is imported when it is needed."""
-
-
-class ExportUnavailable(SweepError):
-    """The place that a run is sent to could not be reached or did not take it."""
-
-    exit_code = ExitCode.UNAVAILABLE
-
-
-@dataclass(frozen=True, kw_only=True)
-class Exported:
-    """What an exporter did with a run."""
-
-    added: int
-    """Entries that were new there."""
-    lines: tuple[str, ...]
-    """Where the user finds the run there: shown as they are, the one to be copied last."""
 
 
 class Follower(Protocol):
