@@ -237,7 +237,7 @@ def test_the_command_judges_every_variant_of_a_run(file: Path, run: Run) -> None
     result = gate(file, "--run", run.folder)
     assert result.exit_code == 0
     assert "baseline: PASS" in result.output
-    assert "mtp: pass" in result.output
+    assert "mtp: PASS" in result.output
 
 
 def test_one_variant_below_its_threshold_fails_the_run(file: Path, tmp_path: Path) -> None:
