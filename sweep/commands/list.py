@@ -50,7 +50,10 @@ def _changed(folder: Path) -> float:
 def _row(folder: Path) -> dict[str, Any]:
     """How far a run is; a folder that cannot be read says why, and hides no other."""
     from sweep.errors import SweepError
+    from sweep.report.settled import settled
 
+    if (summary := settled(folder)) is not None:
+        return _known(folder, summary)
     try:
         return _state(folder)
     except (SweepError, OSError) as error:
@@ -58,16 +61,35 @@ def _row(folder: Path) -> dict[str, Any]:
     return {"sweep_id": folder.name, "folder": str(folder), "fault": fault}
 
 
+def _known(folder: Path, summary: dict[str, Any]) -> dict[str, Any]:
+    """Of a run that is settled."""
+    from sweep.report.settled import units
+
+    return {
+        "sweep_id": summary["sweep_id"],
+        "folder": str(folder),
+        "backend": summary["backend"],
+        "variants": len(summary["variants"]),
+        "units": units(summary),
+        "measured": units(summary),
+        "void": 0,
+        "threshold": summary["threshold"]["value"] if summary["complete"] else None,
+        "failed_audits": sum(finding["verdict"] == "fail" for finding in summary["audits"]),
+        "in_use_by": None,
+    }
+
+
 def _state(folder: Path) -> dict[str, Any]:
     from sweep.audit import Verdict
-    from sweep.report.summary import FILE, read_summary
+    from sweep.report.summary import read_summary
+    from sweep.run.documents import SUMMARY
     from sweep.run.folder import open_run
     from sweep.run.lock import holder
 
     run = open_run(folder)
     run.check()
     writer = holder(folder)
-    summary = read_summary(run) if (folder / FILE).exists() else None
+    summary = read_summary(run) if (folder / SUMMARY).exists() else None
     return {
         "sweep_id": run.plan.sweep_id,
         "folder": str(folder),
