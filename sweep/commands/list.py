@@ -106,8 +106,7 @@ def _state(folder: Path) -> dict[str, Any]:
 
 def _blocks(rows: Sequence[dict[str, Any]]) -> Iterator[Block]:
     from sweep.report.blocks import Grid
-    from sweep.report.promises import cut
-    from sweep.run.lock import Holder
+    from sweep.report.digits import cut
 
     readable = [
         (
@@ -124,7 +123,12 @@ def _blocks(rows: Sequence[dict[str, Any]]) -> Iterator[Block]:
     if readable:
         yield Grid(("run", "backend", "units measured", "void", "threshold", "failed audits"), readable)
     remarks = [f"{row['sweep_id']}: {row['fault']}" for row in rows if "fault" in row]
-    used = {row["sweep_id"]: Holder(**row["in_use_by"]) for row in rows if row.get("in_use_by")}
-    remarks += [f"{sweep_id}: in use by {holder}" for sweep_id, holder in used.items()]
+    remarks += [f"{row['sweep_id']}: in use by {_holder(row)}" for row in rows if row.get("in_use_by")]
     if remarks:
         yield "\n".join(remarks)
+
+
+def _holder(row: dict[str, Any]) -> str:
+    from sweep.run.lock import Holder
+
+    return str(Holder(**row["in_use_by"]))
