@@ -28,6 +28,7 @@ COMMANDS = {
     "stats": "Numbers and thresholds from a plain list of scores.",
     "power": "How many repetitions a threshold needs.",
     "list": "List the runs.",
+    "ui": "Serve MLflow on what a sweep logged, and print the addresses of its pages.",
     "track": "Log a run to MLflow, now or again.",
 }
 """Command to its line in `--help`; its click command is `sweep.commands.<name>.command`."""

@@ -20,6 +20,7 @@ from sweep.run.folder import Run, create_run, open_run
 from sweep.run.hashes import keep_hashes
 from sweep.run.lock import hold
 from sweep.run.others import named_builds, refuse_other_protocol
+from sweep.run.pages import OnPages
 from sweep.run.view import View
 from sweep.tasks import dataset
 from sweep.tasks.questionnaire import Questionnaire
@@ -147,6 +148,7 @@ def _drive(
         needs_real_gpus=runs_model(engine.backend) and engine.gpus > 0,
         address=options.address,
         deadline=options.wait,
+        sweep=run.plan.sweep_id,
     )
     pool = RayPool(spec, tell=audience.tell)
     # After Ray has started, since it takes the signals for itself, and until it has ended.
@@ -156,7 +158,8 @@ def _drive(
                 audience.tell(f"Ray dashboard: {pool.dashboard}{token_hint()}")
             check()
             with audience.watch(run.plan) as view:
-                interrupted = Driver(run, questionnaire, pool, view).drive(measured, stopped)
+                shown = OnPages(view, pool, run.plan)
+                interrupted = Driver(run, questionnaire, pool, shown).drive(measured, stopped)
         finally:
             with kept():
                 pool.close()
