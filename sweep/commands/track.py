@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from sweep.out import say
+from sweep.out import busy, say
 
 
 @click.command(name="track")
@@ -19,7 +19,6 @@ def command(run: str) -> None:
     """
     from sweep.commands.run_folder import open_folder
     from sweep.errors import BadInput
-    from sweep.report.conclude import conclude
     from sweep.report.export import Exported, ExportUnavailable, export, unchanged, wanted
     from sweep.run.lock import hold
     from sweep.words import counted
@@ -32,7 +31,12 @@ def command(run: str) -> None:
         outcomes: dict[str, Exported | ExportUnavailable] = {**unchanged(opened)}
         # To conclude takes seconds, and changes the contract's date.
         if len(outcomes) < len(asked):
-            outcomes = export(opened, conclude(opened, figures=True))
+            from sweep.report.conclude import conclude
+
+            with busy("working out the numbers"):
+                summary = conclude(opened, figures=True)
+            with busy("logging the runs"):
+                outcomes = export(opened, summary)
     away = [outcome for outcome in outcomes.values() if isinstance(outcome, ExportUnavailable)]
     for name, outcome in outcomes.items():
         if isinstance(outcome, Exported):
