@@ -142,7 +142,7 @@ def _drive(
 
     engine = run.plan.config.engine
     spec = PoolSpec(
-        engines=None if engine.engines == "auto" else engine.engines,
+        engines=run.plan.engines,
         gpus=engine.gpus,
         needs_real_gpus=runs_model(engine.backend) and engine.gpus > 0,
         address=options.address,
