@@ -50,7 +50,10 @@ def _changed(folder: Path) -> float:
 def _row(folder: Path) -> dict[str, Any]:
     """How far a run is; a folder that cannot be read says why, and hides no other."""
     from sweep.errors import SweepError
+    from sweep.report.settled import settled
 
+    if (summary := settled(folder)) is not None:
+        return _known(folder, summary)
     try:
         return _state(folder)
     except (SweepError, OSError) as error:
@@ -58,16 +61,35 @@ def _row(folder: Path) -> dict[str, Any]:
     return {"sweep_id": folder.name, "folder": str(folder), "fault": fault}
 
 
+def _known(folder: Path, summary: dict[str, Any]) -> dict[str, Any]:
+    """Of a run that is settled."""
+    from sweep.report.settled import units
+
+    return {
+        "sweep_id": summary["sweep_id"],
+        "folder": str(folder),
+        "backend": summary["backend"],
+        "variants": len(summary["variants"]),
+        "units": units(summary),
+        "measured": units(summary),
+        "void": 0,
+        "threshold": summary["threshold"]["value"] if summary["complete"] else None,
+        "failed_audits": sum(finding["verdict"] == "fail" for finding in summary["audits"]),
+        "in_use_by": None,
+    }
+
+
 def _state(folder: Path) -> dict[str, Any]:
     from sweep.audit import Verdict
-    from sweep.report.summary import FILE, read_summary
+    from sweep.report.summary import read_summary
+    from sweep.run.documents import SUMMARY
     from sweep.run.folder import open_run
     from sweep.run.lock import holder
 
     run = open_run(folder)
     run.check()
     writer = holder(folder)
-    summary = read_summary(run) if (folder / FILE).exists() else None
+    summary = read_summary(run) if (folder / SUMMARY).exists() else None
     return {
         "sweep_id": run.plan.sweep_id,
         "folder": str(folder),
@@ -84,8 +106,7 @@ def _state(folder: Path) -> dict[str, Any]:
 
 def _blocks(rows: Sequence[dict[str, Any]]) -> Iterator[Block]:
     from sweep.report.blocks import Grid
-    from sweep.report.promises import cut
-    from sweep.run.lock import Holder
+    from sweep.report.digits import cut
 
     readable = [
         (
@@ -102,7 +123,12 @@ def _blocks(rows: Sequence[dict[str, Any]]) -> Iterator[Block]:
     if readable:
         yield Grid(("run", "backend", "units measured", "void", "threshold", "failed audits"), readable)
     remarks = [f"{row['sweep_id']}: {row['fault']}" for row in rows if "fault" in row]
-    used = {row["sweep_id"]: Holder(**row["in_use_by"]) for row in rows if row.get("in_use_by")}
-    remarks += [f"{sweep_id}: in use by {holder}" for sweep_id, holder in used.items()]
+    remarks += [f"{row['sweep_id']}: in use by {_holder(row)}" for row in rows if row.get("in_use_by")]
     if remarks:
         yield "\n".join(remarks)
+
+
+def _holder(row: dict[str, Any]) -> str:
+    from sweep.run.lock import Holder
+
+    return str(Holder(**row["in_use_by"]))
