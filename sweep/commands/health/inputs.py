@@ -8,8 +8,7 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from cluster.backends import backend
-from cluster.models import resolve
+from cluster.backends import backend, model_folder
 from sweep.commands.health.check import Check, State
 from sweep.errors import SweepError
 from sweep.plan.config import SweepConfig
@@ -31,11 +30,11 @@ def models(config: SweepConfig | None, address: str | None) -> Iterator[Check]:
 
 def _model(model: str, shown: str, address: str | None) -> Check:
     try:
-        folder = Path(resolve(model))
+        folder = model_folder(model)
     except SweepError as error:
         remedy = "correct engine.model or engine.draft_model"
         return Check(name="model", state=State.BROKEN, text=error.message, remedy=remedy)
-    if not folder.is_absolute():
+    if folder is None:
         return _on_hub("model", model, shown)
     if (folder / "config.json").is_file():
         return Check(name="model", state=State.OK, text=f"{shown} is on this machine")
