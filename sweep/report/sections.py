@@ -96,9 +96,21 @@ def closing(summary: Summary, places: Sequence[str]) -> Iterator[Block]:
             *_audit_lines(summary),
         ]
     )
-    yield Verbatim(places)
     if line := outcome_line(summary):
         yield line
+    yield Verbatim(places)
+
+
+def brief(summary: Summary) -> Iterator[Block]:
+    """The verdicts, and then the evidence table."""
+    yield from drifted(summary)
+    yield from warnings(summary)
+    if line := outcome_line(summary):
+        yield line
+    yield from threshold_lines(summary, briefly=True)
+    yield from floor_lines(summary)
+    yield from _audit_lines(summary)
+    yield evidence(summary)
 
 
 def drifted(summary: Summary) -> Iterator[str]:
