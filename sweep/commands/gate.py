@@ -116,11 +116,12 @@ def _gate(contract: str, now: datetime, given: dict[str, Any], files: dict[str, 
 
 
 def refuse_none(contract: Path) -> None:
-    """Raises BadInput, with the reason, for a run that has no contract: its folder, or the file that is not there."""
+    """Raises BadInput, with the reason, for a run without a contract: its folder, or the file that is not there."""
     from sweep.errors import BadInput
     from sweep.gate.contract import CONTRACT
     from sweep.report.summary import read_summary
-    from sweep.run.folder import SUMMARY, open_run
+    from sweep.run.documents import SUMMARY
+    from sweep.run.folder import open_run
 
     folder = contract if contract.is_dir() else contract.parent
     if contract.is_file() or not (folder / "sweep.yaml").is_file():

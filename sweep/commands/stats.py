@@ -178,7 +178,8 @@ def _lines(scores: Scores, statistics: ScoreStatistics) -> Sequence[str]:
         f"{statistics.max:.4f}, {n} x {scores.questions} questions",
         "overdispersion: not defined"
         if over is None
-        else f"overdispersion: chi2 {over.chi2:.1f} on {counted(over.dof, 'degree')} of freedom, p = {over.p_value:.2g}",
+        else f"overdispersion: chi2 {over.chi2:.1f} on {counted(over.dof, 'degree')} of freedom, "
+        f"p = {over.p_value:.2g}",
         f"next run below the least seen: probability at most {share(1 / (n + 1))}",
     )
 

@@ -85,7 +85,8 @@ def _places(
 ) -> Mapping[KeyPath, str]:
     """`file:line` of every key that the file writes, in the order of lines; then each `--set` of those changed."""
     ordered = sorted(lines.items(), key=lambda item: item[1])
-    return {(): f"{file}:1"} | {keys: f"{file}:{line}" for keys, line in ordered if keys not in changed} | changed
+    kept = {keys: f"{file}:{line}" for keys, line in ordered if keys not in changed}
+    return {(): f"{file}:1", **kept, **changed}
 
 
 def _place(keys: KeyPath, places: Mapping[KeyPath, str]) -> str:

@@ -168,7 +168,10 @@ def test_a_fault_of_an_override_is_told_of_it_and_not_of_the_file(tmp_path: Path
 
 def test_faults_stand_in_the_order_of_the_lines_and_those_of_overrides_last(tmp_path: Path) -> None:
     file = tmp_path / "sweep.yaml"
-    file.write_text("repetitions: -1\n" + SWEEP.replace("repetitions: 3\n", "").replace("name: made", "name: '!'"))
+    file.write_text(
+        "repetitions: -1\nname: '!'\nengine: {backend: simulated, model: none}\nvariants: {a: {}}\n"
+        "protocol: {dataset: {path: embedded:tiny-gemma4}}\n"
+    )
     with pytest.raises(BadInput) as refused:
         load(file, ["engine.starts=0"])
     places = [line.split(": ")[0] for line in refused.value.message.splitlines()[1:]]
