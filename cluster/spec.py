@@ -83,6 +83,8 @@ class Batch:
     """0 is greedy."""
     stop: tuple[str, ...]
     """A completion ends before the first of these."""
+    sampling: Mapping[str, float] = field(default_factory=dict)
+    """Above temperature 0, of `top_p`, `top_k` and `min_p` those that cut the distribution; none: all of it."""
     seed: int
     """The repetition's seed: the sampling seed above temperature 0."""
     attempt: int = 1

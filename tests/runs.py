@@ -41,9 +41,17 @@ Wrong = Callable[[str, int], Collection[str]]
 
 
 def finished(
-    folder: Path, wrong: Mapping[str, int] | Wrong, *overrides: str, text: str = SWEEP, gpu: str = "NVIDIA H200"
+    folder: Path,
+    wrong: Mapping[str, int] | Wrong,
+    *overrides: str,
+    text: str = SWEEP,
+    gpu: str = "NVIDIA H200",
+    written: Callable[[str, str], str] = lambda question, answer: answer,
 ) -> Run:
-    """A concluded run in `folder`. `wrong` may be a number a variant: its first questions, every time."""
+    """A concluded run in `folder`. `wrong` may be a number a variant: its first questions, every time.
+
+    `written`: what the engine writes for the answer to the question of this id.
+    """
     folder.mkdir(exist_ok=True)
     plan = make_plan(load(small_sweep(folder, text, records=60), overrides))
     questionnaire = dataset.load(plan.config.protocol)
@@ -64,6 +72,7 @@ def finished(
         )
         steps = 4 if unit.variant == "mtp" else None
         answers = questionnaire.answers() | dict.fromkeys(bad, " -1")
+        answers = {question: written(question, answer) for question, answer in answers.items()}
         completions = [
             replace(right(r, answers), verify_steps=steps) for r in questionnaire.batch(unit, 1).requests
         ]

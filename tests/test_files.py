@@ -13,7 +13,7 @@ import pytest
 from sweep import files
 from sweep.errors import BadInput
 from sweep.plan.config import DatasetConfig, ProtocolConfig
-from sweep.stats.score_files import read
+from sweep.stats.score_files import Reading, read
 from sweep.tasks import dataset
 
 
@@ -64,9 +64,10 @@ def test_a_file_of_scores_has_few_variants_and_any_number_of_scores(tmp_path: Pa
     file = tmp_path / "a.csv"
     file.write_text("variant,score\n" + "".join(f"v{row % 201},0.5\n" for row in range(1000)))
     with pytest.raises(BadInput, match=r"a\.csv:202: more than 200 variants"):
-        read(str(file), 10)
+        read([str(file)], Reading(questions=10))
     file.write_text("variant,score\n" + "".join(f"v{row % 200},0.5\n" for row in range(1000)))
-    assert [len(scores.values) for scores in read(str(file), 10)] == [5] * 200
+    found = read([str(file)], Reading(questions=10))
+    assert [len(one.scores.values) for one in found.listed] == [5] * 200
 
 
 def test_other_encodings_are_named_with_the_line(tmp_path: Path) -> None:

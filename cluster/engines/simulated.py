@@ -20,7 +20,7 @@ import platform
 import re
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import NormalDist
 
@@ -144,7 +144,9 @@ class SimulatedEngine:
         )
         noisy = arguments.noise > 0 or arguments.common_cause > 0
         answer = (spec.answers or {})[request.id]
-        text = _wording(noise if noisy else 0.0) + (answer if latent > 0 else _wrong(request.id, answer))
+        text = _wording(noise if noisy else 0.0) + (
+            answer if latent > 0 else _wrong(request.id, spec.answers or {})
+        )
         for stop in batch.stop:
             text = text.partition(stop)[0]
         wanted = max(1, round(arguments.tokens * (0.5 + _uniform("length", request.id, text))))
@@ -161,11 +163,14 @@ class SimulatedEngine:
         )
 
 
-def _wrong(request_id: str, answer: str) -> str:
-    """The answer with its last number raised by 1 to 9."""
-    off = 1 + int(_uniform("wrong", request_id) * 9)
-    wrong, changed = LAST_NUMBER.subn(lambda m: str(int(float(m[0])) + off), answer)
-    return wrong if changed else answer + " no answer"
+def _wrong(request_id: str, answers: Mapping[str, str]) -> str:
+    """The answer with its last number raised by 1 to 9; without a number, the right answer of another question."""
+    answer, chance = answers[request_id], _uniform("wrong", request_id)
+    wrong, changed = LAST_NUMBER.subn(lambda m: str(int(float(m[0])) + 1 + int(chance * 9)), answer)
+    if changed:
+        return wrong
+    others = sorted({*answers.values()} - {answer}) or ["No answer."]
+    return others[int(chance * len(others))]
 
 
 def _wording(noise: float) -> str:

@@ -128,7 +128,8 @@ class TransformersEngine:
         if batch.temperature > 0:
             # Seeded by the requests, so that a batch's place in the repetition changes nothing.
             torch.manual_seed(zlib.crc32(":".join([str(batch.seed), *(r.id for r in requests)]).encode()))
-            settings["temperature"] = batch.temperature
+            # The whole distribution unless the batch cuts it, whatever the model's own generation config says.
+            settings |= {"temperature": batch.temperature, "top_p": 1.0, "top_k": 0, **batch.sampling}
         widths: list[int] = []
         hook = self._model.register_forward_pre_hook(
             lambda module, positional, named: widths.append(named["input_ids"].shape[1]), with_kwargs=True

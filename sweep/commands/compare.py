@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -30,7 +29,7 @@ def command(
 ) -> None:
     """Compare B with A, on the questions that both answered; the first line is the answer.
 
-    A and B are run folders, and then every variant that both have is compared, or RUN:VARIANT.
+    A and B are runs, and then every variant that both have is compared, or RUN:VARIANT.
 
     \b
     Examples:
@@ -63,10 +62,10 @@ def command(
 
 def _side(text: str) -> tuple[Run, str | None]:
     """RUN or RUN:VARIANT. A folder whose own name holds a colon is taken as it is."""
-    from sweep.commands.run_folder import open_folder
+    from sweep.commands.run_folder import found, open_folder
 
     folder, colon, variant = text.rpartition(":")
-    if colon and not Path(text).is_dir():
+    if colon and not found(text).is_dir():
         return open_folder(folder), variant
     return open_folder(text), None
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,7 +44,10 @@ CODES = (
     help="In place of --score: the score of every attempt at this build so far, in order.",
 )
 @click.option(
-    "--state", type=click.Path(dir_okay=False), metavar="FILE", help="Keeps the attempts; --score is the next one."
+    "--state",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Keeps the attempts at one --build; this run, these answers or this score are the next one.",
 )
 @click.option("--build", metavar="NAME", help="With --state: what is tried, such as a commit.")
 @click.option("--samples", type=click.Path(), help="Answers from elsewhere: JSON lines or CSV, see docs/gate.md.")
@@ -72,18 +76,13 @@ def command(
       sweep gate thresholds.json --score 0.41 --questions 200 --variant topk1 --state a.json --build $SHA
     """
     from sweep.gate.contract import load
-    from sweep.gate.judge import answer, judge
-    from sweep.gate.paired import Paired
+    from sweep.gate.judge import answer
 
-    terms, now = load(contract), datetime.now(UTC)
+    terms, now, state, build = load(contract), datetime.now(UTC), given.pop("state"), given.pop("build")
     check_unchanged(Path(contract))
-    if run:
-        measured, missing = _of_run(run, terms, variant, given)
-        verdicts = [judge(terms, m, now) for m in measured]
-    else:
-        missing, verdicts = (), [_elsewhere(terms, variant, given, now)]
-    if against or any(isinstance(v.paired, Paired) and v.paired.fails for v in verdicts):
-        verdicts = _beside_calibration(verdicts, _calibration(against, Path(contract), terms))
+    measured, missing = _measured(terms, run, variant, given)
+    with _judged(terms, measured, state, build, now) as found:
+        verdicts = _beside_calibration(found, against, Path(contract), terms)
     codes = {v.exit_code for v in verdicts} | ({ExitCode.NOT_APPLICABLE} if missing else set())
     # A score that is below outranks a contract that cannot judge another one.
     code = ExitCode.BELOW if ExitCode.BELOW in codes else max(codes)
@@ -111,24 +110,39 @@ def check_unchanged(contract: Path) -> None:
         checksums.check(contract.name, remedy)
 
 
-def _elsewhere(terms: Contract, variant: str | None, given: dict[str, Any], now: datetime) -> Verdict:
-    """What the contract says of answers or a score that come from elsewhere."""
+def _measured(
+    terms: Contract, run: str | None, variant: str | None, given: dict[str, Any]
+) -> tuple[list[Measured], Sequence[str]]:
+    """What is to be judged, and the contract's variants that a run has not measured."""
+    samples = given.pop("samples")
+    if run:
+        _refuse(given, "--run", "the run says what it measured", samples=samples)
+        return _of_run(run, terms, variant)
+    if samples is None:
+        return [_of_score(variant, given)], ()
+    named = {name: given.pop(name) for name in ("score", "questions", "attempts")}
+    _refuse(named, "--samples", "the answers say how many are right")
+    return [_of_answers(samples, terms, variant, given)], ()
+
+
+def _refuse(given: dict[str, Any], beside: str, why: str, **more: Any) -> None:
+    """Raises BadInput, naming them, for options that are given beside one that excludes them."""
     from sweep.errors import BadInput
-    from sweep.gate.judge import judge
+
+    names = [name for name, value in {**given, **more}.items() if value not in (None, ())]
+    extra = ["--attempt" if name == "attempts" else f"--{name.replace('_', '-')}" for name in names]
+    if extra:
+        raise BadInput(f"{', '.join(extra)} and {beside} exclude each other: {why}")
+
+
+def _of_answers(samples: str, terms: Contract, variant: str | None, given: dict[str, Any]) -> Measured:
     from sweep.gate.measured import Measured
     from sweep.stats.answered import read
 
-    samples = given.pop("samples")
-    if samples is None:
-        return _of_score(terms, variant, given, now)
-    others = ("score", "questions", "attempts", "state", "build")
-    extra = [f"--{name.removesuffix('s')}" for name in others if given.pop(name) not in (None, ())]
-    if extra:
-        raise BadInput(f"{', '.join(extra)} and --samples exclude each other: the answers say how many are right")
     answers = read(samples)
     if variant is None and len(terms.variants) == 1:
         [variant] = terms.variants
-    measured = Measured(
+    return Measured(
         variant=variant,
         answers=answers,
         score=answers.score,
@@ -136,34 +150,58 @@ def _elsewhere(terms: Contract, variant: str | None, given: dict[str, Any], now:
         repetitions=answers.runs,
         **given,
     )
-    return judge(terms, measured, now)
 
 
-def _of_score(terms: Contract, variant: str | None, given: dict[str, Any], now: datetime) -> Verdict:
-    """What the contract says of a score, or of all attempts at a build; a state is kept only where it applies."""
+def _of_score(variant: str | None, given: dict[str, Any]) -> Measured:
     from sweep.errors import BadInput
-    from sweep.gate.attempts import begun, kept
-    from sweep.gate.judge import judge
     from sweep.gate.measured import Measured
 
-    attempts, state, build = (given.pop(name) for name in ("attempts", "state", "build"))
-    if attempts and (given["score"] is not None or state):
-        raise BadInput("--attempt lists all attempts, so it takes the place of --score and --state")
-    if build and not state:
-        raise BadInput("--build names what --state keeps the attempts at; give --state FILE too")
+    attempts = given["attempts"]
+    if attempts and given["score"] is not None:
+        raise BadInput("--attempt lists all attempts, so it takes the place of --score")
     given["score"] = attempts[-1] if attempts else given["score"]
     if given["score"] is None:
         raise BadInput("nothing to judge: give --run RUN, --samples FILE, or --score X with --questions N")
     if given["questions"] is None:
         raise BadInput("--score: over how many questions? Give --questions N")
-    if not state:
-        return judge(terms, Measured(variant=variant, attempts=attempts, **given), now)
-    with kept(state, begun(terms, variant, build, given["questions"])) as (before, save):
-        every = (*before, given["score"])
-        verdict = judge(terms, Measured(variant=variant, attempts=every, **given), now)
+    return Measured(variant=variant, **given)
+
+
+@contextmanager
+def _judged(
+    terms: Contract, measured: Sequence[Measured], state: str | None, build: str | None, now: datetime
+) -> Iterator[list[Verdict]]:
+    """What the contract says. With a state, the attempt is kept at the end, if the contract applies."""
+    from dataclasses import replace
+
+    from sweep.gate.attempts import begun, kept
+    from sweep.gate.judge import judge
+
+    _check_attempts(measured, state, build)
+    if not (state and build and measured):
+        yield [judge(terms, one, now) for one in measured]
+        return
+    [one] = measured
+    with kept(state, begun(terms, build, one)) as (before, save):
+        every = replace(one, attempts=(*before.scores, one.score), p_values=before.p_values)
+        verdict = judge(terms, every, now)
+        yield [verdict]
         if not verdict.mismatches:
-            save(every)
-        return verdict
+            save(before.after(one.score, verdict.paired))
+
+
+def _check_attempts(measured: Sequence[Measured], state: str | None, build: str | None) -> None:
+    """Raises BadInput for what no state can keep."""
+    from sweep.errors import BadInput
+
+    if build and not state:
+        raise BadInput("--build names what --state keeps the attempts at; give --state FILE too")
+    if state and not build:
+        raise BadInput("--state keeps the attempts at one build: name it with --build, such as by its commit")
+    if state and len(measured) > 1:
+        raise BadInput("--state keeps the attempts of one variant: name it with --variant")
+    if state and any(one.attempts for one in measured):
+        raise BadInput("--attempt lists all attempts, so it takes the place of --state")
 
 
 def _calibration(against: str | None, contract: Path, terms: Contract) -> Run | None:
@@ -180,28 +218,28 @@ def _calibration(against: str | None, contract: Path, terms: Contract) -> Run | 
     return run
 
 
-def _beside_calibration(verdicts: Sequence[Verdict], run: Run | None) -> list[Verdict]:
-    """With the calibration's outputs."""
+def _beside_calibration(
+    verdicts: Sequence[Verdict], against: str | None, contract: Path, terms: Contract
+) -> list[Verdict]:
+    """With the calibration's outputs, where some of them are to be shown."""
     from dataclasses import replace
 
+    from sweep.gate.paired import Paired
     from sweep.stats.answered import answered
 
+    if not against and not any(isinstance(v.paired, Paired) and v.paired.fails for v in verdicts):
+        return list(verdicts)
+    run = _calibration(against, contract, terms)
     tables = run.variant_samples() if run else {}
     before = {name: answered(table) for name, table in tables.items() if len(table.repetitions)}
     return [replace(v, measured=replace(v.measured, before=before.get(v.measured.variant or ""))) for v in verdicts]
 
 
-def _of_run(
-    folder: str, terms: Contract, variant: str | None, given: dict[str, object]
-) -> tuple[list[Measured], Sequence[str]]:
+def _of_run(folder: str, terms: Contract, variant: str | None) -> tuple[list[Measured], Sequence[str]]:
     """The run's variants that the contract has, and the contract's that the run has not measured."""
     from sweep.commands.run_folder import open_folder
-    from sweep.errors import BadInput
     from sweep.run.measure import measure
 
-    extra = [f"--{name.replace('_', '-')}" for name, value in given.items() if value not in (None, ())]
-    if extra:
-        raise BadInput(f"{', '.join(extra)} and --run exclude each other: the run says what it measured")
     measured = measure(open_folder(folder))
     wanted = [variant] if variant else list(terms.variants)
     return [measured[name] for name in wanted if name in measured], [n for n in wanted if n not in measured]

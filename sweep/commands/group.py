@@ -21,6 +21,7 @@ COMMANDS = {
     "launch": "Run a sweep, or the rest of one.",
     "plan": "Show what a sweep file will run; starts nothing.",
     "report": "Show or write again a run's numbers and report.",
+    "show": "Write a run as one HTML file, with a viewer of its questions.",
     "compare": "Compare two runs or two variants, paired per question.",
     "gate": "Judge a run or a score by a threshold contract.",
     "history": "The scores of many nights, and whether they drift.",

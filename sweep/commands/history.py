@@ -84,13 +84,13 @@ def command(as_json: bool, figure: str | None, run_length: float, **options: Any
 def _histories(options: dict[str, Any]) -> list[History]:
     """The nights that were asked for, of a file or of MLflow."""
     from sweep.errors import find
-    from sweep.stats.score_files import read_nights
+    from sweep.stats.score_files import Reading, read_nights
 
     source, experiment = options["scores"], options["experiment"]
     if (source is None) == (experiment is None):
         raise BadInput("give a file of scores, or --experiment NAME for MLflow's runs: one of the two")
     if experiment is None:
-        read = read_nights(source, options["questions"], note)
+        read = read_nights(source, Reading(questions=options["questions"], note=note))
     else:
         from sweep.report.nights import read_experiment
 

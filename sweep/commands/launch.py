@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from sweep.commands.given import Given
+from sweep.commands.run_folder import found
 from sweep.errors import ExitCode
 from sweep.out import say_json
 
@@ -81,7 +82,11 @@ def _attached(given: Given, job: str | None) -> int:
     from sweep.run.launch import Options, launch
 
     options = Options(
-        runs=Path(given.runs), address=given.address, wait=given.wait, against=given.against, shared=given.shared
+        runs=Path(given.runs),
+        address=given.address,
+        wait=given.wait,
+        against=found(given.against) if given.against else None,
+        shared=given.shared,
     )
     console = CleanConsole(file=sys.stderr if given.as_json else sys.stdout)
     noted = noting(OnConsole(console), job, given.runs)

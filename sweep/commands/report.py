@@ -24,7 +24,8 @@ from sweep.out import say, say_json
 @click.option("--against", type=click.Path(), metavar="RUN", help="An earlier run: has it drifted?")
 @click.option("--json", "as_json", is_flag=True, help="The summary as JSON on stdout, and nothing else.")
 def command(run: str, form: str, against: str | None, as_json: bool) -> int:
-    """Work out the numbers of RUN (a run folder) from its samples, write summary.json and report.md, and show them.
+    """Work out the numbers of RUN (a run folder, or its name under runs/) from its samples, write summary.json and
+    report.md, and show them.
 
     While another program writes to RUN, --json shows the numbers so far and writes nothing.
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sweep import clean
-from sweep.out import note, say_json
+from sweep.out import note, say, say_json
 
 if TYPE_CHECKING:
     from sweep.gate.threshold import VariantThreshold
     from sweep.stats.describe import ScoreStatistics
+    from sweep.stats.score_files import ScoreFile
     from sweep.stats.scores import Scores
 
     Rules = Mapping[str, VariantThreshold]
@@ -23,7 +24,7 @@ OVERDISPERSED = 0.01
 
 
 @click.command(name="stats")
-@click.argument("scores", type=click.Path(allow_dash=True))
+@click.argument("scores", type=click.Path(allow_dash=True), nargs=-1, required=True)
 @click.option("--questions", type=click.IntRange(min=1), metavar="N", help="Questions that a score is over.")
 @click.option(
     "--retries",
@@ -33,35 +34,57 @@ OVERDISPERSED = 0.01
     metavar="R",
     help="Attempts that CI gives a build; it passes if one does.",
 )
+@click.option("--percent", is_flag=True, help="Numbers without a % sign are in percent.")
+@click.option("--pattern", metavar="REGEX", help="Find the scores in lines: the group `score`, or the first one.")
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout, and nothing else.")
-def command(scores: str, questions: int | None, retries: int, as_json: bool) -> None:
-    """Spread, thresholds and false alarms of a list of SCORES.
+def command(
+    scores: tuple[str, ...], questions: int | None, retries: int, percent: bool, pattern: str | None, as_json: bool
+) -> None:
+    """Spread, thresholds and false alarms of lists of SCORES.
 
-    SCORES is a JSON list or a CSV with columns score[,variant,questions], or `-` for stdin; a score is a
-    share of right answers, 0 to 1. A column accept_length is left out. Every threshold rule is shown with its
-    default parameters.
+    SCORES are files, or `-` for stdin: JSON (a list, records with a `score`, variants with lists, results of
+    lm-eval or SGLang); a table with a column `score` and, if wanted, variant, questions, date, host, commit or
+    build; a number in each line; a log with lines such as `Score: 0.445`; JUnit XML. A score is a share of right
+    answers: 0.445, 44.5% or 89/200. Records of mean, std and n, or of passed and failed, do without the scores.
+
+    Every threshold rule is shown with its default parameters. Variants are held against the first one; hosts,
+    commits and builds against one another; with dates a change is looked for.
 
     \b
     Examples:
       sweep stats scores.json --questions 200
-      sweep stats ci-log.csv --questions 200 --retries 3
+      sweep stats ci.log --questions 200 --retries 3
+      sweep stats trtllm.log --percent --questions 1319
+      sweep stats ci.log --pattern 'gave ([0-9.]+)' --questions 200
       echo '[0.385, 0.37, 0.36, 0.395]' | sweep stats - --questions 200 --json
     """
+    from sweep.report.score_files import blocks
+    from sweep.report.terminal import show
     from sweep.stats.describe import describe_scores
-    from sweep.stats.score_files import read
+    from sweep.stats.score_files import Reading, read
 
-    variants = read(scores, questions, note)
+    found = read(scores, Reading(questions=questions, percent=percent, pattern=pattern, note=note))
+    variants = [one.scores for one in found.listed]
     described = [(v, describe_scores(v.values, v.questions), _every_rule(v, retries)) for v in variants]
     if as_json:
         numbers = {v.variant: _as_json(statistics, rules) for v, statistics, rules in described}
-        whole = {"variants": numbers} if len(numbers) > 1 else next(iter(numbers.values()))
-        say_json(whole)
+        say_json(_document(found, numbers, retries))
     else:
         for v, statistics, rules in described:
             _print(v, statistics, rules, retries)
+            say("")
+        show(blocks(found, retries))
     for v, statistics, rules in described:
         for warning in _warnings(v, statistics, rules):
             note(f"{clean.line(v.variant)}: {warning}")
+
+
+def _document(found: ScoreFile, numbers: dict[str, Any], retries: int) -> dict[str, Any]:
+    """The numbers of one variant as they are, those of several by name; with what else the files say."""
+    from sweep.report.score_files import as_json
+
+    whole = next(iter(numbers.values())) if len(numbers) == 1 else {"variants": numbers}
+    return whole | {name: value for name, value in as_json(found, retries).items() if value}
 
 
 def _every_rule(scores: Scores, retries: int) -> Rules:
@@ -126,7 +149,7 @@ def _warnings(scores: Scores, statistics: ScoreStatistics, rules: Rules) -> Iter
             "whole runs move together; suspect the engine; attempts that share what moves them fail as often as "
             "one alone"
         )
-        yield "if the scores are meant in percent, divide them by 100: read as shares, they vary too much"
+        yield "if the scores are meant in percent, --percent reads them: read as shares, they vary too much"
 
 
 def _print(scores: Scores, statistics: ScoreStatistics, rules: Rules, retries: int) -> None:

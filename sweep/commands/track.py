@@ -10,7 +10,8 @@ from sweep.out import say
 @click.command(name="track")
 @click.argument("run", type=click.Path())
 def command(run: str) -> None:
-    """Log what is measured of RUN (a run folder) to MLflow. What is there already is not logged twice.
+    """Log what is measured of RUN (a run folder, or its name under runs/) to MLflow. What is there already is not
+    logged twice.
 
     \b
     Example:

@@ -52,6 +52,7 @@ def assert_gate(
     if score is None or questions is None:
         raise BadInput("nothing to judge: give score and questions, or answers")
     attempts = _attempts(score)
+    _refuse_others(contract_path, now, {"variant": variant, "gpu": gpu, "protocol_hash": protocol_hash})
     measured = Measured(
         score=attempts[-1] if attempts else _number("score", score),
         questions=_count(questions),
@@ -69,6 +70,17 @@ def assert_gate(
     if verdict.exit_code == ExitCode.BELOW:
         raise AssertionError(text)
     return verdict
+
+
+def _refuse_others(contract: object, now: object, names: Mapping[str, object]) -> None:
+    """Raises BadInput for values of other types."""
+    if not isinstance(contract, str | Path):
+        raise BadInput(f"contract_path: {contract!r} is no path; give the contract's, as text or a Path")
+    for name, value in names.items():
+        if not isinstance(value, str | None):
+            raise BadInput(f"{name}: {value!r} is no text; give a name, or None")
+    if now is not None and not (isinstance(now, datetime) and now.tzinfo):
+        raise BadInput(f"now: {now!r} is no time with a time zone; give a datetime that has one, or None")
 
 
 def _right(answers: Mapping[str, bool]) -> dict[str, int]:
@@ -103,6 +115,8 @@ def _number(name: str, value: object) -> float:
         return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         raise BadInput(f"{name}: {value!r} is not a number") from None
+    except OverflowError:
+        raise BadInput(f"{name}: larger than any number that can be judged") from None
 
 
 def _count(questions: SupportsIndex) -> int:

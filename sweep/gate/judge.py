@@ -201,11 +201,11 @@ def judge(contract: Contract, measured: Measured, now: datetime) -> Verdict:
     _refuse_nonsense(measured)
     variants, name = contract.variants, measured.variant
     terms = None if name is None else find(variants, name, f"the contract of {contract.sweep_id}")
-    attempts = judge_attempts(contract, name, measured.attempts, measured.questions) if measured.attempts else None
     # An accept length without a variant is held against the least floor, as the threshold is the least one.
     floors = [v.accept_length for v in ([terms] if terms else variants.values()) if v.accept_length is not None]
     floor = min(floors, default=None) if terms or measured.accept_length is not None else None
     paired = judge_answers(contract.answers, name, measured.answers) if measured.answers else None
+    attempts = judge_attempts(contract, measured, paired) if measured.attempts else None
     return Verdict(
         measured=measured,
         threshold=terms.value if terms else contract.threshold.value,

@@ -42,7 +42,10 @@ class Measured:
     """The scores of all attempts at the build so far, `score` the last of them; empty for a score that is judged by
     itself."""
     answers: Answered | None = None
-    """Question by question; None where only the score is known."""
+    """Question by question, of the last attempt; None where only the score is known."""
+    p_values: tuple[float | None, ...] = ()
+    """With answers: what those of the attempts before the last one said, by score and questions; None for one whose
+    score was judged alone."""
     before: Answered | None = None
     """The calibration's answers, for its outputs; None where they are not at hand."""
 

@@ -58,6 +58,20 @@ class Alone(StrEnum):
     """Questions are right and wrong together, in the calibration: they do not count one by one."""
 
 
+OF_THE_CALIBRATION = frozenset(
+    {
+        Alone.NO_VARIANT,
+        Alone.OLDER_CONTRACT,
+        Alone.NEWER_CONTRACT,
+        Alone.NO_NOISE,
+        Alone.OTHER_QUESTIONS,
+        Alone.FEW_REPETITIONS,
+        Alone.TOGETHER,
+    }
+)
+"""The same for every attempt at a build, whatever it answers: its scores may be judged together."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class LostQuestion:
     """A question that was right in most repetitions of the calibration, and now is wrong in most."""

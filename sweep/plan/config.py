@@ -13,6 +13,8 @@ from cluster.secrets import Secrets
 from sweep.bounds import LONGEST_NAME, LONGEST_TIME, MOST_COUNT, MOST_SEED
 from sweep.gate.rules import Count, OpenShare, Strict, ThresholdRule
 
+SAMPLING = frozenset({"top_p", "top_k", "min_p"})
+"""Settings of a protocol that cut the distribution which tokens are drawn from."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
 """Names become folder and file names."""
 FORMATS = (".jsonl", ".json", ".parquet")
@@ -168,10 +170,21 @@ class ProtocolConfig(Strict):
     """Most tokens in an output."""
     temperature: Annotated[float, Field(ge=0, le=MOST_COUNT)] = 0.0
     """0 is greedy."""
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Above temperature 0: draw from the likeliest tokens that have this probability together; absent: from all."""
+    top_k: Count | None = None
+    """Likewise: from so many of the likeliest tokens."""
+    min_p: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Likewise: from the tokens that have this share of the likeliest one's probability."""
     concurrency: Count = 128
     """Requests in flight at once."""
     question_order: Literal["shuffled", "fixed"] = "shuffled"
     """`shuffled`: by the repetition's seed, so that each is batched in another way."""
+
+    @property
+    def sampling(self) -> dict[str, float]:
+        """What cuts the distribution that tokens are drawn from, by SAMPLING's names."""
+        return {name: value for name in sorted(SAMPLING) if (value := getattr(self, name)) is not None}
 
 
 class TrackingConfig(Strict):

@@ -66,7 +66,7 @@ def load(
         faults = [_fault(detail, document) for detail in error.errors() if not _of_other_kind(detail)]
     else:
         config = config.keeping(keeper.secrets)
-        faults = [*fault_list(config), *_stop_faults(config), *_start_faults(config)]
+        faults = [*fault_list(config), *_stop_faults(config), *_start_faults(config), *_sampling_faults(config)]
         # Nothing is known of a file whose name is not.
         faults += () if keeper.faults else config.secrets.hide(list(further(config.revealed_protocol())))
         if not faults and not keeper.faults:
@@ -169,6 +169,16 @@ def _of_other_kind(detail: ErrorDetails) -> bool:
     wrote = detail["input"]
     kinds = {"list_type": dict, "dict_type": list}
     return detail["loc"][0] == "grid" and isinstance(wrote, kinds.get(detail["type"], ()))
+
+
+def _sampling_faults(config: SweepConfig) -> Iterator[Fault]:
+    """What cuts a distribution that nothing is drawn from."""
+    if config.protocol.temperature == 0:
+        for name in config.protocol.sampling:
+            text = (
+                "changes nothing at temperature 0, where no token is drawn; take it out, or raise the temperature"
+            )
+            yield ("protocol", name), text
 
 
 def refusal(file: str | Path, faults: Iterable[str], where: str = "") -> BadInput:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from sweep.audit.finding import power_seen, starts_seen
 from sweep.report.answer import answer, of_comparisons
 from sweep.report.blocks import Block, Grid, Row
+from sweep.stats.accept_length import AcceptRatio
 from sweep.stats.compare import Comparison, Side
 from sweep.words import counted
 
@@ -59,8 +60,21 @@ def _lines(c: Comparison) -> Iterator[str]:
     if c.interval is not None:
         unknown = ". How far whole runs lie apart is not in it: one side has a single repetition"
         yield f"- The interval is {c.interval.of}, the widest that can be told{unknown if c.single_run else ''}."
+    if c.accept_length is not None:
+        yield f"- {_accepted(c.accept_length)}"
     if starts := starts_seen(c):
         yield f"- {starts}"
+
+
+def _accepted(ratio: AcceptRatio) -> str:
+    """What the draft is good for on both sides, by the questions; runs and starts may differ beside."""
+    interval = f"{ratio.low:.3f} to {ratio.high:.3f} over the questions"
+    if ratio.low <= 1 <= ratio.high:
+        return (
+            f"The accept lengths do not differ beyond chance: B has {ratio.value:.3f} times that of A, {interval}."
+        )
+    less = "less" if ratio.high < 1 else "more"
+    return f"B accepts {less} of its draft: its accept length is {ratio.value:.3f} times that of A, {interval}."
 
 
 def _legend(comparisons: Sequence[Comparison]) -> str:

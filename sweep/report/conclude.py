@@ -6,12 +6,13 @@ The effects in their order: read the run folder, work out (pure, in `sweep.repor
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sweep.audit import Reference
 from sweep.errors import BadInput
-from sweep.gate.contract import CONTRACT
-from sweep.gate.threshold import fit_all
+from sweep.gate.contract import CONTRACT, Contract
+from sweep.gate.threshold import Fits, fit_all
 from sweep.report.contract import build
 from sweep.report.figures import write_all
 from sweep.report.sections import markdown
@@ -26,22 +27,55 @@ from sweep.run.stopping import Stopped, StopWatch, saving
 from sweep.stats.samples import VariantSamples
 
 
-def conclude(run: Run, against: Run | None = None, *, figures: bool = False, keep: bool = True) -> Summary:
-    """Write summary.json, report.md and the contract from what is measured, and the figures when asked for.
+@dataclass(frozen=True, kw_only=True)
+class Conclusion:
+    """What a run comes to, and what that was worked out from."""
+
+    evidence: RunEvidence
+    """What the run folder holds."""
+    fits: Fits
+    """The noise of the evidence's scores: what the threshold was derived from."""
+    summary: Summary
+    """The numbers, as yet without figures."""
+    contract: Contract | None
+    """None where the summary says why there is none."""
+
+
+def work_out(run: Run, against: Run | None = None) -> Conclusion:
+    """What is measured comes to this; nothing is written.
 
     `against`: an earlier run of the same protocol, to audit drift; without it, the one that the run's last summary
-    names. Without `keep` nothing is written. Raises BadInput when the earlier run's protocol is another, and for a
-    run of `perturb.build` that cannot be used.
+    names. Raises BadInput when the earlier run's protocol is another, and for a run of `perturb.build` that cannot
+    be used.
     """
     evidence = _read(run, against)
     fits = fit_all(scores_of(evidence))
-    summary = summarise(evidence, fits)
-    no_contract = _no_contract(run, evidence, summary, keep=keep)
-    drawn = write_all(evidence.samples, fits, summary.threshold, run.folder) if figures and keep else ()
-    summary = summary.model_copy(update={"no_contract": no_contract, "figures": drawn})
-    if keep:
-        run.write_json(FILE, summary.to_json())
-        run.write_text("report.md", markdown(summary))
+    summary, contract, refused = summarise(evidence, fits), None, None
+    try:
+        contract = build(run.plan, summary, evidence.samples, evidence.provenance, datetime.now(UTC))
+    except BadInput as refusal:
+        refused = refusal.message
+    summary = summary.model_copy(update={"no_contract": refused})
+    return Conclusion(evidence=evidence, fits=fits, summary=summary, contract=contract)
+
+
+def conclude(run: Run, against: Run | None = None, *, figures: bool = False, keep: bool = True) -> Summary:
+    """Write summary.json, report.md and the contract from what is measured, and the figures when asked for.
+
+    A contract that no longer holds is taken away. Without `keep` nothing is written. Otherwise as `work_out`.
+    """
+    concluded = work_out(run, against)
+    if not keep:
+        return concluded.summary
+    if concluded.contract is None:
+        run.remove(CONTRACT)
+    else:
+        run.write_json(CONTRACT, concluded.contract.to_json())
+    samples, threshold = concluded.evidence.samples, concluded.summary.threshold
+    drawn = write_all(samples, concluded.fits, threshold, run.folder) if figures else ()
+    summary = concluded.summary.model_copy(update={"figures": drawn})
+    run.write_json(FILE, summary.to_json())
+    run.write_text("report.md", markdown(summary))
     return summary
 
 
@@ -80,19 +114,6 @@ def _reference(run: Run) -> Reference | None:
         draft_depth=variant.draft_depth,
         samples=other.variant_samples()[variant.name] if there else None,
     )
-
-
-def _no_contract(run: Run, evidence: RunEvidence, summary: Summary, *, keep: bool) -> str | None:
-    """Write thresholds.json, or say why there is none; one that no longer holds is taken away."""
-    try:
-        contract = build(run.plan, summary, evidence.samples, evidence.provenance, datetime.now(UTC))
-    except BadInput as refusal:
-        if keep:
-            run.remove(CONTRACT)
-        return refusal.message
-    if keep:
-        run.write_json(CONTRACT, contract.to_json())
-    return None
 
 
 def _stopped(run: Run, samples: Mapping[str, VariantSamples]) -> dict[str, Stopped]:

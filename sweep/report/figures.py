@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -26,10 +28,9 @@ SHARES = (0.001, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99)
 """Ticks of a probability, from what is asked of a false alarm to what is asked of power."""
 
 
-def write_all(
-    samples: Mapping[str, VariantSamples], fits: Fits, threshold: Threshold, run: Path
-) -> tuple[str, ...]:
-    """Draw every figure that there is data for, as PNG; returns their places in the run folder. Older ones go.
+@contextmanager
+def drawn(samples: Mapping[str, VariantSamples], fits: Fits, threshold: Threshold) -> Iterator[dict[str, Any]]:
+    """Every figure by its name, None where there is no data for it; closed at the end.
 
     `fits`: what the threshold was derived from.
     """
@@ -38,25 +39,49 @@ def write_all(
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    with writing(run / "figures"):
-        (run / "figures").mkdir(exist_ok=True)
     measured = {name: table for name, table in samples.items() if table.correct.size}
     figures = {
-        "figures/repetitions.png": repetitions(measured, threshold.value),
-        "figures/unstable.png": unstable(measured),
-        "figures/power.png": power(fits, threshold),
+        "repetitions": repetitions(measured, threshold.value),
+        "unstable": unstable(measured),
+        "power": power(fits, threshold),
     }
     try:
-        for file, figure in figures.items():
+        yield figures
+    finally:
+        for figure in filter(None, figures.values()):
+            plt.close(figure)
+
+
+def write_all(
+    samples: Mapping[str, VariantSamples], fits: Fits, threshold: Threshold, run: Path
+) -> tuple[str, ...]:
+    """Draw every figure that there is data for, as PNG; returns their places in the run folder. Older ones go.
+
+    `fits`: as for `drawn`.
+    """
+    with writing(run / "figures"):
+        (run / "figures").mkdir(exist_ok=True)
+    with drawn(samples, fits, threshold) as figures:
+        places = {f"figures/{name}.png": figure for name, figure in figures.items()}
+        for file, figure in places.items():
             if figure is None:
                 remove(run / file)
             else:
                 with aside(run / file) as there:
                     figure.savefig(there, dpi=150, format="png")
-    finally:
-        for figure in filter(None, figures.values()):
-            plt.close(figure)
-    return tuple(file for file, figure in figures.items() if figure is not None)
+    return tuple(file for file, figure in places.items() if figure is not None)
+
+
+def as_svg(samples: Mapping[str, VariantSamples], fits: Fits, threshold: Threshold) -> dict[str, bytes]:
+    """Every figure that there is data for, by its name, as SVG on no background. `fits`: as for `drawn`."""
+    images = {}
+    with drawn(samples, fits, threshold) as figures:
+        for name, figure in figures.items():
+            if figure is not None:
+                image = BytesIO()
+                figure.savefig(image, format="svg", transparent=True, metadata={"Date": None})
+                images[name] = image.getvalue()
+    return images
 
 
 def repetitions(samples: Mapping[str, VariantSamples], threshold: float | None) -> Any:

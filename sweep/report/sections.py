@@ -43,29 +43,19 @@ def markdown(summary: Summary) -> str:
 def blocks(summary: Summary) -> Iterator[Block]:
     """The whole report."""
     yield Heading(summary.sweep_id, 1)
-    yield from _drifted(summary)
+    yield from drifted(summary)
     yield from warnings(summary)
     yield evidence(summary)
     yield protocol_sentence(summary)
     yield Heading("Threshold")
-    yield from threshold_lines(summary)
-    yield from floor_lines(summary)
-    yield from at_the_sweeps(summary)
-    yield from every_rule(summary)
+    yield from threshold(summary)
     if summary.perturbed:
         yield Heading("Under other conditions")
-        yield from _conditions(summary)
+        yield from conditions(summary)
     yield Heading("Between questions and between runs")
-    yield from _spreads(summary)
+    yield from spreads(summary)
     yield from audits(summary)
-    voids = [f"- `{unit}`: {why}" for v in summary.variants.values() for unit, why in v.void_units.items()]
-    if voids:
-        yield Heading("Void units")
-        yield "\n".join(voids)
-    if summary.tried_twice:
-        yield Heading("Units that were tried twice")
-        yield TRIED_TWICE
-        yield "\n".join(f"- {two_tries_line(unit, tries)}" for unit, tries in summary.tried_twice.items())
+    yield from troubles(summary)
     if summary.figures:
         yield Heading("Figures")
         yield from pictures(summary)
@@ -74,9 +64,29 @@ def blocks(summary: Summary) -> Iterator[Block]:
         yield line
 
 
+def threshold(summary: Summary) -> Iterator[Block]:
+    """What the threshold is, what it does to every variant, and the other rules."""
+    yield from threshold_lines(summary)
+    yield from floor_lines(summary)
+    yield from at_the_sweeps(summary)
+    yield from every_rule(summary)
+
+
+def troubles(summary: Summary) -> Iterator[Block]:
+    """The units that were given up or tried twice; nothing where there were none."""
+    voids = [f"- `{unit}`: {why}" for v in summary.variants.values() for unit, why in v.void_units.items()]
+    if voids:
+        yield Heading("Void units")
+        yield "\n".join(voids)
+    if summary.tried_twice:
+        yield Heading("Units that were tried twice")
+        yield TRIED_TWICE
+        yield "\n".join(f"- {two_tries_line(unit, tries)}" for unit, tries in summary.tried_twice.items())
+
+
 def closing(summary: Summary, places: Sequence[str]) -> Iterator[Block]:
     """What the terminal shows when a launch ends. `places`: where its results are, to be copied."""
-    yield from _drifted(summary)
+    yield from drifted(summary)
     yield evidence(summary)
     yield "\n".join(
         [
@@ -91,7 +101,7 @@ def closing(summary: Summary, places: Sequence[str]) -> Iterator[Block]:
         yield line
 
 
-def _drifted(summary: Summary) -> Iterator[str]:
+def drifted(summary: Summary) -> Iterator[str]:
     """The answer to whoever names an earlier run; nothing where nobody did."""
     if summary.against is not None:
         yield f"Against the earlier run `{summary.against.sweep_id}`: {against_earlier(summary)}"
@@ -137,7 +147,7 @@ def _spread(measured: Spread) -> str:
     return f"{mean}{'' if measured.std is None else f' ± {std}'} ({least}–{greatest})"
 
 
-def _conditions(summary: Summary) -> Iterator[Block]:
+def conditions(summary: Summary) -> Iterator[Block]:
     """One row per perturbed variant, and what is another in each run of another build."""
     perturbed = summary.perturbed.values()
     yield Grid(
@@ -159,7 +169,7 @@ def _conditions(summary: Summary) -> Iterator[Block]:
     yield from (build_line(run, p) for run, p in runs.items())
 
 
-def _spreads(summary: Summary) -> Iterator[Block]:
+def spreads(summary: Summary) -> Iterator[Block]:
     """What moves the scores, what the questions did, and the accept lengths where any were measured."""
     variants = summary.variants.items()
     yield Grid(

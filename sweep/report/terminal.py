@@ -70,11 +70,12 @@ def say(console: Console, text: str) -> None:
 
 def folded(text: str, width: int, indent: str = "") -> str:
     """The text in lines of at most `width` characters, a longer word alone in its own; `5 %` stays together."""
-    folded = fill(_tied(text), width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    folded = fill(tied(text), width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
     return folded.replace(TIE, " ")
 
 
-def _tied(text: str) -> str:
+def tied(text: str) -> str:
+    """The text with `5 %` kept on one line."""
     return text.replace(" %", f"{TIE}%")
 
 
@@ -142,4 +143,4 @@ def _widths(block: Grid, room: int) -> list[int] | None:
 
 def _longest(rows: Sequence[Row], parts: Callable[[str], list[str]]) -> list[int]:
     """The characters of the longest part of any cell, for each column."""
-    return [max(len(part) for cell in column for part in parts(_tied(cell))) for column in zip(*rows, strict=True)]
+    return [max(len(part) for cell in column for part in parts(tied(cell))) for column in zip(*rows, strict=True)]

@@ -26,24 +26,33 @@ ALARM = ("false alarm, 1 attempt", "false alarm, k attempts")
 CAUGHT = ("drop caught 80 / 95 %, 1 attempt", "drop caught 80 / 95 %, k attempts")
 
 
-def threshold_lines(summary: Summary, *, briefly: bool = False) -> list[str]:
-    """What the threshold is, and what it implies; why there is none is said once. `briefly`: for a terminal."""
+def verdict_lines(summary: Summary) -> list[str]:
+    """What the threshold is, and whether a contract has it; why there is none is said once."""
     threshold = summary.threshold
     if threshold.value is None:
         first, *more = silent_lines(threshold)
         start = "There is no threshold, and so no contract."
-        lines = [f"{start} {first}"] if not more else [start, *(f"- {line}" for line in (first, *more))]
-    else:
-        but = " There is no contract, so no gate should use it yet." if summary.no_contract else ""
-        lines = [
-            f"The threshold is **{cut(threshold.value)}**, by the rule `{threshold.rule}`: a run passes if it "
-            f"scores that or more.{but}",
-            summary.no_contract or f"Contract: {CONTRACT}; `sweep gate` reads it.",
-        ]
+        return [f"{start} {first}"] if not more else [start, *(f"- {line}" for line in (first, *more))]
+    but = " There is no contract, so no gate should use it yet." if summary.no_contract else ""
+    return [
+        f"The threshold is **{cut(threshold.value)}**, by the rule `{threshold.rule}`: a run passes if it "
+        f"scores that or more.{but}",
+        summary.no_contract or f"Contract: {CONTRACT}; `sweep gate` reads it.",
+    ]
+
+
+def implied_lines(summary: Summary, *, briefly: bool = False) -> list[str]:
+    """How the threshold came about, and what it implies. `briefly`: for a terminal."""
+    threshold = summary.threshold
     stopped = [stopped_line(name, v.stopped, v.repetitions) for name, v in summary.variants.items() if v.stopped]
     default = [default_line(threshold)] if summary.rule_by_default else []
     implied = brief_statements(threshold) if briefly else threshold_statements(threshold)
-    return [*lines, *default, *stopped, *implied]
+    return [*default, *stopped, *implied]
+
+
+def threshold_lines(summary: Summary, *, briefly: bool = False) -> list[str]:
+    """What the threshold is, and what it implies. `briefly`: for a terminal."""
+    return [*verdict_lines(summary), *implied_lines(summary, briefly=briefly)]
 
 
 def floor_lines(summary: Summary) -> Iterator[str]:

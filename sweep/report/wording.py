@@ -88,15 +88,32 @@ CAPTIONS = {
     ),
 }
 
+ALTERNATIVES = {
+    "repetitions": (
+        "Box plot of the scores, one row for each variant, with a point for every repetition. The table before it "
+        "has the mean, the standard deviation, the least and the greatest of each."
+    ),
+    "unstable": (
+        "Heat map with a row for each unstable question and a column for each variant: the lighter, the more often "
+        "the question was right. The list of questions below has the counts."
+    ),
+    "power": (
+        "The probability of failing the gate against the gate's threshold, a panel for each variant: a curve for "
+        "the measured build and one for each lower mean. The text before it has the figures at the thresholds."
+    ),
+}
+"""What a figure shows, for whoever does not see it."""
+
 
 def protocol_sentence(summary: Summary) -> str:
     """What was asked, from which data, and what the standard deviations are."""
     protocol, dataset = summary.protocol, summary.dataset
+    cut = "".join(f", {name} {value:g}" for name, value in protocol.sampling.items())
     return (
         f"Each repetition asks {protocol.questions} questions of `{dataset.path}` (task {protocol.task}, SHA-256 "
         f"`{dataset.sha256[:12]}`) after {protocol.shots} worked examples from the {protocol.shots_from} split, "
         f"with {protocol.concurrency} requests in flight, at most {protocol.max_tokens} tokens an answer, at "
-        f"temperature {protocol.temperature:g}. The hash of this protocol is `{protocol.hash[:12]}`. Standard "
+        f"temperature {protocol.temperature:g}{cut}. The hash of this protocol is `{protocol.hash[:12]}`. Standard "
         "deviations are sample ones (ddof=1) between repetitions."
     )
 
@@ -136,11 +153,16 @@ def against_line(against: Against) -> str:
 
 def finding_lines(findings: Iterable[Finding]) -> Iterator[str]:
     """Verdict, what was seen and what to do, each once with the variants that it holds for."""
-    variants: dict[tuple[str, ...], list[str]] = {}
+    for f, names in grouped(findings):
+        yield f"**{f.verdict}**: {f.audit}{' of ' if names else ''}{', '.join(names)}: {f.seen} {f.do}".rstrip()
+
+
+def grouped(findings: Iterable[Finding]) -> Iterator[tuple[Finding, list[str]]]:
+    """Findings that say the same as one of them, with the variants that it holds for; of the sweep without any."""
+    alike: dict[tuple[str, ...], list[Finding]] = {}
     for f in findings:
-        variants.setdefault((f.verdict, f.audit, f.seen, f.do), []).extend([f.variant] if f.variant else ())
-    for (verdict, audit, seen, do), names in variants.items():
-        yield f"**{verdict}**: {audit}{' of ' if names else ''}{', '.join(names)}: {seen} {do}".rstrip()
+        alike.setdefault((f.verdict, f.audit, f.seen, f.do), []).append(f)
+    yield from ((same[0], [f.variant for f in same if f.variant]) for same in alike.values())
 
 
 def outcome_line(summary: Summary) -> str | None:
@@ -163,6 +185,30 @@ def audit_counts(findings: Sequence[Finding]) -> str:
     count = Counter(finding.verdict for finding in findings)
     unknown = f", and the data cannot tell of {count[Verdict.UNKNOWN]}" if count[Verdict.UNKNOWN] else ""
     return f"{count[Verdict.PASS]} of {counted(len(findings), 'audit')} passed{unknown}."
+
+
+def verdict_counts(findings: Sequence[Finding]) -> str:
+    """`1 failed, 2 warn, 28 passed`: how many audits ended how, the most urgent first."""
+    count = Counter(finding.verdict for finding in findings)
+    ends = {Verdict.FAIL: "failed", Verdict.WARN: "warn", Verdict.UNKNOWN: "cannot tell", Verdict.PASS: "passed"}
+    return ", ".join(f"{count[verdict]} {end}" for verdict, end in ends.items() if count[verdict]) or "none"
+
+
+def viewer_sentence(asked: int, flipping: int) -> str:
+    """What the HTML report's list of questions shows first."""
+    return (
+        f"Of {counted(asked, 'question')}, {flipping:,} flip: some variant answers them right in one repetition "
+        "and not in another. A cell counts the repetitions that are right. Only complete repetitions are shown."
+    )
+
+
+def left_out_sentence(questions: int, folder: str) -> str:
+    """What the HTML report does not hold."""
+    return (
+        f"The outputs of {counted(questions, 'question')} are not in this file, which would be too large with "
+        "them; these are the questions that flip least. Their outcomes and answers are here, their outputs in "
+        f"{folder}."
+    )
 
 
 def method_sentence(summary: Summary, commit: str | None) -> str:

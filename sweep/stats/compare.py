@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from sweep.errors import BadInput, find
 from sweep.stats import paired
+from sweep.stats.accept_length import AcceptRatio, accept_ratio
 from sweep.stats.describe import accept_length
 from sweep.stats.differences import Differences, Interval, Spread
 from sweep.stats.samples import VariantSamples
@@ -103,6 +104,9 @@ class Comparison:
     """The level, over all the comparisons made together."""
     among: int
     """How many those are."""
+    accept_length: AcceptRatio | None
+    """B's accept length over A's, with an interval of 1 - `alpha` from the questions; None where a side does not
+    speculate, or a question has no verify step."""
     detectable: float | None
     """The smallest true loss, in accuracy, that this comparison would find with 80 % probability or more, even were
     it the only one of them with a loss; None where not even a loss of everything would be."""
@@ -172,6 +176,7 @@ def compare(a: VariantSamples, b: VariantSamples, alpha: float = 0.05, among: in
         p_adjusted=p_value,
         alpha=alpha,
         among=among,
+        accept_length=_accept_ratio(a, b, columns, alpha),
         detectable=None if detectable is None or detectable > a.correct.mean() else detectable,
     )
 
@@ -245,6 +250,15 @@ def _decides(unanimous: bool, differences: Differences) -> DecidedBy:
     if Spread.STARTS in differences.known:
         return DecidedBy.STARTS
     return DecidedBy.BOTH if Spread.RUNS in differences.known else DecidedBy.PAIRED
+
+
+def _accept_ratio(a: VariantSamples, b: VariantSamples, columns: list[int], alpha: float) -> AcceptRatio | None:
+    steps_a, steps_b = a.verify_steps.mean(axis=0), b.verify_steps.mean(axis=0)[columns]
+    # A comparison with NaN is false.
+    if len(columns) < 2 or not ((steps_a > 0).all() and (steps_b > 0).all()):
+        return None
+    tokens_a, tokens_b = a.completion_tokens.mean(axis=0), b.completion_tokens.mean(axis=0)[columns]
+    return accept_ratio(tokens_b, steps_b, tokens_a, steps_a, alpha)
 
 
 def _starts(samples: VariantSamples) -> int | None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from sweep.bounds import DATA_FILE, RECORD
 from sweep.errors import BadInput, suggestion
 from sweep.plan.config import FORMATS, DatasetConfig, ProtocolConfig, is_local
 from sweep.plan.variants import Fault, KeyPath
-from sweep.tasks import task
+from sweep.tasks import TASKS, task
 from sweep.tasks.base import Record, Row, Task, read, wanted
 from sweep.tasks.questionnaire import Questionnaire, choose
 
@@ -123,10 +124,20 @@ def _records(dataset: DatasetConfig, split: str, task: Task) -> tuple[Record, ..
         try:
             records.append(read(task, row, f"{split}-{index}"))
         except ValueError as error:
-            raise BadInput(f"{place}: {error}") from None
+            raise BadInput(f"{place}: {error}{_others(row)}") from None
     if not records:
         raise BadInput(f"{file or dataset.path}: empty; a data set has records of {wanted(task)}")
     return tuple(records)
+
+
+def _others(row: object) -> str:
+    """Which benchmarks have records like it, for a message; nothing where none has."""
+    fitting = []
+    for name, other in TASKS.items():
+        with suppress(ValueError):
+            read(other, row, "test-0")
+            fitting.append(name)
+    return f"; `task: {fitting[0]}` reads such records" if fitting else ""
 
 
 def _from_file(file: Path) -> Iterator[Placed]:

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Literal, TypeVar
 
 from cluster.spec import Batch, Completion, Request
-from sweep.plan.config import ProtocolConfig
+from sweep.plan.config import SAMPLING, ProtocolConfig
 from sweep.plan.units import Unit, digest
 from sweep.stats.samples import Sample
 from sweep.tasks.base import Record, Task
@@ -39,7 +39,8 @@ class Questionnaire:
 
         Two sweeps with this hash ask the same thing; the data set's location is not in it.
         """
-        settings = self.config.model_dump(mode="json", exclude={"dataset"}) | {"stop": self.stop}
+        settings = self.config.model_dump(mode="json", exclude={"dataset", *SAMPLING})
+        settings |= {"stop": self.stop, **self.config.sampling}
         records = [[record.id, dict(record.row)] for record in (*self.shots, *self.questions)]
         return digest([settings, self.task.version, records])
 
@@ -76,6 +77,7 @@ class Questionnaire:
             max_tokens=self.config.max_tokens,
             temperature=self.config.temperature,
             stop=self.stop,
+            sampling=self.config.sampling,
             seed=unit.seed,
             attempt=attempt,
         )

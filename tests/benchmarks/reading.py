@@ -4,24 +4,20 @@
     python tests/benchmarks/reading.py             50 repetitions of 20 variants, 1,319 questions each: 1.3 million
     python tests/benchmarks/reading.py --keep DIR  the folders (1.5 GB) stay in DIR, and are used again
 
-Each command is a process of its own, and its CPU seconds hold the start of Python. *Growth* is its time beside that
+Each command is a process of its own, and its CPU seconds hold the start of Python. Growth is its time beside that
 of half the repetitions (of `list`, half the runs), once the start is gone from both: 2 is linear. What each command
 prints and writes is not looked at: that is what the tests are for.
-
-A peak below what this program takes itself, about 230 MiB, is shown as that: a process begins as a copy of its
-parent.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,6 +36,7 @@ from sweep.run.documents import PROVENANCE
 from sweep.run.folder import Run, create_run, open_run
 from sweep.tasks import dataset
 from sweep.tasks.questionnaire import Questionnaire, fingerprint
+from tests.benchmarks.rows import HEAD, Row, line
 from tests.conftest import small_sweep
 from tests.fake_pool import facts, right
 from tests.runs import finished, measured
@@ -69,6 +66,14 @@ RESUME = "from sweep.run.folder import open_run; assert not open_run({!r}).done(
 CONCLUDE = (
     "from sweep.run.folder import open_run; from sweep.report.conclude import conclude; conclude(open_run({!r}))"
 )
+LAUNCHER = """\
+import os, sys
+null = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+child = os.posix_spawn(sys.argv[1], [sys.argv[1], "-c", sys.argv[2]], os.environ, file_actions=null)
+_, status, usage = os.wait4(child, 0)
+print(os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
+"""
+"""A small process in between: one that this program started itself would begin with the peak of this one."""
 FINE = {ExitCode.OK, ExitCode.VOID, ExitCode.NO_CONTRACT}
 """How a command ends that did its work."""
 
@@ -89,6 +94,10 @@ class Size(NamedTuple):
         return f"{self.repetitions} x {self.variants} x {self.questions:,}"
 
 
+SIZES = Size(20, 50, 1319), Size(6, 20, 1319)
+"""Of the run that is reported, and of the one that is compared and tracked."""
+
+
 class Cost(NamedTuple):
     """Of a command."""
 
@@ -99,40 +108,47 @@ class Cost(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
-    """One line of the table."""
+class Command:
+    """What is measured."""
 
     what: str
     """What is done."""
     code: str
     """Python that does it."""
-    half: str | None
+    half: str | None = None
     """Python that does half of it."""
+    doubled: str = "samples"
+    """What the whole has twice as many of."""
     seconds: float
     """The goal."""
     memory: int | None = None
-    """The goal, bytes."""
+    """The goal, MiB."""
+    before: tuple[float, float | None]
+    """Seconds, and MiB where they were looked at, that the goals were set against."""
 
-    def row(self, start: float) -> str:
-        """As measured; `start`: seconds that Python takes to start."""
+    def rows(self, start: Cost) -> Iterator[Row]:
+        """As measured, the seconds and the memory; `start`: what Python takes itself."""
         cost = measure(self.code)
-        growth = "-"
+        law, wider = {}, {}
         if self.half is not None:
-            growth = f"{(cost.seconds - start) / (measure(self.half).seconds - start):.1f}"
-        met = cost.seconds < self.seconds and (self.memory is None or cost.memory < self.memory)
-        goal = f"< {self.seconds:g} s" + (f", < {self.memory // MIB:,} MiB" if self.memory else "")
-        figure = f"{cost.seconds:.2f} s, {cost.memory // MIB:,} MiB"
-        return f"| {self.what} | {figure} | {goal} | {'met' if met else 'short'} | {growth} |"
+            half = measure(self.half)
+            law = {self.doubled: (cost.seconds - start.seconds) / (half.seconds - start.seconds)}
+            wider = {self.doubled: (cost.memory - start.memory) / max(half.memory - start.memory, 1)}
+        seconds, memory = self.before
+        yield Row(what=self.what, value=cost.seconds, unit="s", goal=self.seconds, baseline=seconds, law=law)
+        if self.memory is not None:
+            peak, what = cost.memory / MIB, f"{self.what}, peak"
+            yield Row(what=what, value=peak, unit="MiB", goal=self.memory, baseline=memory, law=wider)
 
 
 def measure(code: str) -> Cost:
     """What a Python process takes that runs the code."""
-    child = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode not in FINE:
-        raise SystemExit(f"ended with {child.returncode}: {code}")
-    return Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+    asked = [sys.executable, "-S", "-c", LAUNCHER, sys.executable, code]
+    said = subprocess.run(asked, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, check=True, text=True)
+    ended, seconds, memory = said.stdout.split()
+    if int(ended) not in FINE:
+        raise SystemExit(f"ended with {ended}: {code}")
+    return Cost(float(seconds), int(memory) * 1024)
 
 
 def large(folder: Path, size: Size) -> Run:
@@ -229,7 +245,7 @@ def track(folder: Path) -> None:
         measure(COMMAND.format(["track", str(folder)]))
 
 
-def lines(folder: Path, size: Size, middle: Size, runs: int) -> list[Line]:
+def commands(folder: Path, size: Size, middle: Size, runs: int) -> list[Command]:
     """What is measured, in runs that are made in the folder."""
 
     def made(size: Size) -> Path:
@@ -240,56 +256,73 @@ def lines(folder: Path, size: Size, middle: Size, runs: int) -> list[Line]:
     for run in (some, fewer):
         track(run)
     return [
-        Line(
-            what=f"`sweep report`, {size}",
+        Command(
+            what=f"`sweep report`, {size} samples",
             code=COMMAND.format(["report", str(whole)]),
             half=COMMAND.format(["report", str(half)]),
             seconds=10,
-            memory=1024 * MIB,
+            memory=1024,
+            before=(51.8, 6900),
         ),
-        Line(what=f"resume, {size}", code=RESUME.format(str(whole)), half=RESUME.format(str(half)), seconds=3),
-        Line(
-            what=f"`sweep compare` of two variants, {middle}",
+        Command(
+            what=f"resume, {size} samples",
+            code=RESUME.format(str(whole)),
+            half=RESUME.format(str(half)),
+            seconds=3,
+            before=(52, None),
+        ),
+        Command(
+            what=f"`sweep compare` of two variants, {middle} samples",
             code=COMMAND.format(["compare", f"{some}:v00", f"{some}:v01"]),
             half=COMMAND.format(["compare", f"{fewer}:v00", f"{fewer}:v01"]),
             seconds=2,
-            memory=400 * MIB,
+            memory=400,
+            before=(11.7, 1800),
         ),
-        Line(
-            what=f"`sweep track` with nothing new, {middle}",
+        Command(
+            what=f"`sweep track` with nothing new, {middle} samples",
             code=COMMAND.format(["track", str(some)]),
             half=COMMAND.format(["track", str(fewer)]),
             seconds=1.5,
+            before=(11.6, None),
         ),
-        Line(
+        Command(
             what=f"`sweep list`, {runs} runs",
             code=COMMAND.format(["list", "--runs", str(many)]),
             half=COMMAND.format(["list", "--runs", str(less)]),
+            doubled="runs",
             seconds=0.5,
+            before=(3.1, None),
         ),
-        Line(what="`conclude`, 240 samples", code=CONCLUDE.format(str(many / "made-000")), half=None, seconds=0.3),
+        Command(
+            what="`conclude`, 240 samples",
+            code=CONCLUDE.format(str(many / "made-000")),
+            seconds=0.3,
+            before=(1.0, None),
+        ),
+        Command(what="`sweep --help`", code=COMMAND.format(["--help"]), seconds=0.2, before=(0.1, None)),
     ]
+
+
+def rows(folder: Path | None = None, sizes: tuple[Size, Size] = SIZES, runs: int = RUNS) -> Iterator[Row]:
+    """The table's rows. The runs are made in the folder, and used again when they are there."""
+    with tempfile.TemporaryDirectory() as temporary:
+        asked = commands(folder or Path(temporary), *sizes, runs)
+        start = min(measure("pass") for _ in range(5))
+        for command in asked:
+            yield from command.rows(start)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--variants", type=int, default=20)
-    parser.add_argument("--repetitions", type=int, default=50)
-    parser.add_argument("--questions", type=int, default=1319)
-    parser.add_argument("--runs", type=int, default=RUNS)
-    parser.add_argument("--quick", action="store_true", help="a tenth of the repetitions, at least 4")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the repetitions")
     parser.add_argument("--keep", type=Path, metavar="DIR")
     given = parser.parse_args()
-    size = Size(
-        given.variants, max(4, given.repetitions // 10) if given.quick else given.repetitions, given.questions
-    )
-    middle = Size(6, 4 if given.quick else 20, given.questions)
-    with tempfile.TemporaryDirectory() as folder:
-        start = min(measure("pass").seconds for _ in range(5))
-        print(f"Python itself takes {start:.2f} s to start.\n")
-        print("| what | figure | goal | verdict | growth |\n|---|---|---|---|---|")
-        for line in lines(given.keep or Path(folder), size, middle, given.runs):
-            print(line.row(start), flush=True)
+    whole, some = SIZES
+    few = whole._replace(repetitions=5), some._replace(repetitions=4)
+    print(HEAD)
+    for row in rows(given.keep, few if given.quick else SIZES):
+        print(line(row, "python -m tests.benchmarks reading"), flush=True)
 
 
 if __name__ == "__main__":

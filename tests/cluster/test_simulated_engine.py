@@ -18,7 +18,12 @@ from sweep.tasks.gsm8k import extract_answer
 QUESTIONS = 400
 
 
-def generate(seed: int = 0, label: str = "v", draft: bool = False, **arguments: object) -> list[Completion]:
+NUMBERS = {f"q{n}": f"so #### {n}" for n in range(QUESTIONS)}
+
+
+def generate(
+    seed: int = 0, label: str = "v", draft: bool = False, answers: dict[str, str] = NUMBERS, **arguments: object
+) -> list[Completion]:
     engine = SimulatedEngine()
     spec = EngineSpec(
         label=label,
@@ -26,7 +31,7 @@ def generate(seed: int = 0, label: str = "v", draft: bool = False, **arguments: 
         model="none",
         draft_model="none" if draft else None,
         arguments={"start_seconds": 0, "seconds_per_token": 0, **arguments},
-        answers={f"q{n}": f"so #### {n}" for n in range(QUESTIONS)},
+        answers=answers,
     )
     engine.start(spec, lambda phase, log: None)
     requests = tuple(Request(id=f"q{n}", prompt="p") for n in range(QUESTIONS))
@@ -42,6 +47,14 @@ def score(completions: list[Completion]) -> float:
 def test_the_accuracy_is_the_one_asked_for() -> None:
     right = round(score(generate(accuracy=0.4)) * QUESTIONS)
     # Each question is right with 0.4 over questions and runs; a two-sided tail of 1e-4 on either side.
+    assert binom.ppf(1e-4, QUESTIONS, 0.4) <= right <= binom.isf(1e-4, QUESTIONS, 0.4)
+
+
+def test_a_wrong_answer_without_a_number_is_that_of_another_question() -> None:
+    answers = {f"q{n}": f"The answer is {'ABC'[n % 3]}." for n in range(QUESTIONS)}
+    texts = {c.request_id: c.text[-len("The answer is A.") :] for c in generate(accuracy=0.4, answers=answers)}
+    assert set(texts.values()) == set(answers.values())
+    right = sum(texts[name] == answer for name, answer in answers.items())
     assert binom.ppf(1e-4, QUESTIONS, 0.4) <= right <= binom.isf(1e-4, QUESTIONS, 0.4)
 
 

@@ -81,6 +81,17 @@ def test_greedy_decoding_with_the_draft_gives_the_same_tokens(
     assert [c.token_ids for c in drafted] == [c.token_ids for c in plain]
 
 
+def test_a_distribution_that_is_cut_to_one_token_is_greedy_at_any_temperature(
+    asked: Questionnaire, plain: list[Completion]
+) -> None:
+    hot = replace(asked.batch(UNIT, 1), temperature=3.0)
+    with started() as engine:
+        cut = engine.generate(replace(hot, sampling={"top_k": 1}))
+        drawn = engine.generate(hot)
+    assert [c.token_ids for c in cut] == [c.token_ids for c in plain]
+    assert [c.token_ids for c in drawn] != [c.token_ids for c in plain]
+
+
 def test_the_accept_length_is_measured_and_near_what_sglang_has(
     plain: list[Completion], drafted: list[Completion]
 ) -> None:

@@ -42,6 +42,13 @@ def test_the_helper_raises_another_error_when_the_contract_does_not_apply(file: 
         ({"score": [0.5, None], "questions": 40}, "None"),
         ({"score": 0.5, "questions": "40"}, "'40'"),
         ({"score": 0.5, "questions": 40, "accept_length": "2"}, "'2'"),
+        ({"score": 10**400, "questions": 40}, "score: larger"),
+        ({"score": 0.5, "questions": 40, "gpu": 5}, "gpu: 5 is no text"),
+        ({"score": 0.5, "questions": 40, "protocol_hash": b"a"}, "protocol_hash: b'a'"),
+        ({"score": 0.5, "questions": 40, "variant": 1}, "variant: 1"),
+        ({"score": 0.5, "questions": 40, "now": "2026-01-31"}, "now: '2026-01-31'"),
+        ({"score": 0.5, "questions": 40, "now": datetime(2026, 1, 31)}, "time zone"),
+        ({"score": 0.5, "questions": 40, "contract_path": 5}, "contract_path: 5"),
         ({"answers": [True]}, "list"),
         ({"answers": {"test-2": "True"}}, "test-2"),
         ({"answers": {"test-2": None}}, "test-2"),
@@ -51,7 +58,7 @@ def test_the_helper_raises_another_error_when_the_contract_does_not_apply(file: 
 )
 def test_the_helper_refuses_what_is_no_number_and_no_answer(file: Path, given: dict[str, Any], named: str) -> None:
     with pytest.raises(BadInput, match=re.escape(named)):
-        assert_gate(file, variant="mtp", **given)
+        assert_gate(**{"contract_path": file, "variant": "mtp", **given})
 
 
 def test_the_helper_takes_numpy_numbers_and_arrays(file: Path) -> None:

@@ -72,6 +72,11 @@ def test_an_unknown_key_inside_a_threshold_rule_names_the_nearest(write_sweep: W
     assert "threshold.coverge: unknown key; did you mean coverage?" in faults(file)
 
 
+def test_a_cut_of_a_distribution_that_nothing_is_drawn_from_is_a_fault(write_sweep: Write) -> None:
+    assert "protocol.min_p: " in faults(write_sweep(SWEEP), "protocol.min_p=0.1")
+    assert load(write_sweep(SWEEP), ["protocol.min_p=0.1", "protocol.temperature=1"]).protocol.min_p == 0.1
+
+
 def test_draft_without_a_draft_model_is_a_fault(write_sweep: Write) -> None:
     file = write_sweep(SWEEP.replace("  draft_model: none\n", ""))
     assert "engine.draft_model" in faults(file)

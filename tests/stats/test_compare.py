@@ -38,6 +38,17 @@ def test_accept_length_and_speed_stand_beside_the_scores() -> None:
     assert comparison.b.tokens_per_second is None
 
 
+def test_two_engines_of_one_draft_are_held_against_each_other_by_their_accept_lengths() -> None:
+    right = first(94, runs=3)
+    whole, part = table("a", right, accept_length=5.0), table("b", right, accept_length=4.0)
+    # Every question takes 5/4 of the steps: no question differs from another, so the interval has no width.
+    ratio = compare(whole, part).accept_length
+    assert ratio is not None
+    assert (ratio.low, ratio.value, ratio.high) == pytest.approx((0.8, 0.8, 0.8))
+    assert compare(whole, table("c", right, accept_length=None)).accept_length is None
+    assert compare(table("c", right, accept_length=None), part).accept_length is None
+
+
 def noise(seed: int, runs: int, shift: float = 0.0, together: float = 0.0) -> np.ndarray:
     """Runs of 200 questions with a chance each; `together` moves whole runs by a common cause."""
     rng = np.random.default_rng(seed)

@@ -122,6 +122,14 @@ def test_the_answers_are_right_outputs_by_request_id() -> None:
     assert answers["test-4"] == " a4\n#### 4"
 
 
+def test_what_cuts_the_distribution_goes_to_the_engine_and_into_the_hash() -> None:
+    hot = asked(temperature=0.7)
+    cut = asked(temperature=0.7, top_p=0.9, top_k=40)
+    assert hot.batch(unit(), 1).sampling == {}
+    assert cut.batch(unit(), 1).sampling == {"top_p": 0.9, "top_k": 40}
+    assert len({hot.hash, cut.hash, asked(temperature=0.7, top_k=40).hash}) == 3
+
+
 def test_the_fingerprint_is_of_the_token_ids_where_there_are_any() -> None:
     assert fingerprint("x", (1, 2)) == fingerprint("y", (1, 2))
     assert fingerprint("x", (1, 2)) != fingerprint("x", (12,))

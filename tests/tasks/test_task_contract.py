@@ -18,9 +18,10 @@ from tests.tasks.letters import Letters
 ENTRIES: dict[str, Task] = {**TASKS, "letters": Letters()}
 ROWS: dict[str, dict[str, Any]] = {
     "gsm8k": {"question": "What is 2 + 2?", "answer": "2 + 2 = <<2+2=4>>4\n#### 4"},
+    "multiple_choice": {"question": "What is 2 + 2?", "choices": ["3", "4"], "answer": 1},
     "letters": {"question": "What is 2 + 2?", "choices": ["3", "4"], "answer": 1},
 }
-GOLD = {"gsm8k": "4", "letters": "B"}
+GOLD = {"gsm8k": "4", "multiple_choice": "B", "letters": "B"}
 
 pytestmark = pytest.mark.parametrize("name", ENTRIES)
 

@@ -83,7 +83,7 @@ def _sampling(request: Request, batch: Batch) -> dict[str, Any]:
         "temperature": batch.temperature,
         "max_new_tokens": batch.max_tokens,
         "stop": list(batch.stop),
-        **({"sampling_seed": seed} if batch.temperature > 0 else {}),
+        **({**batch.sampling, "sampling_seed": seed} if batch.temperature > 0 else {}),
     }
 
 

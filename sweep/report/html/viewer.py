@@ -1,0 +1,118 @@
+"""The outputs of a run, packed for the viewer of the HTML report. Pure."""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sweep import clean
+from sweep.run.questions import PinnedQuestion
+from sweep.stats.samples import VariantSamples
+
+LARGEST = 3_000_000
+"""Bytes of packed outputs, which take up four thirds of that in the file. Every outcome is kept beyond it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packed:
+    """What the viewer shows, and what of it there is."""
+
+    data: str
+    """Base64 of zlib's format of a JSON document: `_variant` and `_question` say what is in it."""
+    asked: int
+    """Questions."""
+    flipping: int
+    """Those that some variant answers right in one repetition and not in another."""
+    left_out: int
+    """Questions whose outputs are not in the file, since they would make it too large."""
+
+
+def pack(tables: Sequence[VariantSamples], questions: Sequence[PinnedQuestion], largest: int = LARGEST) -> Packed:
+    """Pack the tables of all variants with a complete repetition, in order; `questions` as in the tables.
+
+    A question's equal outputs are stored once. Questions come in the order of their flips, and as soon as `largest`
+    bytes are used up, the outputs of those that are left stay out. Characters that are not seen become escapes.
+    """
+    tables = [table for table in tables if table.correct.size]
+    flips = _flips(tables, len(questions))
+    packing, parts, left_out = zlib.compressobj(), list[bytes](), 0
+
+    def add(text: str) -> None:
+        parts.append(packing.compress(text.encode()) + packing.flush(zlib.Z_SYNC_FLUSH))
+
+    add('{"variants":' + json.dumps([_variant(table) for table in tables]) + ',"questions":[')
+    order = np.argsort(-flips, kind="stable")
+    for place, index in enumerate(order):
+        room = sum(map(len, parts)) < largest
+        left_out += not room
+        add(("," if place else "") + json.dumps(_question(questions[index], tables, int(index), outputs=room)))
+    parts += [packing.compress(b"]}"), packing.flush()]
+    return Packed(
+        data=base64.b64encode(b"".join(parts)).decode("ascii"),
+        asked=len(questions),
+        flipping=int((flips > 0).sum()),
+        left_out=left_out,
+    )
+
+
+def _flips(tables: Sequence[VariantSamples], questions: int) -> npt.NDArray[np.int64]:
+    """(Q,): the repetitions that are on the smaller side, right or wrong, over all variants."""
+    sides = [np.minimum(table.correct.sum(axis=0), (~table.correct).sum(axis=0)) for table in tables]
+    return np.sum(sides, axis=0, dtype=np.int64) if sides else np.zeros(questions, dtype=np.int64)
+
+
+def _variant(table: VariantSamples) -> dict[str, Any]:
+    """A variant's name, and the number and place of each of its repetitions."""
+    return {
+        "name": clean.line(table.variant),
+        "repetitions": table.repetitions,
+        "places": [clean.line(place) for place in table.place],
+    }
+
+
+def _question(
+    asked: PinnedQuestion, tables: Sequence[VariantSamples], index: int, *, outputs: bool
+) -> dict[str, Any]:
+    """A question, its different answers and outputs, and a cell for each variant, which refers to these by number.
+
+    In a cell, `right`, `invalid` and `truncated` have a digit for each repetition.
+    """
+    texts, answers = _Numbers(), _Numbers()
+    cells = [
+        {
+            "right": _digits(table.correct[:, index]),
+            "invalid": _digits(table.invalid[:, index]),
+            "truncated": _digits(table.truncated[:, index]),
+            "output": [texts[text] for text in table.text[:, index]],
+            "answer": [-1 if answer is None else answers[answer] for answer in table.answer[:, index]],
+            "tokens": table.completion_tokens[:, index].tolist(),
+        }
+        for table in tables
+    ]
+    return {
+        "id": clean.line(asked.id),
+        "question": clean.text(asked.question),
+        "gold": clean.text(asked.gold),
+        "answers": [clean.text(answer) for answer in answers],
+        "outputs": [clean.text(text) for text in texts] if outputs else None,
+        "cells": cells,
+    }
+
+
+class _Numbers(dict[str, int]):
+    """Numbers texts in the order in which they are asked for."""
+
+    def __missing__(self, text: str) -> int:
+        self[text] = len(self)
+        return self[text]
+
+
+def _digits(truths: Iterable[np.bool_]) -> str:
+    return "".join("1" if true else "0" for true in truths)

@@ -1,0 +1,183 @@
+"""What a file of scores holds, whatever its shape: a row for each score, and where it is written. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from sweep.errors import BadInput
+from sweep.words import cut
+
+SCORE = ("score", "accuracy")
+"""What a column or a key with the score is called; where both are there, the first counts."""
+VARIANT = ("variant",)
+QUESTIONS = ("questions", "num_questions")
+DATE = ("date", "timestamp", "time")
+LABELS = ("host", "node", "machine", "runner", "gpu", "engine", "commit", "build")
+"""What may move scores: the rows of one variant are compared by it."""
+READ = (*SCORE, *VARIANT, *QUESTIONS, *DATE, *LABELS)
+TOO_MANY = Decimal(10**15)
+"""A count that nothing has: what is larger is read as this."""
+MOST_TOLD = 10
+"""Columns that a note lists."""
+DAY = "a date such as 2026-03-01"
+
+Note = Callable[[str], None]
+"""Is told what is left out, and how a file was read where that could be doubted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One score."""
+
+    place: str
+    """File and line, or what else finds it."""
+    score: float | None
+    """None for a run that failed, which only a history may have."""
+    variant: str = "scores"
+    """Its variant."""
+    questions: int | None = None
+    """That it is over."""
+    night: date | None = None
+    """When it was measured, in UTC."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Of LABELS, those that the row has."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moments:
+    """What is left of runs whose scores nobody kept."""
+
+    place: str
+    """Where it is written."""
+    variant: str
+    """Its variant."""
+    mean: float
+    """Of the scores, 0..1."""
+    std: float
+    """Of the scores (ddof=1), in accuracy."""
+    runs: int
+    """That both are of."""
+    questions: int | None
+    """In a run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Passes:
+    """Runs of which only the verdict of some gate is known."""
+
+    variant: str
+    """Its variant, or the test's name."""
+    passed: int
+    """Runs that passed."""
+    failed: int
+    """Runs that did not."""
+
+    @property
+    def failing(self) -> tuple[float, float]:
+        """Both ends of the 95 % interval of the share that fails, of one run at least (Clopper and Pearson)."""
+        from scipy.stats import binomtest
+
+        interval = binomtest(self.failed, self.passed + self.failed).proportion_ci(method="exact")
+        return float(interval.low), float(interval.high)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reader:
+    """How a file is to be read."""
+
+    name: str
+    """Of the file, for messages."""
+    note: Note
+    """Is told what is left out."""
+    percent: bool = False
+    """Whether a number without a sign is in percent."""
+    pattern: str | None = None
+    """A regular expression that finds the score in a line; None for the usual ways of writing it."""
+    failures: bool = False
+    """Whether a row may have no score."""
+
+    def row(self, record: Mapping[str, Any], place: str, comma: bool = False) -> Row:
+        """The row of a record: a line of a table, or an object of JSON. `comma`: decimals are written with one.
+
+        Raises BadInput for a score, a number of questions or a date that is none.
+        """
+        score, asked = self._score(_first(record, SCORE), f"{place}: score", comma)
+        questions = whole(_first(record, QUESTIONS), f"{place}: questions")
+        if asked and questions not in (None, asked):
+            raise BadInput(f"{place}: the score is over {asked} questions, and the row says {questions}")
+        return Row(
+            place=place,
+            score=score,
+            variant=str(_first(record, VARIANT) or "scores").strip(),
+            questions=asked or questions,
+            night=day(_first(record, DATE), place),
+            labels={name: str(record[name]).strip() for name in LABELS if record.get(name) not in (None, "")},
+        )
+
+    def _score(self, value: Any, place: str, comma: bool) -> tuple[float | None, int | None]:
+        if value is None or (isinstance(value, str) and not value.strip()):
+            if self.failures:
+                return None, None
+            raise BadInput(f"{place}: there is none; leave out the runs that gave no score")
+        return self.number(value, place, comma)
+
+    def number(self, value: Any, place: str, comma: bool = False) -> tuple[float, int | None]:
+        """A score as people write it, as a share, and the questions that it names: 0.445, 44.5%, 89/200."""
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise BadInput(f"{place}: {cut(repr(value))} is not a number")
+        text = str(value).strip()
+        right, slash, asked = text.partition("/")
+        try:
+            if slash:
+                over = whole(asked.strip(), place)
+                if not over:
+                    raise BadInput(f"{place}: `{cut(text)}` is over no question")
+                return float(Decimal(right.strip()) / over), over
+            sign = text.endswith("%")
+            plain = text.removesuffix("%").strip()
+            exact = Decimal(plain.replace(",", ".") if comma else plain)
+        except (InvalidOperation, ValueError):
+            raise BadInput(f"{place}: `{cut(text)}` is not a number") from None
+        return float(exact / 100 if sign or self.percent else exact), None
+
+
+def told(columns: Iterable[str], reader: Reader) -> None:
+    """Tell which columns or keys are not read."""
+    unread = [cut(column) for column in columns if column not in READ]
+    if unread:
+        shown = f"{', '.join(unread[:MOST_TOLD])}{', ...' if len(unread) > MOST_TOLD else ''}"
+        reader.note(f"{reader.name}: left out: {shown}; the numbers are of the scores alone")
+
+
+def day(value: Any, place: str) -> date | None:
+    """The day of a date or a time, in UTC where the time says where it is; None for none. Raises BadInput."""
+    text = "" if value is None else str(value).strip()
+    if not text:
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+        return (time.astimezone(UTC) if time.tzinfo else time).date()
+    except (ValueError, OverflowError):
+        raise BadInput(f"{place}: date: `{cut(text)}` is not {DAY}") from None
+
+
+def _first(record: Mapping[str, Any], names: Iterable[str]) -> Any:
+    return next((record[name] for name in names if record.get(name) is not None), None)
+
+
+def whole(value: Any, place: str) -> int | None:
+    """A whole number, however it is written; None for none."""
+    text = "" if value is None else str(value).strip()
+    if not text:
+        return None
+    try:
+        exact = Decimal(text)
+    except InvalidOperation:
+        exact = Decimal("NaN")
+    if isinstance(value, bool) or not exact.is_finite() or exact != exact.to_integral_value():
+        raise BadInput(f"{place}: `{cut(text)}` is not a whole number")
+    return int(max(min(exact, TOO_MANY), -TOO_MANY))
