@@ -94,7 +94,7 @@ def submit(jobs: Jobs, sent: Parcel, arguments: Sequence[str], *, installed: boo
         "variants": ", ".join(variant.name for variant in sent.plan.measured)[:SHOWN],
         "units": str(len(sent.plan.units)),
     }
-    with _packed(sent, installed=installed) as folder:
+    with packed(sent, installed=installed) as folder:
         jobs.submit(job, f"exec python -m sweep.cli {shlex.join(words)}", folder, metadata)
     _remember(jobs.address)
     return job
@@ -236,7 +236,7 @@ def _with_data_sent(config: SweepConfig) -> tuple[SweepConfig, dict[str, Path]]:
 
 
 @contextmanager
-def _packed(sent: Parcel, *, installed: bool) -> Iterator[Path]:
+def packed(sent: Parcel, *, installed: bool) -> Iterator[Path]:
     """A folder with all that is sent."""
     with TemporaryDirectory(prefix="accuracy-sweep-") as name:
         folder = Path(name)
