@@ -8,13 +8,18 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, build_opener
 
 import ray
-from ray._private import ray_constants
+from ray._private import parameter, ray_constants
+from ray.job_config import JobConfig
 
 import cluster
+from cluster import deadlines
 from cluster.errors import ClusterUnavailable
 from cluster.scratch import scratch_folder
 
@@ -41,6 +46,8 @@ class PoolSpec:
     """A running Ray cluster; None takes RAY_ADDRESS, or starts a local one."""
     deadline: float
     """Seconds to wait for the cluster to have room."""
+    sweep: str
+    """The id of the sweep that they work for, by which they go on Ray's pages."""
 
 
 def connect(spec: PoolSpec, address: str | None) -> str | None:
@@ -56,20 +63,23 @@ def connect(spec: PoolSpec, address: str | None) -> str | None:
             gpus = None if spec.needs_real_gpus else math.ceil((spec.engines or 1) * spec.gpus)
             # Ray's default niceness of 15 starves an engine beside whatever else the machine does.
             system = {"worker_niceness": 0}
-            with _on_loopback():
+            with _on_loopback(), _free_agent_port():
                 context = ray.init(
                     address="local",
                     num_gpus=gpus,
                     include_dashboard=True,
                     _system_config=system,
                     _temp_dir=_sessions(),
+                    job_config=_job(spec),
                     **common,
                 )
             _keep_token_private()
         else:
             # The engines' code travels, so that a cluster runs what this checkout says.
             code = str(Path(cluster.__file__).parent)
-            context = ray.init(address=address, runtime_env={"py_modules": [code]}, **common)
+            # A driver that is a client of one over there cannot hand it the job's description.
+            job = {} if "://" in address else {"job_config": _job(spec)}
+            context = ray.init(address=address, runtime_env={"py_modules": [code]}, **job, **common)
     except Exception as error:  # noqa: BLE001 - Ray raises bare Exception when a node does not come up
         where = f"the Ray cluster at {address}" if address else "a local Ray cluster"
         # `ray start` turns tokens on by itself where it finds one; a driver does not.
@@ -77,7 +87,7 @@ def connect(spec: PoolSpec, address: str | None) -> str | None:
         token = "; if it wants a token, set RAY_AUTH_MODE=token" if wanting else ""
         raise ClusterUnavailable(
             f"{where} is unavailable: {str(error).strip().splitlines()[0]}; "
-            f"`ray status` shows what runs, --address names another{token}"
+            f"{status_command(None)} shows what runs, --address names another{token}"
         ) from None
     return f"http://{context.dashboard_url}" if context.dashboard_url else None
 
@@ -101,6 +111,21 @@ def _on_loopback() -> Iterator[None]:
             os.environ[CLUSTERS] = variable
 
 
+@contextmanager
+def _free_agent_port() -> Iterator[None]:
+    """Ray that starts meanwhile serves its logs at a port that is free.
+
+    By itself it takes a fixed one, which another Ray on this machine has: then the dashboard shows no log. `ray
+    start` has an option for it, and ray.init none.
+    """
+    parameters = parameter.RayParams
+    parameter.RayParams = partial(parameters, dashboard_agent_listen_port=0)
+    try:
+        yield
+    finally:
+        parameter.RayParams = parameters
+
+
 def _sessions() -> str | None:
     """Where Ray keeps a local cluster's logs and sockets; None for its own place, where a socket's path below this
     user's folder would be longer than the system takes."""
@@ -115,6 +140,39 @@ def _keep_token_private() -> None:
     with suppress(OSError):
         if token.stat().st_uid == os.geteuid():
             token.chmod(0o600)
+
+
+def _job(spec: PoolSpec) -> JobConfig:
+    """What the page of the job says of itself."""
+    return JobConfig(metadata={"sweep": spec.sweep})
+
+
+def job_page(dashboard: str | None) -> str | None:
+    """The dashboard's page on what this program has on the cluster; None where no dashboard answers."""
+    if dashboard is None or not answers(dashboard):
+        return None
+    return f"{dashboard}/#/jobs/{ray.get_runtime_context().get_job_id()}"
+
+
+def answers(page: str) -> bool:
+    """Whether there is a server behind an address, though it may ask for a token."""
+    try:
+        build_opener(ProxyHandler({})).open(page, timeout=deadlines.DASHBOARD).close()
+    except HTTPError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def status_command(address: str | None) -> str:
+    """The command that shows what a cluster has and what holds it, as it is to be typed; `address` is its GCS's,
+    None for the cluster that Ray finds by itself."""
+    # `ray start` and a local Ray turn tokens on by themselves, and no other command does.
+    mode = os.environ.get("RAY_AUTH_MODE")
+    loader = ray._raylet.AuthenticationTokenLoader.instance()
+    token = mode == "token" or (mode is None and loader.has_token(ignore_auth_mode=True))
+    return f"`{'RAY_AUTH_MODE=token ' if token else ''}ray status{f' --address {address}' if address else ''}`"
 
 
 def token_hint() -> str:

@@ -15,6 +15,8 @@ EVIDENCE = 10.0
 """For the log of a dead engine to be read where it ran."""
 JOB_STOP = 180.0
 """For a detached sweep that is stopped to end its engines and report, before Ray kills it."""
+DASHBOARD = 2.0
+"""For Ray's dashboard to answer, or it is taken for gone."""
 INTERRUPT = 15.0
 """From a signal until the process is ended where it stands, but while units are measured or reported."""
 

@@ -5,7 +5,6 @@ Ray is imported when a client is made, which takes a second; the values need non
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import os
@@ -124,6 +123,8 @@ class Jobs:
 
     def follow(self, job: Job) -> Iterator[str]:
         """What its program prints, from its begin on and until it ends, in parts."""
+        import asyncio
+
         with self._translated(), asyncio.Runner() as runner:
             parts = self._client.tail_job_logs(job.id)
             while (part := runner.run(_next(parts))) is not None:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import ray
@@ -19,15 +19,29 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster import deadlines
 from cluster.actor import EngineActor
-from cluster.connection import REMEDY, PoolSpec, connect, counted, engine_count, inventory
+from cluster.board import Board, Poster
+from cluster.connection import (
+    REMEDY,
+    PoolSpec,
+    answers,
+    connect,
+    counted,
+    engine_count,
+    inventory,
+    job_page,
+    status_command,
+)
 from cluster.errors import ClusterUnavailable, EngineStartFailed, RequestFailed, SweepError
 from cluster.events import Back, Completed, Event, Failed, Gone, Loaded, Starting
 from cluster.log import SEARCHED, TAIL, last_error, tail
+from cluster.metrics import FAILURES, RETRIES, Reading, of_batch, of_start
 from cluster.reaper import Reaper
 from cluster.spec import Batch, EngineSpec
 
 TELL_SECONDS = 10.0
 """Between two words on what is waited for."""
+SEND_SECONDS = 1.0
+"""At least, between two messages on how the work goes: one costs the driver more than all that is in it."""
 
 
 @dataclass(kw_only=True)
@@ -51,7 +65,8 @@ class _Task:
 
 
 class RayPool:
-    """`cluster.events.Pool` on a Ray cluster, an actor for each engine; one that dies is replaced."""
+    """`Pool` of cluster.events and `Pages` of cluster.metrics on Ray, an actor for each engine; one that dies is
+    replaced."""
 
     def __init__(self, spec: PoolSpec, tell: Callable[[str], None]) -> None:
         """Connect, ask for the actors and wait for the first; `tell` is given what is being waited for.
@@ -65,12 +80,27 @@ class RayPool:
         """Where an engine's process is, by Ray's id."""
         self._logs: dict[str, str | None] = {}
         """A loaded engine's log on its node, where it keeps one."""
+        self._labels: dict[str, str] = {}
+        """What each engine has loaded, or loads."""
+        self._remark: Callable[[str], str | None] = lambda work: None
+        self._processes: Counter[str] = Counter()
+        """How many each engine has had."""
+        self._board: Any = None
+        self._readings: list[Reading] = []
+        self._lines: list[str] = []
+        """What is to be sent to the board, with the readings."""
+        self._sent = 0.0
+        """When the last of it was."""
+        self.dashboard: str | None = None
+        """The page on what the pool has, on the cluster's dashboard; after the end, where that is still there."""
         address = spec.address or os.environ.get("RAY_ADDRESS")
         self._reaper = None if address else Reaper()
         try:
             with self._reaper.marking() if self._reaper else nullcontext():
-                self.dashboard = connect(spec, address)
-            self._board = ray.remote(_Board).options(num_cpus=0, max_restarts=-1).remote()
+                self.dashboard = job_page(connect(spec, address))
+            # What it is asked is no progress, so that Ray's pages count none of it.
+            options = {"num_cpus": 0, "max_restarts": -1, "enable_task_events": False}
+            self._board = ray.remote(Board).options(name=f"sweep/{spec.sweep}", **options).remote(spec.sweep)
             for number in range(engine_count(spec, local=not address)):
                 self._bring_up(f"engine-{number + 1}", time.monotonic())
             self._await_one(tell)
@@ -88,16 +118,22 @@ class RayPool:
 
     def load(self, engine: str, spec: EngineSpec) -> None:
         call = self._actors[engine].load.options(name=f"{engine} [loading {spec.label}]")
+        self._labels[engine] = spec.label
         self._logs.pop(engine, None)
         task = _Task(engine=engine, begun=time.monotonic(), deadline=spec.start_deadline + deadlines.START_GRACE)
-        self._tasks[call.remote(spec, partial(_post, self._board, engine))] = task
+        self._tasks[call.remote(spec, Poster(self._board, engine, spec.label))] = task
 
     def run(self, engine: str, work: str, batch: Batch, deadline: float) -> None:
-        call = self._actors[engine].run.options(name=f"{engine} [{work}]")
+        remark = self._remark(work)
+        call = self._actors[engine].run.options(name=f"{engine} [{work}{f', {remark}' if remark else ''}]")
+        if batch.attempt > 1:
+            self._readings.append(Reading(metric=RETRIES, value=1, tags=self._tags(engine)))
         task = _Task(engine=engine, work=work, begun=time.monotonic(), deadline=deadline)
         self._tasks[call.remote(batch)] = task
 
     def wait(self, timeout: float) -> list[Event]:
+        if (self._readings or self._lines) and time.monotonic() - self._sent >= SEND_SECONDS:
+            self._send()
         if not self._tasks:
             return []
         due = min(task.left for task in self._tasks.values())
@@ -105,12 +141,25 @@ class RayPool:
         events: list[Event] = [*self._phases()]
         events += [event for ref in done if (event := self._finish(ref, self._tasks.pop(ref)))]
         late = [ref for ref, task in self._tasks.items() if task.left <= 0]
-        return events + [self._overrun(self._tasks.pop(ref)) for ref in late]
+        events += [self._overrun(self._tasks.pop(ref)) for ref in late]
+        self._measure(events)
+        return events
+
+    def publish(self, readings: Sequence[Reading]) -> None:
+        self._readings += readings
+
+    def tell(self, text: str) -> None:
+        self._lines.append(text)
+
+    def remark_with(self, remark: Callable[[str], str | None]) -> None:
+        self._remark = remark
 
     def close(self) -> None:
         absent = {task.engine for task in self._tasks.values()}
         idle = all(task.back for task in self._tasks.values())
         stops = [actor.stop.remote() for name, actor in self._actors.items() if idle and name not in absent]
+        if self._board:
+            stops.append(self._send())
         if stops:
             ray.wait(stops, num_returns=len(stops), timeout=deadlines.STOP)
         for actor in self._actors.values():
@@ -120,6 +169,8 @@ class RayPool:
         ray.shutdown()
         if self._reaper:
             self._reaper.close()
+        if self.dashboard and not answers(self.dashboard):
+            self.dashboard = None
 
     def _bring_up(self, engine: str, since: float, log: tuple[str, ...] = ()) -> None:
         """Ask for a process for an engine that has had none `since`, in the place of one that it may have had.
@@ -128,7 +179,11 @@ class RayPool:
         """
         if engine in self._actors:
             ray.kill(self._actors[engine])
-        actor = ray.remote(EngineActor).options(num_cpus=0, num_gpus=self._spec.gpus).remote(engine)
+        self._processes[engine] += 1
+        process = f", process {self._processes[engine]}" if self._processes[engine] > 1 else ""
+        # The name of one that died is not free at once.
+        name = f"sweep/{self._spec.sweep}/{engine}{process}"
+        actor = ray.remote(EngineActor).options(num_cpus=0, num_gpus=self._spec.gpus, name=name).remote(engine)
         self._actors[engine] = actor
         task = _Task(engine=engine, back=True, begun=since, deadline=self._spec.deadline, log=log)
         self._tasks[actor.__ray_ready__.remote()] = task
@@ -142,7 +197,32 @@ class RayPool:
                     raise event.error
             if not events:
                 missing = ", ".join(task.engine for task in self._tasks.values())
-                tell(f"waiting for {missing}, which need {counted(self._spec.gpus, 'GPU')} each; {inventory()}")
+                status = status_command(ray.get_runtime_context().gcs_address)
+                tell(
+                    f"waiting for {missing}, which need {counted(self._spec.gpus, 'GPU')} each; {inventory()}; "
+                    f"{status} shows more"
+                )
+
+    def _measure(self, events: Sequence[Event]) -> None:
+        """Note what the events tell."""
+        for event in events:
+            match event:
+                case Loaded():
+                    self._readings += of_start(event.facts, event.seconds, self._tags(event.engine))
+                case Completed():
+                    self._readings += of_batch(event.completions, event.seconds, self._tags(event.engine))
+                case Failed():
+                    tags = {**self._tags(event.engine), "stage": "start" if event.work is None else "batch"}
+                    self._readings.append(Reading(metric=FAILURES, value=1, tags=tags))
+
+    def _send(self) -> Any:
+        """Send the board what there is; the call."""
+        readings, self._readings, lines, self._lines = self._readings, [], self._lines, []
+        self._sent = time.monotonic()
+        return self._board.write.remote(readings, lines)
+
+    def _tags(self, engine: str) -> dict[str, str]:
+        return {"engine": engine, "variant": self._labels[engine]}
 
     def _finish(self, ref: Any, task: _Task) -> Event | None:
         """What came of a call; None for a new process that died again, and is replaced again."""
@@ -224,29 +304,6 @@ class RayPool:
                 loading[engine].log = log or loading[engine].log
                 phases.append(Starting(engine=engine, phase=phase))
         return phases
-
-
-_Posted = tuple[str, str, tuple[str, ...], str]
-"""Engine, phase, last log lines, node."""
-
-
-class _Board:
-    """Where engines leave word while they start; it outlives them, and so do a dead one's last lines."""
-
-    def __init__(self) -> None:
-        self._posts: list[_Posted] = []
-
-    def post(self, post: _Posted) -> None:
-        self._posts.append(post)
-
-    def take(self) -> list[_Posted]:
-        taken, self._posts = self._posts, []
-        return taken
-
-
-def _post(board: Any, engine: str, phase: str, log: tuple[str, ...]) -> None:
-    """`cluster.spec.Report` across Ray, once it is given the board and the engine's name."""
-    board.post.remote((engine, phase, log, ray.get_runtime_context().get_node_id()))
 
 
 def _failed(task: _Task, error: SweepError | str, died: bool) -> Failed:

@@ -1,4 +1,4 @@
-"""Text from elsewhere made harmless: for a terminal, and for Markdown with the HTML that may stand in it. Pure.
+"""Text from elsewhere made harmless: for a terminal, for Markdown with the HTML in it, and for CI. Pure.
 
 Paths, names, an engine's words and a file's contents may hold characters that command a terminal, or marks that a
 viewer of Markdown acts on. All that the program shows goes through `text` or `line` (in `sweep.out` and
@@ -9,7 +9,7 @@ viewer of Markdown acts on. All that the program shows goes through `text` or `l
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 _UNSEEN = re.compile(
     "["
@@ -21,6 +21,10 @@ _UNSEEN = re.compile(
     "\ud800-\udfff"  # halves of characters, which no stream takes
     "]"
 )
+_NOT_XML = re.compile("[\ufffe\uffff]")
+"""What XML 1.0 forbids beside what is not seen."""
+_IN_MESSAGE = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})
+_IN_PROPERTY = _IN_MESSAGE | str.maketrans({":": "%3A", ",": "%2C"})
 _CODE = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
 """A code span, as CommonMark finds it: nothing in it is acted on."""
 _WORD = re.compile(r"[^\s`|]+")
@@ -65,6 +69,24 @@ def fenced(lines: Iterable[str], language: str = "") -> str:
     longest = max((len(run) for each in body for run in re.findall("`+", each)), default=0)
     fence = "`" * max(3, longest + 1)
     return "\n".join([f"{fence}{language}", *body, fence])
+
+
+def xml(given: str) -> str:
+    """Text for XML 1.0, which forbids most control characters. The marks of XML are left to its writer."""
+    return _NOT_XML.sub(_escaped, text(given))
+
+
+def workflow_command(name: str, message: str, properties: Mapping[str, str]) -> str:
+    """A line that GitHub acts on, such as `::error file=a,line=1::message`; nothing in it begins another.
+
+    By GitHub's own toolkit (actions/toolkit, packages/core/src/command.ts).
+    """
+    given = ",".join(f"{key}={_command(value, _IN_PROPERTY)}" for key, value in properties.items())
+    return f"::{name}{' ' if given else ''}{given}::{_command(message, _IN_MESSAGE)}"
+
+
+def _command(given: str, escapes: Mapping[int, str]) -> str:
+    return text(given).translate(escapes)
 
 
 def _prose(given: str) -> str:

@@ -8,6 +8,7 @@ from functools import partial
 from cluster.actor import EngineActor
 from cluster.errors import ClusterUnavailable, EngineStartFailed, RequestFailed
 from cluster.events import Back, Completed, Event, Failed, Gone, Loaded, Starting
+from cluster.metrics import Reading
 from cluster.spec import Batch, Completion, Device, EngineFacts, EngineSpec, Request
 
 Fault = Callable[[str, str, int], str | None]
@@ -30,7 +31,25 @@ def right(request: Request, answers: Mapping[str, str]) -> Completion:
     )
 
 
-class FakePool:
+class FakePages:
+    """`cluster.metrics.Pages` that keep what was written on them."""
+
+    def __init__(self) -> None:
+        self.readings: list[Reading] = []
+        self.lines: list[str] = []
+        self.remark: Callable[[str], str | None] = lambda work: None
+
+    def publish(self, readings: Sequence[Reading]) -> None:
+        self.readings += readings
+
+    def tell(self, text: str) -> None:
+        self.lines.append(text)
+
+    def remark_with(self, remark: Callable[[str], str | None]) -> None:
+        self.remark = remark
+
+
+class FakePool(FakePages):
     """Answers each load and each batch at the next `wait`, oldest first, one event a call; rightly unless told."""
 
     def __init__(
@@ -40,6 +59,7 @@ class FakePool:
         answer: Callable[[Request], Completion] | None = None,
     ) -> None:
         """`answer` makes each completion; else the spec's answers do, or, where it has none, an empty text."""
+        super().__init__()
         self.engines = tuple(engines)
         self.absent = frozenset[str]()
         self.loads: list[tuple[str, str]] = []
@@ -90,10 +110,11 @@ class FakePool:
         self.closed = True
 
 
-class ActorPool:
+class ActorPool(FakePages):
     """The engines that RayPool has, in this process: each call is done at once, and its events wait."""
 
     def __init__(self, *engines: str) -> None:
+        super().__init__()
         self.engines = engines
         self.absent = frozenset[str]()
         self.specs: list[EngineSpec] = []

@@ -21,8 +21,8 @@ from sweep.errors import ExitCode
 from sweep.plan.sweepfile import load
 from sweep.plan.units import make_plan
 from sweep.report.conclude import conclude
+from sweep.run.documents import HOLDER
 from sweep.run.folder import Run
-from sweep.run.lock import HOLDER
 from tests.conftest import SWEEP
 from tests.fake_pool import FakePool
 from tests.faults.bed import launch_here

@@ -23,7 +23,8 @@ def detach(given: Given, *, installed: bool) -> None:
     from sweep.commands.jobs import connect
     from sweep.out import say_json
     from sweep.report.terminal import show
-    from sweep.run.detached import check_runs, known_address, parcel, submit
+    from sweep.run.detached import check_runs, parcel, submit
+    from sweep.run.jobs import known_address
 
     check_runs(given.runs)
     sent = parcel(given.file, given.overrides, given.address or known_address() or "")

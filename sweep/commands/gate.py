@@ -17,6 +17,7 @@ from sweep.out import say, say_json
 if TYPE_CHECKING:
     from sweep.gate.contract import Contract
     from sweep.gate.judge import Verdict
+    from sweep.gate.judged import Judged
     from sweep.gate.measured import Measured
     from sweep.run.folder import Run
 
@@ -58,9 +59,11 @@ CODES = (
 @click.option("--gpu", metavar="NAME", help="Name of the GPU, such as H200.")
 @click.option("--protocol-hash", metavar="HASH", help="Of the protocol that was asked.")
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout, and nothing else.")
-def command(
-    contract: str, run: str | None, against: str | None, variant: str | None, as_json: bool, **given: Any
-) -> None:
+@click.option("--junit", metavar="FILE", help="Write JUnit XML: a suite per variant, a test per condition.")
+@click.option("--markdown", metavar="FILE", help="Write a page in Markdown, such as for a job's summary.")
+@click.option("--annotations", metavar="FILE", help="Write GitHub's annotations, to be printed where it reads.")
+@click.option("--outputs", metavar="FILE", help="Append verdict, score, threshold, exit-code: NAME=VALUE.")
+def command(contract: str, as_json: bool, **given: Any) -> None:
     """Judge a run, answers or a score by CONTRACT, a sweep's thresholds.json.
 
     The first line is the answer. What is not given is not checked, and the output says so. Of a run or answers the
@@ -75,29 +78,40 @@ def command(
       sweep gate thresholds.json --samples answers.jsonl --variant topk1-det
       sweep gate thresholds.json --score 0.41 --questions 200 --variant topk1 --state a.json --build $SHA
     """
-    from sweep.gate.contract import load
-    from sweep.gate.judge import answer
+    from sweep.commands.gate_files import write
+    from sweep.errors import SweepError
+    from sweep.gate.judged import Judged
 
-    terms, now, state, build = load(contract), datetime.now(UTC), given.pop("state"), given.pop("build")
+    files = {name: given.pop(name) for name in ("junit", "markdown", "annotations", "outputs")}
+    now = datetime.now(UTC)
+    try:
+        judged = _gate(contract, now, given, files)
+    except SweepError as error:
+        write(Judged(contract=contract, at=now, fault=error), files)
+        raise
+    if as_json:
+        say_json(judged.to_json())
+    else:
+        say(clean.line(judged.answer))
+        _print(judged.verdicts, judged.missing)
+    click.get_current_context().exit(judged.exit_code)
+
+
+def _gate(contract: str, now: datetime, given: dict[str, Any], files: dict[str, str | None]) -> Judged:
+    """Judge what is given, and write the files that are asked for; then keep the attempt, if one is to be kept."""
+    from sweep.commands.gate_files import write
+    from sweep.gate.contract import load
+    from sweep.gate.judged import Judged
+
+    terms = load(contract)
     check_unchanged(Path(contract))
+    run, against, variant, state, build = (given.pop(n) for n in ("run", "against", "variant", "state", "build"))
     measured, missing = _measured(terms, run, variant, given)
     with _judged(terms, measured, state, build, now) as found:
         verdicts = _beside_calibration(found, against, Path(contract), terms)
-    codes = {v.exit_code for v in verdicts} | ({ExitCode.NOT_APPLICABLE} if missing else set())
-    # A score that is below outranks a contract that cannot judge another one.
-    code = ExitCode.BELOW if ExitCode.BELOW in codes else max(codes)
-    if as_json:
-        judged = {
-            "answer": answer(verdicts, missing),
-            "exit_code": code,
-            "verdicts": [v.to_json() for v in verdicts],
-            "not_measured": list(missing),
-        }
-        say_json(judged)
-    else:
-        say(clean.line(answer(verdicts, missing)))
-        _print(verdicts, missing)
-    click.get_current_context().exit(code)
+        judged = Judged(contract=contract, at=now, verdicts=tuple(verdicts), missing=tuple(missing))
+        write(judged, files)
+    return judged
 
 
 def check_unchanged(contract: Path) -> None:

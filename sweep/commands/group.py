@@ -31,6 +31,7 @@ COMMANDS = {
     "status": "How far a sweep is, once or until it ends.",
     "logs": "What a detached sweep prints.",
     "stop": "Stop a detached sweep; what is measured is kept.",
+    "ui": "Serve MLflow on what a sweep logged, and print the addresses of its pages.",
     "track": "Log a run to MLflow, now or again.",
 }
 """Command to its line in `--help`; its click command is `sweep.commands.<name>.command`."""

@@ -19,7 +19,7 @@ def connect(address: str | None) -> Jobs:
 
     Raises BadInput where none is known, and ClusterUnavailable.
     """
-    from sweep.run.detached import known_address
+    from sweep.run.jobs import known_address
 
     chosen = address or known_address()
     if chosen is None:
@@ -46,7 +46,7 @@ def everything(runs: Path, address: str | None) -> tuple[list[Sweep], Jobs | Non
     A cluster that is away is told, and hides no run. Raises ClusterUnavailable for one that was named.
     """
     from sweep.report.sweeps import jobs_of, runs_of
-    from sweep.run.detached import known_address
+    from sweep.run.jobs import known_address
 
     found, jobs = runs_of(runs), None
     if address or known_address():

@@ -12,7 +12,7 @@ import click
 from sweep.commands.given import Given
 from sweep.commands.run_folder import found
 from sweep.errors import ExitCode
-from sweep.out import say_json
+from sweep.out import busy, say_json
 
 
 @click.command(name="launch")
@@ -71,15 +71,17 @@ def command(
 
 def _attached(given: Given, job: str | None) -> int:
     """The sweep in this process; `job`: the id of the Ray job that it is."""
-    from sweep.report.conclude import conclude
-    from sweep.report.console import CleanConsole
-    from sweep.report.export import export
-    from sweep.report.progress import OnConsole
-    from sweep.report.sections import closing
-    from sweep.report.standing import noting
-    from sweep.report.terminal import show
-    from sweep.report.wording import places
-    from sweep.run.launch import Options, launch
+    with busy("starting"):
+        from sweep.report.conclude import conclude
+        from sweep.report.console import CleanConsole
+        from sweep.report.export import export
+        from sweep.report.progress import OnConsole
+        from sweep.report.sections import closing
+        from sweep.report.standing import noting
+        from sweep.report.terminal import show
+        from sweep.report.wording import places
+        from sweep.run.launch import Options, launch
+        from sweep.words import counted
 
     options = Options(
         runs=Path(given.runs),
@@ -93,9 +95,11 @@ def _attached(given: Given, job: str | None) -> int:
     # Ray prints what befalls its workers to stdout, from a thread of its own.
     with redirect_stdout(sys.stderr), ExitStack() as held:
         finished = launch(given.file, given.overrides, options, noted, held)
-        summary = conclude(finished.run, finished.against, figures=True)
+        with busy("working out the numbers"):
+            summary = conclude(finished.run, finished.against, figures=True)
         noted.conclude(finished.run, summary)
-        exported = {} if given.no_track else export(finished.run, summary)
+        with busy(f"logging {counted(sum(v.repetitions.measured for v in summary.variants.values()), 'run')}"):
+            exported = {} if given.no_track else export(finished.run, summary)
     if given.as_json:
         say_json(summary.to_json())
     show(closing(summary, places(finished, exported.values())), console)

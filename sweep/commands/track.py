@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from sweep.out import say
+from sweep.out import busy, say
 
 
 @click.command(name="track")
@@ -28,7 +28,10 @@ def command(run: str) -> None:
     if not any(wanted(opened.plan.config)):
         raise BadInput(f"{opened.folder / 'sweep.yaml'}: tracking.uri is null, so there is nowhere to log to")
     with hold(opened.folder, "track", lambda line: say(line, err=True)):
-        outcomes = export(opened, conclude(opened, figures=True))
+        with busy("working out the numbers"):
+            summary = conclude(opened, figures=True)
+        with busy("logging the runs"):
+            outcomes = export(opened, summary)
     away = [outcome for outcome in outcomes.values() if isinstance(outcome, ExportUnavailable)]
     for name, outcome in outcomes.items():
         if isinstance(outcome, Exported):

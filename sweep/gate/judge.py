@@ -55,15 +55,22 @@ class Verdict:
     @property
     def faults(self) -> tuple[str, ...]:
         """What is below its threshold; empty when nothing is."""
+        return tuple(fault for fault in (self.score_fault, self.length_fault) if fault is not None)
+
+    @property
+    def score_fault(self) -> str | None:
+        """What score, questions or attempts fail by; None where they do not."""
         if self.attempts is None:
-            score = self._below
-        else:
-            score = self.attempts.reason if self.attempts.decision is Decision.FAIL else None
+            return self._below
+        return self.attempts.reason if self.attempts.decision is Decision.FAIL else None
+
+    @property
+    def length_fault(self) -> str | None:
+        """How the accept length lies below its floor; None where it does not, and where either is unknown."""
         floor, length = self.accept_floor, self.measured.accept_length
-        faults = [] if score is None else [score]
-        if floor is not None and length is not None and length < floor - SLACK:
-            faults.append("accept length {} is below {}".format(*apart(length, floor, LENGTH_DIGITS)))
-        return tuple(faults)
+        if floor is None or length is None or length >= floor - SLACK:
+            return None
+        return "accept length {} is below {}".format(*apart(length, floor, LENGTH_DIGITS))
 
     @property
     def _below(self) -> str | None:
@@ -152,7 +159,7 @@ class Verdict:
         elif self.faults:
             yield f"{of}FAIL: {'; '.join((*self.faults, *self._one_of_several))}"
         else:
-            yield f"{of}{'run again' if self.again else 'pass'}: {self._passing}"
+            yield f"{of}{'RUN AGAIN' if self.again else 'PASS'}: {self._passing}"
         if isinstance(self.paired, Paired) and self.paired.fails and self.measured.answers:
             yield from lost_lines(self.paired, self.measured.answers, self.measured.before)
         differing = [f"{check.what}: {check.detail}" for check in self._that("differs")]

@@ -17,8 +17,8 @@ from sweep.report.contract import build
 from sweep.report.figures import write_all
 from sweep.report.sections import markdown
 from sweep.report.summarise import RunEvidence, scores_of, summarise
-from sweep.report.summary import FILE, Summary
-from sweep.run.documents import PROVENANCE
+from sweep.report.summary import Summary
+from sweep.run.documents import PROVENANCE, SUMMARY
 from sweep.run.folder import Run
 from sweep.run.others import described, earlier, other_builds
 from sweep.run.questions import clusters_of
@@ -74,7 +74,8 @@ def conclude(run: Run, against: Run | None = None, *, figures: bool = False, kee
     samples, threshold = concluded.evidence.samples, concluded.summary.threshold
     drawn = write_all(samples, concluded.fits, threshold, run.folder) if figures else ()
     summary = concluded.summary.model_copy(update={"figures": drawn})
-    run.write_json(FILE, summary.to_json())
+    run.write_json(SUMMARY, summary.to_json())
+    run.hold_sweep_file()
     run.write_text("report.md", markdown(summary))
     return summary
 

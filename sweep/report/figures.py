@@ -14,7 +14,7 @@ import numpy as np
 from sweep.disk import aside, remove, writing
 from sweep.gate.power_curve import PowerCurve, power_curve
 from sweep.gate.threshold import Fits, Threshold
-from sweep.report.promises import cut
+from sweep.report.digits import cut
 from sweep.stats.samples import VariantSamples
 
 SHOWN = 60

@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from sweep.gate.rules import ENOUGH
 from sweep.gate.sequential import Sequential
 from sweep.gate.threshold import SHIFT, Caution, Reason, Threshold, VariantThreshold
+from sweep.report.digits import cut
 from sweep.report.wording import share
 from sweep.stats.noise import NoiseSource
 from sweep.stats.tails import differs_at_most, missed_at_most
 from sweep.words import counted
-
-DIGITS = 4
-"""Of a threshold."""
-
-
-def floored(threshold: float) -> float:
-    """A threshold of 4 digits that passes every score that it passes itself: rounded down, never up.
-
-    0.33 as floating point has it may be 0.32999999999999996; that is no reason for 0.3299.
-    """
-    scale = 10.0**DIGITS
-    return math.floor(threshold * scale + 1e-6) / scale
-
-
-def cut(threshold: float) -> str:
-    """The same for people: `0.3555`, `0.330`."""
-    text = f"{floored(threshold):.{DIGITS}f}"
-    return text.removesuffix("0")
-
 
 BRIEFLY = {
     Reason.EVERY_SCORE_IS_ZERO: "every score is 0",

@@ -8,7 +8,7 @@ from textwrap import wrap
 
 from sweep.clean import line
 from sweep.report.blocks import Block, Heading, Verbatim, as_markdown
-from sweep.report.promises import floored
+from sweep.report.digits import floored
 from sweep.report.sections import audits, evidence, pictures, warnings
 from sweep.report.summary import Summary
 from sweep.report.thresholds import at_the_sweeps, every_rule, floor_lines, threshold_lines

@@ -6,17 +6,14 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from pydantic import AwareDatetime, ValidationError
-
 from cluster.jobs import log_folder
-from sweep.gate.rules import Strict
-from sweep.run.detached import standing_file, sweep_of_job
+from sweep.run.jobs import standing_file, sweep_of_job
 
 if TYPE_CHECKING:
     from sweep.plan.units import Plan
@@ -29,7 +26,8 @@ EVERY = 1.0
 """Seconds between two writings, at least."""
 
 
-class VariantStanding(Strict):
+@dataclass(frozen=True, kw_only=True)
+class VariantStanding:
     """How far a variant is."""
 
     units: int
@@ -48,7 +46,8 @@ class VariantStanding(Strict):
     """Mean of the complete repetitions' scores, 0..1; None before the first."""
 
 
-class Standing(Strict):
+@dataclass(frozen=True, kw_only=True)
+class Standing:
     """How far a sweep is."""
 
     sweep_id: str
@@ -59,7 +58,7 @@ class Standing(Strict):
     """The run folder, where it is."""
     host: str
     """The machine that says so."""
-    at: AwareDatetime
+    at: datetime
     """When it was so."""
     variants: dict[str, VariantStanding]
     """By name, the perturbed ones last."""
@@ -113,6 +112,34 @@ def of_run(run: Run, summary: Summary | None) -> Standing:
     return _standing(run.plan, str(run.folder.resolve()), by_variant, **conclusions)
 
 
+def of_settled(folder: Path, summary: dict[str, Any]) -> Standing:
+    """A run folder's of which `sweep.report.settled` knows all from its summary.json."""
+    by_variant = {
+        name: VariantStanding(
+            units=(planned := v["repetitions"]["planned"]) * summary["shards"],
+            measured=planned * summary["shards"],
+            void=0,
+            repetitions=planned,
+            planned=planned,
+            accuracy=v["accuracy"]["mean"],
+        )
+        for name, v in summary["variants"].items()
+    }
+    return Standing(
+        sweep_id=summary["sweep_id"],
+        backend=summary["backend"],
+        folder=str(folder.resolve()),
+        host=socket.gethostname(),
+        at=datetime.now(UTC),
+        variants=by_variant,
+        complete=summary["complete"],
+        contract=summary["no_contract"] is None,
+        no_contract=summary["no_contract"],
+        threshold=summary["threshold"]["value"] if summary["complete"] else None,
+        failed_audits=sum(finding["verdict"] == "fail" for finding in summary["audits"]),
+    )
+
+
 def of_progress(plan: Plan, folder: str, progress: Progress) -> Standing:
     """A running sweep's; `folder` is its run folder."""
     by_variant = {
@@ -132,17 +159,22 @@ def of_progress(plan: Plan, folder: str, progress: Progress) -> Standing:
 
 def read(document: Any) -> Standing | None:
     """What a detached sweep has written; None where it has not, or another version of this program has."""
+    from pydantic import TypeAdapter, ValidationError
+
     try:
-        return Standing.model_validate(document)
+        return TypeAdapter(Standing).validate_python(document)
     except ValidationError:
         return None
 
 
 def write(file: Path, standing: Standing) -> None:
     """Write it, whole at any moment; a disk that is full costs no more than the news."""
+    from pydantic import TypeAdapter
+
+    text = TypeAdapter(Standing).dump_json(standing, indent=2)
     aside = file.with_name(f"{file.name}.tmp")
     with suppress(OSError):
-        aside.write_text(standing.model_dump_json(indent=2), encoding="utf-8")
+        aside.write_bytes(text)
         aside.replace(file)
 
 
@@ -182,7 +214,7 @@ class Noted:
     def conclude(self, run: Run, summary: Summary) -> None:
         """The sweep has ended, or was stopped."""
         if self.file is not None:
-            write(self.file, of_run(run, summary).model_copy(update={"folder": self._folder(run.plan)}))
+            write(self.file, replace(of_run(run, summary), folder=self._folder(run.plan)))
 
     def _folder(self, plan: Plan) -> str:
         return f"{self.runs.rstrip('/')}/{plan.sweep_id}"
@@ -229,4 +261,4 @@ def _scores(run: Run) -> Mapping[str, Any]:
 
 
 def _mean(scores: Any) -> float | None:
-    return float(np.mean(scores)) if len(scores) else None
+    return fmean(scores) if len(scores) else None

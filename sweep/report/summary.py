@@ -13,14 +13,13 @@ from sweep.gate.identity import Change
 from sweep.gate.rules import Strict
 from sweep.gate.threshold import Threshold
 from sweep.plan.config import ProtocolConfig
+from sweep.report.settled import SCHEMA
+from sweep.run.documents import SUMMARY
 from sweep.run.folder import Run
 from sweep.run.others import Against
 from sweep.run.provenance import DatasetFacts, TwoTries
 from sweep.run.stopping import Stopped
 from sweep.stats.describe import Accuracy, VariantStatistics
-
-SCHEMA: Literal[2] = 2
-FILE = "summary.json"
 
 
 class ProtocolSummary(ProtocolConfig):
@@ -165,10 +164,10 @@ def read_summary(run: Run) -> Summary:
 
     Raises BadInput when the run has not come to one, for one of another schema, and for one that is broken.
     """
-    file, document = run.folder / FILE, run.summary()
+    file, document = run.folder / SUMMARY, run.summary()
     version = document.get("schema")
     if isinstance(version, int) and version < SCHEMA:
         raise BadInput(f"{file}: written by an older sweep; `sweep report {run.folder}` writes it again")
     if isinstance(version, int) and version > SCHEMA:
         raise BadInput(f"{file}: written by a newer sweep (schema {version}, not {SCHEMA}); update accuracy-sweep")
-    return run.read(FILE, Summary)
+    return run.read(SUMMARY, Summary)

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from sweep.report.blocks import Block, Grid
-from sweep.report.promises import cut
+from sweep.report.digits import cut
 from sweep.report.standing import Standing
 from sweep.report.sweeps import State, Sweep
-from sweep.report.wording import time_left
 
 HEADINGS = ("sweep", "state", "changed (UTC)", "units", "accuracy so far", "contract")
 
@@ -40,6 +39,8 @@ def whole(each: Sweep, dashboard: str | None) -> Iterator[Block]:
 
 def line(each: Sweep) -> str:
     """How far it is, in a line."""
+    from sweep.report.wording import time_left
+
     left = each.standing.seconds_left if each.standing else None
     return (
         f"{each.sweep_id}: {each.state.value}; {_units(each.standing)} units are measured, accuracy so far "
@@ -50,6 +51,8 @@ def line(each: Sweep) -> str:
 def _lines(each: Sweep) -> Iterator[str]:
     standing = each.standing
     if standing and each.state is State.RUNNING and standing.seconds_left is not None:
+        from sweep.report.wording import time_left
+
         yield time_left(standing.seconds_left)
     yield f"changed {_time(each.changed)} UTC; contract: {_contract(each)}"
     yield from _remarks(each)

@@ -9,14 +9,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cluster.jobs import Job, Jobs, JobState
 from sweep.errors import ExitCode, SweepError
-from sweep.report.standing import Standing, of_run, read
-from sweep.run.detached import standing_file, sweep_of
-from sweep.run.folder import Run, open_run
-from sweep.run.lock import Holder, holder
+from sweep.report.settled import settled
+from sweep.report.standing import Standing, of_run, of_settled, read
+from sweep.run.jobs import standing_file, sweep_of
+
+if TYPE_CHECKING:
+    from sweep.run.folder import Run
+    from sweep.run.lock import Holder
 
 AT_ONCE = 8
 """Questions that a dashboard is asked at the same time."""
@@ -100,7 +103,7 @@ def _numbers(standing: Standing) -> dict[str, Any]:
 
 def runs_of(runs: Path) -> list[Sweep]:
     """The run folders in a folder, the one that changed last first."""
-    found = [_local(file.parent) for file in runs.glob("*/sweep.yaml")]
+    found = [local(file.parent) for file in runs.glob("*/sweep.yaml")]
     return sorted(found, key=lambda each: each.changed, reverse=True)
 
 
@@ -119,30 +122,48 @@ def again(each: Sweep, jobs: Jobs | None) -> Sweep:
     """The same sweep, as it is now; `jobs` has its job. Raises ClusterUnavailable."""
     if each.job and jobs:
         return _detached(jobs, jobs.find(each.job.id))
-    return _local(each.folder) if each.folder else each
+    return local(each.folder) if each.folder else each
 
 
-def _local(folder: Path) -> Sweep:
+def local(folder: Path) -> Sweep:
     """A run folder; one that cannot be read says why, and hides no other."""
-    sweep_id, changed = folder.name, _changed(folder)
+    if (summary := settled(folder)) is not None:
+        standing = of_settled(folder, summary)
+        return Sweep(
+            sweep_id=standing.sweep_id,
+            state=State.FINISHED,
+            changed=_changed(folder),
+            standing=standing,
+            folder=folder,
+        )
+    return opened(folder)
+
+
+def opened(folder: Path) -> Sweep:
+    """The same, of a run that is opened, which takes longer than the rest of all that are settled."""
+    from sweep.run.folder import open_run
+    from sweep.run.lock import holder
+
+    changed = _changed(folder)
     try:
         run, writer = open_run(folder), holder(folder)
         run.check()
         standing = of_run(run, None if writer else _summary(run))
     except (SweepError, OSError) as error:
         why = str(error).splitlines()[-1]
-        return Sweep(sweep_id=sweep_id, state=State.FAILED, changed=changed, folder=folder, fault=why)
-    settled = standing.complete or standing.total("measured") + standing.total("void") == standing.total("units")
-    state = State.RUNNING if writer else State.FINISHED if settled else State.INCOMPLETE
+        return Sweep(sweep_id=folder.name, state=State.FAILED, changed=changed, folder=folder, fault=why)
+    done = standing.complete or standing.total("measured") + standing.total("void") == standing.total("units")
+    state = State.RUNNING if writer else State.FINISHED if done else State.INCOMPLETE
     return Sweep(
         sweep_id=run.plan.sweep_id, state=state, changed=changed, standing=standing, holder=writer, folder=folder
     )
 
 
 def _summary(run: Run) -> Any:
-    from sweep.report.summary import FILE, read_summary
+    from sweep.report.summary import read_summary
+    from sweep.run.documents import SUMMARY
 
-    return read_summary(run) if (run.folder / FILE).exists() else None
+    return read_summary(run) if (run.folder / SUMMARY).exists() else None
 
 
 def _changed(folder: Path) -> datetime:

@@ -7,13 +7,11 @@ from collections.abc import Iterator, Mapping
 from sweep.gate.contract import CONTRACT
 from sweep.gate.threshold import Operating, Threshold, VariantThreshold
 from sweep.report.blocks import Block, Grid, Row
+from sweep.report.digits import DIGITS, cut, floored
 from sweep.report.promises import (
     BRIEFLY,
-    DIGITS,
     brief_statements,
-    cut,
     default_line,
-    floored,
     reason_sentence,
     silent_lines,
     threshold_statements,

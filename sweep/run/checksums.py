@@ -1,4 +1,5 @@
-"""SHA256SUMS of a run folder: the digest of each unit's file and of the provenance, as `sha256sum -c` reads them.
+"""SHA256SUMS of a run folder: the digest of each unit's file, of the provenance and of what was concluded from
+them, as `sha256sum -c` reads them.
 
 A file's line is on the disk before the file is renamed into place, so every file that is there has its line, and a
 line whose file never came does no harm. A name may have several lines: each is of something that was written under
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -70,6 +71,17 @@ class Checksums:
     def holds_any(self, name: str) -> bool:
         """Whether the name has a line: a run that an earlier version made has none for some."""
         return name in (self.digests or {})
+
+    def unsure(self, names: Iterable[str]) -> Iterator[str]:
+        """Those of the files, which are there, that may be others than their lines say: reading them tells.
+
+        Such a file has no line, or its inode has changed since the last line of SHA256SUMS. That is so of any file
+        that was written, renamed or copied; what a disk lost by itself is found by whatever reads the file.
+        """
+        digests, settled = self.digests or {}, self.file.stat().st_ctime_ns
+        for name in names:
+            if name not in digests or (self.file.parent / name).stat().st_ctime_ns >= settled:
+                yield name
 
     def check(self, name: str, remedy: str) -> None:
         """Raises BadInput when there is a SHA256SUMS, and no line of the name is of the file as it is now."""

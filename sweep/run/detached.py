@@ -11,18 +11,16 @@ import os
 import shlex
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from platformdirs import user_state_path
-
 import cluster
 import sweep
 from cluster.errors import ClusterUnavailable
-from cluster.jobs import Job, Jobs
+from cluster.jobs import Jobs
 from cluster.secrets import MARK, REFERENCE
 from sweep.bounds import SWEEP_FILE
 from sweep.errors import BadInput
@@ -33,6 +31,7 @@ from sweep.plan.secrets import secrets_in
 from sweep.plan.sweepfile import LOCAL_MODELS, LOCAL_PATHS, check_arguments, dump, line_of, load, refusal
 from sweep.plan.units import Plan, make_plan
 from sweep.plan.variants import Fault, KeyPath
+from sweep.run.jobs import remember, sweep_of
 from sweep.run.provenance import COMMIT, git_commit
 from sweep.tasks import dataset
 
@@ -96,23 +95,8 @@ def submit(jobs: Jobs, sent: Parcel, arguments: Sequence[str], *, installed: boo
     }
     with packed(sent, installed=installed) as folder:
         jobs.submit(job, f"exec python -m sweep.cli {shlex.join(words)}", folder, metadata)
-    _remember(jobs.address)
+    remember(jobs.address)
     return job
-
-
-def sweep_of(job: Job) -> str | None:
-    """The id of the sweep that a job runs; None for a job that is none of this program's."""
-    return job.metadata.get("sweep")
-
-
-def sweep_of_job(job: str) -> str:
-    """The id of the sweep that the job of this id runs."""
-    return job.rpartition(".")[0]
-
-
-def standing_file(job: str) -> str:
-    """The name of the file beside a job's log that says how far its sweep is."""
-    return f"sweep-{job}.json"
 
 
 def check_runs(runs: str) -> None:
@@ -122,13 +106,6 @@ def check_runs(runs: str) -> None:
             "--runs: has a secret in it, which Ray would show to everybody; leave it out, and set it up on "
             "the head as the file system's own library wants it"
         )
-
-
-def known_address() -> str | None:
-    """RAY_ADDRESS, or the cluster to which the last detached sweep was sent."""
-    with suppress(OSError):
-        return os.environ.get("RAY_ADDRESS") or _known().read_text(encoding="utf-8").strip() or None
-    return None
 
 
 def settle(file: str) -> str:
@@ -144,16 +121,6 @@ def settle(file: str) -> str:
             aside.replace(there)
     os.chdir(home)
     return str(came)
-
-
-def _known() -> Path:
-    return user_state_path("accuracy-sweep") / "address"
-
-
-def _remember(address: str) -> None:
-    with suppress(OSError):
-        _known().parent.mkdir(parents=True, exist_ok=True)
-        _known().write_text(f"{address}\n", encoding="utf-8")
 
 
 def _dataset_faults(protocol: ProtocolConfig) -> Iterator[Fault]:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, TypeVar
-
-from pydantic import BaseModel, ValidationError
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sweep.errors import BadInput
 
-M = TypeVar("M", bound=BaseModel)
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
+M = TypeVar("M", bound="BaseModel")
+
+SWEEP = "sweep.yaml"
+"""The sweep file, resolved."""
 PROVENANCE = "provenance.json"
+SUMMARY = "summary.json"
+HOLDER = ".holder.json"
+"""Who writes to the folder."""
 REMEDIES = {
-    "summary.json": (
+    SUMMARY: (
         "remove it, and `sweep report` writes it again; if the run was held against an earlier one for drift, name "
         "that with --against"
     ),
@@ -28,6 +34,8 @@ REMEDIES = {
 
 def read_model(file: Path, model: type[M]) -> M:
     """The file as a model. Raises BadInput when it is missing, broken or not what its name says."""
+    from pydantic import ValidationError
+
     try:
         return model.model_validate(read_object(file))
     except ValidationError as error:

@@ -24,9 +24,9 @@ from sweep.run.idle import Idle
 from sweep.run.outlook import Outlook
 from sweep.run.provenance import TwoTries
 from sweep.run.results import Result, Results
-from sweep.run.schedule import Engine, Queue, assign
 from sweep.run.stragglers import spare
 from sweep.run.view import EngineState, Progress, View
+from sweep.run.waiting import Engine, Queue
 from sweep.stats.samples import Measurement
 from sweep.tasks.questionnaire import Questionnaire
 
@@ -132,14 +132,14 @@ class Driver:
     def _assign(self) -> None:
         """Give idle engines work: of what they have loaded, or else what the schedule starts them with."""
         due, states = self._idle.due(), self.progress.engines
+        leavers = self._outlook.leavers(states, self._waiting)
         for name in due:
-            if kind := self._waiting.ready(name, Engine(load=states[name].load), states):
+            kind = self._waiting.ready(name, Engine(load=states[name].load), states)
+            if kind and name not in leavers:
                 self._give(name, self._waiting.take(kind))
         idle = [name for name in due if not states[name].unit]
         if idle and self._waiting:
-            costs = self._outlook.costs
-            usable = self._outlook.usable(states, costs)
-            for engine, kind, _ in assign(idle, usable, self._waiting.counts, costs):
+            for engine, kind, _ in self._outlook.shares(idle, states, self._waiting):
                 self._give(engine, self._waiting.take(kind))
         elif idle:
             self._try_twice(idle)
@@ -183,10 +183,9 @@ class Driver:
 
     def _start_unit(self, engine: str, unit: Unit) -> None:
         batch = self._questionnaire.batch(unit, self._attempt(unit) + (self._second.get(unit.id) == engine))
-        request_deadline = self._run.plan.config.engine.request_deadline
-        deadline = unit_deadline(len(batch.requests), batch.concurrency, request_deadline)
+        patience = self._run.plan.config.engine.request_deadline
         self.progress.engines[engine].since = self._timer()
-        self._pool.run(engine, unit.id, batch, deadline)
+        self._pool.run(engine, unit.id, batch, unit_deadline(len(batch.requests), batch.concurrency, patience))
 
     def _attempt(self, unit: Unit) -> int:
         """The number of the attempt that is running or to come, from 1."""

@@ -14,14 +14,14 @@ from pydantic import BaseModel
 from cluster.spec import EngineFacts
 from sweep.disk import PRIVATE, aside, remove, writing
 from sweep.errors import BadInput
-from sweep.plan.sweepfile import load, written
+from sweep.plan.sweepfile import dump, load, written
 from sweep.plan.units import Plan, Unit, make_plan, result_settings
 from sweep.plan.variants import Variant
 from sweep.run import failures, samples_file
 from sweep.run.checksums import MANIFEST, Checksums, sha256, state_of
-from sweep.run.documents import PROVENANCE, REMEDIES, read_model, read_object
+from sweep.run.documents import HOLDER, PROVENANCE, REMEDIES, SUMMARY, SWEEP, read_model, read_object
 from sweep.run.failures import Failure, Void
-from sweep.run.lock import HOLDER, LOCK
+from sweep.run.lock import LOCK
 from sweep.run.provenance import Place, Provenance, TwoTries, gather
 from sweep.run.questions import QUESTIONS, PinnedQuestion, read, to_text
 from sweep.run.samples_file import Columns
@@ -221,6 +221,11 @@ class Run:
         if held and settle:
             self.checksums.settle(name, digest)
 
+    def hold_sweep_file(self) -> None:
+        """SHA256SUMS is to hold sweep.yaml as this plan's: unchanged, it need not be parsed to be known."""
+        if not self.unheld:
+            self.checksums.settle(SWEEP, sha256(dump(self.plan.config).encode()))
+
     def remove(self, name: str) -> None:
         """Remove a file of the folder, which need not be there, and its digest."""
         remove(self.folder / name)
@@ -244,7 +249,7 @@ class Run:
         provenance = self._held_provenance()
         if changed := provenance.changed_settings(self.plan.config):
             raise BadInput(
-                f"{self.folder / 'sweep.yaml'}: not what was measured: {', '.join(changed)} changed since. Remove "
+                f"{self.folder / SWEEP}: not what was measured: {', '.join(changed)} changed since. Remove "
                 "it and `sweep launch` the sweep file that the run was made from, which writes it again and "
                 "measures nothing twice"
             )
@@ -278,10 +283,9 @@ class Run:
 
     def summary(self) -> dict[str, Any]:
         """The numbers. Raises BadInput when the sweep has not come to a summary."""
-        name = "summary.json"
-        document = read_object(self.folder / name)
-        if self.checksums.holds_any(name):
-            self.checksums.check(name, REMEDIES[name])
+        document = read_object(self.folder / SUMMARY)
+        if self.checksums.holds_any(SUMMARY):
+            self.checksums.check(SUMMARY, REMEDIES[SUMMARY])
         return document
 
     def read(self, name: str, model: type[M]) -> M:
@@ -295,7 +299,7 @@ def create_run(runs: Path, plan: Plan, resolved: str) -> Run:
     Raises BadInput when it cannot be written or holds another sweep.
     """
     run = Run(folder=runs / plan.sweep_id, plan=plan)
-    existing = run.folder / "sweep.yaml"
+    existing = run.folder / SWEEP
     if existing.exists():
         there, asked = result_settings(load(existing, recorded=True)), result_settings(plan.config)
         if differing := [key for key in there | asked if there.get(key) != asked.get(key)]:
@@ -318,7 +322,9 @@ def create_run(runs: Path, plan: Plan, resolved: str) -> Run:
         raise BadInput(f"{run.folder}: holds files but no sweep.yaml, so not this sweep; give another --runs")
     with writing(run.folder):
         run.folder.mkdir(PRIVATE, parents=True, exist_ok=True)
-    run.write_text("sweep.yaml", resolved)
+    if run.checksums.holds_any(SWEEP) and not run.checksums.holds(SWEEP, sha256(resolved.encode())):
+        run.checksums.settle(SWEEP)
+    run.write_text(SWEEP, resolved)
     with writing(run.samples_folder):
         run.samples_folder.mkdir(exist_ok=True)
     return run
@@ -326,13 +332,19 @@ def create_run(runs: Path, plan: Plan, resolved: str) -> Run:
 
 def open_run(folder: str | Path) -> Run:
     """A run folder that is there. Raises BadInput when it is none."""
-    path = Path(folder)
-    if not (path / "sweep.yaml").is_file():
-        raise BadInput(f"{path}: not a run folder, it has no sweep.yaml; `sweep list` shows the runs")
+    file = Path(folder) / SWEEP
+    if not file.is_file():
+        raise BadInput(f"{folder}: not a run folder, it has no {SWEEP}; `sweep list` shows the runs")
+    try:
+        config = load(file, recorded=True)
+    except BadInput:
+        if ("protocol", "task") in written(file):
+            raise
+        config = None
     # A run writes every setting into its sweep file, so one without a task is older than tasks are.
-    if ("protocol", "task") not in written(path / "sweep.yaml"):
+    if config is None or "task" not in config.protocol.model_fields_set:
         raise BadInput(
-            f"{path}: an earlier version of sweep made this run, and kept its answers as numbers; this version can "
-            "neither read nor continue it. Read it with the version that made it, or measure the sweep again"
+            f"{folder}: an earlier version of sweep made this run, and kept its answers as numbers; this version "
+            "can neither read nor continue it. Read it with the version that made it, or measure the sweep again"
         )
-    return Run(folder=path, plan=make_plan(load(path / "sweep.yaml", recorded=True)))
+    return Run(folder=file.parent, plan=make_plan(config))

@@ -9,7 +9,9 @@ from statistics import fmean
 
 from sweep.plan.config import SweepConfig
 from sweep.plan.units import Plan, Unit
-from sweep.run.schedule import Avoid, Costs, Engine, Kind, Queue, assign
+from sweep.run.idle import Leaving
+from sweep.run.schedule import assign, leaving
+from sweep.run.waiting import Avoid, Costs, Engine, Kind, Queue
 
 USUAL_SECONDS = 40.0
 """What a repetition of the usual protocol is expected to take an engine."""
@@ -109,6 +111,7 @@ class _Game:
         self._waiting, self._costs = dict(waiting), costs
         self._most = -(-sum(waiting.values()) // STEPS)
         self._busy = sum(self._ends.values())
+        self._leaving = Leaving()
 
     def play(self) -> Forecast:
         now = 0.0
@@ -117,6 +120,7 @@ class _Game:
         while order:
             now, engine = heapq.heappop(order)
             idle.append(engine)
+            self._leaving.one_result()
             if order and order[0][0] == now:
                 continue  # they are all idle before the first of them is asked
             taken = self._take(idle, now)
@@ -130,7 +134,8 @@ class _Game:
         engines = {
             name: Engine(load=load, seconds=max(0.0, self._ends[name] - now)) for name, load in self._loaded.items()
         }
-        shares = assign(idle, engines, self._waiting, self._costs, self._most)
+        leavers = self._leaving.found(len(engines), lambda: leaving(engines, self._waiting, self._costs))
+        shares = assign(idle, engines, self._waiting, self._costs, self._most, leavers)
         for name, kind, count in shares:
             self._waiting[kind] -= count
             if not self._waiting[kind]:

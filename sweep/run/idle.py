@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 
 class Idle:
@@ -46,3 +46,25 @@ class Idle:
         self._new = {}
         if self._results <= 0:
             self._results = engines - len(self._declined)
+
+
+class Leaving:
+    """The engines that are to leave what they have loaded although units of it wait.
+
+    They are looked for after a round of results, as many as there are engines: to look takes the longer the more
+    there are, and what an engine should do changes little with one result.
+    """
+
+    def __init__(self) -> None:
+        self._found = frozenset[str]()
+        self._results = 0
+
+    def one_result(self) -> None:
+        """A start or a unit ended."""
+        self._results += 1
+
+    def found(self, engines: int, find: Callable[[], frozenset[str]]) -> frozenset[str]:
+        """Those that were found last; `find` finds them anew."""
+        if self._results >= engines:
+            self._results, self._found = 0, find()
+        return self._found

@@ -37,12 +37,11 @@ from pydantic import AwareDatetime, ValidationError
 from sweep.disk import PRIVATE, fault
 from sweep.errors import DISK_FAILED, BadInput, ExitCode, SweepError
 from sweep.files import contents
+from sweep.run.documents import HOLDER
 from sweep.run.processes import Process, Text
 
 LOCK = ".lock"
 """The file with the operating system's lock. It stays: removing it would let two hold a lock each."""
-HOLDER = ".holder.json"
-"""Who holds it."""
 LARGEST = 10_000
 """Bytes of that file: each of its texts has 255 characters at most."""
 BEAT = 15.0

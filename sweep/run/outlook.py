@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from sweep.plan.units import Plan
 from sweep.run.forecast import Estimates, expected_costs, play
-from sweep.run.schedule import Costs, Engine, Kind
+from sweep.run.idle import Leaving
+from sweep.run.schedule import Share, assign, leaving
 from sweep.run.stragglers import Pace
 from sweep.run.view import EngineState, Progress
+from sweep.run.waiting import Costs, Engine, Kind, Queue
 
 FORESEEING = 0.05
 """Of the driver's time, for estimates of the time left."""
@@ -23,6 +25,7 @@ class Outlook:
         self._estimates = Estimates(expected_costs(plan, questions))
         self._pace, self._timer = Pace(plan.config.engine.straggler), timer
         self._next_forecast = 0.0
+        self._leaving = Leaving()
 
     @property
     def costs(self) -> Costs:
@@ -33,19 +36,32 @@ class Outlook:
         """A start took so long."""
         self._estimates.add_start(seconds)
         self._pace.add_start(seconds)
+        self._leaving.one_result()
 
     def add_unit(self, variant: str, seconds: float) -> None:
         """A unit of the variant took so long."""
         self._estimates.add_unit(variant, seconds)
         self._pace.add_unit(variant, seconds)
+        self._leaving.one_result()
 
     def punctual(self, states: Mapping[str, EngineState]) -> Mapping[str, EngineState]:
         """The engines but for those that are late; all of them where all are late."""
         return self._pace.punctual(states, self._timer())
 
-    def usable(self, states: Mapping[str, EngineState], costs: Costs) -> dict[str, Engine]:
+    def _usable(self, states: Mapping[str, EngineState], costs: Costs) -> dict[str, Engine]:
         """The engines that the schedule may count on."""
         return {n: self._foreseen(state, costs) for n, state in self.punctual(states).items() if not state.down}
+
+    def leavers(self, states: Mapping[str, EngineState], waiting: Queue) -> frozenset[str]:
+        """The engines that should leave what they have loaded, by what is known for a round of results."""
+        return self._leaving.found(
+            len(states), lambda: leaving(self._usable(states, self.costs), waiting.counts, self.costs)
+        )
+
+    def shares(self, idle: Iterable[str], states: Mapping[str, EngineState], waiting: Queue) -> list[Share]:
+        """What the idle engines are given."""
+        costs, leavers = self.costs, self.leavers(states, waiting)
+        return assign(idle, self._usable(states, costs), waiting.counts, costs, leaving=leavers)
 
     def foresee(self, progress: Progress, waiting: Mapping[Kind, int], *, last: bool) -> None:
         """Estimate the time left, as often as it costs no more than a share FORESEEING of the driver's time.

@@ -1,55 +1,24 @@
 """Which unit an idle engine takes next. Pure: a function of what remains, what engines do and what things cost.
 
+An engine keeps what it has loaded while units of it wait. Else it starts what `sweep.run.packing` has it run, so
+that all units end soonest; where that has nothing for it, it helps if that ends a unit sooner, as costs are not
+known well. Once in a round of results the packing also tells which engines should leave what they have loaded,
+since others end it as soon: by then more is known of the costs, and so that mends what was started without.
+
 `sweep.run.forecast` plays the same policy to its end, so that the time told is that of the schedule that is kept.
 """
 
 from __future__ import annotations
 
 import math
-from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from sweep.plan.units import Load, Unit
-
-Avoid = Mapping[str, frozenset[str]]
-"""Unit id to the engines that it is not to run on while there is another one."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Costs:
-    """What things cost, as far as known."""
-
-    start: float
-    """Seconds to start an engine with another variant."""
-    unit: Mapping[str, float]
-    """Variant to seconds of one unit."""
-    frugal: bool = False
-    """Whether starts matter more than the time to the end."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Engine:
-    """An engine as the schedule finds it."""
-
-    load: Load | None = None
-    """What it has loaded, or is loading."""
-    seconds: float = 0.0
-    """Until it is idle."""
-
-
-class Kind(NamedTuple):
-    """Units that are alike to the schedule."""
-
-    load: Load
-    """What an engine must have loaded."""
-    engine: str | None
-    """The only engine that may run them; None where any may."""
-    variant: str
-    """Whose they are, which says what they cost."""
-    avoid: frozenset[str]
-    """Engines that they have failed on."""
+from sweep.plan.units import Load
+from sweep.run.packing import Packing, pack
+from sweep.run.waiting import Costs, Engine, Kind, ready, shunned
 
 
 class Share(NamedTuple):
@@ -61,111 +30,93 @@ class Share(NamedTuple):
     """How many of the kind."""
 
 
-class Queue:
-    """The units that wait, by kind; no method but iteration takes longer the more units wait."""
-
-    def __init__(self, units: Iterable[Unit], avoid: Callable[[Unit], frozenset[str]]) -> None:
-        """In the order of `units`. `avoid` says on which engines a unit has failed; asked as it is put in."""
-        self._avoid = avoid
-        self._kinds: dict[Kind, OrderedDict[str, Unit]] = {}
-        self._of_load: defaultdict[Load | None, dict[Kind, None]] = defaultdict(dict)
-        self._kind_of: dict[str, Kind] = {}
-        for unit in units:
-            self.put(unit)
-
-    def __iter__(self) -> Iterator[Unit]:
-        """A copy's, so that units may be removed meanwhile."""
-        return iter([unit for alike in self._kinds.values() for unit in alike.values()])
-
-    def __bool__(self) -> bool:
-        return bool(self._kinds)
-
-    @property
-    def counts(self) -> dict[Kind, int]:
-        """How many units of each kind wait."""
-        return {kind: len(alike) for kind, alike in self._kinds.items()}
-
-    def put(self, unit: Unit) -> None:
-        """Behind the others of its kind."""
-        condition = unit.condition
-        kind = Kind(condition.load, condition.engine, unit.variant, self._avoid(unit))
-        self._kinds.setdefault(kind, OrderedDict())[unit.id] = unit
-        self._of_load[kind.load][kind] = None
-        self._kind_of[unit.id] = kind
-
-    def ready(self, name: str, engine: Engine, engines: Collection[str]) -> Kind | None:
-        """Units of what the engine has loaded, those that failed first; None where there are none for it."""
-        return _ready((kind for kind in self._of_load[engine.load] if not _shunned(kind, name, engines)), engine)
-
-    def take(self, kind: Kind) -> Unit:
-        """The first unit of the kind, which does not wait any more."""
-        unit = next(iter(self._kinds[kind].values()))
-        self.remove(unit)
-        return unit
-
-    def remove(self, unit: Unit) -> None:
-        """Raises KeyError for a unit that does not wait."""
-        kind = self._kind_of.pop(unit.id)
-        del self._kinds[kind][unit.id]
-        if not self._kinds[kind]:
-            del self._kinds[kind], self._of_load[kind.load][kind]
-
-    def of_start(self, variant: str) -> list[Unit]:
-        """The units for which an engine is started with `variant`."""
-        kinds = [kind for kind in self._kinds if kind.load.variant == variant]
-        return [unit for kind in kinds for unit in self._kinds[kind].values()]
-
-    def sort_anew(self, variant: str) -> None:
-        """Ask again on which engines the units that are started with `variant` have failed."""
-        units = self.of_start(variant)
-        for unit in units:
-            self.remove(unit)
-        for unit in units:
-            self.put(unit)
-
-    def drop(self, variant: str) -> int:
-        """Remove the units of the variant; how many there were."""
-        needless = [
-            unit for kind, alike in self._kinds.items() if kind.variant == variant for unit in alike.values()
-        ]
-        for unit in needless:
-            self.remove(unit)
-        return len(needless)
-
-
 def assign(
-    idle: Iterable[str], engines: Mapping[str, Engine], waiting: Mapping[Kind, int], costs: Costs, most: int = 1
+    idle: Iterable[str],
+    engines: Mapping[str, Engine],
+    waiting: Mapping[Kind, int],
+    costs: Costs,
+    most: int = 1,
+    leaving: Collection[str] = (),
 ) -> list[Share]:
     """What each of the idle engines should run now, at most `most` units; those better left idle are left out.
 
-    `engines` are all that can be used, the idle ones too, and `waiting` the kinds of the units not yet running.
+    `engines` are all that can be used, the idle ones too, and `waiting` the kinds of the units not yet running. An
+    engine keeps what it has loaded while there are units of it, but for those of `leaving`.
     """
-    left, crews, shares = dict(waiting), dict(engines), []
-    alike = not any(kind.avoid or kind.engine for kind in waiting)
-    declined = False
+    given = _Given(dict(engines), dict(waiting), costs, most)
+    packing: Packing | None = None
+    without = []
     for name in idle:
-        suited = [kind for kind in left if not _shunned(kind, name, engines)]
-        kind = _ready(suited, crews[name])
-        if kind is None and not (declined and alike):
-            kind = _help(name, crews, {kind: left[kind] for kind in suited}, costs)
-            declined = kind is None
+        kind = given.ready(name)
+        if given.left and (kind is None or name in leaving) and _packable(waiting, costs):
+            packing = pack(given.engines, given.left, costs) if packing is None else packing
+            kind = given.packed(packing.get(name, {}), kind)
         if kind is None:
-            continue
-        count = min(most, left[kind])
-        start = costs.start if crews[name].load != kind.load else 0.0
-        crews[name] = Engine(load=kind.load, seconds=start + count * costs.unit[kind.variant])
-        shares.append(Share(name, kind, count))
-        left[kind] -= count
-        if not left[kind]:
-            del left[kind]
-    return shares
+            without.append(name)
+        else:
+            given.give(name, kind)
+    declined = False
+    for name in without:
+        if declined and not any(kind.avoid or kind.engine for kind in waiting):
+            break
+        kind = _help(name, given.engines, given.suited(name), costs)
+        declined = kind is None
+        if kind is not None:
+            given.give(name, kind)
+    return given.shares
 
 
-def _ready(suited: Iterable[Kind], engine: Engine) -> Kind | None:
-    """Units of what the engine has loaded, which it keeps while there are any; those that failed first."""
-    return max(
-        (kind for kind in suited if kind.load == engine.load), key=lambda kind: len(kind.avoid), default=None
+def leaving(engines: Mapping[str, Engine], waiting: Mapping[Kind, int], costs: Costs) -> frozenset[str]:
+    """The engines that should start something else although units wait of what they have loaded.
+
+    Others end those as soon, and help comes the sooner where it is needed.
+    """
+    if not waiting or not engines or not _packable(waiting, costs):
+        return frozenset()
+    loads, packing = {kind.load for kind in waiting}, pack(engines, waiting, costs)
+    return frozenset(
+        name for name, units in packing.items() if (load := engines[name].load) in loads and load not in units
     )
+
+
+def _packable(waiting: Iterable[Kind], costs: Costs) -> bool:
+    """Whether engines are started as often as it pays, and each may run each unit."""
+    return not costs.frugal and not any(kind.avoid or kind.engine for kind in waiting)
+
+
+@dataclass
+class _Given:
+    """What engines are given, one after the other."""
+
+    engines: dict[str, Engine]
+    left: dict[Kind, int]
+    costs: Costs
+    most: int
+    shares: list[Share] = field(default_factory=list)
+
+    def suited(self, name: str) -> dict[Kind, int]:
+        return {kind: units for kind, units in self.left.items() if not shunned(kind, name, self.engines)}
+
+    def ready(self, name: str) -> Kind | None:
+        return ready(self.suited(name), self.engines[name])
+
+    def packed(self, units: Mapping[Load, int], own: Kind | None) -> Kind | None:
+        """What the engine runs first by the packing; its own if there are units of it, or none of anything."""
+        waiting = {kind.load: kind for kind in reversed(self.left)}
+        loads = [load for load in units if load in waiting]
+        if not loads or (own is not None and own.load in units):
+            return own
+        seconds = {load: units[load] * self.costs.unit[waiting[load].variant] for load in loads}
+        return waiting[max(seconds, key=seconds.__getitem__)]
+
+    def give(self, name: str, kind: Kind) -> None:
+        count = min(self.most, self.left[kind])
+        start = self.costs.start if self.engines[name].load != kind.load else 0.0
+        self.engines[name] = Engine(load=kind.load, seconds=start + count * self.costs.unit[kind.variant])
+        self.shares.append(Share(name, kind, count))
+        self.left[kind] -= count
+        if not self.left[kind]:
+            del self.left[kind]
 
 
 def _help(name: str, engines: Mapping[str, Engine], suited: Mapping[Kind, int], costs: Costs) -> Kind | None:
@@ -206,7 +157,7 @@ def _crews(name: str, engines: Mapping[str, Engine], suited: Iterable[Kind]) -> 
             other != name
             and load is not None
             and load in kinds
-            and any(not _shunned(kind, other, engines) for kind in kinds[load])
+            and any(not shunned(kind, other, engines) for kind in kinds[load])
         ):
             ready[load].append(engine.seconds)
     return ready
@@ -233,9 +184,3 @@ def end(units: int, seconds: float, ready: Collection[float]) -> float:
     if missing <= 0:
         return together
     return sorted(at + (done + 1) * seconds for at, done in zip(order, whole, strict=True))[missing - 1]
-
-
-def _shunned(kind: Kind, engine: str, engines: Collection[str]) -> bool:
-    if kind.engine is not None:
-        return kind.engine != engine
-    return engine in kind.avoid and any(other not in kind.avoid for other in engines)

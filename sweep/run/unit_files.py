@@ -116,24 +116,20 @@ class UnitFiles:
     def check(self) -> None:
         """Raises BadInput, in one line, when a file is not the one that was written.
 
-        Quick: where SHA256SUMS tells, no file is decoded, and only those are read whose inode has changed since its
-        last line. That is so of any file that was written, renamed or copied; what a disk lost by itself is found
-        by whatever reads the samples.
+        Quick: where SHA256SUMS tells, no file is decoded, and only those are read of which `Checksums.unsure` is.
         """
         faults = self._changed() if self.checksums.digests is not None else list(self.sorted_out()[1].values())
         if faults:
             raise BadInput(f"{len(faults)} of its files cannot be used. {faults[0]}. {REMEDY}")
 
     def _changed(self) -> list[Unfit]:
-        digests, settled = self.checksums.digests or {}, self.checksums.file.stat().st_ctime_ns
+        there = {_name(unit): unit for unit in self.plan.units if self.path(unit).exists()}
         faults = []
-        for unit in self.plan.units:
-            file = self.path(unit)
-            if file.exists() and (_name(unit) not in digests or file.stat().st_ctime_ns >= settled):
-                try:
-                    self._held(unit)
-                except Unfit as fault:
-                    faults.append(fault)
+        for name in self.checksums.unsure(there):
+            try:
+                self._held(there[name])
+            except Unfit as fault:
+                faults.append(fault)
         return faults
 
     def digests(self, units: Sequence[Unit]) -> Mapping[str, list[str]]:

@@ -30,11 +30,13 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from sweep.plan.units import Load
 from sweep.run.forecast import Estimates
-from sweep.run.schedule import Costs, Engine, Kind, Share, assign
+from sweep.run.idle import Leaving
+from sweep.run.schedule import Share, assign, leaving
+from sweep.run.waiting import Costs, Engine, Kind
 
 EXPECTED_START, EXPECTED_UNIT = 90.0, 40.0
 """The defaults of a sweep file."""
-Policy = Callable[[list[str], Mapping[str, Engine], Mapping[Kind, int], Costs], list[Share]]
+Policy = Callable[[list[str], Mapping[str, Engine], Mapping[Kind, int], Costs, frozenset[str]], list[Share]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,8 +82,23 @@ def sweeps(count: int, seed: int, *, stopping: bool) -> Iterator[Sweep]:
         yield Sweep(engines=engines, start=start, unit=unit, repetitions=repetitions, needed=needed)
 
 
+def present(
+    idle: list[str],
+    engines: Mapping[str, Engine],
+    waiting: Mapping[Kind, int],
+    costs: Costs,
+    leavers: frozenset[str],
+) -> list[Share]:
+    """The program's."""
+    return assign(idle, engines, waiting, costs, leaving=leavers)
+
+
 def earlier(
-    idle: list[str], engines: Mapping[str, Engine], waiting: Mapping[Kind, int], costs: Costs
+    idle: list[str],
+    engines: Mapping[str, Engine],
+    waiting: Mapping[Kind, int],
+    costs: Costs,
+    leavers: frozenset[str],
 ) -> list[Share]:
     """Helps by work / crew - (work + start) / (crew + 1), as if all of the crew worked already."""
     left, loads = dict(waiting), {name: engine.load for name, engine in engines.items()}
@@ -144,7 +161,7 @@ class Play:
         unit = sweep.unit if self.known else dict.fromkeys(sweep.unit, EXPECTED_UNIT)
         start = sweep.start if self.known else EXPECTED_START
         usual = Costs(start=start, unit=unit, frugal=self.frugal)
-        self._estimates = Estimates(usual)
+        self._estimates, self._leaving = Estimates(usual), Leaving()
         self._give()
         while self.events:
             self.now, name = heapq.heappop(self.events)
@@ -160,7 +177,8 @@ class Play:
             return
         costs = self._estimates.costs()
         engines = {name: self._engine(name, costs) for name in self.load}
-        for name, kind, _ in self.policy(idle, engines, self._waiting, costs):
+        leavers = self._leaving.found(len(engines), lambda: leaving(engines, self._waiting, costs))
+        for name, kind, _ in self.policy(idle, engines, self._waiting, costs, leavers):
             self._waiting[kind] -= 1
             if not self._waiting[kind]:
                 del self._waiting[kind]
@@ -182,6 +200,7 @@ class Play:
 
     def _handle(self, name: str) -> None:
         variant, _, starting = self.running.pop(name)
+        self._leaving.one_result()
         seconds = self.sweep.start if starting else self.sweep.unit[variant]
         if starting:
             self.starts += seconds
@@ -223,9 +242,9 @@ def main() -> None:
     for stopping in (False, True):
         chosen, rule = list(sweeps(options.sweeps, options.seed, stopping=stopping)), ", stop rule" * stopping
         print(row(f"earlier{rule}", earlier, chosen), flush=True)
-        print(row(f"fast{rule}", assign, chosen), flush=True)
-        print(row(f"fast, costs known{rule}", assign, chosen, known=True), flush=True)
-        print(row(f"frugal{rule}", assign, chosen, frugal=True), flush=True)
+        print(row(f"fast{rule}", present, chosen), flush=True)
+        print(row(f"fast, costs known{rule}", present, chosen, known=True), flush=True)
+        print(row(f"frugal{rule}", present, chosen, frugal=True), flush=True)
 
 
 if __name__ == "__main__":

@@ -129,7 +129,9 @@ def make_batch(options: argparse.Namespace) -> Batch:
 
 def in_the_sweep(spec: EngineSpec, batch: Batch, stack: ExitStack) -> Contender:
     """Through the pool, as the driver runs a unit: seconds include Ray's transfers and the cache's flush."""
-    pool_spec = PoolSpec(engines=1, gpus=spec.gpus, needs_real_gpus=spec.gpus > 0, address=None, deadline=60.0)
+    pool_spec = PoolSpec(
+        engines=1, gpus=spec.gpus, needs_real_gpus=spec.gpus > 0, address=None, deadline=60.0, sweep="throughput"
+    )
     pool = RayPool(pool_spec, print)
     stack.callback(pool.close)
     (engine,) = pool.engines

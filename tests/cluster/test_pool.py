@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 import ray
 
 from cluster import deadlines
-from cluster.connection import PoolSpec
+from cluster.connection import PoolSpec, answers
 from cluster.errors import EngineStartFailed, RequestFailed
 from cluster.events import Back, Completed, Event, Failed, Loaded, Starting
+from cluster.metrics import Metric, Reading
 from cluster.pool import RayPool
 from cluster.scratch import scratch_folder
 from cluster.spec import Batch, EngineSpec, Request
@@ -37,7 +41,7 @@ LONG = 100.0
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[RayPool]:
-    spec = PoolSpec(engines=1, gpus=0.0, needs_real_gpus=False, address=None, deadline=LONG)
+    spec = PoolSpec(engines=1, gpus=0.0, needs_real_gpus=False, address=None, deadline=LONG, sweep="s")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("RAY_ADDRESS", raising=False)
         pool = RayPool(spec, lambda text: None)
@@ -121,9 +125,9 @@ def doors() -> dict[int, tuple[str, str]]:
     listening = {}
     for process in (here := psutil.Process(), *here.children(recursive=True)):
         with suppress(psutil.NoSuchProcess):
-            for socket in process.net_connections("inet"):
-                if socket.status == psutil.CONN_LISTEN:
-                    listening[socket.laddr.port] = (socket.laddr.ip, " ".join(process.cmdline()))
+            for end in process.net_connections("inet"):
+                if end.status == psutil.CONN_LISTEN:
+                    listening[end.laddr.port] = (end.laddr.ip, " ".join(process.cmdline()))
     return listening
 
 
@@ -149,3 +153,52 @@ def test_a_local_clusters_logs_and_sockets_are_in_a_folder_of_its_users_own(pool
 def test_the_token_of_a_local_cluster_can_be_read_by_its_user_alone(pool: RayPool) -> None:
     token = Path.home() / ".ray" / "auth_token"
     assert token.stat().st_mode & 0o077 == 0
+
+
+def test_rays_pages_name_the_sweep_and_its_engines(pool: RayPool) -> None:
+    names = set(ray.util.list_named_actors())
+    # An engine that was replaced has a name that says so.
+    assert {name.partition(",")[0] for name in names} == {"sweep/s", "sweep/s/engine-1"}
+
+
+def test_an_engine_that_is_replaced_has_a_name_of_its_own(pool: RayPool) -> None:
+    def own() -> str:
+        return next(str(name) for name in ray.util.list_named_actors() if "engine-1" in name)
+
+    before = own()
+    pool.load("engine-1", make_spec({"seconds_per_token": HOUR}))
+    assert isinstance(event(pool), Loaded)
+    pool.run("engine-1", "v-r01", BATCH, deadline=0.1)
+    assert isinstance(event(pool), Failed)
+    assert event(pool) == Back(engine="engine-1")
+    assert own() != before
+    assert own().startswith("sweep/s/engine-1")
+
+
+def test_what_the_engines_and_the_driver_measure_is_in_rays_metrics(pool: RayPool) -> None:
+    pool.publish(
+        [Reading(metric=Metric(name="sweep_of_a_test", description="x", tags=("t",)), value=0.5, tags={"t": "u"})]
+    )
+    pool.load("engine-1", make_spec({}))
+    assert isinstance(event(pool), Loaded)
+    pool.run("engine-1", "v-r01", replace(BATCH, attempt=2), deadline=LONG)
+    assert isinstance(event(pool), Completed)
+    (node,) = ray.nodes()
+    wanted = {"ray_sweep_of_a_test": 0.5, "ray_sweep_engine_retries_total": 1.0}
+    found: dict[str, float] = {}
+    # The exporter has them after a while.
+    while not wanted.keys() <= found.keys():
+        pool.wait(0.0)
+        with urlopen(f"http://127.0.0.1:{node['MetricsExportPort']}/metrics") as answer:
+            lines = re.findall(r"^(ray_sweep\w+)\{(.*)\} (\S+)$", answer.read().decode(), re.MULTILINE)
+        found = {name: float(value) for name, tags, value in lines if 'sweep="s"' in tags}
+    assert found.items() >= wanted.items()
+    assert {"ray_sweep_engine_starts_total", "ray_sweep_engine_tokens_total"} <= found.keys()
+
+
+def test_only_a_page_that_is_there_answers(pool: RayPool) -> None:
+    assert pool.dashboard is not None
+    assert answers(pool.dashboard)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        assert not answers(f"http://127.0.0.1:{free.getsockname()[1]}/#/jobs/01000000")

@@ -157,7 +157,7 @@ def test_more_gpus_than_the_cluster_has_exit_4_with_what_it_has(write_sweep: Wri
     from cluster.errors import ClusterUnavailable
     from cluster.pool import RayPool
 
-    spec = PoolSpec(engines=2, gpus=2, needs_real_gpus=True, address=None, deadline=5)
+    spec = PoolSpec(engines=2, gpus=2, needs_real_gpus=True, address=None, deadline=5, sweep="s")
     with pytest.raises(ClusterUnavailable, match=r"need 4 GPUs") as caught:
         RayPool(spec, print)
     assert caught.value.exit_code == 4

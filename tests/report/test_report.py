@@ -22,7 +22,8 @@ from sweep.report.blocks import as_markdown
 from sweep.report.conclude import conclude
 from sweep.report.export import Exported, ExportUnavailable
 from sweep.report.sections import blocks, closing, markdown
-from sweep.report.summary import SCHEMA, Summary, read_summary
+from sweep.report.settled import SCHEMA
+from sweep.report.summary import Summary, read_summary
 from sweep.report.terminal import show
 from sweep.report.wording import places
 from sweep.run.folder import Run

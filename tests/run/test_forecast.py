@@ -14,8 +14,8 @@ from sweep.plan.sweepfile import load
 from sweep.plan.units import Load, Plan, make_plan
 from sweep.run import outlook
 from sweep.run.forecast import STEPS, Forecast, forecast, of_plan, repetition_seconds
-from sweep.run.schedule import Engine
 from sweep.run.view import Progress
+from sweep.run.waiting import Engine
 from sweep.tasks.dataset import count
 from tests.conftest import SWEEP
 from tests.fake_pool import FakePool, Notes

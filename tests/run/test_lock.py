@@ -19,8 +19,9 @@ import pytest
 from filelock import FileLock
 
 from sweep.run import lock
+from sweep.run.documents import HOLDER
 from sweep.run.folder import Run
-from sweep.run.lock import BEAT, HOLDER, LOCK, STALE, FolderInUse, FolderUnwritable, hold, holder
+from sweep.run.lock import BEAT, LOCK, STALE, FolderInUse, FolderUnwritable, hold, holder
 from tests.processes import sweep
 from tests.runs import finished
 

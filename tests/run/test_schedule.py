@@ -9,7 +9,8 @@ import pytest
 
 from sweep.plan.units import Condition, Load, Unit
 from sweep.run.forecast import forecast
-from sweep.run.schedule import Avoid, Costs, Engine, Queue, assign, end
+from sweep.run.schedule import assign, end, leaving
+from sweep.run.waiting import Avoid, Costs, Engine, Queue
 
 FREE: dict[str, frozenset[str]] = {}
 A, B, C = map(Load, "abc")
@@ -45,7 +46,7 @@ def test_an_engine_keeps_its_variant_while_it_has_units() -> None:
 
 
 def test_a_free_engine_takes_the_variant_with_most_work_that_nobody_has() -> None:
-    waiting = units("a", 5) + units("b", 9)
+    waiting = units("a", 5) + units("b", 9) + units("c", 5)
     chosen = next_unit("e2", {"e1": C, "e2": None}, waiting, costs(), FREE)
     assert chosen is not None
     assert chosen.variant == "b"
@@ -157,3 +158,22 @@ def test_an_engine_that_has_another_start_of_the_variant_starts_it_anew_and_firs
     other = next_unit("e1", {"e1": A}, waiting[:3], costs(), FREE)
     assert other is not None
     assert other.condition.load == Load("a", 2)
+
+
+def test_an_engine_leaves_its_variant_where_it_is_needed_more() -> None:
+    # 6 units of a need 60 s of one engine, and 14 of b 240 s of another with its start: three of a's leave.
+    engines = {f"e{n}": Engine(load=A) for n in range(4)}
+    waiting = Queue(units("a", 6) + units("b", 14), lambda unit: frozenset()).counts
+    cost = costs(start=20, unit=10)
+    assert len(leaving(engines, waiting, cost)) == 3
+    shares = assign(list(engines), engines, waiting, cost, leaving=set(engines))
+    assert sorted(share.kind.variant for share in shares) == ["a", "b", "b", "b"]
+    # Unless it is told that it may, or where starts matter more, an engine keeps it.
+    assert {share.kind.load for share in assign(list(engines), engines, waiting, cost)} == {A}
+    assert not leaving(engines, waiting, replace(cost, frugal=True))
+
+
+def test_no_engine_leaves_while_a_unit_may_not_run_everywhere() -> None:
+    engines = {f"e{n}": Engine(load=A) for n in range(4)}
+    waiting = Queue(units("a", 6) + units("b", 14, engine="e2"), lambda unit: frozenset()).counts
+    assert not leaving(engines, waiting, costs(start=20, unit=10))

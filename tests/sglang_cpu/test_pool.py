@@ -20,7 +20,7 @@ pytestmark = pytest.mark.sglang
 
 @pytest.fixture
 def pool() -> Iterator[RayPool]:
-    spec = PoolSpec(engines=1, gpus=0.0, needs_real_gpus=False, address=None, deadline=60.0)
+    spec = PoolSpec(engines=1, gpus=0.0, needs_real_gpus=False, address=None, deadline=60.0, sweep="tiny")
     pool = RayPool(spec, lambda text: None)
     yield pool
     pool.close()

@@ -1,0 +1,99 @@
+"""The five pages for users: their commands run, and print what the pages say.
+
+A block of bash behind `<!-- runs -->` is run, one behind `<!-- runs: 7 -->` has to end in 7. Every line of a block
+behind `<!-- prints -->` must be in what the command before it printed, in that order; `...` stands for any lines.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.runs import finished
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+BLOCK = re.compile(r"<!-- (runs|prints)(?:: (\d+))? -->\n\n```\w*\n(.*?)```", re.DOTALL)
+
+
+class Step(NamedTuple):
+    """A command of a page, the code that it ends in, and the lines that it prints."""
+
+    script: str
+    code: int
+    lines: list[str]
+
+
+def steps(page: str) -> Iterator[Step]:
+    step: Step | None = None
+    for kind, code, text in BLOCK.findall((DOCS / page).read_text(encoding="utf-8")):
+        if kind == "prints":
+            assert step is not None
+            step.lines.extend(line.strip() for line in text.splitlines() if line.strip() not in ("", "..."))
+            continue
+        if step is not None:
+            yield step
+        step = Step(text, int(code or 0), [])
+    assert step is not None
+    yield step
+
+
+def follow(page: str, folder: Path, **environment: str) -> None:
+    """Run a page's commands in the folder, one after the other."""
+    for step in steps(page):
+        done = subprocess.run(
+            ["bash", "-eo", "pipefail", "-c", step.script],
+            cwd=folder,
+            env={
+                **os.environ,
+                "PATH": f"{folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+                "PYTHONPATH": str(ROOT),
+                "COLUMNS": "80",
+                **environment,
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        printed = done.stdout + done.stderr
+        assert done.returncode == step.code, f"{step.script}\n{printed}"
+        rest = iter([line.strip() for line in printed.splitlines()])
+        missing = [line for line in step.lines if line not in rest]
+        assert not missing, f"{step.script}\n{printed}"
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> Path:
+    """A folder with a contract of three attempts, and a build whose third attempt passes."""
+    run = finished(
+        tmp_path / "made", {"baseline": 4, "mtp": 5}, "threshold={rule: margin, margin: 0.05, retries: 3}"
+    )
+    (tmp_path / "thresholds.json").write_bytes((run.folder / "thresholds.json").read_bytes())
+    (tmp_path / "bin").mkdir()
+    evaluate = tmp_path / "bin" / "evaluate"
+    count = "n=$(cat n 2>/dev/null || echo 0); echo $((n + 1)) > n"
+    evaluate.write_text(f'#!/bin/bash\n{count}\nscores=(0.8 0.7 0.875); echo "${{scores[$n]}}"\n')
+    evaluate.chmod(0o755)
+    return tmp_path
+
+
+def test_the_page_on_ci_does_what_it_says(built: Path) -> None:
+    follow("in-ci.md", built, BUILD="abc")
+    assert (built / "gate.xml").exists()
+
+
+def test_links_and_pictures_of_the_docs_lead_somewhere() -> None:
+    broken = [
+        f"{page.name}: {target}"
+        for page in [ROOT / "README.md", *DOCS.glob("*.md")]
+        for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8"))
+        if "://" not in target and not (page.parent / target).exists()
+    ]
+    assert not broken
