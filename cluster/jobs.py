@@ -122,13 +122,18 @@ class Jobs:
         return text
 
     def follow(self, job: Job) -> Iterator[str]:
-        """What its program prints, from its begin on and until it ends, in parts."""
+        """What its program prints, from its begin on and until it ends, in parts.
+
+        Raises ClusterUnavailable, also where the head ends the log before.
+        """
         import asyncio
 
         with self._translated(), asyncio.Runner() as runner:
             parts = self._client.tail_job_logs(job.id)
             while (part := runner.run(_next(parts))) is not None:
                 yield part
+        if not self.find(job.id).over:
+            raise ClusterUnavailable(f"{self.address} has ended the log of the job {job.id}, which still runs")
 
     def beside_log(self, job: Job, name: str) -> Any:
         """A JSON file that the job's program keeps in `log_folder()`; None where there is none."""

@@ -46,12 +46,14 @@ def finish(process: subprocess.Popen[str], code: int = 0) -> Any:
     return json.loads(out)
 
 
-def until(process: subprocess.Popen[Any], happened: Callable[[], bool]) -> None:
-    """Wait until it `happened`; fails when the sweep ends before."""
+def until(
+    process: subprocess.Popen[Any], happened: Callable[[], bool], why: Callable[[], str] = lambda: ""
+) -> None:
+    """Wait until it `happened`; fails when the sweep ends before, and tells `why`."""
     while not happened():
         with suppress(subprocess.TimeoutExpired):
             process.wait(timeout=0.02)
-        assert process.poll() is None or happened(), "the sweep ended too early"
+        assert process.poll() is None or happened(), f"the sweep ended too early {why()}"
 
 
 def unscheduled(summary: Any) -> Any:

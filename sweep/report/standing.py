@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -85,9 +85,9 @@ def of_run(run: Run, summary: Summary | None) -> Standing:
     from sweep.audit import Verdict
 
     conclusions: dict[str, Any] = {}
-    scores: Mapping[str, Any]
     if summary is not None:
-        scores = {name: v.accuracy.per_repetition for name, v in (summary.variants | summary.perturbed).items()}
+        both = (summary.variants | summary.perturbed).items()
+        scores = {name: (len(v.accuracy.per_repetition), v.accuracy.mean) for name, v in both}
         conclusions = {
             "complete": summary.complete,
             "contract": summary.no_contract is None,
@@ -103,9 +103,9 @@ def of_run(run: Run, summary: Summary | None) -> Standing:
         v.name: VariantStanding(
             units=sum(unit.variant == v.name for unit in run.plan.units),
             **{what: sum(unit.variant == v.name for unit in units) for what, units in counts.items()},
-            repetitions=len(scores.get(v.name, ())),
+            repetitions=scores[v.name][0] if v.name in scores else 0,
             planned=run.plan.repetitions(v),
-            accuracy=_mean(scores.get(v.name, ())),
+            accuracy=scores[v.name][1] if v.name in scores else None,
         )
         for v in run.plan.measured
     }
@@ -250,14 +250,15 @@ def _standing(plan: Plan, folder: str, variants: dict[str, VariantStanding], **f
     )
 
 
-def _scores(run: Run) -> Mapping[str, Any]:
-    """Variant to the scores of its complete repetitions, from the samples; none where nothing was pinned yet."""
+def _scores(run: Run) -> dict[str, tuple[int, float | None]]:
+    """Variant to its complete repetitions and the mean of their scores, from the samples; none before they are
+    pinned."""
     from sweep.run.documents import PROVENANCE
 
     if not (run.folder / PROVENANCE).exists():
-        return {v.name: () for v in run.plan.measured}
+        return {}
     tables = run.variant_samples() | run.perturbed_samples()
-    return {name: table.scores for name, table in tables.items()}
+    return {name: (len(table.scores), _mean(table.scores)) for name, table in tables.items()}
 
 
 def _mean(scores: Any) -> float | None:

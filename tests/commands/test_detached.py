@@ -107,7 +107,7 @@ def lived(head: Head, user: User) -> Lived:
     with log.open("w") as out:
         follower = user.start("logs", sent["sweep_id"], "-f", out=out)
     samples = head.home / "accuracy-sweep" / "runs" / sent["sweep_id"] / "samples"
-    until(follower, lambda: len([*samples.glob("*.parquet")]) >= 2)
+    until(follower, lambda: len([*samples.glob("*.parquet")]) >= 2, lambda: log.read_text())
     # So that the sweep does not end before it is stopped, however long that takes here.
     engines = [
         p for p in psutil.Process(head.process).children(recursive=True) if p.name().startswith("ray::Engine")
