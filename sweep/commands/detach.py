@@ -40,9 +40,10 @@ def detach(given: Given, *, installed: bool) -> None:
 def on_the_head(given: Given) -> Given:
     """The launch of a sweep that was sent, from where it settles."""
     from sweep.run.detached import settle
+    from sweep.run.mirror import is_url
 
     settled = settle(given.file)
-    runs = given.runs if "://" in given.runs else str(Path(given.runs).absolute())
+    runs = given.runs if is_url(given.runs) else str(Path(given.runs).absolute())
     return replace(given, file=settled, runs=runs)
 
 

@@ -18,7 +18,9 @@ from sweep.out import busy, say_json
 @click.command(name="launch")
 @click.argument("file", type=click.Path())
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the sweep file.")
-@click.option("--runs", default="runs", show_default=True, help="Run folders; for a detached sweep, on the head.")
+@click.option(
+    "--runs", default="runs", show_default=True, help="Run folders: a folder, or a URL such as s3://bucket/runs."
+)
 @click.option(
     "--address",
     metavar="ADDRESS",
@@ -81,19 +83,22 @@ def _attached(given: Given, job: str | None) -> int:
         from sweep.report.terminal import show
         from sweep.report.wording import places
         from sweep.run.launch import Options, launch
+        from sweep.run.mirror import working_folder
         from sweep.words import counted
 
-    options = Options(
-        runs=Path(given.runs),
-        address=given.address,
-        wait=given.wait,
-        against=found(given.against) if given.against else None,
-        shared=given.shared,
-    )
     console = CleanConsole(file=sys.stderr if given.as_json else sys.stdout)
     noted = noting(OnConsole(console), job, given.runs)
     # Ray prints what befalls its workers to stdout, from a thread of its own.
     with redirect_stdout(sys.stderr), ExitStack() as held:
+        folder, url = held.enter_context(working_folder(given.runs))
+        options = Options(
+            runs=folder,
+            url=url,
+            address=given.address,
+            wait=given.wait,
+            against=found(given.against) if given.against else None,
+            shared=given.shared,
+        )
         finished = launch(given.file, given.overrides, options, noted, held)
         with busy("working out the numbers"):
             summary = conclude(finished.run, finished.against, figures=True)

@@ -110,7 +110,9 @@ def lived(head: Head, user: User) -> Lived:
     until(follower, lambda: len([*samples.glob("*.parquet")]) >= 2, lambda: log.read_text())
     # So that the sweep does not end before it is stopped, however long that takes here.
     engines = [
-        p for p in psutil.Process(head.process).children(recursive=True) if p.name().startswith("ray::Engine")
+        p
+        for p in psutil.Process(head.process).children(recursive=True)
+        if p.name().lower().startswith("ray::engine")
     ]
     assert len(engines) == 2
     for engine in engines:
