@@ -157,7 +157,6 @@ class Jobs:
     def _translated(self) -> Iterator[None]:
         """Raises ClusterUnavailable for what Ray's client raises: a RuntimeError for any answer but 200."""
         import aiohttp
-        import requests
         from ray.exceptions import AuthenticationError
 
         try:
@@ -168,7 +167,8 @@ class Jobs:
                 f"the Ray cluster at {self._named} wants a token: set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to "
                 "what `ray get-auth-token` prints on its head"
             ) from None
-        except (RuntimeError, ValueError, OSError, aiohttp.ClientError, requests.RequestException) as error:
+        # Those of `requests` are OSErrors.
+        except (RuntimeError, ValueError, OSError, aiohttp.ClientError) as error:
             raise ClusterUnavailable(
                 f"the Ray cluster at {self._named} is unavailable: {_gist(error)}; --address wants that of its "
                 f"dashboard, such as http://head:{DASHBOARD_PORT}"
