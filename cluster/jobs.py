@@ -250,5 +250,7 @@ def _time(milliseconds: int | None) -> datetime | None:
 
 def _gist(error: BaseException) -> str:
     """The line of the error that says the most; the last of a traceback that the dashboard sends."""
+    if isinstance(error, ConnectionError):
+        return "nothing answers there"
     lines = [line.strip() for line in str(error).replace("\\n", "\n").splitlines() if line.strip()]
     return (lines[-1] if "Traceback" in str(error) else lines[0]).rstrip(".") if lines else type(error).__name__

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 GPUS = 2
@@ -47,12 +48,23 @@ def ray_head(home: Path, environment: Mapping[str, str]) -> Iterator[Head]:
 
 def main() -> None:
     """Start a head, say its dashboard's address, and end it when there is something to read."""
+    from ray._private import utils
     from ray.cluster_utils import Cluster
 
+    # A job's driver goes to the cluster whose address lies in the head's own folder; in the common one another head
+    # on this machine may have put its own.
+    folder = str(Path.home() / "ray")
+    utils.write_ray_address = partial(utils.write_ray_address, temp_dir=folder)
     ports = {"dashboard_port": 0, "dashboard_agent_listen_port": 0}
     cluster = Cluster(
         initialize_head=True,
-        head_node_args={"num_cpus": 1, "num_gpus": GPUS, "include_dashboard": True, **ports},
+        head_node_args={
+            "num_cpus": 1,
+            "num_gpus": GPUS,
+            "include_dashboard": True,
+            "temp_dir": folder,
+            **ports,
+        },
     )
     print(json.dumps({"address": f"http://{cluster.head_node.webui_url}"}), flush=True)
     sys.stdin.readline()
