@@ -77,6 +77,7 @@ def _attached(given: Given, job: str | None) -> int:
         from sweep.report.conclude import conclude
         from sweep.report.console import CleanConsole
         from sweep.report.export import export
+        from sweep.report.export.following import Followed
         from sweep.report.progress import OnConsole
         from sweep.report.sections import closing
         from sweep.report.standing import noting
@@ -84,7 +85,6 @@ def _attached(given: Given, job: str | None) -> int:
         from sweep.report.wording import places
         from sweep.run.launch import Options, launch
         from sweep.run.mirror import working_folder
-        from sweep.words import counted
 
     console = CleanConsole(file=sys.stderr if given.as_json else sys.stdout)
     noted = noting(OnConsole(console), job, given.runs)
@@ -99,11 +99,12 @@ def _attached(given: Given, job: str | None) -> int:
             against=found(given.against) if given.against else None,
             shared=given.shared,
         )
-        finished = launch(given.file, given.overrides, options, noted, held)
+        audience = noted if given.no_track else Followed(noted)
+        finished = launch(given.file, given.overrides, options, audience, held)
         with busy("working out the numbers"):
             summary = conclude(finished.run, finished.against, figures=True)
         noted.conclude(finished.run, summary)
-        with busy(f"logging {counted(sum(v.repetitions.measured for v in summary.variants.values()), 'run')}"):
+        with busy("logging the runs"):
             exported = {} if given.no_track else export(finished.run, summary)
     if given.as_json:
         say_json(summary.to_json())

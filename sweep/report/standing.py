@@ -203,9 +203,10 @@ class Noted:
         self.audience.tell(text)
 
     @contextmanager
-    def watch(self, plan: Plan) -> Iterator[View]:
+    def watch(self, run: Run, dashboard: str | None) -> Iterator[View]:
         """The audience's own view."""
-        with self.audience.watch(plan) as view:
+        plan = run.plan
+        with self.audience.watch(run, dashboard) as view:
             if self.file is None or plan.sweep_id != self.sweep_id:
                 yield view
             else:
