@@ -111,6 +111,12 @@ def written(file: Path) -> Mapping[KeyPath, int]:
     return _read(file)[1]
 
 
+def line_of(file: str | Path, path: KeyPath) -> int:
+    """The line of a sweep file where a key is written, or the nearest key around it; 1 where none is."""
+    lines = written(Path(file))
+    return next((lines[head] for head in _around(path) if head in lines), 1)
+
+
 def check_arguments(plan: Plan, file: str, address: str | None = None, overrides: Sequence[str] = ()) -> None:
     """Raises BadInput with every engine setting that the backend does not know or that cannot mean what it says.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from sweep.commands.plan import command
 from sweep.errors import BadInput
-from sweep.plan.sweepfile import check_arguments, load, written
+from sweep.plan.sweepfile import check_arguments, line_of, load
 from sweep.plan.units import make_plan
 from sweep.plan.variants import argument_path
 from tests.conftest import SWEEP
@@ -72,7 +72,9 @@ def test_a_fault_names_exactly_the_place_that_gives_the_variant_its_argument(
     kind, eye = at["kind: {one: {}, two: {arguments: {nose: 2}}}"], at["perturb: {arguments: {eye: [1]}}"]
     plan = make_plan(load(file))
     places = {
-        (v.name, key): _line(file, argument_path(plan.config, v, key)) for v in plan.measured for key in v.arguments
+        (v.name, key): line_of(file, argument_path(plan.config, v, key))
+        for v in plan.measured
+        for key in v.arguments
     }
     assert places["mtp", "ear"] == places["two-mouth=1", "ear"] == engine
     assert places["one", "ear"] == places["one", "nose"] == one
@@ -150,12 +152,6 @@ def test_dashes_and_aliases_are_refused_by_name_before_a_command_line_is_printed
 def test_a_server_that_only_prefills_is_refused(tmp_path: Path) -> None:
     (fault,) = refused_lines(plan_argv(tmp_path, 4, "{tp_size: 4, disaggregation_mode: prefill}"))
     assert ":2: disaggregation_mode: " in fault
-
-
-def _line(file: Path, path: Sequence[str | int]) -> int:
-    """The line of the key, or of the nearest one around it."""
-    lines = written(file)
-    return next(lines[head] for length in range(len(path), 0, -1) if (head := tuple(path[:length])) in lines)
 
 
 def test_a_fault_of_an_override_is_told_of_it_and_not_of_the_file(tmp_path: Path) -> None:
