@@ -116,6 +116,12 @@ def check_specs(name: str, specs: Sequence[EngineSpec], *, here: bool = True) ->
     ]
 
 
+def model_folder(model: str) -> Path | None:
+    """Where a model of the package or of a folder is; None for one of a hub. Raises BadInput as `resolve` does."""
+    folder = Path(resolve(model))
+    return folder if folder.is_absolute() else None
+
+
 def _without(spec: EngineSpec, absent: Collection[str]) -> EngineSpec:
     """The spec with names that mean nothing for its models that are not there."""
     return replace(

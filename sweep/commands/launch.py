@@ -53,20 +53,21 @@ def command(file: str, overrides: tuple[str, ...], no_track: bool, as_json: bool
         from sweep.report.conclude import conclude
         from sweep.report.console import CleanConsole
         from sweep.report.export import export
+        from sweep.report.export.following import Followed
         from sweep.report.progress import OnConsole
         from sweep.report.sections import closing
         from sweep.report.terminal import show
         from sweep.report.wording import places
         from sweep.run.launch import Options, launch
-        from sweep.words import counted
 
     console = CleanConsole(file=sys.stderr if as_json else sys.stdout)
     # Ray prints what befalls its workers to stdout, from a thread of its own.
     with redirect_stdout(sys.stderr), ExitStack() as held:
-        finished = launch(file, overrides, Options(**options), OnConsole(console), held)
+        audience = OnConsole(console)
+        finished = launch(file, overrides, Options(**options), audience if no_track else Followed(audience), held)
         with busy("working out the numbers"):
             summary = conclude(finished.run, finished.against, figures=True)
-        with busy(f"logging {counted(sum(v.repetitions.measured for v in summary.variants.values()), 'run')}"):
+        with busy("logging the runs"):
             exported = {} if no_track else export(finished.run, summary)
     if as_json:
         say_json(summary.to_json())

@@ -60,8 +60,8 @@ class Audience(Protocol):
     def tell(self, text: str) -> None:
         """A line for people."""
 
-    def watch(self, plan: Plan) -> AbstractContextManager[View]:
-        """A view of the sweep while its engines run."""
+    def watch(self, run: Run, dashboard: str | None) -> AbstractContextManager[View]:
+        """A view of the sweep while its engines run; `dashboard` is Ray's address, where there is one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +165,7 @@ def _drive(
             if pool.dashboard:
                 audience.tell(f"Ray dashboard: {pool.dashboard}{token_hint()}")
             check()
-            with audience.watch(run.plan) as view:
+            with audience.watch(run, pool.dashboard) as view:
                 shown = OnPages(view, pool, run.plan)
                 interrupted = Driver(run, questionnaire, pool, shown).drive(measured, stopped)
         finally:

@@ -16,8 +16,9 @@ from sweep.bounds import LONGEST_NAME
 from sweep.errors import EngineStartFailed
 from sweep.plan.reference import reference_plan
 from sweep.plan.sweepfile import load
-from sweep.plan.units import Plan, make_plan
+from sweep.plan.units import make_plan
 from sweep.report.conclude import conclude
+from sweep.run.folder import Run
 from sweep.run.launch import Finished, Options, launch
 from sweep.run.reference import reference_run
 from tests.conftest import SWEEP
@@ -37,7 +38,7 @@ class Listener:
         self.lines.append(text)
 
     @contextmanager
-    def watch(self, plan: Plan) -> Iterator[Notes]:
+    def watch(self, run: Run, dashboard: str | None) -> Iterator[Notes]:
         yield self.view
 
 
