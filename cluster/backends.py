@@ -51,6 +51,8 @@ class Backend:
     gpus: Callable[[EngineSpec], Mapping[str, int] | None] = lambda spec: None
     """What multiplies to the number of GPUs that the engine uses, by name; empty where it uses none, None where its
     GPUs are logical or it cannot be known."""
+    most_engines: Callable[[Mapping[str, Any]], int | None] = lambda arguments: None
+    """How many engines there can be with these arguments; None for as many as the cluster has room for."""
     command_line: Callable[[EngineSpec], str | None] = lambda spec: None
     """The shell command that serves the same; None where there is none."""
 
@@ -59,6 +61,8 @@ BACKENDS: dict[str, str] = {
     "transformers": "cluster.engines.transformers",
     "simulated": "cluster.engines.simulated",
     "sglang": "cluster.engines.sglang",
+    "openai": "cluster.engines.served.running",
+    "server": "cluster.engines.served.own",
 }
 """Name to module."""
 
