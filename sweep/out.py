@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
 from typing import Any
 
 from sweep import clean
+
+QUIET = 0.7
+"""Seconds after which something that takes time is said."""
+AGAIN = 5.0
+"""Seconds from then until it is said again."""
 
 
 def say(text: str, *, err: bool = False) -> None:
@@ -22,3 +31,25 @@ def note(text: str) -> None:
 def say_json(document: Any) -> None:
     """Print JSON on stdout. JSON escapes what commands a terminal by itself, all but DEL."""
     print(json.dumps(document, indent=2, allow_nan=False).replace("\x7f", "\\u007f"), flush=True)
+
+
+@contextmanager
+def busy(what: str) -> Iterator[None]:
+    """While something takes time, say on stderr what it is, again and again; nothing where it is quick."""
+    done = Event()
+    begun = time.monotonic()
+
+    def tell() -> None:
+        if done.wait(QUIET):
+            return
+        note(f"{what} ...")
+        while not done.wait(AGAIN):
+            note(f"{what} ... ({time.monotonic() - begun:.0f} s)")
+
+    teller = Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        done.set()
+        teller.join()

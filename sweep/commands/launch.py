@@ -11,7 +11,7 @@ import click
 
 from sweep.commands.run_folder import found
 from sweep.errors import ExitCode
-from sweep.out import say_json
+from sweep.out import busy, say_json
 
 
 @click.command(name="launch")
@@ -49,21 +49,26 @@ def command(file: str, overrides: tuple[str, ...], no_track: bool, as_json: bool
       sweep launch configs/gemma4.yaml --address ray://head:10001
       sweep launch configs/simulated.yaml --set repetitions=5 --json > summary.json
     """
-    from sweep.report.conclude import conclude
-    from sweep.report.console import CleanConsole
-    from sweep.report.export import export
-    from sweep.report.progress import OnConsole
-    from sweep.report.sections import closing
-    from sweep.report.terminal import show
-    from sweep.report.wording import places
-    from sweep.run.launch import Options, launch
+    with busy("starting"):
+        from sweep.report.conclude import conclude
+        from sweep.report.console import CleanConsole
+        from sweep.report.export import export
+        from sweep.report.export.following import Followed
+        from sweep.report.progress import OnConsole
+        from sweep.report.sections import closing
+        from sweep.report.terminal import show
+        from sweep.report.wording import places
+        from sweep.run.launch import Options, launch
 
     console = CleanConsole(file=sys.stderr if as_json else sys.stdout)
     # Ray prints what befalls its workers to stdout, from a thread of its own.
     with redirect_stdout(sys.stderr), ExitStack() as held:
-        finished = launch(file, overrides, Options(**options), OnConsole(console), held)
-        summary = conclude(finished.run, finished.against, figures=True)
-        exported = {} if no_track else export(finished.run, summary)
+        audience = OnConsole(console)
+        finished = launch(file, overrides, Options(**options), audience if no_track else Followed(audience), held)
+        with busy("working out the numbers"):
+            summary = conclude(finished.run, finished.against, figures=True)
+        with busy("logging the runs"):
+            exported = {} if no_track else export(finished.run, summary)
     if as_json:
         say_json(summary.to_json())
     show(closing(summary, places(finished, exported.values())), console)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from sweep.out import say, say_json
+from sweep.out import busy, say, say_json
 
 
 @click.command(name="report")
@@ -56,7 +56,8 @@ def command(run: str, form: str, against: str | None, as_json: bool) -> int:
     try:
         with ExitStack() as held:
             keep = _may_write(opened.folder, held, reading=as_json)
-            summary = conclude(opened, earlier, figures=True, keep=keep)
+            with busy("working out the numbers"):
+                summary = conclude(opened, earlier, figures=True, keep=keep)
     except DiskUnavailable as fault:
         _tell(f"{fault}. The numbers are shown and not kept")
         summary, failed = conclude(opened, earlier, keep=False), fault.exit_code

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from sweep.out import say
+from sweep.out import busy, say
 
 
 @click.command(name="track")
@@ -19,16 +19,24 @@ def command(run: str) -> None:
     """
     from sweep.commands.run_folder import open_folder
     from sweep.errors import BadInput
-    from sweep.report.conclude import conclude
-    from sweep.report.export import Exported, ExportUnavailable, export, wanted
+    from sweep.report.export import Exported, ExportUnavailable, export, unchanged, wanted
     from sweep.run.lock import hold
     from sweep.words import counted
 
     opened = open_folder(run)
-    if not any(wanted(opened.plan.config)):
+    asked = [*wanted(opened.plan.config)]
+    if not asked:
         raise BadInput(f"{opened.folder / 'sweep.yaml'}: tracking.uri is null, so there is nowhere to log to")
     with hold(opened.folder, "track", lambda line: say(line, err=True)):
-        outcomes = export(opened, conclude(opened, figures=True))
+        outcomes: dict[str, Exported | ExportUnavailable] = {**unchanged(opened)}
+        # To conclude takes seconds, and changes the contract's date.
+        if len(outcomes) < len(asked):
+            from sweep.report.conclude import conclude
+
+            with busy("working out the numbers"):
+                summary = conclude(opened, figures=True)
+            with busy("logging the runs"):
+                outcomes = export(opened, summary)
     away = [outcome for outcome in outcomes.values() if isinstance(outcome, ExportUnavailable)]
     for name, outcome in outcomes.items():
         if isinstance(outcome, Exported):

@@ -159,7 +159,7 @@ class Verdict:
         elif self.faults:
             yield f"{of}FAIL: {'; '.join((*self.faults, *self._one_of_several))}"
         else:
-            yield f"{of}{'run again' if self.again else 'pass'}: {self._passing}"
+            yield f"{of}{'RUN AGAIN' if self.again else 'PASS'}: {self._passing}"
         if isinstance(self.paired, Paired) and self.paired.fails and self.measured.answers:
             yield from lost_lines(self.paired, self.measured.answers, self.measured.before)
         differing = [f"{check.what}: {check.detail}" for check in self._that("differs")]

@@ -21,7 +21,7 @@ from sweep.report.terminal import say
 from sweep.report.wording import engine_state, time_left
 
 if TYPE_CHECKING:
-    from sweep.plan.units import Plan
+    from sweep.run.folder import Run
     from sweep.run.view import Progress, View
 
 
@@ -41,13 +41,13 @@ class OnConsole:
         say(self.console, text)
 
     @contextmanager
-    def watch(self, plan: Plan) -> Iterator[View]:
+    def watch(self, run: Run, dashboard: str | None) -> Iterator[View]:
         """A live view when the console is a terminal, else plain lines."""
         if not self.console.is_terminal:
             yield PlainView(self.console)
             return
         with Live(console=self.console, refresh_per_second=REFRESHES, transient=True) as live:
-            yield LiveView(live, {v.name: plan.repetitions(v) for v in plan.measured})
+            yield LiveView(live, {v.name: run.plan.repetitions(v) for v in run.plan.measured})
 
 
 class PlainView:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
 from cluster.backends import runs_model
-from sweep.audit import Verdict
+from sweep.audit import Finding, Verdict
 from sweep.plan.variants import BUILD
 from sweep.report.answer import against_earlier
 from sweep.report.blocks import Block, Grid, Heading, Picture, Verbatim, as_markdown
@@ -96,9 +96,21 @@ def closing(summary: Summary, places: Sequence[str]) -> Iterator[Block]:
             *_audit_lines(summary),
         ]
     )
-    yield Verbatim(places)
     if line := outcome_line(summary):
         yield line
+    yield Verbatim(places)
+
+
+def brief(summary: Summary) -> Iterator[Block]:
+    """The verdicts, and then the evidence table."""
+    yield from drifted(summary)
+    yield from warnings(summary)
+    if line := outcome_line(summary):
+        yield line
+    yield from threshold_lines(summary, briefly=True)
+    yield from floor_lines(summary)
+    yield from _audit_lines(summary)
+    yield evidence(summary)
 
 
 def drifted(summary: Summary) -> Iterator[str]:
@@ -221,12 +233,28 @@ def audits(summary: Summary) -> Iterator[Block]:
 
 
 def _audit_lines(summary: Summary) -> Sequence[str]:
-    against = [against_line(summary.against)] if summary.against else []
-    raised = [finding for finding in summary.audits if finding.verdict is not Verdict.PASS]
-    if not any(v.repetitions.measured for v in summary.variants.values()):
-        judged = [finding for finding in raised if finding.verdict is not Verdict.UNKNOWN]
-        return [*against, *finding_lines(judged), NOTHING_AUDITED]
-    return [*against, *finding_lines(raised), audit_counts(summary.audits)]
+    against, ending = held_against(summary), audits_ending(summary)
+    return [*against, *finding_lines(raised(summary)), ending]
+
+
+def held_against(summary: Summary) -> list[str]:
+    """The earlier run that drift is judged against; nothing without one."""
+    return [against_line(summary.against)] if summary.against else []
+
+
+def raised(summary: Summary) -> list[Finding]:
+    """The findings that are no pass; where nothing is measured, without those that the data cannot tell of."""
+    silent = {Verdict.PASS} if _anything_measured(summary) else {Verdict.PASS, Verdict.UNKNOWN}
+    return [finding for finding in summary.audits if finding.verdict not in silent]
+
+
+def audits_ending(summary: Summary) -> str:
+    """How many audits passed, if there was anything to judge."""
+    return audit_counts(summary.audits) if _anything_measured(summary) else NOTHING_AUDITED
+
+
+def _anything_measured(summary: Summary) -> bool:
+    return any(v.repetitions.measured for v in summary.variants.values())
 
 
 def pictures(summary: Summary) -> Iterator[Picture]:

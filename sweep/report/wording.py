@@ -13,7 +13,7 @@ from sweep.words import counted
 
 if TYPE_CHECKING:
     from sweep.audit.finding import Finding
-    from sweep.report.export import Exported, ExportUnavailable
+    from sweep.report.exported import Exported, ExportUnavailable
     from sweep.report.summary import PerturbedSummary, RepetitionCounts, Summary
     from sweep.run.launch import Finished
     from sweep.run.others import Against

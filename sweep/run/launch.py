@@ -10,8 +10,10 @@ from typing import Protocol
 
 from cluster.backends import check_installed, runs_model
 from cluster.errors import ClusterUnavailable, EngineStartFailed
+from cluster.reach import address_of, check_reachable
 from sweep.disk import OPEN, PRIVATE
 from sweep.interrupts import answer_with, check, kept, patient
+from sweep.out import busy
 from sweep.plan.reference import reference_plan
 from sweep.plan.sweepfile import check_arguments, dump, load
 from sweep.plan.units import Plan, Unit, make_plan
@@ -58,8 +60,8 @@ class Audience(Protocol):
     def tell(self, text: str) -> None:
         """A line for people."""
 
-    def watch(self, plan: Plan) -> AbstractContextManager[View]:
-        """A view of the sweep while its engines run."""
+    def watch(self, run: Run, dashboard: str | None) -> AbstractContextManager[View]:
+        """A view of the sweep while its engines run; `dashboard` is Ray's address, where there is one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +75,7 @@ class Finished:
     interrupted: bool = False
     """Stopped by the user."""
     dashboard: str | None = None
-    """The Ray dashboard's address while the sweep ran; None when nothing had to run."""
+    """The Ray dashboard's address; None when nothing had to run, or Ray has ended with the sweep."""
 
 
 def launch(file: str, overrides: Sequence[str], options: Options, audience: Audience, held: ExitStack) -> Finished:
@@ -83,17 +85,21 @@ def launch(file: str, overrides: Sequence[str], options: Options, audience: Audi
     ClusterUnavailable and EngineStartFailed when nothing could run.
     """
     answer_with(KEPT)
-    plan = make_plan(load(file, overrides, dataset.faults))
-    reference = reference_plan(plan.config)
-    for each in filter(None, (plan, reference)):
-        check_installed(each.config.engine.backend)
-    check_arguments(plan, file, options.address)
-    with plan.config.secrets.hidden_in_errors():
-        questionnaire = dataset.load(plan.config.revealed_protocol())
-    against = open_run(options.against) if options.against else None
-    if against is not None:
-        refuse_other_protocol(against, questionnaire.hash)
-    named_builds(plan, questionnaire.hash)
+    with busy(f"reading {file} and its data"):
+        plan = make_plan(load(file, overrides, dataset.faults))
+        reference = reference_plan(plan.config)
+        for each in filter(None, (plan, reference)):
+            check_installed(each.config.engine.backend)
+        check_arguments(plan, file, options.address)
+        with plan.config.secrets.hidden_in_errors():
+            questionnaire = dataset.load(plan.config.revealed_protocol())
+        against = open_run(options.against) if options.against else None
+        if against is not None:
+            refuse_other_protocol(against, questionnaire.hash)
+        named_builds(plan, questionnaire.hash)
+    if address := address_of(options.address):
+        # Before there is a run folder, which would stay empty.
+        check_reachable(address)
     mode = OPEN if options.shared else PRIVATE
     held.enter_context(hold(options.runs / plan.sweep_id, "launch", audience.tell, mode=mode))
     run = create_run(options.runs, plan, dump(plan.config))
@@ -137,30 +143,33 @@ def _complete_reference(
 def _drive(
     run: Run, questionnaire: Questionnaire, measured: Mapping[str, Unit], options: Options, audience: Audience
 ) -> tuple[bool, str | None]:
-    """Open the pool, the only place that does, and drive it; if it was interrupted, and the dashboard's address."""
+    """Open the pool, the only place that does, and drive it; if it was interrupted, and the dashboard's address
+    where that outlives the sweep."""
     from cluster.connection import PoolSpec, token_hint
     from cluster.pool import RayPool
 
-    engine = run.plan.config.engine
+    engine, address = run.plan.config.engine, address_of(options.address)
     spec = PoolSpec(
         engines=None if engine.engines == "auto" else engine.engines,
         gpus=engine.gpus,
         needs_real_gpus=runs_model(engine.backend) and engine.gpus > 0,
-        address=options.address,
+        address=address,
         deadline=options.wait,
         sweep=run.plan.sweep_id,
     )
-    pool = RayPool(spec, tell=audience.tell)
+    with busy(f"connecting to Ray at {address}" if address else "starting Ray"):
+        pool = RayPool(spec, tell=audience.tell)
     # After Ray has started, since it takes the signals for itself, and until it has ended.
     with patient(STOPPING) as stopped:
         try:
             if pool.dashboard:
                 audience.tell(f"Ray dashboard: {pool.dashboard}{token_hint()}")
             check()
-            with audience.watch(run.plan) as view:
+            with audience.watch(run, pool.dashboard) as view:
                 shown = OnPages(view, pool, run.plan)
                 interrupted = Driver(run, questionnaire, pool, shown).drive(measured, stopped)
         finally:
             with kept():
                 pool.close()
-    return interrupted, pool.dashboard
+    # A local cluster's is gone by now.
+    return interrupted, pool.dashboard if address else None

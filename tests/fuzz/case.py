@@ -27,7 +27,7 @@ from tests.fuzz.seeds import RUN, Made
 SECONDS = 30.0
 """What one input may take."""
 DOCUMENTED = {int(code) for code in ExitCode} - {ExitCode.BUG, ExitCode.INTERRUPTED}
-WRITES = ("--figure", "--state", "track", "report")
+WRITES = ("--figure", "--state", "track", "report", "show")
 """Words of a command line that may leave files."""
 FIFO, FOLDER, HUGE = "(fifo)", "(folder)", "(huge)"
 """Stand for what is no file with contents."""

@@ -86,6 +86,7 @@ def _folder(random: Random, made: Made) -> Case:
     commands: list[tuple[str, ...]] = [
         ("report", RUN),
         ("report", RUN, "--json"),
+        ("show", RUN),
         ("compare", f"{RUN}:baseline", f"{RUN}:mtp"),
         ("gate", "c.json", "--run", RUN),
         ("list",),

@@ -127,6 +127,7 @@ OPTIONS = {
     "power": ("--questions", "--repetitions", "--retries", "--common-cause", "--alpha", "--power"),
     "compare": ("--variant", "--alpha"),
     "report": ("--format", "--against"),
+    "show": ("--output",),
     "plan": ("--set",),
     "launch": ("--set", "--wait", "--against"),
     "list": ("--runs",),

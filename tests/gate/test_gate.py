@@ -236,8 +236,8 @@ def test_the_command_ends_in_0_5_and_6(file: Path) -> None:
 def test_the_command_judges_every_variant_of_a_run(file: Path, run: Run) -> None:
     result = gate(file, "--run", run.folder)
     assert result.exit_code == 0
-    assert "baseline: pass" in result.output
-    assert "mtp: pass" in result.output
+    assert "baseline: PASS" in result.output
+    assert "mtp: PASS" in result.output
 
 
 def test_one_variant_below_its_threshold_fails_the_run(file: Path, tmp_path: Path) -> None:

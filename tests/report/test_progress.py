@@ -14,6 +14,7 @@ from rich.live import Live
 from sweep.plan.sweepfile import load
 from sweep.plan.units import Load, Plan, make_plan
 from sweep.report.progress import LiveView, OnConsole, PlainView
+from sweep.run.folder import Run
 from sweep.run.view import EngineState, Progress
 from tests.runs import SWEEP
 
@@ -59,7 +60,7 @@ def row(text: str, first: str) -> list[str]:
 
 def test_the_live_view_shows_what_every_engine_is_at(plan: Plan) -> None:
     out = io.StringIO()
-    with OnConsole(terminal(out)).watch(plan) as view:
+    with OnConsole(terminal(out)).watch(Run(folder=Path(), plan=plan), None) as view:
         assert isinstance(view, LiveView)
         view.show(half_way(plan))
     text = shown(out)
@@ -72,7 +73,7 @@ def test_the_live_view_shows_what_every_engine_is_at(plan: Plan) -> None:
 
 def test_the_live_view_counts_units_and_gives_means_only_where_there_are_scores(plan: Plan) -> None:
     out = io.StringIO()
-    with OnConsole(terminal(out)).watch(plan) as view:
+    with OnConsole(terminal(out)).watch(Run(folder=Path(), plan=plan), None) as view:
         view.show(half_way(plan))
     text = shown(out)
     # .8 and .9 have a mean of .85 and a sample std of .1 / sqrt(2); one score has none. Done, void, scores, runs.
@@ -83,7 +84,7 @@ def test_the_live_view_counts_units_and_gives_means_only_where_there_are_scores(
 
 def test_the_live_view_of_a_sweep_that_begins_has_no_numbers(plan: Plan) -> None:
     out = io.StringIO()
-    with OnConsole(terminal(out)).watch(plan) as view:
+    with OnConsole(terminal(out)).watch(Run(folder=Path(), plan=plan), None) as view:
         view.show(Progress(engines={}, units={"baseline": 3}, scores={"baseline": {}}))
         view.note("a line above [the drawing]")
     text = shown(out)
@@ -108,7 +109,7 @@ def test_the_live_view_is_drawn_no_more_often_than_it_is_refreshed(plan: Plan) -
 
 def test_plain_lines_tell_of_each_repetition_once_and_of_none_that_were_there_at_first(plan: Plan) -> None:
     console = Console(file=io.StringIO(), width=40, record=True)
-    with OnConsole(console).watch(plan) as view:
+    with OnConsole(console).watch(Run(folder=Path(), plan=plan), None) as view:
         assert isinstance(view, PlainView)
         progress = half_way(plan)
         view.show(progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
@@ -13,9 +14,10 @@ from sweep.commands import launch, track
 from sweep.errors import BadInput
 from sweep.plan.config import SweepConfig
 from sweep.report.conclude import conclude
-from sweep.report.export import EXPORTERS, Exported, ExportUnavailable, export, wanted
+from sweep.report.export import EXPORTERS, Exported, ExportUnavailable, export, unchanged, wanted
 from sweep.report.summary import Summary
 from sweep.run.folder import Run
+from sweep.run.view import Progress
 from tests.runs import finished
 
 
@@ -25,9 +27,23 @@ class Toy:
     units: ClassVar[set[str]] = set()
     threshold: ClassVar[list[float | None]] = []
     away: ClassVar[bool] = False
+    shown: ClassVar[list[dict[str, int]]] = []
+    ended: ClassVar[list[str | None]] = []
 
     def wanted(self, config: SweepConfig) -> bool:
         return config.name == "toy"
+
+    def follow(self, run: Run, dashboard: str | None, tell: Callable[[str], None]) -> Toy:
+        return self
+
+    def show(self, progress: Progress) -> None:
+        Toy.shown.append({variant: len(scores) for variant, scores in progress.scores.items()})
+
+    def end(self, status: str | None) -> None:
+        Toy.ended.append(status)
+
+    def unchanged(self, run: Run) -> Exported | None:
+        return Exported(added=0, lines=("In the toy box.",)) if Toy.threshold else None
 
     def sync(self, run: Run, summary: Summary | None) -> Exported:
         if Toy.away:
@@ -52,7 +68,8 @@ def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
     """The toy, registered as a stranger would: one line."""
     monkeypatch.setitem(EXPORTERS, "toy", f"{__name__}:Toy")
     monkeypatch.setattr(Toy, "units", set())
-    monkeypatch.setattr(Toy, "threshold", [])
+    for kept in ("threshold", "shown", "ended"):
+        monkeypatch.setattr(Toy, kept, [])
 
 
 def made(folder: Path, *names: str) -> Run:
@@ -84,6 +101,28 @@ def test_an_exporter_takes_a_run_as_it_grows_and_at_its_end_and_nothing_twice(tm
     summary = conclude(run)
     assert added(summary) == 2  # the unit that was missing, and the sweep's own entry
     assert added(summary) == 0
+
+
+@pytest.mark.parametrize("name", ASKS)
+def test_an_exporter_knows_when_nothing_is_new(tmp_path: Path, name: str) -> None:
+    run = made(tmp_path, name)
+    assert unchanged(run) == {}
+    export(run, conclude(run))
+    assert [exported.added for exported in unchanged(run).values()] == [0]
+
+
+@pytest.mark.parametrize("name", ASKS)
+def test_a_follower_takes_progress_and_ends_and_leaves_the_rest_to_the_end(tmp_path: Path, name: str) -> None:
+    run = made(tmp_path, name)
+    (exporter,) = (exporter for _, exporter in wanted(run.plan.config))
+    follower = exporter.follow(run, "http://ray:8265", lambda line: None)
+    units = Counter(unit.variant for unit in run.plan.units)
+    scores = {variant: {1: 0.9, 2: 0.9} for variant in units}
+    follower.show(Progress(engines={}, units=dict(units), finished=Counter(baseline=2, mtp=2), scores=scores))
+    follower.end(None)
+    outcome = exporter.sync(run, conclude(run))
+    assert exporter.sync(run, conclude(run)).added == 0
+    assert 0 < outcome.added <= len(run.plan.units) + 1
 
 
 @pytest.mark.parametrize("name", ASKS)

@@ -269,3 +269,10 @@ def test_a_run_of_which_nothing_is_measured_yet_is_shown_too(tmp_path: Path) -> 
     done = sweep("show", made.folder, "--no-open")
     assert done.returncode == 0, done.stderr
     assert "0 flip" in done.stdout
+
+
+def test_a_contract_in_spite_of_a_failed_audit_is_told_with_the_answer(tmp_path: Path) -> None:
+    made = finished(tmp_path, {"baseline": 4, "mtp": 16}, "audits={accept_failures: known}")
+    assert sweep("show", made.folder, "--no-open").returncode == 0
+    answer = (made.folder / "report.html").read_text().partition('id="answer"')[2].partition("</section>")[0]
+    assert "lossless of mtp" in answer

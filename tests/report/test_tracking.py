@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ import pytest
 
 from sweep.report.conclude import conclude
 from sweep.report.export import Exported, ExportUnavailable
-from sweep.report.export.mlflow import COMPARED, MlflowExporter, lines
+from sweep.report.export.mlflow import MlflowExporter
+from sweep.report.summary import read_summary
 from sweep.run.folder import Run, open_run
 from tests.runs import SWEEP, finished, samples_of
 
@@ -106,24 +108,40 @@ def test_a_run_whose_times_were_not_kept_is_logged_all_the_same(tmp_path: Path) 
     assert logged["mtp-r01"].data.metrics.keys().isdisjoint({"engine_seconds", "tokens_per_second"})
 
 
-def test_the_link_compares_the_repetitions_and_not_the_sweep(logged: Logged) -> None:
-    asked = parse_qs(urlparse(urlparse(logged.exported.lines[-1]).fragment).query)
-    there = logged.there()
-    assert json.loads(asked["runs"][0]) == [there[unit].info.run_id for unit in UNITS]
-    assert json.loads(asked["experiments"][0]) == [there["sweep"].info.experiment_id]
+def test_the_link_opens_a_view_of_the_repetitions_by_variant_and_another_the_sweep(logged: Logged) -> None:
+    own, view = (line.split()[-1] for line in logged.exported.lines[-2:])
+    sweep = logged.there()["sweep"]
+    experiment = logged.client.get_experiment(sweep.info.experiment_id)
+    assert own.endswith(f"/#/experiments/{experiment.experiment_id}/runs/{sweep.info.run_id}")
+    asked = parse_qs(urlparse(urlparse(view).fragment).query)
+    state = json.loads(experiment.tags[f"mlflow.sharedViewState.{asked['viewStateShareKey'][0]}"])
+    assert state["groupBy"]["groupByKeys"] == [{"mode": "param", "groupByData": "variant"}]
+    found = logged.client.search_runs([experiment.experiment_id], state["searchFilter"])
+    assert sorted(run.data.tags["sweep.unit"] for run in found) == UNITS
+    assert len(view) < 200
 
 
-def test_a_long_sweeps_link_names_no_more_runs_than_a_page_compares() -> None:
-    link = lines("http://mlflow:5000", "1", [f"{n:032x}" for n in range(COMPARED + 1)])[-1]
-    assert link.startswith("http://mlflow:5000/#/compare-runs?")
-    assert len(json.loads(parse_qs(urlparse(urlparse(link).fragment).query)["runs"][0])) == COMPARED
+def test_the_sweeps_own_run_has_thresholds_verdicts_and_a_table_of_questions(logged: Logged) -> None:
+    sweep = logged.there()["sweep"]
+    metrics, tags = sweep.data.metrics, sweep.data.tags
+    # Each variant's own: its mean less .05.
+    assert metrics["baseline/threshold"] == pytest.approx(0.85)
+    assert metrics["mtp/threshold"] == pytest.approx(0.8)
+    assert (tags["model"], tags["gpu"]) == ("none", "NVIDIA H200")
+    assert tags["verdict.contract"] in ("yes", "no")
+    audits = {f"verdict.{finding.audit}".replace(":", "_") for finding in read_summary(logged.run).audits}
+    assert {name for name in tags if name.startswith("verdict.")} == {*audits, "verdict.contract"}
+    described = tags["mlflow.note.content"]
+    assert len(described) <= 8000
+    assert described.index("threshold is") < described.index("| baseline |")
+    table = json.loads(Path(logged.client.download_artifacts(sweep.info.run_id, "questions.json")).read_text())
+    assert table["columns"] == ["question", "unstable in", "baseline", "mtp"]
+    # 4 of 40 are wrong each time, and 6 of 40.
+    assert [sum(row[column] == 0 for row in table["data"]) for column in (2, 3)] == [4, 6]
 
 
-@pytest.mark.parametrize("unit", ["mtp-r02", "sweep"])
-def test_a_run_that_was_being_written_when_the_program_died_is_deleted_and_written_again(
-    logged: Logged, unit: str
-) -> None:
-    before = logged.there()
+def test_a_run_that_was_being_written_when_the_program_died_is_deleted_and_written_again(logged: Logged) -> None:
+    before, unit = logged.there(), "mtp-r02"
     # As a death between `create_run` and `set_terminated` leaves it.
     partial = before[unit].info.run_id
     logged.client.update_run(partial, status="RUNNING")
@@ -134,8 +152,41 @@ def test_a_run_that_was_being_written_when_the_program_died_is_deleted_and_writt
     assert after[unit].info.status == "FINISHED"
     assert after[unit].data.metrics == before[unit].data.metrics
     assert {u for u in after if after[u].info.run_id != before[u].info.run_id} == {unit}
-    if unit != "sweep":
-        assert logged.files(unit, "samples") == {f"{unit}.parquet"}
+    assert logged.files(unit, "samples") == {f"{unit}.parquet"}
+
+
+def test_the_sweeps_own_run_that_a_dead_program_left_is_taken_over(logged: Logged) -> None:
+    before = logged.there()["sweep"]
+    logged.client.update_run(before.info.run_id, status="RUNNING")
+    exported = MlflowExporter().sync(logged.run, conclude(logged.run, figures=True))
+    after = logged.there()["sweep"]
+    assert exported.added == 0
+    assert (after.info.run_id, after.info.status) == (before.info.run_id, "FINISHED")
+    assert after.data.metrics == before.data.metrics
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda logged: conclude(logged.run),
+        lambda logged: logged.client.delete_run(logged.there()["mtp-r01"].info.run_id),
+        lambda logged: logged.client.update_run(logged.there()["sweep"].info.run_id, status="RUNNING"),
+    ],
+    ids=["concluded anew", "a run deleted", "own run not ended"],
+)
+def test_what_is_all_there_is_known_without_a_conclusion_until_something_is_new(
+    logged: Logged, change: Callable[[Logged], object]
+) -> None:
+    exporter = MlflowExporter()
+    exporter.sync(logged.run, conclude(logged.run, figures=True))
+    exported = exporter.unchanged(logged.run)
+    assert exported is not None
+    assert exported.added == 0
+    assert logged.there()["sweep"].info.run_id in exported.lines[1]
+    change(logged)
+    assert exporter.unchanged(logged.run) is None
+    exporter.sync(logged.run, conclude(logged.run, figures=True))
+    assert sorted(logged.there()) == [*UNITS, "sweep"]
 
 
 def test_a_file_that_mlflow_cannot_use_is_one_message_and_nothing_is_lost(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from sweep.report.conclude import conclude
 from sweep.report.export import Exported
-from sweep.report.export import mlflow as exporter
+from sweep.report.export import mlflow_log as exporter
 from sweep.report.export import mlflow_single as single
 from sweep.report.export.mlflow import MlflowExporter
 from sweep.report.export.mlflow_single import ABANDONED, UNIT, WRITER, Found, Writer, look

@@ -17,7 +17,7 @@ from sweep.gate.judge import judge
 from sweep.gate.measured import Measured
 from sweep.report.conclude import conclude
 from sweep.report.contract import build
-from sweep.report.export.mlflow import _span
+from sweep.report.export.mlflow_log import span_of
 from sweep.run.folder import open_run
 from tests.conftest import SWEEP
 from tests.fake_pool import FakePool
@@ -60,7 +60,7 @@ def test_a_unit_that_ended_before_it_began_took_an_unknown_time(tmp_path: Path, 
     assert all(math.isnan(seconds) for table in tables.values() for seconds in table.engine_seconds)
     assert all(table.tokens_per_second is None for table in tables.values())
     conclude(open_run(run.folder))
-    span = _span(*tables.values())
+    span = span_of(*tables.values())
     assert (span.began, span.ended) == (None, None)
 
 
@@ -69,7 +69,7 @@ def test_a_time_that_no_calendar_has_is_not_logged(tmp_path: Path, began: float)
     run = finished(tmp_path / "made", {"baseline": 1, "mtp": 1})
     for unit in run.plan.units:
         run.save(unit, samples_of(run, unit), replace(measured(unit), began=began, ended=began))
-    assert _span(*open_run(run.folder).variant_samples().values()).began is None
+    assert span_of(*open_run(run.folder).variant_samples().values()).began is None
 
 
 def contract_of(folder: Path, created: datetime) -> Contract:

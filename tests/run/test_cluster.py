@@ -1,34 +1,39 @@
-"""Sweeps on a Ray cluster that is there already: one that keeps its nodes, and one that loses a node under them."""
+"""Sweeps on a Ray cluster of two nodes of eight GPUs that keep them, and one that loses a node under it."""
 
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from ray.cluster_utils import Cluster
 
+from cluster.connection import status_command
 from tests.conftest import small_sweep
 from tests.processes import finish, launch, until
 
+NODE = {"num_cpus": 1, "num_gpus": 8}
 # 20 units of about 0.3 s, an engine to a node.
 SPREAD = (
     "repetitions=10",
-    "engine.gpus=2",
+    "engine.gpus=8",
     "engine.engines=2",
     "engine.arguments={accuracy: 0.9, noise: 0.5, seconds_per_token: 0.0008, start_seconds: 0.1}",
 )
 
 
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    """A head and another node, of two GPUs each."""
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 2})
-    cluster.add_node(num_cpus=1, num_gpus=2)
-    yield cluster
-    cluster.shutdown()
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A head and another node. Their GPUs are there by name alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        cluster = Cluster(initialize_head=True, head_node_args=NODE)
+        cluster.add_node(**NODE)
+        yield cluster
+        cluster.shutdown()
 
 
 def places(runs: Path) -> set[str]:
@@ -51,6 +56,7 @@ def test_a_sweep_outlives_the_node_of_one_of_its_engines(
     assert any(failure["died"] for failure in failed)
     # No unit waited for an engine that has no node any more: each failed at most once.
     assert all(failure["attempt"] == 1 for failure in failed)
+    cluster.add_node(**NODE)
 
 
 def test_a_sweep_begins_while_the_cluster_has_no_room_for_all_its_engines(
@@ -60,3 +66,24 @@ def test_a_sweep_begins_while_the_cluster_has_no_room_for_all_its_engines(
     # The cluster has room for two.
     summary = finish(launch(small_sweep(tmp_path), tmp_path / "runs", *SPREAD, "engine.engines=3"))
     assert summary["complete"]
+
+
+def test_as_many_engines_of_two_gpus_as_two_nodes_of_eight_have_room_for_share_a_sweep(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    runs = tmp_path / "runs"
+    process = launch(
+        small_sweep(tmp_path), runs, *SPREAD, "repetitions=400", "engine.gpus=2", "engine.engines=auto"
+    )
+    # Four to a node: there is no other way to have room for eight.
+    until(process, lambda: len(places(runs)) == 8)
+    assert {place.partition("@")[0] for place in places(runs)} == {f"engine-{number}" for number in range(1, 9)}
+    process.send_signal(signal.SIGINT)
+    assert not finish(process, code=130)["complete"]
+
+
+def test_the_command_that_shows_a_clusters_state_runs_as_it_is_printed(cluster: Cluster) -> None:
+    command = status_command(cluster.address).strip("`")
+    told = subprocess.run(command, shell=True, check=True, capture_output=True, text=True).stdout
+    assert "16.0 GPU" in told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -9,13 +10,15 @@ from typing import Any
 
 import pytest
 
+from cluster.errors import ClusterUnavailable
 from sweep.audit import Verdict
 from sweep.bounds import LONGEST_NAME
 from sweep.errors import EngineStartFailed
 from sweep.plan.reference import reference_plan
 from sweep.plan.sweepfile import load
-from sweep.plan.units import Plan, make_plan
+from sweep.plan.units import make_plan
 from sweep.report.conclude import conclude
+from sweep.run.folder import Run
 from sweep.run.launch import Finished, Options, launch
 from sweep.run.reference import reference_run
 from tests.conftest import SWEEP
@@ -35,7 +38,7 @@ class Listener:
         self.lines.append(text)
 
     @contextmanager
-    def watch(self, plan: Plan) -> Iterator[Notes]:
+    def watch(self, run: Run, dashboard: str | None) -> Iterator[Notes]:
         yield self.view
 
 
@@ -65,7 +68,7 @@ def test_a_launch_measures_what_is_missing_and_reports_nothing(
     opened = opens(pool, monkeypatch)
     file = str(write_sweep(SWEEP))
     first = launched(file, tmp_path, audience)
-    assert (first.interrupted, first.dashboard, first.against) == (False, "http://ray:8265", None)
+    assert (first.interrupted, first.dashboard, first.against) == (False, None, None)
     assert len(first.run.done()[0]) == len(first.run.plan.units) == 4
     assert audience.view.shown > 0
     assert pool.closed
@@ -141,3 +144,23 @@ def test_a_launch_of_which_nothing_could_start_names_the_evidence(
         launched(str(write_sweep(SWEEP)), tmp_path, Listener())
     assert failure.value.log_tail == ("last line",)
     assert pool.closed
+
+
+def test_a_cluster_that_is_not_there_leaves_no_run_folder(
+    write_sweep: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{server.getsockname()[1]}")
+    with pytest.raises(ClusterUnavailable):
+        launched(str(write_sweep(SWEEP)), tmp_path, Listener())
+    assert not (tmp_path / "runs").exists()
+
+
+def test_only_the_dashboard_of_a_cluster_that_outlives_the_sweep_is_named(
+    write_sweep: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opens(FakePool(), monkeypatch)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{server.getsockname()[1]}")
+        finished = launched(str(write_sweep(SWEEP)), tmp_path, Listener())
+    assert finished.dashboard == "http://ray:8265"

@@ -6,33 +6,31 @@ A new exporter is one module with a class that has the methods of `Exporter`, an
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from sweep.errors import ExitCode, SweepError
 from sweep.plan.config import SweepConfig
+from sweep.report.exported import Exported as Exported
+from sweep.report.exported import ExportUnavailable as ExportUnavailable
 from sweep.report.summary import Summary
 from sweep.run.folder import Run
+from sweep.run.view import Progress
 
 EXPORTERS = {"MLflow": "sweep.report.export.mlflow:MlflowExporter"}
 """Name to `module:class`; a module is imported when it is needed."""
 
 
-class ExportUnavailable(SweepError):
-    """The place that a run is sent to could not be reached or did not take it."""
+class Follower(Protocol):
+    """Sends a run while it is measured. It never raises, and never holds up whoever measures."""
 
-    exit_code = ExitCode.UNAVAILABLE
+    def show(self, progress: Progress) -> None:
+        """Things moved on. Returns at once."""
 
+    def end(self, status: str | None) -> None:
+        """Nothing more is measured; returns within seconds.
 
-@dataclass(frozen=True, kw_only=True)
-class Exported:
-    """What an exporter did with a run."""
-
-    added: int
-    """Entries that were new there."""
-    lines: tuple[str, ...]
-    """Where the user finds the run there: shown as they are, the one to be copied last."""
+        `status`: FAILED or KILLED, where nothing will be concluded; None where `sync` follows.
+        """
 
 
 class Exporter(Protocol):
@@ -40,6 +38,18 @@ class Exporter(Protocol):
 
     def wanted(self, config: SweepConfig) -> bool:
         """Whether the sweep file asks for it."""
+
+    def follow(self, run: Run, dashboard: str | None, tell: Callable[[str], None]) -> Follower:
+        """Begin to send a run that is about to be measured; `dashboard`: where it is watched in Ray.
+
+        `tell` takes a line for people, from any thread.
+        """
+
+    def unchanged(self, run: Run) -> Exported | None:
+        """Where the run is, if all of it is there as it is now; None if something is new, or that is not known.
+
+        Reads no samples. Raises ExportUnavailable.
+        """
 
     def sync(self, run: Run, summary: Summary | None) -> Exported:
         """Send what is measured and not there yet; calling it again adds nothing twice.
@@ -54,6 +64,12 @@ def wanted(config: SweepConfig) -> Iterator[tuple[str, Exporter]]:
         exporter: Exporter = pkgutil.resolve_name(place)()
         if exporter.wanted(config):
             yield name, exporter
+
+
+def unchanged(run: Run) -> dict[str, Exported]:
+    """The exporters that have all of the run, by name. Raises ExportUnavailable."""
+    known = {name: exporter.unchanged(run) for name, exporter in wanted(run.plan.config)}
+    return {name: exported for name, exported in known.items() if exported is not None}
 
 
 def export(run: Run, summary: Summary | None) -> dict[str, Exported | ExportUnavailable]:

@@ -11,6 +11,10 @@ there twice. So every program that logs keeps to one rule, and all come to the s
    it is deleted. A program on this machine is known by its process; one elsewhere counts as dead after ABANDONED,
    which is longer than any tracking may last.
 
+The sweep's own run lives as long as the sweep, and over all its launches. So it is whole however it ended, and one
+that a dead program left is taken over: whoever writes it says so in a tag of its own, renewed now and then, while
+the tag of who began it stays, since that decides which is the first.
+
 It holds in every store in which a run that was finished is in every later search: SQL databases, MLflow servers and
 file stores. A program that dies before its second look leaves doubles, which the next tracking deletes.
 
@@ -22,7 +26,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -39,7 +43,11 @@ UNIT = "sweep.unit"
 SWEEP = "sweep"
 """The UNIT of the sweep's own run."""
 WRITER = "sweep.writer"
-"""The tag with who logs the run."""
+"""The tag with who began the run."""
+ALIVE = "sweep.alive"
+"""The tag with who writes the run now, and their last sign of life, where that is not who began it just now."""
+ENDED = ("FINISHED", "FAILED", "KILLED")
+"""How the sweep's own run ends."""
 ABANDONED = timedelta(seconds=2 * LONGEST)
 """How long a run that another machine writes is let alone: twice the longest tracking, since clocks differ."""
 MOST = 50_000
@@ -50,11 +58,11 @@ class Writer(Process):
     """The process that logs a run."""
 
     since: AwareDatetime
-    """When it began the run, by its clock."""
+    """When it began the run, or last gave a sign of life, by its clock."""
 
     @classmethod
     def tag(cls) -> str:
-        """The tag of a run that this process begins now."""
+        """The tag of a run that this process begins, or goes on with, now."""
         return cls(**Process.current().model_dump(), since=datetime.now(UTC)).model_dump_json()
 
     def writes(self) -> bool:
@@ -70,13 +78,15 @@ class Found:
     """What MLflow has of a sweep, one run for each key."""
 
     whole: Mapping[str, str]
-    """UNIT to run id."""
+    """UNIT to run id; of SWEEP, one that a dead program left counts too."""
     deleted: int
     """Doubles that were deleted now."""
     different: Mapping[str, Sequence[str]]
     """UNIT to the ids of its runs, where they do not say the same."""
     busy: int
     """Runs that another program is writing."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """Of the sweep's own run, where it was ended."""
 
     @property
     def ids(self) -> set[str]:
@@ -95,17 +105,24 @@ class Found:
 
 def look(store: Store, experiment: str, sweep_id: str) -> Found:
     """Look at the sweep's runs, and mend what is safe to mend. Raises StoreAway."""
-    whole, busy = defaultdict(list), 0
+    whole, left, busy = defaultdict(list), [], 0
     for run in store.search_runs([experiment], f"tags.`{ID}` = '{sweep_id}'", max_results=MOST):
         key = run.data.tags.get(UNIT)
         if key is None:
             continue
-        if run.info.status == "FINISHED":
+        if run.info.status in (ENDED if key == SWEEP else ("FINISHED",)):
             whole[key].append(run)
         elif _writer_lives(run):
             busy += 1
+        elif key == SWEEP:
+            left.append(run)
         else:
             store.delete_run(run.info.run_id)
+    for run in sorted(left, key=_order):
+        if whole[SWEEP]:
+            store.delete_run(run.info.run_id)
+        else:
+            whole[SWEEP].append(run)
     deleted, different = 0, {}
     for key, runs in whole.items():
         runs.sort(key=_order)
@@ -116,7 +133,8 @@ def look(store: Store, experiment: str, sweep_id: str) -> Found:
         if len(same) < len(runs) - 1:
             different[key] = [run.info.run_id for run in runs if run not in same]
     first = {key: runs[0].info.run_id for key, runs in whole.items()}
-    return Found(whole=first, deleted=deleted, different=different, busy=busy)
+    own: Mapping[str, str] = next((run.data.tags for run in whole.get(SWEEP, ()) if run.info.status in ENDED), {})
+    return Found(whole=first, deleted=deleted, different=different, busy=busy, tags=own)
 
 
 def _order(run: Any) -> tuple[datetime, str]:
@@ -125,15 +143,15 @@ def _order(run: Any) -> tuple[datetime, str]:
     return (writer.since if writer else datetime.min.replace(tzinfo=UTC)), run.info.run_id
 
 
-def _writer(run: Any) -> Writer | None:
+def _writer(run: Any, tag: str = WRITER) -> Writer | None:
     try:
-        return Writer.model_validate_json(run.data.tags.get(WRITER, ""))
+        return Writer.model_validate_json(run.data.tags.get(tag, ""))
     except ValidationError:
         return None
 
 
 def _writer_lives(run: Any) -> bool:
-    writer = _writer(run)
+    writer = _writer(run, ALIVE) or _writer(run)
     return run.info.status == "RUNNING" and writer is not None and writer.writes()
 
 

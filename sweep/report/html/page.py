@@ -13,18 +13,19 @@ from sweep import clean
 from sweep.audit import Verdict
 from sweep.plan.config import SweepConfig
 from sweep.report import sections
-from sweep.report.blocks import Grid, Heading, Verbatim
+from sweep.report.blocks import Block, Grid, Heading, Verbatim
 from sweep.report.conclude import Conclusion
 from sweep.report.figures import as_svg
 from sweep.report.html.viewer import Packed, pack
+from sweep.report.summary import Summary
 from sweep.report.terminal import tied
 from sweep.report.thresholds import at_the_sweeps, every_rule, floor_lines, implied_lines, verdict_lines
 from sweep.report.wording import (
     ALTERNATIVES,
     CAPTIONS,
-    audit_counts,
     grouped,
     left_out_sentence,
+    outcome_line,
     protocol_sentence,
     verdict_counts,
     viewer_sentence,
@@ -48,7 +49,7 @@ def page(run: Run, concluded: Conclusion) -> tuple[str, Packed]:
     viewer = pack(tables, run.questions())
     images = as_svg(evidence.samples, concluded.fits, summary.threshold)
     style, script = _beside("page.css"), _beside("viewer.js")
-    findings = [finding for verdict in URGENT for finding in summary.audits if finding.verdict is verdict]
+    findings = sorted(sections.raised(summary), key=lambda finding: URGENT.index(finding.verdict))
     passed = [finding for finding in summary.audits if finding.verdict is Verdict.PASS]
     html = (
         _environment()
@@ -57,13 +58,13 @@ def page(run: Run, concluded: Conclusion) -> tuple[str, Packed]:
             name=summary.sweep_id,
             of=_of(run.plan.config, evidence.provenance, tables),
             warnings=[*sections.warnings(summary)],
-            answer=[*sections.drifted(summary), *verdict_lines(summary), *at_the_sweeps(summary)],
+            answer=[*_answer(summary)],
             evidence=[sections.evidence(summary), protocol_sentence(summary)],
             threshold=[*implied_lines(summary), *floor_lines(summary)],
             rules=[*every_rule(summary)],
             conditions=[*sections.conditions(summary)] if summary.perturbed else [],
             spreads=[*sections.spreads(summary)],
-            audits_begin=[audit_counts(summary.audits)],
+            audits_begin=[*sections.held_against(summary), sections.audits_ending(summary)],
             audit_counts=verdict_counts(summary.audits),
             raised=[*grouped(findings)],
             passed=[*grouped(passed)],
@@ -84,6 +85,15 @@ def page(run: Run, concluded: Conclusion) -> tuple[str, Packed]:
         )
     )
     return html, viewer
+
+
+def _answer(summary: Summary) -> Iterator[Block]:
+    """What the run says, to whoever reads no further."""
+    yield from sections.drifted(summary)
+    yield from verdict_lines(summary)
+    if summary.no_contract is None and (line := outcome_line(summary)):
+        yield line
+    yield from at_the_sweeps(summary)
 
 
 def _environment() -> Environment:

@@ -44,22 +44,23 @@ function start(data) {
   const chosen = () => variants.map((_, v) => v).filter((v) => state.variant === "" || +state.variant === v);
   const label = (v, r) => `${variants[v].name} r${String(variants[v].repetitions[r]).padStart(2, "0")}`;
 
-  function matching(kind) {
-    const test = KINDS.find(([name]) => name === kind)[2];
+  function searched() {
     const wanted = state.search.toLowerCase();
-    const found = (text) => text !== null && text.toLowerCase().includes(wanted);
-    return questions.filter(
-      (q) =>
-        chosen().some((v) => test(q.cells[v])) &&
-        (!wanted || [q.id, q.question, q.gold, ...q.answers, ...(q.outputs ?? [])].some(found)),
-    );
+    const found = (text) => text.toLowerCase().includes(wanted);
+    const texts = (q) => [q.id, q.question, q.gold, ...q.answers, ...(q.outputs ?? [])];
+    return wanted ? questions.filter((q) => texts(q).some(found)) : questions;
   }
 
   function list() {
     const doubts = new Map(questions.map((q) => [q, chosen().reduce((sum, v) => sum + doubt(q.cells[v]), 0)]));
-    const found = matching(state.kind).sort((a, b) => doubts.get(b) - doubts.get(a));
+    const matching = searched();
+    let found = [];
+    for (const [kind, , test] of KINDS) {
+      const those = matching.filter((q) => chosen().some((v) => test(q.cells[v])));
+      byId(`count-${kind}`).textContent = those.length;
+      if (kind === state.kind) found = those.sort((a, b) => doubts.get(b) - doubts.get(a));
+    }
     const rows = found.slice(0, state.shown);
-    for (const [kind] of KINDS) byId(`count-${kind}`).textContent = matching(kind).length;
     byId("count").textContent =
       found.length > rows.length
         ? `The first ${rows.length} of ${found.length} questions are listed.`
@@ -240,7 +241,7 @@ function start(data) {
   byId("kind").addEventListener("change", (event) => again({ kind: event.target.value }));
   byId("search").addEventListener("input", (event) => again({ search: event.target.value }));
   byId("list").addEventListener("keydown", arrows);
-  if (!matching("flips").length) {
+  if (!questions.some((q) => q.cells.some(flips))) {
     state.kind = "all";
     document.querySelector('[name=kind][value="all"]').checked = true;
   }
