@@ -23,10 +23,11 @@ T = TypeVar("T")
 NAMES = tuple(field.name for field in (*fields(Sample), *fields(Measurement)))
 """The columns: a sample's fields, and those of its unit's measurement, which are the same in every row."""
 _MEASURED = tuple(field.name for field in fields(Measurement))
-TOKEN_IDS = "token_ids"
-"""The column that is as large as all others together, and is read apart from them."""
-KEPT = tuple(name for name in NAMES if name not in ("seed", "gold", "prompt_tokens", "cached_tokens"))
-"""The columns that the statistics need: they stay in memory, all but the token ids."""
+TEXT, TOKEN_IDS = "text", "token_ids"
+LARGE = (TEXT, TOKEN_IDS)
+"""The columns that are most of a file: they are read when somebody asks for them, and do not stay in memory."""
+KEPT = tuple(name for name in NAMES if name not in (*LARGE, "seed", "gold", "prompt_tokens", "cached_tokens"))
+"""The columns that the statistics need, which stay in memory."""
 
 
 class Unfit(BadInput):
@@ -52,28 +53,30 @@ class Stored:
 
 @dataclass(frozen=True, kw_only=True)
 class Columns(Mapping[str, npt.NDArray[Any]]):
-    """Samples of one variant, a name of KEPT to its (N,) values.
+    """Samples of one variant, a name of KEPT or LARGE to its (N,) values.
 
     Numbers are NaN where they are None; a column of another type is one of objects where some are None. Token ids
-    are int32 arrays, and stay in the files until they are asked for.
+    are int32 arrays. Columns of LARGE stay in the files until they are asked for.
     """
 
     arrays: Mapping[str, npt.NDArray[Any]]
-    """All but the token ids."""
+    """Those of KEPT."""
     files: tuple[Stored, ...]
     """Where the rows are from, in turn."""
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
-        """(N,). Raises BadInput when the token ids cannot be read."""
-        return token_ids(self.files) if name == TOKEN_IDS else self.arrays[name]
+        """(N,). Raises BadInput when one of LARGE cannot be read."""
+        if name in LARGE:
+            return texts(self.files) if name == TEXT else token_ids(self.files)
+        return self.arrays[name]
 
     def __iter__(self) -> Iterator[str]:
         """The columns' names."""
-        return iter(KEPT)
+        return iter((*KEPT, *LARGE))
 
     def __len__(self) -> int:
         """How many columns there are."""
-        return len(KEPT)
+        return len(KEPT) + len(LARGE)
 
 
 class Texts(dict[str, str]):
@@ -86,13 +89,13 @@ class Texts(dict[str, str]):
 
 def kept(table: Any, files: tuple[Stored, ...], texts: Texts) -> Columns:
     """What the statistics need of a decoded table. `texts` are those that are kept already."""
-    return Columns(arrays={name: _array(table[name], texts) for name in KEPT if name != TOKEN_IDS}, files=files)
+    return Columns(arrays={name: _array(table[name], texts) for name in KEPT}, files=files)
 
 
 def joined(parts: Sequence[Columns]) -> Columns:
     """The rows of all parts, one after the other; there may be none."""
     if not parts:
-        return kept(_schema(TOKEN_IDS).empty_table(), (), Texts())
+        return kept(_schema().empty_table(), (), Texts())
     arrays = {name: np.concatenate([part.arrays[name] for part in parts]) for name in parts[0].arrays}
     return Columns(arrays=arrays, files=tuple(file for part in parts for file in part.files))
 
@@ -103,13 +106,20 @@ def _array(column: Any, texts: Texts) -> npt.NDArray[Any]:
 
     column = column.combine_chunks()
     if pa.types.is_string(column.type):
-        values = np.empty(len(column), dtype=object)
-        values[:] = [text if text is None else texts[text] for text in column.to_pylist()]
-        return values
+        return _objects(column, texts)
     truth = pa.types.is_boolean(column.type)
     if column.null_count:
         return np.array(column.to_pylist(), dtype=object if truth else np.float64)
     return np.from_dlpack(column.cast(pa.uint8())).astype(bool) if truth else np.from_dlpack(column)
+
+
+def _objects(column: Any, texts: Texts) -> npt.NDArray[np.object_]:
+    values = np.empty(len(column), dtype=object)
+    if len(column) and column[0] == column[-1] and len(several := column.unique()) == 1:
+        values.fill(next((texts[text] for text in several.to_pylist() if text is not None), None))
+    else:
+        values[:] = [text if text is None else texts[text] for text in column.to_pylist()]
+    return values
 
 
 def write(
@@ -148,16 +158,24 @@ def content_of(file: Path) -> tuple[Stored, bytes]:
 
 
 def decode(stored: Stored, content: bytes, *, whole: bool = False) -> Any:
-    """The content of a unit's file, a pyarrow Table of NAMES but for the token ids.
+    """The content of a unit's file, a pyarrow Table of NAMES but for LARGE.
 
-    The columns of the measurement are null in an older file. `whole`: every text and list is looked at, as nothing
-    else says that the content is what was written. Raises Unfit.
+    The columns of the measurement are null in an older file. `whole`: with the texts, and every text and list is
+    looked at, as nothing else says that the content is what was written. Raises Unfit.
     """
+    if not whole:
+        return _decoded(stored.file, content, _schema(*LARGE).names)
     table = _decoded(stored.file, content, _schema(TOKEN_IDS).names)
-    if whole:
-        _decoded(stored.file, content, [TOKEN_IDS])
-        _reading(stored.file, partial(table.validate, full=True))
+    _decoded(stored.file, content, [TOKEN_IDS])
+    _reading(stored.file, partial(table.validate, full=True))
     return table
+
+
+def texts(files: Iterable[Stored]) -> npt.NDArray[np.object_]:
+    """(N,) of str, the outputs of all rows of the files. Raises BadInput when they cannot be read."""
+    known = Texts()
+    columns = (_decoded(stored.file, stored.again(), [TEXT])[TEXT] for stored in files)
+    return np.concatenate([np.empty(0, dtype=object), *(_array(column, known) for column in columns)])
 
 
 def token_ids(files: Iterable[Stored]) -> npt.NDArray[np.object_]:
