@@ -108,6 +108,18 @@ def test_token_ids_are_read_when_they_are_asked_for_and_only_then(write_sweep: W
     assert reads == {unit.id: 1}
 
 
+def test_outputs_are_read_when_they_are_asked_for_and_only_then(write_sweep: Write, reads: Counter[str]) -> None:
+    bench = Bench(write_sweep(SWEEP))
+    unit, samples = bench.plan.units[0], scored(bench, 0)
+    bench.run.save(unit, samples)
+    table = open_run(bench.run.folder).variant_samples()["baseline"]
+    assert reads == {unit.id: 1}
+    said = {sample.question_id: sample.text for sample in samples}
+    assert table.text.tolist() == [[said[name] for name in table.question_ids]]
+    assert table.beside(table, "twice").only(["test-3"]).text.tolist() == [[said["test-3"]]] * 2
+    assert reads == {unit.id: 2}
+
+
 def test_a_comparison_reads_the_variants_that_are_compared_and_no_other(
     write_sweep: Write, tmp_path: Path, reads: Counter[str]
 ) -> None:
