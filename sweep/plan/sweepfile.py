@@ -242,7 +242,8 @@ def _make_absolute(document: dict[str, Any], folder: Path) -> None:
     """Write the document's local files and folders as absolute paths."""
     for keys in (*LOCAL_PATHS, *LOCAL_MODELS):
         value = _at(document, keys)
-        if not isinstance(value, str) or REFERENCE.match(value):
+        # Somebody's home folder is where the file is read.
+        if not isinstance(value, str) or REFERENCE.match(value) or value.startswith("~"):
             continue
         if is_local(value) if keys in LOCAL_PATHS else value.startswith(("./", "../")):
             _at(document, keys[:-1])[keys[-1]] = str(folder / value)
