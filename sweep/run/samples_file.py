@@ -16,7 +16,7 @@ import numpy.typing as npt
 from sweep.bounds import UNIT_FILE
 from sweep.disk import aside
 from sweep.errors import BadInput
-from sweep.run.checksums import sha256
+from sweep.run.checksums import State, sha256, state_of
 from sweep.stats.samples import Measurement, Sample
 
 T = TypeVar("T")
@@ -43,11 +43,17 @@ class Stored:
     """Where it is."""
     sha256: str
     """Of its content."""
+    state: State | None
+    """The file's then."""
+
+    def unchanged(self) -> bool:
+        """Whether it is the same file still, as far as that shows without reading it."""
+        return self.state is not None and state_of(self.file) == self.state
 
     def again(self) -> bytes:
         """The same content. Raises BadInput when it is not the same any more."""
         now, content = content_of(self.file)
-        if now != self:
+        if now.sha256 != self.sha256:
             raise BadInput(f"{self.file}: changed while it was in use; run the command again")
         return content
 
@@ -148,7 +154,7 @@ def write(
     with aside(file) as there:
         there.write_bytes(content)
         announce(digest)
-    return kept(table, (Stored(file=file, sha256=digest),), texts)
+    return kept(table, (Stored(file=file, sha256=digest, state=state_of(file)),), texts)
 
 
 def _lists(rows: Sequence[tuple[int, ...] | None]) -> Any:
@@ -166,13 +172,14 @@ def content_of(file: Path) -> tuple[Stored, bytes]:
     """The file's bytes. Raises Unfit when it is no file, and BadInput when it cannot be read."""
     if not file.is_file():
         raise Unfit(f"{file}: missing, or not a file")
+    state = state_of(file)
     try:
         if file.stat().st_size > UNIT_FILE:
             raise Unfit(f"{file}: larger than the {UNIT_FILE:,} bytes that a unit's file may have")
         content = file.read_bytes()
     except OSError as error:
         raise BadInput(f"{file}: cannot be read: {error.strerror}; correct that, and nothing is lost") from None
-    return Stored(file=file, sha256=sha256(content)), content
+    return Stored(file=file, sha256=sha256(content), state=state), content
 
 
 def decode(stored: Stored, content: bytes, *, whole: bool = False) -> Any:
@@ -190,9 +197,13 @@ def decode(stored: Stored, content: bytes, *, whole: bool = False) -> Any:
 
 
 def texts(files: Iterable[Stored]) -> npt.NDArray[np.object_]:
-    """(N,) of str, the outputs of all rows of the files. Raises BadInput when they cannot be read."""
+    """(N,) of str, the outputs of all rows of the files. Raises BadInput when they cannot be read.
+
+    Of a file that is unchanged its other columns are not read again: each page has its own checksum.
+    """
     known = Texts()
-    columns = (_decoded(stored.file, stored.again(), [TEXT])[TEXT] for stored in files)
+    sources = ((stored.file, stored.file if stored.unchanged() else stored.again()) for stored in files)
+    columns = (_decoded(file, source, [TEXT])[TEXT] for file, source in sources)
     return np.concatenate([np.empty(0, dtype=object), *(_array(column, known) for column in columns)])
 
 
@@ -205,8 +216,8 @@ def token_ids(files: Iterable[Stored]) -> npt.NDArray[np.object_]:
     return cells
 
 
-def _decoded(file: Path, content: bytes, names: Sequence[str]) -> Any:
-    """A pyarrow Table of these columns. Raises Unfit."""
+def _decoded(file: Path, content: Path | bytes, names: Sequence[str]) -> Any:
+    """A pyarrow Table of these columns; `content`: the file's, or where it is. Raises Unfit."""
     import pyarrow as pa
 
     table = _reading(file, partial(_read, content, names))
@@ -220,16 +231,17 @@ def _decoded(file: Path, content: bytes, names: Sequence[str]) -> Any:
     return table.select(names).cast(pa.schema([schema.field(name) for name in names]))
 
 
-def _read(content: bytes, names: Sequence[str]) -> Any:
+def _read(content: Path | bytes, names: Sequence[str]) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    # Not by its path, in which `read_table` would look for columns: `batch=8/samples/...`.
-    file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
-    there = Counter(file.schema_arrow.names)
-    if twice := [name for name in names if there[name] > 1]:
-        raise ValueError(f"it has several columns {twice[0]}")
-    return file.read([name for name in names if name in there], use_threads=False)
+    # Not by `read_table`, which would look for columns in the path: `batch=8/samples/...`.
+    source = content if isinstance(content, Path) else pa.BufferReader(content)
+    with pq.ParquetFile(source, page_checksum_verification=True) as file:
+        there = Counter(file.schema_arrow.names)
+        if twice := [name for name in names if there[name] > 1]:
+            raise ValueError(f"it has several columns {twice[0]}")
+        return file.read([name for name in names if name in there], use_threads=False)
 
 
 def _reading(file: Path, step: Callable[[], T]) -> T:

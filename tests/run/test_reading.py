@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from sweep.commands.group import cli
+from sweep.errors import BadInput
 from sweep.report.conclude import conclude
 from sweep.report.export import export
 from sweep.run.folder import create_run, open_run
@@ -117,7 +118,20 @@ def test_outputs_are_read_when_they_are_asked_for_and_only_then(write_sweep: Wri
     said = {sample.question_id: sample.text for sample in samples}
     assert table.text.tolist() == [[said[name] for name in table.question_ids]]
     assert table.beside(table, "twice").only(["test-3"]).text.tolist() == [[said["test-3"]]] * 2
-    assert reads == {unit.id: 2}
+    assert reads == {unit.id: 1}
+
+
+@pytest.mark.parametrize("change", [lambda file: file.unlink(), lambda file: file.write_bytes(b"PAR1")])
+def test_outputs_of_a_file_that_changed_meanwhile_are_not_read(
+    write_sweep: Write, change: Callable[[Path], object]
+) -> None:
+    bench = Bench(write_sweep(SWEEP))
+    unit = bench.plan.units[0]
+    bench.run.save(unit, scored(bench, 0))
+    table = bench.run.variant_samples()["baseline"]
+    change(bench.run.unit_file(unit))
+    with pytest.raises(BadInput):
+        assert table.text.size
 
 
 def test_a_comparison_reads_the_variants_that_are_compared_and_no_other(
