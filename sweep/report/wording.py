@@ -223,7 +223,7 @@ def method_sentence(summary: Summary, commit: str | None) -> str:
 
 def places(finished: Finished, exported: Iterable[Exported | ExportUnavailable]) -> list[str]:
     """Where the results of a launch are: the run folder, the Ray dashboard, and what the exporters did."""
-    lines = [f"run folder     {finished.run.folder}"]
+    lines = [f"run folder     {finished.url or finished.run.folder}"]
     if finished.dashboard:
         lines.append(f"Ray dashboard  {finished.dashboard} (while the cluster runs)")
     if finished.interrupted:
