@@ -95,7 +95,7 @@ def launch(file: str, overrides: Sequence[str], options: Options, audience: Audi
         reference = reference_plan(plan.config)
         for each in filter(None, (plan, reference)):
             check_installed(each.config.engine.backend)
-        check_arguments(plan, file, options.address)
+        check_arguments(plan, file, options.address, overrides)
         with plan.config.secrets.hidden_in_errors():
             questionnaire = dataset.load(plan.config.revealed_protocol())
         against = open_run(options.against) if options.against else None
