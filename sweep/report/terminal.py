@@ -68,6 +68,12 @@ def say(console: Console, text: str) -> None:
     console.print(clean.text(text), markup=False, highlight=False, soft_wrap=True)
 
 
+def tell(console: Console, text: str) -> None:
+    """Lines for people: a terminal's are broken between words, those of a file or a pipe stay as they are."""
+    lines = text.split("\n")
+    say(console, "\n".join(folded(line, console.width) if console.is_terminal else line for line in lines))
+
+
 def folded(text: str, width: int, indent: str = "") -> str:
     """The text in lines of at most `width` characters, a longer word alone in its own; `5 %` stays together."""
     folded = fill(tied(text), width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)

@@ -85,8 +85,8 @@ def ray(address: str | None, nodes: list[Node]) -> Iterator[Check]:
         check_reachable(address)
         nodes += look(address)
     except SweepError as error:
-        remedy = "start it with `ray start --head` there, or correct --address and RAY_ADDRESS"
-        yield Check(name="Ray", state=State.BROKEN, text=error.message, remedy=remedy)
+        # The fault says what to do already.
+        yield Check(name="Ray", state=State.BROKEN, text=error.message)
         return
     yield Check(name="Ray", state=State.OK, text=f"{address} answers, with {counted(len(nodes), 'node')}")
     ours = here()
