@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -52,3 +53,16 @@ def until(process: subprocess.Popen[Any], happened: Callable[[], bool]) -> None:
         with suppress(subprocess.TimeoutExpired):
             process.wait(timeout=0.02)
         assert process.poll() is None or happened(), "the sweep ended too early"
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def listens(port: int) -> bool:
+    """Whether somebody answers on it."""
+    with socket.socket() as asked:
+        return asked.connect_ex(("127.0.0.1", port)) == 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -29,7 +28,7 @@ from sweep.report.export.mlflow_single import ABANDONED, UNIT, WRITER, Found, Wr
 from sweep.report.export.mlflow_store import Store
 from sweep.run.folder import Run, open_run
 from sweep.run.processes import Process
-from tests.processes import until
+from tests.processes import free_port, listens, until
 from tests.runs import finished, measured, samples_of
 
 UNITS = [*(f"{variant}-r0{repetition}" for variant in ("baseline", "mtp") for repetition in (1, 2, 3)), "sweep"]
@@ -346,9 +345,7 @@ def test_a_program_that_dies_while_it_makes_a_new_file_ruins_nothing(tmp_path: P
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Place]:
     """An `mlflow server` of one worker, in a folder of its own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = "--host 127.0.0.1 --workers 1 --backend-store-uri sqlite:///s.db --artifacts-destination a --port"
     (tmp_path / "server").mkdir()
     process = subprocess.Popen(
@@ -365,11 +362,6 @@ def server(tmp_path: Path) -> Iterator[Place]:
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as asked:
-        return asked.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_four_that_log_to_one_server_leave_each_run_once_although_one_is_killed(

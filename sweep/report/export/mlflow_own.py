@@ -178,7 +178,11 @@ def questions(tables: Sequence[VariantSamples]) -> dict[str, Any]:
         [question, sum(0 < share < 1 for share in row), *(round(share, 4) for share in row)]
         for question, *row in zip(measured[0].question_ids, *shares, strict=True)
     ]
-    return {"columns": columns, "data": sorted(rows, key=lambda row: -row[1])}
+
+    def doubt(row: list[Any]) -> float:
+        return -float(sum(share * (1 - share) for share in row[2:]))
+
+    return {"columns": columns, "data": sorted(rows, key=doubt)}
 
 
 def so_far(log: Log, run_id: str, points: Sequence[Point], tags: Mapping[str, object]) -> None:
