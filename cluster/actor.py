@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from cluster.backends import make_engine, runs_model
 from cluster.errors import EngineStartFailed, RequestFailed
@@ -34,7 +35,8 @@ class EngineActor:
         engine = make_engine(spec.backend)
         with secrets.hidden_in_errors():
             try:
-                engine.start(spec.revealed(), lambda phase, log: report(secrets.hide(phase), secrets.hide(log)))
+                named = replace(spec.revealed(), engine=self._name)
+                engine.start(named, lambda phase, log: report(secrets.hide(phase), secrets.hide(log)))
                 facts = secrets.hide(engine.describe())
                 _check_gpus(spec, facts)
             except BaseException:

@@ -51,6 +51,8 @@ class Backend:
     gpus: Callable[[EngineSpec], Mapping[str, int] | None] = lambda spec: None
     """What multiplies to the number of GPUs that the engine uses, by name; empty where it uses none, None where its
     GPUs are logical or it cannot be known."""
+    most_engines: Callable[[Mapping[str, Any]], int | None] = lambda arguments: None
+    """How many engines there can be with these arguments; None for as many as the cluster has room for."""
     command_line: Callable[[EngineSpec], str | None] = lambda spec: None
     """The shell command that serves the same; None where there is none."""
 
@@ -59,6 +61,8 @@ BACKENDS: dict[str, str] = {
     "transformers": "cluster.engines.transformers",
     "simulated": "cluster.engines.simulated",
     "sglang": "cluster.engines.sglang",
+    "openai": "cluster.engines.served.running",
+    "server": "cluster.engines.served.own",
 }
 """Name to module."""
 
@@ -114,6 +118,12 @@ def check_specs(name: str, specs: Sequence[EngineSpec], *, here: bool = True) ->
         [*_gpu_problems(chosen, spec), *_environment_problems(chosen, spec), *of_models, *of_arguments]
         for spec, of_models, of_arguments in zip(known, models, arguments, strict=True)
     ]
+
+
+def model_folder(model: str) -> Path | None:
+    """Where a model of the package or of a folder is; None for one of a hub. Raises BadInput as `resolve` does."""
+    folder = Path(resolve(model))
+    return folder if folder.is_absolute() else None
 
 
 def _without(spec: EngineSpec, absent: Collection[str]) -> EngineSpec:

@@ -136,10 +136,15 @@ def _sessions() -> str | None:
 
 def _keep_token_private() -> None:
     """Ray writes the token that opens every cluster of this user readable for whoever reaches the file."""
-    token = Path.home() / ".ray" / "auth_token"
+    token = _token_file()
     with suppress(OSError):
         if token.stat().st_uid == os.geteuid():
             token.chmod(0o600)
+
+
+def _token_file() -> Path:
+    """Where Ray has the token that it makes."""
+    return Path.home() / ".ray" / "auth_token"
 
 
 def _job(spec: PoolSpec) -> JobConfig:
@@ -168,10 +173,9 @@ def answers(page: str) -> bool:
 def status_command(address: str | None) -> str:
     """The command that shows what a cluster has and what holds it, as it is to be typed; `address` is its GCS's,
     None for the cluster that Ray finds by itself."""
-    # `ray start` and a local Ray turn tokens on by themselves, and no other command does.
-    mode = os.environ.get("RAY_AUTH_MODE")
-    loader = ray._raylet.AuthenticationTokenLoader.instance()
-    token = mode == "token" or (mode is None and loader.has_token(ignore_auth_mode=True))
+    # `ray start` turns tokens on by itself where it finds one, and no other command does.
+    found = "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ or _token_file().exists()
+    token = os.environ.get("RAY_AUTH_MODE", "token" if found else "disabled") == "token"
     return f"`{'RAY_AUTH_MODE=token ' if token else ''}ray status{f' --address {address}' if address else ''}`"
 
 

@@ -33,6 +33,8 @@ class EngineSpec:
     """Seconds that one request may take, queueing inside the engine included."""
     secrets: Secrets = field(default_factory=Secrets)
     """What the marks in the models, arguments and environment stand for."""
+    engine: str | None = None
+    """What the driver calls the engine that has it loaded, such as `engine-3`; None before one has."""
     answers: Mapping[str, str] | None = None
     """Request id to a right completion, for an engine that has no model to ask; None for every other."""
 

@@ -94,7 +94,12 @@ class EngineContract:
     @classmethod
     def started(cls, request: pytest.FixtureRequest, example: EngineSpec) -> Iterator[Started]:
         """An engine with its variant loaded and one batch done."""
-        spec = cls.spec(example, draft=request.param)
+        yield from cls.start(example, draft=request.param)
+
+    @classmethod
+    def start(cls, example: EngineSpec, draft: bool) -> Iterator[Started]:
+        """The same, for a subclass whose backend has no drafts."""
+        spec = cls.spec(example, draft)
         engine, phases, batch = make_engine(spec.backend), [], questions(cls.count)
         try:
             engine.start(spec, lambda phase, log: phases.append(phase))

@@ -18,6 +18,8 @@ from sweep.out import note, say
 from sweep.words import cut
 
 COMMANDS = {
+    "init": "Write a sweep file from a few answers or options.",
+    "doctor": "Check what a sweep needs, and say what mends it.",
     "launch": "Run a sweep, or the rest of one.",
     "plan": "Show what a sweep file will run; starts nothing.",
     "report": "Show or write again a run's numbers and report.",

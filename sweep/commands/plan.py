@@ -105,7 +105,7 @@ def _forecasts(plan: Plan) -> tuple[int | None, dict[int, Forecast | None]]:
     from sweep.run.forecast import of_plan
     from sweep.tasks import dataset
 
-    counts = _counts(plan.config.engine.engines)
+    counts = [plan.engines] if plan.engines else [1, 2, 4, 8]
     with plan.config.secrets.hidden_in_errors():
         questions = dataset.count(plan.config.revealed_protocol())
     if questions is None and plan.config.engine.expected.repetition is None:
@@ -116,10 +116,6 @@ def _forecasts(plan: Plan) -> tuple[int | None, dict[int, Forecast | None]]:
 
 def _gpu_hours(plan: Plan, forecast: Forecast) -> float:
     return forecast.busy * plan.config.engine.gpus / 3600
-
-
-def _counts(engines: int | str) -> list[int]:
-    return [engines] if isinstance(engines, int) else [1, 2, 4, 8]
 
 
 def _blocks(plan: Plan) -> Iterator[Block]:
@@ -172,7 +168,7 @@ def _amounts(plan: Plan) -> Iterator[str]:
     if extra:
         yield f"perturbed: {', '.join(v.name for v in plan.perturbed)} = {extra} units"
     owns = f"{_gpus(engine.gpus)} each" if engine.gpus else "no GPU"
-    yield f"engines: {engine.engines}, {owns}"
+    yield f"engines: {plan.engines or engine.engines}, {owns}"
     if engine.starts > 1:
         yield f"the repetitions of a variant are spread over at least {engine.starts} starts of an engine"
     yield from _durations(plan)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from sweep.out import say
+from sweep.out import busy, say
 
 FILE = "report.html"
 """In the run folder, where no other place is named."""
@@ -36,13 +36,14 @@ def command(run: str, output: Path | None, browse: bool | None) -> None:
     """
     from sweep.commands.run_folder import open_folder
     from sweep.disk import aside
-    from sweep.report.conclude import work_out
-    from sweep.report.html.page import page
     from sweep.words import counted
 
     opened = open_folder(run)
-    say(f"working out the numbers of {opened.plan.sweep_id}", err=True)
-    html, viewer = page(opened, work_out(opened))
+    with busy("working out the numbers"):
+        from sweep.report.conclude import work_out
+        from sweep.report.html.page import page
+
+        html, viewer = page(opened, work_out(opened))
     file = output or opened.folder / FILE
     with aside(file) as there:
         there.write_text(html, encoding="utf-8")

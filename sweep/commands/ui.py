@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sweep.commands.run_folder import RUNS, found
-from sweep.out import say
+from sweep.out import busy, say
 
 if TYPE_CHECKING:
     from sweep.plan.config import SweepConfig
@@ -57,17 +57,20 @@ def command(source: str | None, uri: str | None, port: int | None, runs: Path) -
     meant = _meant(source, runs)
     place, shown = _store(uri, meant)
     if place.startswith("http"):
-        _print(place.rstrip("/"), meant)
+        with busy(f"asking MLflow at {shown}"):
+            pages = list(_pages(place.rstrip("/"), meant))
+        say("\n".join(pages))
         return
     _check_there(place, shown)
     given = free_port(port)
     if port is None and given != PORT:
         say(f"port {PORT} is taken, so MLflow gets port {given}", err=True)
     answer_with("ending MLflow; press Ctrl-C again to end at once")
-    say(f"starting MLflow on {shown}, which takes about 10 s", err=True)
     with serving(place, given) as server:
-        server.wait_until_up(lambda line: say(line, err=True))
-        _print(server.address, meant)
+        with busy(f"starting MLflow on {shown}, which takes about 10 s"):
+            server.wait_until_up()
+            pages = list(_pages(server.address, meant))
+        say("\n".join(pages))
         say("Ctrl-C ends MLflow.", err=True)
         server.wait_until_ended()
 
@@ -127,19 +130,19 @@ def _check_there(place: str, shown: str) -> None:
         )
 
 
-def _print(address: str, meant: Meant | None) -> None:
-    """The pages, each on a line of its own, to be copied. Raises ExportUnavailable when MLflow does not answer."""
+def _pages(address: str, meant: Meant | None) -> Iterator[str]:
+    """The pages that there are, a line each, to be copied. Raises ExportUnavailable when MLflow does not answer."""
     from sweep.commands.show import FILE
     from sweep.plan.secrets import secrets_in
 
     page = address + (_experiment(address, meant.config) if meant else "")
-    say(f"MLflow         {secrets_in(page).hide(page)}")
+    yield f"MLflow         {secrets_in(page).hide(page)}"
     for dashboard in _dashboards():
-        say(f"Ray dashboard  {dashboard}")
+        yield f"Ray dashboard  {dashboard}"
     if meant and meant.folder:
         report = meant.folder / FILE
         written = report.resolve().as_uri() if report.is_file() else f"`sweep show {meant.folder}` writes it"
-        say(f"HTML report    {written}")
+        yield f"HTML report    {written}"
 
 
 def _experiment(address: str, config: SweepConfig) -> str:

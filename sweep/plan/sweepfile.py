@@ -109,10 +109,21 @@ def check_arguments(plan: Plan, file: str, address: str | None = None) -> None:
     """
     here = not (address or os.environ.get("RAY_ADDRESS"))
     faults = _argument_faults(plan, file, "engine", here=here)
+    faults += _count_faults(plan, file)
     if reference := reference_plan(plan.config):
         faults += _argument_faults(reference, file, "reference", here=here)
     if faults:
         raise refusal(file, faults, " in the engine's settings")
+
+
+def _count_faults(plan: Plan, file: str) -> Iterator[str]:
+    """More engines than there can be with the arguments."""
+    if plan.most_engines and (plan.engines or 0) > plan.most_engines:
+        line = line_of(file, ("engine", "engines"))
+        yield (
+            f"{file}:{line}: engine.engines: is {plan.engines}, but the arguments have room for "
+            f"{counted(plan.most_engines, 'engine')}; lower it, or name a server for each"
+        )
 
 
 def _argument_faults(plan: Plan, file: str, key_of_engine: str, *, here: bool) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
-from cluster.backends import answers_mean_nothing
+from cluster.backends import answers_mean_nothing, backend
 from cluster.spec import EngineSpec
 from sweep.plan.config import SAMPLING, SweepConfig
 from sweep.plan.variants import Variant, conditions, perturbed, variants
@@ -102,6 +102,19 @@ class Plan:
     def real_model(self) -> bool:
         """False where a variant has no model, or one with random weights, so that its scores mean nothing."""
         return not any(answers_mean_nothing(self.config.engine.backend, v.arguments) for v in self.measured)
+
+    @property
+    def engines(self) -> int | None:
+        """How many engines the sweep has; None for as many as the cluster has room for."""
+        asked = self.config.engine.engines
+        return self.most_engines if asked == "auto" else asked
+
+    @property
+    def most_engines(self) -> int | None:
+        """How many engines there can be, such as one for each server that runs; None where nothing bounds them."""
+        of = backend(self.config.engine.backend).most_engines
+        bounds = [most for variant in self.measured if (most := of(variant.arguments)) is not None]
+        return min(bounds, default=None)
 
     def repetitions(self, variant: Variant) -> int:
         """How many are planned of it."""

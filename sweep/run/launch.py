@@ -150,7 +150,7 @@ def _drive(
 
     engine, address = run.plan.config.engine, address_of(options.address)
     spec = PoolSpec(
-        engines=None if engine.engines == "auto" else engine.engines,
+        engines=run.plan.engines,
         gpus=engine.gpus,
         needs_real_gpus=runs_model(engine.backend) and engine.gpus > 0,
         address=address,

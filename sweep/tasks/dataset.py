@@ -91,8 +91,12 @@ def count(config: ProtocolConfig) -> int | None:
     """
     if config.questions != "all":
         return config.questions
-    on_hub = _local_file(config.dataset, "test") is None
-    return None if on_hub else len(load(config).questions)
+    return None if on_hub(config) else len(load(config).questions)
+
+
+def on_hub(config: ProtocolConfig) -> bool:
+    """Whether the hub has the questions, and no file. Raises BadInput for an unknown `embedded:` name."""
+    return _local_file(config.dataset, "test") is None
 
 
 def canonical_sha256(task: Task, records: Iterable[Record]) -> str:

@@ -30,13 +30,14 @@ EXAMPLES: Mapping[str, EngineSpec] = {
         EngineSpec(label="v", backend="toy", model="none", draft_model="none", arguments={"exact": True}),
     )
 }
-"""A variant of each backend, with a draft. SGLang's is in sglang_cpu/, since it needs an environment of its own."""
+"""A variant of each backend, with a draft. SGLang's is in sglang_cpu/, as it needs an environment of its own, and
+test_served.py has those of servers."""
 
 
 class TestEveryBackend(EngineContract):
     """One after another; a new one needs an example above."""
 
-    @pytest.fixture(scope="class", params=sorted({*BACKENDS, "toy"} - {"sglang"}))
+    @pytest.fixture(scope="class", params=sorted({*BACKENDS, "toy"} - {"sglang", "openai", "server"}))
     @classmethod
     def example(cls, request: pytest.FixtureRequest) -> Iterator[EngineSpec]:
         with pytest.MonkeyPatch.context() as patch:

@@ -16,7 +16,7 @@ import pytest
 import ray
 
 from cluster import deadlines
-from cluster.connection import PoolSpec, answers
+from cluster.connection import PoolSpec, answers, status_command
 from cluster.errors import EngineStartFailed, RequestFailed
 from cluster.events import Back, Completed, Event, Failed, Loaded, Starting
 from cluster.metrics import Metric, Reading
@@ -202,3 +202,22 @@ def test_only_a_page_that_is_there_answers(pool: RayPool) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         assert not answers(f"http://127.0.0.1:{free.getsockname()[1]}/#/jobs/01000000")
+
+
+@pytest.mark.parametrize(
+    ("mode", "there", "token"),
+    [(None, True, True), (None, False, False), ("token", False, True), ("disabled", True, False)],
+)
+def test_the_command_for_a_clusters_state_turns_tokens_on_where_the_cluster_has_them(
+    mode: str | None, there: bool, token: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(variable, raising=False)
+    if mode:
+        monkeypatch.setenv("RAY_AUTH_MODE", mode)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    if there:
+        (tmp_path / ".ray").mkdir()
+        (tmp_path / ".ray" / "auth_token").write_text("t")
+    command = status_command("192.0.2.1:6379")
+    assert command == f"`{'RAY_AUTH_MODE=token ' * token}ray status --address 192.0.2.1:6379`"

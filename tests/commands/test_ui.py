@@ -113,7 +113,7 @@ def test_a_server_that_ends_as_it_starts_says_its_last_line() -> None:
         # Nothing answers in HTTP at this port.
         server = Server(port=port, process=process, log=log)
         with pytest.raises(ExportUnavailable, match="ended as it started: no such table: runs"):
-            server.wait_until_up(pytest.fail)
+            server.wait_until_up()
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import ray
 from ray.cluster_utils import Cluster
 
 from cluster.connection import status_command
+from cluster.nodes import look
 from tests.conftest import small_sweep
 from tests.processes import finish, launch, until
 
@@ -66,6 +68,14 @@ def test_a_sweep_begins_while_the_cluster_has_no_room_for_all_its_engines(
     # The cluster has room for two.
     summary = finish(launch(small_sweep(tmp_path), tmp_path / "runs", *SPREAD, "engine.engines=3"))
     assert summary["complete"]
+
+
+def test_every_node_of_a_cluster_is_looked_at_and_its_clock_compared(cluster: Cluster) -> None:
+    nodes = look(cluster.address)
+    assert len(nodes) == 2
+    assert {node.ray for node in nodes} == {ray.__version__}
+    # Both are this machine, so they share its clock; how exactly that shows, the comparison says.
+    assert all(node.ahead is not None and abs(node.ahead) <= node.asked_in for node in nodes)
 
 
 def test_as_many_engines_of_two_gpus_as_two_nodes_of_eight_have_room_for_share_a_sweep(

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO
@@ -25,8 +25,6 @@ PORT = 5000
 """MLflow's own."""
 START = 240.0
 """Seconds to wait for its first answer; it takes ten, and many times that on a machine that is busy."""
-TOLD = 5.0
-"""Seconds between two lines while it starts."""
 ENDING = 5.0
 """Seconds for it to end by itself."""
 PR_SET_PDEATHSIG = 1
@@ -49,16 +47,12 @@ class Server:
         """Where a browser finds it."""
         return f"http://{LOOPBACK}:{self.port}"
 
-    def wait_until_up(self, tell: Callable[[str], None]) -> None:
+    def wait_until_up(self) -> None:
         """Wait for the first answer. Raises ExportUnavailable when there is none."""
-        begun = told = time.monotonic()
+        begun = time.monotonic()
         while not _answers(f"{self.address}/health"):
-            now = time.monotonic()
-            if now - begun > START:
+            if time.monotonic() - begun > START:
                 raise self._away(f"did not answer within {START:.0f} s")
-            if now - told >= TOLD:
-                tell(f"MLflow is starting, since {now - begun:.0f} s")
-                told = now
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(timeout=0.1)
                 raise self._away("ended as it started")

@@ -1,0 +1,1 @@
+"""Servers that speak OpenAI's API: `openai` for those that run already, `server` for an engine's own."""

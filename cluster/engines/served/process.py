@@ -1,0 +1,135 @@
+"""A server that an engine starts on its own GPUs, and ends with all that it started."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Mapping
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING
+
+from cluster.engines.served.arguments import Started, command
+from cluster.errors import EngineStartFailed
+from cluster.log import SEARCHED, last_error, tail
+from cluster.scratch import scratch_folder
+from cluster.spec import EngineSpec, Report
+
+if TYPE_CHECKING:
+    import psutil
+
+PR_SET_PDEATHSIG = 1
+POLL_SECONDS = 0.5
+REPORT_SECONDS = 2.0
+STOP_SECONDS = 30.0
+"""Seconds that a server may take to end by itself."""
+
+
+class ServerProcess:
+    """A server, with its log."""
+
+    def __init__(self, spec: EngineSpec) -> None:
+        """Start it. Raises EngineStartFailed where the command is not there."""
+        self._spec = spec
+        self._port = _free_port()
+        words = command(spec, self._port)
+        self.log = scratch_folder() / f"server-{os.getpid()}-{self._port}.log"
+        with self.log.open("wb") as log:
+            try:
+                self._process = subprocess.Popen(
+                    words,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env=_environment(spec.environment),
+                    # A group of its own, so that its children end with it.
+                    start_new_session=True,
+                    preexec_fn=_end_with_parent,
+                )
+            except OSError as error:
+                raise EngineStartFailed(f"{spec.label}: `{words[0]}`: {error.strerror}; install it", ()) from None
+
+    @property
+    def base_url(self) -> str:
+        """Of its API."""
+        return f"http://127.0.0.1:{self._port}/v1"
+
+    def wait(self, deadline: float, report: Report) -> None:
+        """Until it answers. Raises EngineStartFailed when it ends, or time.monotonic() passes the deadline."""
+        health = f"http://127.0.0.1:{self._port}{Started.model_validate(dict(self._spec.arguments)).health}"
+        reported = 0.0
+        while not _answers(health):
+            if self._process.poll() is not None:
+                text = last_error(tail(self.log, SEARCHED)) or f"it ended with exit code {self._process.returncode}"
+                raise self._failure(f"the server did not start: {text}")
+            now = time.monotonic()
+            if now >= deadline:
+                raise self._failure(f"not ready after {self._spec.start_deadline:g} s (engine.start_deadline)")
+            if now - reported >= REPORT_SECONDS:
+                reported = now
+                report("starting the server", tail(self.log))
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(POLL_SECONDS)
+
+    def _failure(self, text: str) -> EngineStartFailed:
+        return EngineStartFailed(f"{self._spec.label}: {text}. Its log: {self.log}", tail(self.log))
+
+    def stop(self) -> None:
+        """End it and all its children. Raises EngineStartFailed when something of them stays."""
+        import psutil
+
+        family = self._family()
+        self._signal(signal.SIGTERM)
+        _, alive = psutil.wait_procs(family, timeout=STOP_SECONDS)
+        self._signal(signal.SIGKILL)
+        for left in alive:
+            with suppress(psutil.NoSuchProcess):
+                left.kill()
+        _, alive = psutil.wait_procs(alive, timeout=STOP_SECONDS)
+        self._process.wait(STOP_SECONDS)
+        if alive:
+            raise EngineStartFailed(f"{self._spec.label}: processes of the server stay: {alive}", tail(self.log))
+
+    def _family(self) -> list[psutil.Process]:
+        """The server and what it started, those of its group too whose parent has ended."""
+        import psutil
+
+        family: dict[int, psutil.Process] = {}
+        for process in psutil.process_iter():
+            with suppress(psutil.Error, OSError):
+                if os.getpgid(process.pid) == self._process.pid:
+                    family |= {one.pid: one for one in (process, *process.children(recursive=True))}
+        return list(family.values())
+
+    def _signal(self, number: int) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+
+
+def _end_with_parent() -> None:
+    """In the server, before its program: it is killed when the thread that started it ends, as by a kill."""
+    import ctypes
+
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _environment(variant: Mapping[str, str]) -> dict[str, str]:
+    return {**os.environ, **variant}
+
+
+def _free_port() -> int:
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,24 @@
+"""The backend `openai`: servers that run already."""
+
+from __future__ import annotations
+
+from cluster.backends import Backend
+from cluster.engines.served.arguments import check_running
+from cluster.spec import Engine
+
+
+def _make_engine() -> Engine:
+    from cluster.engines.served.engine import RunningServer
+
+    return RunningServer()
+
+
+BACKEND = Backend(
+    make_engine=_make_engine,
+    check_specs=check_running,
+    packages=("openai",),
+    extra="http",
+    speculative=lambda name: name == "speculates",
+    speculates=lambda arguments: bool(arguments.get("speculates")),
+    most_engines=lambda arguments: len(arguments.get("base_urls") or ()) or None,
+)

@@ -1,0 +1,148 @@
+"""What `sweep init` is answered, and the sweep file that comes of it. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cluster.backends import BACKENDS, backend
+from sweep.bounds import LONGEST_NAME
+from sweep.errors import BadInput, suggestion
+from sweep.tasks import TASKS
+
+Ask = Callable[[str, str], str]
+"""A question and its default, to the answer."""
+NONE = "none"
+EMBEDDED = "embedded:tiny-gemma4"
+GEMMA = "google/gemma-4-26B-A4B-it"
+GSM8K = "openai/gsm8k"
+RESERVED = ("null", "true", "false", "yes", "no", "on", "off")
+"""Plain words that some reader of YAML takes for something else."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """What decides a sweep file."""
+
+    backend: str
+    """One of BACKENDS."""
+    model: str
+    draft: str | None
+    """The draft model of a second variant; None for no such variant."""
+    gpus: float
+    """That an engine owns."""
+    task: str
+    """One of TASKS."""
+    dataset: str
+    questions: int
+    repetitions: int
+    mlflow: str | None
+    """The tracking URI; None turns MLflow off."""
+
+    def text(self, stem: str) -> str:
+        """The sweep file, with a comment on what one would change; its name is made of the file's."""
+        name = re.sub(r"[^A-Za-z0-9._=+-]", "-", stem).lstrip("._=+-")[:LONGEST_NAME] or "sweep"
+        lines = [
+            "# `sweep plan` shows what will run, `sweep doctor` whether it can, and `sweep launch` runs it.",
+            f"name: {_value(name)}",
+            "engine:",
+            f"  backend: {self.backend}",
+            f"  model: {_value(self.model)}",
+            *([f"  draft_model: {_value(self.draft)}"] if self.draft else []),
+            f"  gpus: {self.gpus:g}                # of one engine; 0 is a CPU",
+            "  engines: auto          # as many as the cluster has room for, or a number",
+            f"  arguments: {json.dumps(self._arguments())}   # the backend's own, of every variant",
+            *self._variants(),
+            "protocol:",
+            f"  task: {_value(self.task)}",
+            f"  dataset: {json.dumps(self._dataset())}",
+            "  shots: 5               # worked examples before each question",
+            f"  questions: {self.questions}          # more of them catch smaller drops",
+            f"  max_tokens: {200 if self.dataset == EMBEDDED else 512}",
+            f"  concurrency: {128 if self.backend == 'sglang' else 16}        # requests in flight at once",
+            f"repetitions: {self.repetitions}          # of each variant; `sweep power` says how many a gate needs",
+            "threshold: {rule: false_alarm, alpha: 0.01}   # of healthy builds, at most 1 % fail",
+            "# perturb: {concurrency: [1]}   # other conditions too, where repetitions are identical",
+            f"tracking: {{uri: {_value(self.mlflow)}}}   # MLflow; null turns it off",
+        ]
+        return "\n".join(lines) + "\n"
+
+    def _arguments(self) -> dict[str, Any]:
+        if self.backend == "sglang" and self.gpus > 1:
+            return {"tp_size": int(self.gpus)}
+        return {"accuracy": 0.8, "noise": 0.3} if self.backend == "simulated" else {}
+
+    def _dataset(self) -> dict[str, str]:
+        return {"path": self.dataset} | ({"config": "main"} if self.dataset == GSM8K else {})
+
+    def _variants(self) -> list[str]:
+        """The model alone, and with its draft where there is one."""
+        lines = ["variants:                # each is measured `repetitions` times", "  baseline: {}"]
+        if self.draft is None:
+            return lines
+        arguments = {
+            "sglang": {
+                "speculative_algorithm": "NEXTN",
+                "speculative_num_steps": 5,
+                "speculative_eagle_topk": 1,
+                "speculative_num_draft_tokens": 6,
+            }
+        }.get(self.backend, {})
+        return [*lines, f"  draft: {{draft: true, arguments: {json.dumps(arguments)}}}   # must reproduce baseline"]
+
+
+def answered(given: Mapping[str, Any], ask: Ask | None) -> Answers:
+    """The options, what is asked where one is absent, and defaults where nobody can be asked.
+
+    Raises BadInput for a backend, a task or a number that cannot be.
+    """
+
+    def answer(key: str, question: str, default: object) -> str:
+        if given[key] is not None:
+            return str(given[key])
+        return ask(question, str(default)) if ask else str(default)
+
+    chosen = _known(answer("backend", f"Backend ({', '.join(BACKENDS)})", "transformers"), BACKENDS, "--backend")
+    real, large = backend(chosen).real_model, chosen == "sglang"
+    model = answer("model", "Model", (GEMMA if large else EMBEDDED) if real else chosen)
+    drafts = {EMBEDDED: f"{EMBEDDED}-assistant", GEMMA: f"{GEMMA}-assistant"}
+    draft = answer("draft", "Draft model, or none", drafts.get(model, NONE))
+    task = _known(answer("task", f"Benchmark ({', '.join(TASKS)})", "gsm8k"), TASKS, "--task")
+    usual = (GSM8K if large else EMBEDDED) if task == "gsm8k" else NONE
+    data = answer("dataset", "Data set (a hub id or a file)", usual)
+    if data == NONE:
+        raise BadInput(f"--dataset: {task} has no usual one; name a hub id, or a .jsonl or .parquet file")
+    return Answers(
+        backend=chosen,
+        model=model,
+        draft=None if draft == NONE else draft,
+        gpus=_number(answer("gpus", "GPUs of an engine (0: a CPU)", 1 if large else 0), "--gpus"),
+        task=task,
+        dataset=data,
+        questions=int(_number(answer("questions", "Questions", 200 if large else 40), "--questions")),
+        repetitions=int(_number(answer("repetitions", "Repetitions", 20 if large else 5), "--repetitions")),
+        mlflow=None if (uri := answer("mlflow", "MLflow URI, or none", "sqlite:///mlflow.db")) == NONE else uri,
+    )
+
+
+def _known(name: str, names: Mapping[str, Any], option: str) -> str:
+    if name not in names:
+        raise BadInput(f"{option} {name}: unknown; {suggestion(name, names)}")
+    return name
+
+
+def _number(text: str, option: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise BadInput(f"{option} {text}: no number") from None
+
+
+def _value(text: str | None) -> str:
+    """As YAML has it: quoted as JSON is, where it would not be read as this text."""
+    if text is None or text in RESERVED or not re.fullmatch(r"[A-Za-z][A-Za-z0-9._/-]*", text):
+        return json.dumps(text)
+    return text
