@@ -24,7 +24,7 @@ from sweep.report.export import Exported
 from sweep.report.export import mlflow_log as exporter
 from sweep.report.export import mlflow_single as single
 from sweep.report.export.mlflow import MlflowExporter
-from sweep.report.export.mlflow_single import ABANDONED, UNIT, WRITER, Found, Writer, look
+from sweep.report.export.mlflow_single import ABANDONED, SWEEP, UNIT, WRITER, Found, Writer, look
 from sweep.report.export.mlflow_store import Store
 from sweep.run.folder import Run, open_run
 from sweep.run.processes import Process
@@ -194,10 +194,10 @@ class Memory:
         # Another one may have been quicker; a store says nothing then.
         self.there.pop(run_id, None)
 
-    def begin(self, run_id: str, since: datetime) -> Any:
+    def begin(self, run_id: str, since: datetime, key: str = "mtp-r01") -> Any:
         """Begin a run; what MLflow knows of it beside its data."""
         info = SimpleNamespace(run_id=run_id, status="RUNNING")
-        tags = {UNIT: "mtp-r01", WRITER: writer(Process(machine="any", pid=1, started=1), since)}
+        tags = {UNIT: key, WRITER: writer(Process(machine="any", pid=1, started=1), since)}
         self.there[run_id] = SimpleNamespace(info=info, data=SimpleNamespace(tags=tags, metrics={}, params={}))
         return info
 
@@ -267,6 +267,29 @@ def test_everybody_keeps_the_same_run_in_whichever_order_a_store_names_them(
 
     first = min(range(6), key=lambda number: (clocks[number], number))
     assert kept(order) == kept(range(6)) == ["abcdef"[first]]
+
+
+@given(
+    order=st.permutations(range(4)),
+    statuses=st.lists(st.sampled_from(["FINISHED", "FAILED", "KILLED", "RUNNING"]), min_size=4, max_size=4),
+    alive=st.sets(st.integers(0, 3)),
+)
+def test_of_the_sweeps_own_runs_one_that_ended_stays_or_else_one_that_a_dead_program_left(
+    order: list[int], statuses: list[str], alive: set[int]
+) -> None:
+    store, day = Memory(), datetime(2026, 1, 1, tzinfo=UTC)
+    for number in order:
+        store.begin("abcd"[number], day + timedelta(hours=number), SWEEP).status = statuses[number]
+    living = {"abcd"[n] for n in alive if statuses[n] == "RUNNING"}
+    ended = [run_id for run_id, status in zip("abcd", statuses, strict=True) if status != "RUNNING"]
+    dead = [run_id for run_id in "abcd" if run_id not in living and run_id not in ended]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(single, "_writer_lives", lambda run: run.info.run_id in living)
+        found = look(cast(Store, store), "1", "a")
+    first = (ended + dead)[:1]
+    assert [*found.whole.values()] == first
+    assert {*store.there} == {*first, *living}
+    assert found.busy == len(living)
 
 
 def copies(folder: Path, uri: str, count: int) -> list[Path]:

@@ -48,7 +48,7 @@ def links(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     exported = MlflowExporter().sync(run, conclude(run, figures=True))
     assert exported.added == 121
     with serving(uri, free_port(None)) as server:
-        server.wait_until_up(print)
+        server.wait_until_up()
         printed = (line.split() for line in exported.lines[-2:])
         yield {words[-2]: words[-1].replace(LOCAL, server.address) for words in printed}
 
