@@ -10,7 +10,7 @@ import importlib
 import importlib.util
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,27 @@ from cluster.spec import Engine, EngineSpec
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 Problem = tuple[str, str]
 """An argument's name, and what is wrong with it and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usual:
+    """What a new sweep file of a backend begins with, for its user to change."""
+
+    model: str = "embedded:tiny-gemma4"
+    draft_model: str | None = None
+    """The draft of that model; None for no variant that has one."""
+    draft_arguments: Mapping[str, Any] = field(default_factory=dict)
+    """What a variant that decodes with a draft sets."""
+    gpus: float = 0
+    """GPUs of an engine."""
+    arguments: Callable[[float], Mapping[str, Any]] = lambda gpus: {}
+    """Of every variant, by the number of an engine's GPUs."""
+    large: bool = False
+    """The model is one that a public benchmark is for, and is measured as often as a tight threshold needs."""
+
+
+GEMMA = Usual(model="google/gemma-4-26B-A4B-it", gpus=1, large=True)
+"""A model that is worth a GPU."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +74,7 @@ class Backend:
     GPUs are logical or it cannot be known."""
     most_engines: Callable[[Mapping[str, Any]], int | None] = lambda arguments: None
     """How many engines there can be with these arguments; None for as many as the cluster has room for."""
+    usual: Usual = field(default_factory=Usual)
     command_line: Callable[[EngineSpec], str | None] = lambda spec: None
     """The shell command that serves the same; None where there is none."""
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 import time
-from collections.abc import Sequence
 from typing import Any
 
-from cluster.metrics import OWNER, Metric, Reading
+from cluster.metrics import OWNER, Metric
 
 Posted = tuple[str, str, tuple[str, ...], str]
 """Engine, phase, last log lines, node."""
@@ -35,8 +35,9 @@ class Board:
         taken, self._posts = self._posts, []
         return taken
 
-    def write(self, readings: Sequence[Reading], lines: Sequence[str]) -> None:
-        """Add the lines to the log, and hand the readings to Ray's exporter."""
+    def write(self, pickled: bytes) -> None:
+        """Hand the readings to Ray's exporter, and add the lines to the log; the two, pickled."""
+        readings, lines = pickle.loads(pickled)
         for line in lines:
             _log(line)
         for reading in readings:
@@ -71,7 +72,7 @@ class Poster:
         if phase != self._phase:
             self._phase = phase
             _log(f"{self._label}: {phase}")
-            self._board.write.remote((), (f"{self._engine}, {self._label}: {phase}",))
+            self._board.write.remote(pickle.dumps(((), (f"{self._engine}, {self._label}: {phase}",))))
 
 
 def _log(text: str) -> None:

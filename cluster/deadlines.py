@@ -13,6 +13,8 @@ STOP = 30.0
 """For an idle engine to stop at the end of a launch, before its process is killed."""
 EVIDENCE = 10.0
 """For the log of a dead engine to be read where it ran."""
+JOB_STOP = 180.0
+"""For a detached sweep that is stopped to end its engines and report, before Ray kills it."""
 DASHBOARD = 2.0
 """For Ray's dashboard to answer, or it is taken for gone."""
 INTERRUPT = 15.0

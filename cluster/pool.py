@@ -6,6 +6,7 @@ Both import Ray, which takes a second: import them where a pool is opened.
 from __future__ import annotations
 
 import os
+import pickle
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -219,7 +220,8 @@ class RayPool:
         """Send the board what there is; the call."""
         readings, self._readings, lines, self._lines = self._readings, [], self._lines, []
         self._sent = time.monotonic()
-        return self._board.write.remote(readings, lines)
+        # As bytes: Ray's own way of writing values takes three times as long.
+        return self._board.write.remote(pickle.dumps((readings, lines)))
 
     def _tags(self, engine: str) -> dict[str, str]:
         return {"engine": engine, "variant": self._labels[engine]}

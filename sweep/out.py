@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from textwrap import fill
 from threading import Event, Thread
 from typing import Any
 
@@ -24,8 +26,12 @@ def say(text: str, *, err: bool = False) -> None:
 
 
 def note(text: str) -> None:
-    """Print a remark of the program on stderr."""
-    say(f"sweep: {text}", err=True)
+    """Print a remark of the program on stderr; a terminal's lines are broken between words."""
+    lines = f"sweep: {text}".split("\n")
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns
+        lines = [fill(line, width, break_long_words=False, break_on_hyphens=False) for line in lines]
+    say("\n".join(lines), err=True)
 
 
 def say_json(document: Any) -> None:

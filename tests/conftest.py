@@ -12,6 +12,8 @@ import pytest
 
 # The tests run on as many workers as there are cores, where a second thread of torch only waits for the first.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Nothing is known there of a cluster to which somebody's own sweeps were sent.
+os.environ["XDG_STATE_HOME"] = os.devnull
 
 SWEEP = """\
 name: small

@@ -26,7 +26,7 @@ from statistics import NormalDist
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cluster.backends import Backend, Problem
+from cluster.backends import Backend, Problem, Usual
 from cluster.engines.arguments import faults, refuse
 from cluster.errors import EngineStartFailed, RequestFailed
 from cluster.spec import Batch, Completion, Device, EngineFacts, EngineSpec, Report, Request
@@ -188,6 +188,7 @@ BACKEND = Backend(
     make_engine=SimulatedEngine,
     check_specs=check_specs,
     real_model=False,
+    usual=Usual(model="simulated", arguments=lambda gpus: {"accuracy": 0.8, "noise": 0.3}),
     deterministic=lambda arguments: bool(arguments.get("deterministic")),
     speculative=lambda name: name == "accept_length",
 )

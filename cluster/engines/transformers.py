@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cluster.backends import Backend, Problem
+from cluster.backends import Backend, Problem, Usual
 from cluster.engines.arguments import faults, refuse
 from cluster.engines.chat import prompt_ids
 from cluster.engines.environment import restored_environment
@@ -250,6 +250,7 @@ BACKEND = Backend(
     check_specs=check_specs,
     packages=("torch", "transformers"),
     extra="cpu",
+    usual=Usual(draft_model="embedded:tiny-gemma4-assistant"),
     speculative=lambda name: name == "num_assistant_tokens",
     draft_depth=_draft_depth,
     gpus=lambda spec: {"model": 1} if spec.gpus else {},

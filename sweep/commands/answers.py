@@ -17,7 +17,6 @@ Ask = Callable[[str, str], str]
 """A question and its default, to the answer."""
 NONE = "none"
 EMBEDDED = "embedded:tiny-gemma4"
-GEMMA = "google/gemma-4-26B-A4B-it"
 GSM8K = "openai/gsm8k"
 RESERVED = ("null", "true", "false", "yes", "no", "on", "off")
 """Plain words that some reader of YAML takes for something else."""
@@ -45,6 +44,7 @@ class Answers:
     def text(self, stem: str) -> str:
         """The sweep file, with a comment on what one would change; its name is made of the file's."""
         name = re.sub(r"[^A-Za-z0-9._=+-]", "-", stem).lstrip("._=+-")[:LONGEST_NAME] or "sweep"
+        usual = backend(self.backend).usual
         lines = [
             "# `sweep plan` shows what will run, `sweep doctor` whether it can, and `sweep launch` runs it.",
             f"name: {_value(name)}",
@@ -54,7 +54,7 @@ class Answers:
             *([f"  draft_model: {_value(self.draft)}"] if self.draft else []),
             f"  gpus: {self.gpus:g}                # of one engine; 0 is a CPU",
             "  engines: auto          # as many as the cluster has room for, or a number",
-            f"  arguments: {json.dumps(self._arguments())}   # the backend's own, of every variant",
+            f"  arguments: {json.dumps(dict(usual.arguments(self.gpus)))}   # the backend's own, of every variant",
             *self._variants(),
             "protocol:",
             f"  task: {_value(self.task)}",
@@ -62,18 +62,13 @@ class Answers:
             "  shots: 5               # worked examples before each question",
             f"  questions: {self.questions}          # more of them catch smaller drops",
             f"  max_tokens: {200 if self.dataset == EMBEDDED else 512}",
-            f"  concurrency: {128 if self.backend == 'sglang' else 16}        # requests in flight at once",
+            f"  concurrency: {128 if usual.large else 16}        # requests in flight at once",
             f"repetitions: {self.repetitions}          # of each variant; `sweep power` says how many a gate needs",
             "threshold: {rule: false_alarm, alpha: 0.01}   # of healthy builds, at most 1 % fail",
             "# perturb: {concurrency: [1]}   # other conditions too, where repetitions are identical",
             f"tracking: {{uri: {_value(self.mlflow)}}}   # MLflow; null turns it off",
         ]
         return "\n".join(lines) + "\n"
-
-    def _arguments(self) -> dict[str, Any]:
-        if self.backend == "sglang" and self.gpus > 1:
-            return {"tp_size": int(self.gpus)}
-        return {"accuracy": 0.8, "noise": 0.3} if self.backend == "simulated" else {}
 
     def _dataset(self) -> dict[str, str]:
         return {"path": self.dataset} | ({"config": "main"} if self.dataset == GSM8K else {})
@@ -83,14 +78,7 @@ class Answers:
         lines = ["variants:                # each is measured `repetitions` times", "  baseline: {}"]
         if self.draft is None:
             return lines
-        arguments = {
-            "sglang": {
-                "speculative_algorithm": "NEXTN",
-                "speculative_num_steps": 5,
-                "speculative_eagle_topk": 1,
-                "speculative_num_draft_tokens": 6,
-            }
-        }.get(self.backend, {})
+        arguments = dict(backend(self.backend).usual.draft_arguments)
         return [*lines, f"  draft: {{draft: true, arguments: {json.dumps(arguments)}}}   # must reproduce baseline"]
 
 
@@ -105,25 +93,25 @@ def answered(given: Mapping[str, Any], ask: Ask | None) -> Answers:
             return str(given[key])
         return ask(question, str(default)) if ask else str(default)
 
-    chosen = _known(answer("backend", f"Backend ({', '.join(BACKENDS)})", "transformers"), BACKENDS, "--backend")
-    real, large = backend(chosen).real_model, chosen == "sglang"
-    model = answer("model", "Model", (GEMMA if large else EMBEDDED) if real else chosen)
-    drafts = {EMBEDDED: f"{EMBEDDED}-assistant", GEMMA: f"{GEMMA}-assistant"}
-    draft = answer("draft", "Draft model, or none", drafts.get(model, NONE))
+    first = next(iter(BACKENDS))
+    chosen = _known(answer("backend", f"Backend ({', '.join(BACKENDS)})", first), BACKENDS, "--backend")
+    usual = backend(chosen).usual
+    model = answer("model", "Model", usual.model)
+    draft = answer("draft", "Draft model, or none", (model == usual.model and usual.draft_model) or NONE)
     task = _known(answer("task", f"Benchmark ({', '.join(TASKS)})", "gsm8k"), TASKS, "--task")
-    usual = (GSM8K if large else EMBEDDED) if task == "gsm8k" else NONE
-    data = answer("dataset", "Data set (a hub id or a file)", usual)
+    records = (GSM8K if usual.large else EMBEDDED) if task == "gsm8k" else NONE
+    data = answer("dataset", "Data set (a hub id or a file)", records)
     if data == NONE:
         raise BadInput(f"--dataset: {task} has no usual one; name a hub id, or a .jsonl or .parquet file")
     return Answers(
         backend=chosen,
         model=model,
         draft=None if draft == NONE else draft,
-        gpus=_number(answer("gpus", "GPUs of an engine (0: a CPU)", 1 if large else 0), "--gpus"),
+        gpus=_number(answer("gpus", "GPUs of an engine (0: a CPU)", f"{usual.gpus:g}"), "--gpus"),
         task=task,
         dataset=data,
-        questions=int(_number(answer("questions", "Questions", 200 if large else 40), "--questions")),
-        repetitions=int(_number(answer("repetitions", "Repetitions", 20 if large else 5), "--repetitions")),
+        questions=int(_number(answer("questions", "Questions", 200 if usual.large else 40), "--questions")),
+        repetitions=int(_number(answer("repetitions", "Repetitions", 20 if usual.large else 5), "--repetitions")),
         mlflow=None if (uri := answer("mlflow", "MLflow URI, or none", "sqlite:///mlflow.db")) == NONE else uri,
     )
 

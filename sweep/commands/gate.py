@@ -103,6 +103,7 @@ def _gate(contract: str, now: datetime, given: dict[str, Any], files: dict[str, 
     from sweep.gate.contract import load
     from sweep.gate.judged import Judged
 
+    refuse_none(Path(contract))
     terms = load(contract)
     check_unchanged(Path(contract))
     run, against, variant, state, build = (given.pop(n) for n in ("run", "against", "variant", "state", "build"))
@@ -112,6 +113,30 @@ def _gate(contract: str, now: datetime, given: dict[str, Any], files: dict[str, 
         judged = Judged(contract=contract, at=now, verdicts=tuple(verdicts), missing=tuple(missing))
         write(judged, files)
     return judged
+
+
+def refuse_none(contract: Path) -> None:
+    """Raises BadInput, with the reason, for a run without a contract: its folder, or the file that is not there."""
+    from sweep.errors import BadInput
+    from sweep.gate.contract import CONTRACT
+    from sweep.report.summary import read_summary
+    from sweep.run.documents import SUMMARY
+    from sweep.run.folder import open_run
+
+    folder = contract if contract.is_dir() else contract.parent
+    if contract.is_file() or not (folder / "sweep.yaml").is_file():
+        return
+    if (folder / CONTRACT).is_file():
+        raise BadInput(f"{contract}: not a contract; the run's is {folder / CONTRACT}")
+    run = open_run(folder)
+    summary = read_summary(run) if (folder / SUMMARY).is_file() else None
+    if summary is None:
+        why = "it has not been reported yet: `sweep launch` its sweep file, or `sweep report` it"
+    elif not summary.complete:
+        why = "some of its units are not measured yet: `sweep launch` its sweep file again"
+    else:
+        why = summary.no_contract or "`sweep report` writes it again"
+    raise BadInput(f"{contract}: the run {run.plan.sweep_id} has no contract: {why}")
 
 
 def check_unchanged(contract: Path) -> None:

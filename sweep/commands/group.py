@@ -29,7 +29,10 @@ COMMANDS = {
     "history": "The scores of many nights, and whether they drift.",
     "stats": "Numbers and thresholds from a plain list of scores.",
     "power": "How many repetitions a threshold needs.",
-    "list": "List the runs.",
+    "list": "List the runs here and the sweeps of a cluster.",
+    "status": "How far a sweep is, once or until it ends.",
+    "logs": "What a detached sweep prints.",
+    "stop": "Stop a detached sweep; what is measured is kept.",
     "ui": "Serve MLflow on what a sweep logged, and print the addresses of its pages.",
     "track": "Log a run to MLflow, now or again.",
 }

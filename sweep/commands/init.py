@@ -13,7 +13,7 @@ from sweep.out import say
 
 @click.command(name="init")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), default="sweep.yaml")
-@click.option("--backend", metavar="NAME", help="sglang, transformers or simulated.")
+@click.option("--backend", metavar="NAME", help="What runs the model, such as sglang.")
 @click.option("--model", metavar="MODEL", help="A hub id, a folder, or embedded:tiny-gemma4.")
 @click.option("--draft", metavar="MODEL", help="A draft model, for a variant that speculates; `none` for none.")
 @click.option("--gpus", type=float, metavar="N", help="GPUs of an engine; 0 is a CPU.")

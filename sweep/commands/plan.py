@@ -38,7 +38,7 @@ def command(file: str, overrides: tuple[str, ...], as_json: bool, argv: bool) ->
     from sweep.tasks import dataset
 
     plan = make_plan(load(file, overrides, dataset.faults))
-    check_arguments(plan, file)
+    check_arguments(plan, file, overrides=overrides)
     if argv:
         _print_argv(plan)
     elif as_json:

@@ -169,6 +169,7 @@ def _print(scores: Scores, statistics: ScoreStatistics, rules: Rules, retries: i
 
 def _lines(scores: Scores, statistics: ScoreStatistics) -> Sequence[str]:
     from sweep.report.wording import share
+    from sweep.words import counted
 
     over, n = statistics.overdispersion, len(scores.values)
     spread = "" if statistics.std is None else f" ± {statistics.std:.4f} (ddof=1)"
@@ -177,7 +178,8 @@ def _lines(scores: Scores, statistics: ScoreStatistics) -> Sequence[str]:
         f"{statistics.max:.4f}, {n} x {scores.questions} questions",
         "overdispersion: not defined"
         if over is None
-        else f"overdispersion: chi2 {over.chi2:.1f} on {over.dof} degrees of freedom, p = {over.p_value:.2g}",
+        else f"overdispersion: chi2 {over.chi2:.1f} on {counted(over.dof, 'degree')} of freedom, "
+        f"p = {over.p_value:.2g}",
         f"next run below the least seen: probability at most {share(1 / (n + 1))}",
     )
 

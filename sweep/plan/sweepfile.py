@@ -72,18 +72,33 @@ def load(
         if not faults and not keeper.faults:
             return config
     faults = [*keeper.faults, *faults]
-    places = {(): f"{path}:1", **{keys: f"{path}:{line}" for keys, line in lines.items()}, **changed}
-    named = (
-        (_place(keys, places, changed), clean.line(".".join(map(str, keys))) or "the file", text)
+    places = _places(path, lines, changed)
+    named = [
+        (_place(keys, places), f"{clean.line('.'.join(map(str, keys))) or 'the file'}: {text}")
         for keys, text in faults
-    )
-    raise refusal(path, map(": ".join, named))
+    ]
+    raise refusal(path, _in_order(named, places))
 
 
-def _place(keys: KeyPath, places: Mapping[KeyPath, str], changed: Iterable[KeyPath]) -> str:
+def _places(
+    file: str | Path, lines: Mapping[KeyPath, int], changed: Mapping[KeyPath, str]
+) -> Mapping[KeyPath, str]:
+    """`file:line` of every key that the file writes, in the order of lines; then each `--set` of those changed."""
+    ordered = sorted(lines.items(), key=lambda item: item[1])
+    kept = {keys: f"{file}:{line}" for keys, line in ordered if keys not in changed}
+    return {(): f"{file}:1", **kept, **changed}
+
+
+def _place(keys: KeyPath, places: Mapping[KeyPath, str]) -> str:
     """`file:line` of the key, or of the nearest key around it; the `--set` when that wrote it or a key in it."""
-    inside = (there for there in changed if there[: len(keys)] == keys)
+    inside = (there for there in places if there[: len(keys)] == keys and places[there].startswith("--set "))
     return next(places[there] for there in (*inside, *_around(keys)) if there in places)
+
+
+def _in_order(faults: Iterable[tuple[str, str]], places: Mapping[KeyPath, str]) -> Iterator[str]:
+    """Faults, each with its place, in the order of the file's lines; those of a `--set` come last."""
+    order = {place: number for number, place in enumerate(places.values())}
+    return (f"{place}: {text}" for place, text in sorted(faults, key=lambda fault: order[fault[0]]))
 
 
 def _around(path: KeyPath) -> Iterator[KeyPath]:
@@ -102,31 +117,36 @@ def line_of(file: str | Path, path: KeyPath) -> int:
     return next((lines[head] for head in _around(path) if head in lines), 1)
 
 
-def check_arguments(plan: Plan, file: str, address: str | None = None) -> None:
+def check_arguments(plan: Plan, file: str, address: str | None = None, overrides: Sequence[str] = ()) -> None:
     """Raises BadInput with every engine setting that the backend does not know or that cannot mean what it says.
 
     `address`: of the Ray cluster whose machines the engines run on, else RAY_ADDRESS, else this machine.
+    `overrides`: over the file, so that a fault in what one says is told of it.
     """
     here = not (address or os.environ.get("RAY_ADDRESS"))
-    faults = _argument_faults(plan, file, "engine", here=here)
-    faults += _count_faults(plan, file)
+    changed: dict[KeyPath, str] = {tuple(text.partition("=")[0].split(".")): f"--set {text}" for text in overrides}
+    places = _places(file, written(Path(file)), changed)
+    faults = _argument_faults(plan, places, "engine", here=here)
+    faults += _count_faults(plan, places)
     if reference := reference_plan(plan.config):
-        faults += _argument_faults(reference, file, "reference", here=here)
+        faults += _argument_faults(reference, places, "reference", here=here)
     if faults:
-        raise refusal(file, faults, " in the engine's settings")
+        raise refusal(file, _in_order(faults, places), " in the engine's settings")
 
 
-def _count_faults(plan: Plan, file: str) -> Iterator[str]:
+def _count_faults(plan: Plan, places: Mapping[KeyPath, str]) -> Iterator[tuple[str, str]]:
     """More engines than there can be with the arguments."""
     if plan.most_engines and (plan.engines or 0) > plan.most_engines:
-        line = line_of(file, ("engine", "engines"))
         yield (
-            f"{file}:{line}: engine.engines: is {plan.engines}, but the arguments have room for "
-            f"{counted(plan.most_engines, 'engine')}; lower it, or name a server for each"
+            _place(("engine", "engines"), places),
+            f"engine.engines: is {plan.engines}, but the arguments have room for "
+            f"{counted(plan.most_engines, 'engine')}; lower it, or name a server for each",
         )
 
 
-def _argument_faults(plan: Plan, file: str, key_of_engine: str, *, here: bool) -> list[str]:
+def _argument_faults(
+    plan: Plan, places: Mapping[KeyPath, str], key_of_engine: str, *, here: bool
+) -> list[tuple[str, str]]:
     """`key_of_engine`: where the sweep file has what the plan has under `engine`."""
     secrets = plan.config.secrets
     specs = [plan.spec(variant.name).revealed() for variant in plan.measured]
@@ -139,8 +159,8 @@ def _argument_faults(plan: Plan, file: str, key_of_engine: str, *, here: bool) -
     faults = []
     for (key, text), chosen in having.items():
         root, *below = argument_path(plan.config, chosen[0], key)
-        line = line_of(file, (key_of_engine if root == "engine" else root, *below))
-        faults.append(f"{file}:{line}: {key}: {text} (variant {', '.join(v.name for v in chosen)})")
+        where = _place((key_of_engine if root == "engine" else root, *below), places)
+        faults.append((where, f"{key}: {text} (variant {', '.join(v.name for v in chosen)})"))
     return faults
 
 
@@ -242,7 +262,8 @@ def _make_absolute(document: dict[str, Any], folder: Path) -> None:
     """Write the document's local files and folders as absolute paths."""
     for keys in (*LOCAL_PATHS, *LOCAL_MODELS):
         value = _at(document, keys)
-        if not isinstance(value, str) or REFERENCE.match(value):
+        # Somebody's home folder is where the file is read.
+        if not isinstance(value, str) or REFERENCE.match(value) or value.startswith("~"):
             continue
         if is_local(value) if keys in LOCAL_PATHS else value.startswith(("./", "../")):
             _at(document, keys[:-1])[keys[-1]] = str(folder / value)

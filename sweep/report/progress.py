@@ -17,7 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from sweep.report.terminal import say
+from sweep.report.terminal import tell
 from sweep.report.wording import engine_state, time_left
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ class OnConsole:
     """Where everything goes."""
 
     def tell(self, text: str) -> None:
-        """Print a line, as it is."""
-        say(self.console, text)
+        """Print a line."""
+        tell(self.console, text)
 
     @contextmanager
     def watch(self, run: Run, dashboard: str | None) -> Iterator[View]:
@@ -72,7 +72,7 @@ class PlainView:
 
     def note(self, text: str) -> None:
         """A line."""
-        say(self._console, text)
+        tell(self._console, text)
 
 
 class LiveView:
@@ -94,7 +94,7 @@ class LiveView:
 
     def note(self, text: str) -> None:
         """A line above the drawing."""
-        say(self._live.console, text)
+        tell(self._live.console, text)
 
 
 def _drawing(progress: Progress, repetitions: Mapping[str, int]) -> Group:

@@ -49,9 +49,29 @@ def _sentence(line: str, console: Console) -> None:
     say(console, text)
 
 
+def drawing(blocks: Iterable[Block], width: int) -> RenderableType:
+    """Tables and sentences to be drawn in place, again and again."""
+    from rich.console import Group
+    from rich.text import Text
+
+    drawn: list[RenderableType] = []
+    for block in blocks:
+        if isinstance(block, Grid):
+            drawn += [Text(), grid(_cleaned(block), width), Text()]
+        elif isinstance(block, str):
+            drawn += [Text(folded(line, width)) for line in clean.text(block).split("\n")]
+    return Group(*drawn)
+
+
 def say(console: Console, text: str) -> None:
     """A line as it is, to be copied: not broken, and without colours."""
     console.print(clean.text(text), markup=False, highlight=False, soft_wrap=True)
+
+
+def tell(console: Console, text: str) -> None:
+    """Lines for people: a terminal's are broken between words, those of a file or a pipe stay as they are."""
+    lines = text.split("\n")
+    say(console, "\n".join(folded(line, console.width) if console.is_terminal else line for line in lines))
 
 
 def folded(text: str, width: int, indent: str = "") -> str:

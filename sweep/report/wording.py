@@ -203,11 +203,11 @@ def viewer_sentence(asked: int, flipping: int) -> str:
 
 
 def left_out_sentence(questions: int, folder: str) -> str:
-    """What the HTML report does not hold."""
+    """What the HTML report does not hold where it would be too large; `questions`: those without any output."""
+    none = f", and none of the {counted(questions, 'question')} that flip least" if questions else ""
     return (
-        f"The outputs of {counted(questions, 'question')} are not in this file, which would be too large with "
-        "them; these are the questions that flip least. Their outcomes and answers are here, their outputs in "
-        f"{folder}."
+        "This file would be too large with all outputs. Of each question and variant it has the first right and "
+        f"the first wrong one{none}. All outcomes and answers are here, and all outputs in {folder}."
     )
 
 
@@ -223,7 +223,7 @@ def method_sentence(summary: Summary, commit: str | None) -> str:
 
 def places(finished: Finished, exported: Iterable[Exported | ExportUnavailable]) -> list[str]:
     """Where the results of a launch are: the run folder, the Ray dashboard, and what the exporters did."""
-    lines = [f"run folder     {finished.run.folder}"]
+    lines = [f"run folder     {finished.url or finished.run.folder}"]
     if finished.dashboard:
         lines.append(f"Ray dashboard  {finished.dashboard} (while the cluster runs)")
     if finished.interrupted:

@@ -11,7 +11,7 @@ from sweep.plan.config import SweepConfig
 from sweep.plan.units import Plan, Unit
 from sweep.run.idle import Leaving
 from sweep.run.schedule import assign, leaving
-from sweep.run.waiting import Avoid, Costs, Engine, Kind, Queue
+from sweep.run.waiting import Avoid, Costs, Engine, Kind, Queue, ready, shunned
 
 USUAL_SECONDS = 40.0
 """What a repetition of the usual protocol is expected to take an engine."""
@@ -131,19 +131,36 @@ class _Game:
 
     def _take(self, idle: Sequence[str], now: float) -> set[str]:
         """Give the idle engines work; those for which there was any."""
-        engines = {
+        leavers = self._leaving.found(
+            len(self._ends), lambda: leaving(self._engines(now), self._waiting, self._costs)
+        )
+        taken = set()
+        for name in idle:
+            suited = (kind for kind in self._waiting if not shunned(kind, name, self._ends))
+            kind = None if name in leavers else ready(suited, Engine(load=self._loaded[name]))
+            if kind:
+                self._give(name, kind, min(self._most, self._waiting[kind]), now)
+                taken.add(name)
+        if self._waiting and (rest := [name for name in idle if name not in taken]):
+            for name, kind, count in assign(
+                rest, self._engines(now), self._waiting, self._costs, self._most, leavers
+            ):
+                self._give(name, kind, count, now)
+                taken.add(name)
+        return taken
+
+    def _engines(self, now: float) -> dict[str, Engine]:
+        return {
             name: Engine(load=load, seconds=max(0.0, self._ends[name] - now)) for name, load in self._loaded.items()
         }
-        leavers = self._leaving.found(len(engines), lambda: leaving(engines, self._waiting, self._costs))
-        shares = assign(idle, engines, self._waiting, self._costs, self._most, leavers)
-        for name, kind, count in shares:
-            self._waiting[kind] -= count
-            if not self._waiting[kind]:
-                del self._waiting[kind]
-            seconds = count * self._costs.unit[kind.variant]
-            if self._loaded[name] != kind.load:
-                self._loaded[name] = kind.load
-                seconds += self._costs.start
-            self._busy += seconds
-            self._ends[name] = now + seconds
-        return {share.engine for share in shares}
+
+    def _give(self, name: str, kind: Kind, count: int, now: float) -> None:
+        self._waiting[kind] -= count
+        if not self._waiting[kind]:
+            del self._waiting[kind]
+        seconds = count * self._costs.unit[kind.variant]
+        if self._loaded[name] != kind.load:
+            self._loaded[name] = kind.load
+            seconds += self._costs.start
+        self._busy += seconds
+        self._ends[name] = now + seconds

@@ -21,6 +21,7 @@ from sweep.run.driver import Driver
 from sweep.run.folder import Run, create_run, open_run
 from sweep.run.hashes import keep_hashes
 from sweep.run.lock import hold
+from sweep.run.mirror import mirrored
 from sweep.run.others import named_builds, refuse_other_protocol
 from sweep.run.pages import OnPages
 from sweep.run.view import View
@@ -50,6 +51,8 @@ class Options:
     """Seconds to wait for room in the cluster."""
     against: Path | None = None
     """An earlier run folder, to audit drift against."""
+    url: str | None = None
+    """Where the run folders of `runs` are kept beside; None for nowhere."""
     shared: bool = False
     """A new run folder is open to other users, as far as the umask lets it be; else to this one alone."""
 
@@ -72,6 +75,8 @@ class Finished:
     """The run folder."""
     against: Run | None
     """The earlier run that was named, to audit drift against."""
+    url: str | None = None
+    """Where the run folder is kept beside; None for nowhere."""
     interrupted: bool = False
     """Stopped by the user."""
     dashboard: str | None = None
@@ -90,7 +95,7 @@ def launch(file: str, overrides: Sequence[str], options: Options, audience: Audi
         reference = reference_plan(plan.config)
         for each in filter(None, (plan, reference)):
             check_installed(each.config.engine.backend)
-        check_arguments(plan, file, options.address)
+        check_arguments(plan, file, options.address, overrides)
         with plan.config.secrets.hidden_in_errors():
             questionnaire = dataset.load(plan.config.revealed_protocol())
         against = open_run(options.against) if options.against else None
@@ -102,12 +107,14 @@ def launch(file: str, overrides: Sequence[str], options: Options, audience: Audi
         check_reachable(address)
     mode = OPEN if options.shared else PRIVATE
     held.enter_context(hold(options.runs / plan.sweep_id, "launch", audience.tell, mode=mode))
+    url = f"{options.url.rstrip('/')}/{plan.sweep_id}" if options.url else None
+    held.enter_context(mirrored(options.runs / plan.sweep_id, url, audience.tell))
     run = create_run(options.runs, plan, dump(plan.config))
     keep_hashes(run.folder, plan.config)
     interrupted, dashboard = _complete(run, questionnaire, options, audience)
     if reference and not interrupted:
         interrupted = _complete_reference(run, reference, questionnaire, options, audience)
-    return Finished(run=run, against=against, interrupted=interrupted, dashboard=dashboard)
+    return Finished(run=run, against=against, url=url, interrupted=interrupted, dashboard=dashboard)
 
 
 def _complete(

@@ -13,6 +13,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from sweep.plan.units import Load
 from sweep.run.waiting import Costs, Engine, Kind
 
@@ -30,10 +33,16 @@ class _Work(NamedTuple):
     units: int
     seconds: float
     """Of one unit."""
-    crew: list[float]
+    ready: npt.NDArray[np.float64]
     """When each engine that has the load is ready, the latest first."""
     names: list[str]
     """Of these engines."""
+
+    def taken(self, end: float) -> npt.NDArray[np.int64]:
+        """How many units each of these engines runs by then, in turn."""
+        can = np.maximum(0, np.floor((end - self.ready) / self.seconds + ROUNDING).astype(np.int64))
+        taken: npt.NDArray[np.int64] = np.clip(self.units - (np.cumsum(can) - can), 0, can)
+        return taken
 
 
 class _Room:
@@ -101,8 +110,8 @@ def _works(engines: Mapping[str, Engine], waiting: Mapping[Kind, int], costs: Co
     works = []
     for load, count in units.items():
         crew = sorted(crews[load], reverse=True)
-        ready, names = [at for at, _ in crew], [name for _, name in crew]
-        works.append(_Work(load, count, seconds[load] / count, ready, names))
+        ready, names = np.asarray([at for at, _ in crew]), [name for _, name in crew]
+        works.append(_Work(load, count, max(seconds[load] / count, ROUNDING), ready, names))
     return works
 
 
@@ -112,14 +121,14 @@ def _fit(works: Iterable[_Work], others: Mapping[str, float], start: float, end:
     for name, at in others.items():
         room.add(name, end - at)
     for work in works:
-        units = work.units
-        for name, at in zip(work.names, work.crew, strict=True):
-            taken = _whole(end - at, units, work.seconds)
-            if taken:
-                room.packing[name][work.load] = taken
-            units -= taken
-            room.add(name, end - at - taken * work.seconds)
-        left.append((work, units))
+        taken = work.taken(end)
+        left.append((work, work.units - int(taken.sum())))
+        rest = end - work.ready - taken * work.seconds
+        for index in np.flatnonzero(rest > start).tolist():
+            room.add(work.names[index], float(rest[index]))
+        for name, units in zip(work.names, taken.tolist(), strict=True):
+            if units:
+                room.packing[name][work.load] = units
     # First what fills engines, and then what does not.
     for fills in (True, False):
         left.sort(key=lambda item: item[0].seconds * item[1], reverse=True)

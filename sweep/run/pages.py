@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from statistics import fmean
 
@@ -34,31 +33,40 @@ class OnPages:
         self._view, self._pages = view, pages
         self._variants = {unit.id: unit.variant for unit in plan.units}
         self._scores: Mapping[str, Mapping[int, float]] = {}
-        self._shown: tuple[int, ...] | None = None
-        self._told: Counter[str] = Counter()
+        self._settled = -1
+        """Units that were when it was last written."""
+        self._shown: dict[str, tuple[int, ...]] = {}
+        """Of each variant, what was last written of its counts."""
         pages.remark_with(self._so_far)
 
     def show(self, progress: Progress) -> None:
         """Passes the progress on, and writes it where a unit is settled that was not when it was last written."""
         self._view.show(progress)
-        settled = tuple(counts.total() for counts in (progress.finished, progress.void, progress.saved))
-        if settled != self._shown:
-            self._shown, self._scores = settled, progress.scores
-            self._pages.publish([*_readings(progress)])
-            self._tell(progress)
+        settled = progress.finished.total() + progress.void.total() + progress.saved.total()
+        if settled != self._settled:
+            self._settled, self._scores = settled, progress.scores
+            for variant in progress.units:
+                self._write(variant, progress)
+            if progress.seconds_left is not None:
+                self._pages.publish([Reading(metric=SECONDS_LEFT, value=progress.seconds_left)])
 
     def note(self, text: str) -> None:
         """Passes the note on, and writes it."""
         self._view.note(text)
         self._pages.tell(text)
 
-    def _tell(self, progress: Progress) -> None:
-        """A line for each variant with a repetition that is new."""
-        units = f"{progress.finished.total()} of {sum(progress.units.values())} units are done"
-        for variant, count in ((variant, len(scores)) for variant, scores in progress.scores.items()):
-            if count > self._told[variant]:
-                self._told[variant] = count
-                self._pages.tell(f"{variant}: {_accuracy(progress.scores[variant])}; {units}")
+    def _write(self, variant: str, progress: Progress) -> None:
+        """What is new of a variant: its counts and its accuracy, and a line where a repetition is complete."""
+        scores = progress.scores[variant]
+        states = {"done": progress.finished, "void": progress.void, "saved": progress.saved}
+        counts = {"planned": progress.units[variant], **{state: count[variant] for state, count in states.items()}}
+        shown, self._shown[variant] = self._shown.get(variant, ()), (*counts.values(), len(scores))
+        if shown == self._shown[variant]:
+            return
+        self._pages.publish([*_readings(variant, counts, scores)])
+        if scores and shown[-1:] != (len(scores),):
+            units = f"{progress.finished.total()} of {sum(progress.units.values())} units are done"
+            self._pages.tell(f"{variant}: {_accuracy(scores)}; {units}")
 
     def _so_far(self, work: str) -> str | None:
         scores = self._scores.get(self._variants[work])
@@ -69,15 +77,10 @@ def _accuracy(scores: Mapping[int, float]) -> str:
     return f"accuracy {fmean(scores.values()):.3f} so far"
 
 
-def _readings(progress: Progress) -> Iterator[Reading]:
-    for variant, planned in progress.units.items():
-        settled = {"done": progress.finished, "void": progress.void, "saved": progress.saved}
-        counts = {"planned": planned, **{state: count[variant] for state, count in settled.items()}}
-        for state, count in counts.items():
-            yield Reading(metric=UNITS, value=count, tags={"variant": variant, "state": state})
-        scores, tags = progress.scores[variant], {"variant": variant}
-        yield Reading(metric=REPETITIONS, value=len(scores), tags=tags)
-        if scores:
-            yield Reading(metric=ACCURACY, value=fmean(scores.values()), tags=tags)
-    if progress.seconds_left is not None:
-        yield Reading(metric=SECONDS_LEFT, value=progress.seconds_left)
+def _readings(variant: str, counts: Mapping[str, int], scores: Mapping[int, float]) -> Iterator[Reading]:
+    tags = {"variant": variant}
+    for state, count in counts.items():
+        yield Reading(metric=UNITS, value=count, tags={**tags, "state": state})
+    yield Reading(metric=REPETITIONS, value=len(scores), tags=tags)
+    if scores:
+        yield Reading(metric=ACCURACY, value=fmean(scores.values()), tags=tags)

@@ -19,6 +19,8 @@ from sweep.plan.units import Plan, content_hash, digest, result_settings
 from sweep.run.questions import sha256, to_text
 from sweep.tasks.questionnaire import Questionnaire
 
+COMMIT = "COMMIT"
+"""The file in the package that says the commit of a copy which was sent to a cluster."""
 PACKAGES = ("ray", "mlflow", "datasets", "numpy", "scipy")
 
 
@@ -159,7 +161,7 @@ def gather(plan: Plan, questionnaire: Questionnaire) -> Provenance:
             **_versions(backend(config.engine.backend).packages),
         },
         host={"name": platform.node(), "system": platform.platform(), "machine": platform.machine()},
-        git_commit=_git_commit(),
+        git_commit=git_commit(),
         seeds=tuple(config.seed + r for r in range(config.repetitions)),
         protocol=AskedProtocol(
             hash=questionnaire.hash,
@@ -184,14 +186,15 @@ def _versions(packages: Sequence[str]) -> dict[str, str]:
     return versions
 
 
-def _git_commit() -> str | None:
+def git_commit() -> str | None:
     """The commit of this program's checkout, `+` when it has changes; None outside of one."""
+    package = Path(__file__).parents[1]
+    with suppress(OSError):
+        return (package / COMMIT).read_text(encoding="utf-8").strip() or None
     # With no tag to describe it by, the commit is its whole hash.
     command = ["git", "describe", "--always", "--exclude=*", "--abbrev=40", "--dirty=+"]
     try:
-        done = subprocess.run(
-            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True, timeout=10
-        )
+        done = subprocess.run(command, cwd=package, capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()

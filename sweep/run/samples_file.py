@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -122,16 +123,33 @@ def write(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    rows = [{**vars(sample), **vars(measurement)} for sample in samples]
+    rows = [{**vars(sample), TOKEN_IDS: None, **vars(measurement)} for sample in samples]
     table = pa.Table.from_pylist(rows, schema=_schema())
+    index = NAMES.index(TOKEN_IDS)
+    table = table.set_column(index, table.schema.field(index), _lists([sample.token_ids for sample in samples]))
     out = pa.BufferOutputStream()
-    pq.write_table(table, out, compression="zstd", write_page_checksum=True)
+    # Hardly a text or a token id comes again within a unit: dictionaries of them would double the time, and make
+    # the file larger, as zstd finds what does.
+    pq.write_table(
+        table, out, compression="zstd", use_dictionary=False, write_statistics=False, write_page_checksum=True
+    )
     content = out.getvalue()
     digest = sha256(content)
     with aside(file) as there:
         there.write_bytes(content)
         announce(digest)
     return kept(table, (Stored(file=file, sha256=digest),), texts)
+
+
+def _lists(rows: Sequence[tuple[int, ...] | None]) -> Any:
+    """A column of token ids; of many numbers at once where no row is without, in half of the time."""
+    import pyarrow as pa
+
+    there = [row for row in rows if row is not None]
+    if len(there) < len(rows):
+        return pa.array(rows, _schema().field(TOKEN_IDS).type)
+    ends = np.cumsum([0, *map(len, there)], dtype=np.int32)
+    return pa.ListArray.from_arrays(ends, np.fromiter(chain.from_iterable(there), np.int32))
 
 
 def content_of(file: Path) -> tuple[Stored, bytes]:

@@ -49,7 +49,10 @@ def assign(
     for name in idle:
         kind = given.ready(name)
         if given.left and (kind is None or name in leaving) and _packable(waiting, costs):
-            packing = pack(given.engines, given.left, costs) if packing is None else packing
+            if packing is None:
+                # Where no start can end anything sooner, none is looked for.
+                useful = kind or _help(name, given.engines, given.left, costs)
+                packing = pack(given.engines, given.left, costs) if useful else {}
             kind = given.packed(packing.get(name, {}), kind)
         if kind is None:
             without.append(name)

@@ -113,12 +113,12 @@ def _splits(config: ProtocolConfig) -> dict[str, str]:
 def _local_file(dataset: DatasetConfig, split: str) -> Path | None:
     """The file that holds a split; None where the hub does. Raises BadInput for an unknown `embedded:` name."""
     if split == "train" and dataset.train_path is not None:
-        return Path(dataset.train_path)
+        return Path(dataset.train_path).expanduser()
     if dataset.path in EMBEDDED:
         return EMBEDDED[dataset.path]
     if dataset.path.startswith("embedded:"):
         raise BadInput(f"{dataset.path}: no such data set in the package; {suggestion(dataset.path, EMBEDDED)}")
-    return Path(dataset.path) if is_local(dataset.path) else None
+    return Path(dataset.path).expanduser() if is_local(dataset.path) else None
 
 
 def _records(dataset: DatasetConfig, split: str, task: Task) -> tuple[Record, ...]:

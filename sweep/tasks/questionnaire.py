@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, TypeVar
 
+from pydantic_core import to_json
+
 from cluster.spec import Batch, Completion, Request
 from sweep.plan.config import SAMPLING, ProtocolConfig
 from sweep.plan.units import Unit, digest
@@ -149,10 +151,6 @@ def choose(
 
 def fingerprint(text: str, token_ids: Iterable[int] | None) -> str:
     """SHA-256 over an output's token ids where the backend gives them, else over its text."""
-    content = "t:" + text if token_ids is None else "i:" + _joined(tuple(token_ids))
-    return hashlib.sha256(content.encode()).hexdigest()
-
-
-def _joined(numbers: tuple[int, ...]) -> str:
-    """Whole numbers with commas between them: one format takes half the time that a text of each does."""
-    return ("%d," * len(numbers))[:-1] % numbers
+    # As JSON, which is the quickest way to write numbers with commas between them.
+    content = b"t:" + text.encode() if token_ids is None else b"i:" + to_json(tuple(token_ids))[1:-1]
+    return hashlib.sha256(content).hexdigest()

@@ -1,12 +1,11 @@
-"""What the driver costs, and how that grows with samples, units and engines: a Markdown table.
+"""What the driver costs, and how that grows with samples, units and engines.
 
-    python tests/benchmarks/driver.py
+    python -m tests.benchmarks driver
 
 The engines answer at once, in this process, so that what is counted is the driver's own CPU time. An answer is
-about 150 tokens long, as GSM8K's are. `growth` is the figure with twice as many over the figure, 1.0 where it is
-flat. The idle gap is from an engine's end to its next unit, of 8 engines with units of 2 s and 200 questions, on a
-clock that runs with the driver's CPU time and jumps where it has nothing to do: Ray's own way there and the disk's
-`fsync` are not in it.
+about 150 tokens long, as GSM8K's are. The idle gap is from an engine's end to its next unit, of 8 engines with
+units of 2 s and 200 questions, on a clock that runs with the driver's CPU time and jumps where it has nothing to
+do: Ray's own way there and the disk's `fsync` are not in it.
 """
 
 from __future__ import annotations
@@ -15,18 +14,15 @@ import gc
 import heapq
 import pickle
 import random
-import sys
 import tempfile
 import time
 import tracemalloc
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from cluster.events import Completed, Event, Loaded
 from cluster.spec import Batch, Completion, EngineSpec
@@ -38,6 +34,7 @@ from sweep.run.folder import Run
 from sweep.stats.samples import Measurement
 from sweep.tasks import dataset
 from sweep.tasks.questionnaire import Questionnaire
+from tests.benchmarks.rows import Row
 from tests.conftest import write_jsonl
 from tests.fake_pool import Notes, facts
 
@@ -257,36 +254,41 @@ def sent(folder: Path, questions: int) -> float:
     return len(pickle.dumps(made.questionnaire.batch(made.plan.units[0], 1))) / 1e6
 
 
-def rows(top: Path) -> Iterable[tuple[str, float, float | None, str]]:
-    """What, its figure, the most that it should be, and how it grows."""
-    sample_cost(top / "s0", 20)  # so that all is imported
-    one, two = sample_cost(top / "s1", 200), sample_cost(top / "s2", 400)
-    yield "CPU a sample, us, 200 questions", one, 40, f"{two / one:.2f} questions"
-    usual = unit_cost(top / "u1", 10_000, 256)
-    more, wider = unit_cost(top / "u2", 20_000, 256), unit_cost(top / "u3", 10_000, 512)
-    yield "CPU a unit, ms, bookkeeping", usual, 0.3, f"{more / usual:.2f} units, {wider / usual:.2f} engines"
-    yield "the same, 10,000 units, 1,000 engines", unit_cost(top / "u4", 10_000, 1000), None, ""
-    yield "memory a sample, bytes, driver", memory_a_sample(top / "m1", kept=False), 16, "by units, not samples"
-    yield "the same, with what the report will read", memory_a_sample(top / "m2", kept=True), None, "by samples"
-    small, large = sent(top / "b1", 1319), sent(top / "b2", 2638)
-    yield "a unit's batch, MB, 1,319 questions", small, 0.5, f"{large / small:.2f} questions"
-    median, late = gaps(top / "g1", time.process_time)
-    yield "idle gap, ms, median", median, None, ""
-    yield "idle gap, ms, 95th percentile", late, 20, ""
-    start, longer = start_cost(top / "p1", 10_000, 64), start_cost(top / "p2", 20_000, 64)
-    most = start_cost(top / "p3", 10_000, 128)
-    yield "CPU a start, ms, 10,000 units", start, 5, f"{longer / start:.2f} units, {most / start:.2f} engines"
-
-
-def main() -> None:
-    """Print the table."""
-    print("| what | figure | goal | verdict | growth, twice as many |\n|---|---|---|---|---|")
+def rows() -> Iterator[Row]:
+    """The table's rows."""
     with tempfile.TemporaryDirectory() as name:
-        for what, figure, goal, growth in rows(Path(name)):
-            verdict = "" if goal is None else "met" if figure <= goal else "not met"
-            most = "" if goal is None else f"<= {goal:g}"
-            print(f"| {what} | {figure:.3g} | {most} | {verdict} | {growth} |", flush=True)
+        yield from _samples(Path(name))
+        yield from _units(Path(name))
 
 
-if __name__ == "__main__":
-    main()
+def _samples(top: Path) -> Iterator[Row]:
+    sample_cost(top / "s0", 20)  # so that all is imported
+    one, two = (min(sample_cost(top / f"s{n}-{again}", n) for again in range(3)) for n in (200, 400))
+    what = "CPU of the driver a sample, units of 200 questions"
+    yield Row(what=what, value=one, unit="us", goal=40, baseline=72, law={"questions": two / one})
+    held = memory_a_sample(top / "m1", kept=False)
+    yield Row(what="memory of the driver a sample", value=held, unit="B", goal=16, baseline=330)
+    held = memory_a_sample(top / "m2", kept=True)
+    yield Row(what="the same, with what the report will read", value=held, unit="B")
+    small, large = sent(top / "b1", 1319), sent(top / "b2", 2638)
+    law = {"questions": large / small}
+    yield Row(what="a unit's batch, 1,319 questions", value=small, unit="MB", goal=0.5, baseline=4.0, law=law)
+
+
+def _units(top: Path) -> Iterator[Row]:
+    usual = unit_cost(top / "u1", 10_000, 256)
+    law = {
+        "units": unit_cost(top / "u2", 20_000, 256) / usual,
+        "engines": unit_cost(top / "u3", 10_000, 512) / usual,
+        "both": unit_cost(top / "u4", 20_000, 512) / usual,
+    }
+    what = "bookkeeping of the driver a unit, 10,000 units, 256 engines"
+    yield Row(what=what, value=usual, unit="ms", goal=0.3, baseline=3.1, law=law)
+    what = "the same, 20,000 units, 1,000 engines"
+    yield Row(what=what, value=unit_cost(top / "u5", 20_000, 1000), unit="ms")
+    median, late = gaps(top / "g1", time.process_time)
+    yield Row(what="idle gap of 8 engines between units, median", value=median, unit="ms", baseline=15)
+    yield Row(what="the same, 95th percentile", value=late, unit="ms", goal=20, baseline=30)
+    start, longer = start_cost(top / "p1", 10_000, 64), start_cost(top / "p2", 20_000, 64)
+    law = {"units": longer / start, "engines": start_cost(top / "p3", 10_000, 128) / start}
+    yield Row(what="CPU to note a start, 10,000 units", value=start, unit="ms", goal=5, law=law)

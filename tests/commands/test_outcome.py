@@ -142,7 +142,8 @@ def test_the_list_has_a_threshold_for_complete_runs_only(tmp_path: Path) -> None
     assert [row["threshold"] for row in rows] == [pytest.approx(0.85), None]
     assert [row["failed_audits"] for row in rows] == [0, 0]
     shown = sweep("list", "--runs", rest.folder.parent).stdout.splitlines()[-1].split()
-    assert shown[-2:] == ["-", "0"]
+    assert "incomplete" in shown
+    assert shown[-1] == "-"
 
 
 @pytest.mark.parametrize(

@@ -152,3 +152,23 @@ def test_dashes_and_aliases_are_refused_by_name_before_a_command_line_is_printed
 def test_a_server_that_only_prefills_is_refused(tmp_path: Path) -> None:
     (fault,) = refused_lines(plan_argv(tmp_path, 4, "{tp_size: 4, disaggregation_mode: prefill}"))
     assert ":2: disaggregation_mode: " in fault
+
+
+def test_a_fault_of_an_override_is_told_of_it_and_not_of_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "sweep.yaml"
+    file.write_text(SWEEP)
+    overrides = ("engine.arguments.noize=1",)
+    with pytest.raises(BadInput, match=r"--set engine\.arguments\.noize=1: noize"):
+        check_arguments(make_plan(load(file, overrides)), str(file), overrides=overrides)
+
+
+def test_faults_stand_in_the_order_of_the_lines_and_those_of_overrides_last(tmp_path: Path) -> None:
+    file = tmp_path / "sweep.yaml"
+    file.write_text(
+        "repetitions: -1\nname: '!'\nengine: {backend: simulated, model: none}\nvariants: {a: {}}\n"
+        "protocol: {dataset: {path: embedded:tiny-gemma4}}\n"
+    )
+    with pytest.raises(BadInput) as refused:
+        load(file, ["engine.starts=0"])
+    places = [line.split(": ")[0] for line in refused.value.message.splitlines()[1:]]
+    assert places == [f"{file}:1", f"{file}:2", "--set engine.starts=0"]

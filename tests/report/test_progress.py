@@ -122,3 +122,14 @@ def test_plain_lines_tell_of_each_repetition_once_and_of_none_that_were_there_at
     (first, second) = console.export_text().splitlines()
     assert all(fact in first for fact in ("mtp r03", "0.900", "4 of 6", "0:01:30"))
     assert second == "something [worth] a line"
+
+
+def test_a_line_is_broken_between_words_on_a_terminal_alone() -> None:
+    text = "a-word " * 20 + "http://127.0.0.1:8265/#/jobs/01000000"
+    out, piped = io.StringIO(), io.StringIO()
+    OnConsole(Console(file=out, width=40, force_terminal=True, color_system=None)).tell(text)
+    OnConsole(Console(file=piped, width=40)).tell(text)
+    lines = out.getvalue().splitlines()
+    assert max(map(len, lines)) <= 40
+    assert " ".join(lines).split() == text.split()
+    assert piped.getvalue() == f"{text}\n"

@@ -290,7 +290,7 @@ def test_a_run_that_cannot_be_read_hides_no_other_from_the_list(tmp_path: Path, 
     done = sweep("list", "--runs", tmp_path / "runs")
     assert done.returncode == 0
     # 36 of 40 less .05; six units, all measured.
-    assert re.search(rf"{good.plan.sweep_id} +simulated +6/6 +0 +0\.850", done.stdout)
+    assert re.search(rf"{good.plan.sweep_id} +finished +[\d-]+ [\d:]+ +6/6 +0\.900 +yes, 0\.850", done.stdout)
     assert f"{bad.plan.sweep_id}: {bad.folder}" in done.stdout
     listed = json.loads(sweep("list", "--runs", tmp_path / "runs", "--json").stdout)
     faults = [row["fault"] for row in listed if "fault" in row]

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from sweep.commands.list import _row, _state
 from sweep.plan.config import TrackingConfig
 from sweep.plan.sweepfile import dump
 from sweep.report.conclude import conclude
 from sweep.report.settled import settled
+from sweep.report.sweeps import local, opened
 from sweep.run.folder import create_run, open_run
 from tests.edits import content, instead
 from tests.runs import finished
@@ -34,7 +34,10 @@ def copy(concluded: Path, tmp_path: Path) -> Path:
 def test_a_settled_run_is_told_of_as_an_opened_one(concluded: Path, copy: Path) -> None:
     for folder in (concluded, copy):  # of the copy's files, every inode is newer than its SHA256SUMS may be
         assert settled(folder) is not None
-        assert _row(folder) == _state(folder)
+        told, read = local(folder), opened(folder)
+        assert told.standing is not None
+        assert read.standing is not None
+        assert replace(told, standing=replace(told.standing, at=read.standing.at)) == read
 
 
 def parquet(folder: Path) -> Path:

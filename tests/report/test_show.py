@@ -65,20 +65,37 @@ def test_an_output_without_an_answer_is_invalid_and_one_that_was_cut_truncated()
     assert (cell["invalid"], cell["truncated"], cell["answer"]) == ("10", "01", [-1, 0])
 
 
-def test_outputs_beyond_the_bound_are_left_out_of_the_questions_that_flip_least() -> None:
+def noise(runs: int, questions: int) -> list[list[str]]:
+    """(runs, questions) outputs of 2,000 letters, no two of them alike."""
     letters = random.Random(0)
-    outputs = [["".join(letters.choices("abcdefghij", k=2000)) for _ in range(30)] for _ in range(2)]
+    return [["".join(letters.choices("abcdefghij", k=2000)) for _ in range(questions)] for _ in range(runs)]
+
+
+def test_of_outputs_beyond_the_bound_a_right_and_a_wrong_one_are_kept() -> None:
+    outputs = noise(4, 2)
+    given = table("a", [[0, 1], [1, 1], [1, 1], [0, 1]], outputs)
+    # An output takes 830 bytes or more (2,000 letters of ten): the bound has room for three, and four come first.
+    whole, bounded = pack([given], asked(2)), pack([given], asked(2), largest=3_000)
+    assert (whole.briefly, bounded.briefly, bounded.left_out) == (False, True, 0)
+    flipping, still = unpacked(bounded)["questions"]
+    assert flipping["outputs"] == [outputs[0][0], outputs[1][0], None, None]
+    assert still["outputs"] == [outputs[0][1], None, None, None]
+    assert flipping["cells"][0]["output"] == [0, 1, 2, 3]
+
+
+def test_outputs_beyond_that_are_left_out_of_the_questions_that_flip_least() -> None:
     # The last ten questions flip.
-    given = table("a", [[1] * 30, [1] * 20 + [0] * 10], outputs)
+    given = table("a", [[1] * 30, [1] * 20 + [0] * 10], noise(2, 30))
     whole, bounded = pack([given], asked(30)), pack([given], asked(30), largest=20_000)
-    assert whole.left_out == 0
+    assert (whole.briefly, whole.left_out, bounded.briefly) == (False, 0, True)
     assert 0 < bounded.left_out < 30
     # The bound, one question more, and the outcomes.
     assert len(bounded.data) < 4 / 3 * (20_000 + 4_000 + 30 * 200)
-    kept = [question["outputs"] is not None for question in unpacked(bounded)["questions"]]
+    questions = unpacked(bounded)["questions"]
+    kept = [any(question["outputs"]) for question in questions]
     assert kept == [True] * (30 - bounded.left_out) + [False] * bounded.left_out
-    assert [q["id"] for q in unpacked(bounded)["questions"]][:10] == [f"test-{n}" for n in range(25, 35)]
-    assert all(question["cells"][0]["right"] for question in unpacked(bounded)["questions"])
+    assert [q["id"] for q in questions][:10] == [f"test-{n}" for n in range(25, 35)]
+    assert all(question["cells"][0]["right"] for question in questions)
 
 
 def test_half_a_character_and_what_turns_a_line_around_are_written_as_escapes() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import SWEEP, small_sweep
-from tests.processes import finish, launch, until
+from tests.processes import finish, launch, unscheduled, until
 
 # 40 units of about 0.12 s on two engines, so that the end may come anywhere between start and end.
 UNITS = 40
@@ -35,17 +35,6 @@ class Resumed:
 
 def written(runs: Path) -> dict[str, int]:
     return {file.name: file.stat().st_mtime_ns for file in runs.glob("*/samples/*.parquet")}
-
-
-def unscheduled(summary: Any) -> Any:
-    """The summary without what depends on which start of which engine measured what, which each launch draws
-    anew."""
-    by_place = ("common cause: engine", "common cause: start")
-    findings = [f for f in summary["audits"] if f["audit"] not in by_place]
-    # How much a difference between starts could explain is part of what the audit of the baseline says.
-    told = [f for f in findings if f["audit"] != "lossless"]
-    verdicts = [(f["variant"], f["verdict"]) for f in findings if f["audit"] == "lossless"]
-    return {**summary, "audits": told, "lossless": verdicts, "tried_twice": {}}
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import pytest
 from sweep.plan.units import Load
 from sweep.run.packing import PRECISION, pack
 from sweep.run.waiting import Costs, Engine, Kind
+from tests.benchmarks.engine_bound import engine_bound
 
 
 def kind(variant: str) -> Kind:
@@ -80,6 +81,19 @@ def test_every_unit_is_run_once_and_hardly_later_than_in_the_best_of_all_ways(se
     best = soonest(engines, waiting, costs)
     # Best-fit decreasing needs up to 11/9 of the room that is needed (Johnson 1973).
     assert best - 1e-6 <= ends(engines, packing, costs) <= 11 / 9 * (1 + PRECISION) * best
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_bound_of_whole_engines_is_below_the_best_of_all_ways(seed: int) -> None:
+    engines, waiting, costs = small(seed)
+    idle = {name: Engine() for name in engines}
+    best = soonest(idle, waiting, costs)
+    units = [*waiting.values()]
+    bound = engine_bound(costs.start, [*costs.unit.values()], units, len(engines), best)
+    assert costs.start + max(costs.unit.values()) <= bound <= best + 1e-6
+    # It is near where all is on one engine, which has to do everything.
+    if len(engines) == 1:
+        assert bound > 0.98 * best
 
 
 def test_what_is_left_of_two_variants_shares_an_engine() -> None:

@@ -28,11 +28,30 @@ def begun(plan: Plan) -> Progress:
     )
 
 
-def test_counts_and_accuracy_are_published_when_a_unit_is_settled_and_not_before_the_next(plan: Plan) -> None:
+def units(pages: FakePages) -> dict[tuple[str, str], float]:
+    """Variant and state to what was published, and is forgotten."""
+    read = {(r.tags["variant"], r.tags["state"]): r.value for r in pages.readings if r.metric is UNITS}
+    pages.readings.clear()
+    return read
+
+
+def test_a_sweep_that_begins_has_counts_and_no_accuracy(plan: Plan) -> None:
+    pages, progress = FakePages(), begun(plan)
+    OnPages(Notes(), pages, plan).show(progress)
+    # What was not measured has no accuracy, and not one of 0.
+    assert not [reading for reading in pages.readings if reading.metric in (ACCURACY, SECONDS_LEFT)]
+    assert pages.lines == []
+    assert units(pages) == {
+        (variant, state): 3 if state == "planned" else 0
+        for variant in ("baseline", "mtp")
+        for state in ("planned", "done", "void", "saved")
+    }
+
+
+def test_what_is_new_of_a_variant_is_published_when_a_unit_is_settled_and_nothing_else(plan: Plan) -> None:
     pages, view, progress = FakePages(), Notes(), begun(plan)
     shown = OnPages(view, pages, plan)
     shown.show(progress)
-    assert not [reading for reading in pages.readings if reading.metric in (ACCURACY, SECONDS_LEFT)]
     pages.readings.clear()
     shown.show(progress)
     assert pages.readings == []
@@ -40,28 +59,10 @@ def test_counts_and_accuracy_are_published_when_a_unit_is_settled_and_not_before
     progress.scores["mtp"] = {1: 0.25, 3: 0.75}
     shown.show(progress)
     assert view.shown == 3
-    units = {
-        (reading.tags["variant"], reading.tags["state"]): reading.value
-        for reading in pages.readings
-        if reading.metric is UNITS
-    }
-    assert units == {
-        ("baseline", "planned"): 3,
-        ("baseline", "done"): 0,
-        ("baseline", "void"): 0,
-        ("baseline", "saved"): 0,
-        ("mtp", "planned"): 3,
-        ("mtp", "done"): 2,
-        ("mtp", "void"): 1,
-        ("mtp", "saved"): 0,
-    }
-    # A variant that was not measured has no accuracy, and not one of 0.
     assert [(r.tags, r.value) for r in pages.readings if r.metric is ACCURACY] == [({"variant": "mtp"}, 0.5)]
-    assert {r.tags["variant"]: r.value for r in pages.readings if r.metric is REPETITIONS} == {
-        "baseline": 0,
-        "mtp": 2,
-    }
+    assert [(r.tags, r.value) for r in pages.readings if r.metric is REPETITIONS] == [({"variant": "mtp"}, 2)]
     assert [r.value for r in pages.readings if r.metric is SECONDS_LEFT] == [90.0]
+    assert units(pages) == {("mtp", "planned"): 3, ("mtp", "done"): 2, ("mtp", "void"): 1, ("mtp", "saved"): 0}
 
 
 def test_a_unit_that_begins_is_shown_with_its_variants_accuracy_as_it_is_then(plan: Plan) -> None:

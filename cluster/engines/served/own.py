@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from cluster.backends import Backend
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from cluster.backends import GEMMA, Backend
 from cluster.engines.served.arguments import check_started
 from cluster.spec import Engine
 
@@ -13,11 +17,16 @@ def _make_engine() -> Engine:
     return OwnServer()
 
 
+def _usual_arguments(gpus: float) -> Mapping[str, Any]:
+    return {"preset": "vllm"} | ({"options": {"tensor_parallel_size": int(gpus)}} if gpus > 1 else {})
+
+
 BACKEND = Backend(
     make_engine=_make_engine,
     check_specs=check_started,
     packages=("openai", "psutil"),
     extra="http",
+    usual=replace(GEMMA, arguments=_usual_arguments),
     speculative=lambda name: name == "speculates",
     speculates=lambda arguments: bool(arguments.get("speculates")),
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from cluster.backends import Backend
+from dataclasses import replace
+
+from cluster.backends import GEMMA, Backend
 from cluster.engines.served.arguments import check_running
 from cluster.spec import Engine
 
@@ -18,6 +20,7 @@ BACKEND = Backend(
     check_specs=check_running,
     packages=("openai",),
     extra="http",
+    usual=replace(GEMMA, gpus=0, arguments=lambda gpus: {"base_urls": ["http://127.0.0.1:8000/v1"]}),
     speculative=lambda name: name == "speculates",
     speculates=lambda arguments: bool(arguments.get("speculates")),
     most_engines=lambda arguments: len(arguments.get("base_urls") or ()) or None,

@@ -28,7 +28,7 @@ def looks(
     yield "Ray", lambda: machines.ray(where, nodes)
     yield "the GPUs", lambda: machines.gpus(config, nodes)
     yield "the clocks", lambda: machines.clocks(where, nodes)
-    yield "SGLang", lambda: machines.sglang(config)
+    yield "imports", lambda: machines.imports(config)
     yield "the model", lambda: inputs.models(config, where)
     yield "the data set", lambda: inputs.data(config)
     yield "MLflow", lambda: places.mlflow(config)

@@ -1,14 +1,15 @@
-"""The machines: versions, Ray, GPUs, clocks, and SGLang."""
+"""The machines: versions, Ray, GPUs, clocks, and what the backends import."""
 
 from __future__ import annotations
 
+import importlib.util
 import platform
 import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import metadata
 
-from cluster.backends import backend
+from cluster.backends import BACKENDS, backend
 from cluster.nodes import Node, here, look
 from cluster.reach import check_reachable
 from sweep.commands.health.check import Check, State
@@ -17,10 +18,10 @@ from sweep.plan.config import SweepConfig
 from sweep.words import counted
 
 DISTRIBUTION = "accuracy-sweep"
-SHOWN = ("ray", "mlflow", "datasets", "torch", "transformers", "sglang")
-"""The packages whose versions decide what a sweep can do."""
+ALWAYS = ("ray", "mlflow", "datasets")
+"""The packages whose versions decide what any sweep can do; those of the backends come besides."""
 IMPORT = 120.0
-"""Seconds for SGLang to be imported: 25 where nothing of it is in memory yet, and longer on a busy disk."""
+"""Seconds for a package to be imported: SGLang takes 25 where nothing of it is in memory yet."""
 FREE = 0.9
 """Of a GPU's memory: with less, something else is on it."""
 APART = 5.0
@@ -41,9 +42,10 @@ def packages(config: SweepConfig | None) -> Iterator[Check]:
         text = f"{DISTRIBUTION} itself is not installed, so nothing says which versions go together"
         yield Check(name="packages", state=State.UNCHECKED, text=text, remedy="pip install -e .")
         return
+    shown = {*ALWAYS, *(package for name in BACKENDS for package in backend(name).packages)}
     for requirement in asked:
         needed = requirement.marker is None or requirement.marker.evaluate({"extra": extra or ""})
-        if requirement.name in SHOWN and (needed or _version(requirement.name)):
+        if requirement.name in shown and (needed or _version(requirement.name)):
             yield _package(requirement.name, str(requirement.specifier), needed)
 
 
@@ -83,8 +85,8 @@ def ray(address: str | None, nodes: list[Node]) -> Iterator[Check]:
         check_reachable(address)
         nodes += look(address)
     except SweepError as error:
-        remedy = "start it with `ray start --head` there, or correct --address and RAY_ADDRESS"
-        yield Check(name="Ray", state=State.BROKEN, text=error.message, remedy=remedy)
+        # The fault says what to do already.
+        yield Check(name="Ray", state=State.BROKEN, text=error.message)
         return
     yield Check(name="Ray", state=State.OK, text=f"{address} answers, with {counted(len(nodes), 'node')}")
     ours = here()
@@ -144,22 +146,31 @@ def _after_ray(name: str) -> Check:
     return Check(name=name, state=State.UNCHECKED, text="the cluster did not answer")
 
 
-def sglang(config: SweepConfig | None) -> Iterator[Check]:
-    """Whether SGLang can be imported, by a process of its own."""
-    if _version("sglang") is None or (config and config.engine.backend != "sglang"):
-        text = "it is not installed" if _version("sglang") is None else "the sweep file has another backend"
-        yield Check(name="SGLang", state=State.UNCHECKED, text=text)
-        return
+def imports(config: SweepConfig | None) -> Iterator[Check]:
+    """Whether the backend's packages, or all backends' that are installed, can be imported: by another process."""
+    chosen = [config.engine.backend] if config else list(BACKENDS)
+    wanted = dict.fromkeys(package for name in chosen for package in backend(name).packages)
+    if not wanted:
+        yield Check(name="import", state=State.UNCHECKED, text="the backend has no packages of its own")
+    for package in wanted:
+        if importlib.util.find_spec(package) is None:
+            yield Check(name="import", state=State.UNCHECKED, text=f"{package} is not installed")
+        else:
+            yield _import(package)
+
+
+def _import(package: str) -> Check:
     try:
-        command = [sys.executable, "-c", "import sglang; sglang.Engine"]
+        command = [sys.executable, "-c", f"import {package}"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=IMPORT, check=False)
     except subprocess.TimeoutExpired:
-        text, remedy = f"not imported after {IMPORT:.0f} s", "see what the disk and the machine are busy with"
-        yield Check(name="SGLang", state=State.WARNING, text=text, remedy=remedy)
-        return
+        text, remedy = (
+            f"{package}: not over after {IMPORT:.0f} s",
+            "see what the disk and the machine are busy with",
+        )
+        return Check(name="import", state=State.WARNING, text=text, remedy=remedy)
     if done.returncode == 0:
-        yield Check(name="SGLang", state=State.OK, text="it can be imported")
-        return
+        return Check(name="import", state=State.OK, text=package)
     last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-    remedy = f"pip install '{DISTRIBUTION}[sglang]' in an environment of its own"
-    yield Check(name="SGLang", state=State.BROKEN, text=f"it cannot be imported: {last}", remedy=remedy)
+    remedy = f"install {package} again, in an environment of its own"
+    return Check(name="import", state=State.BROKEN, text=f"{package}: {last}", remedy=remedy)

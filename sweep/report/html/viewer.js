@@ -46,8 +46,8 @@ function start(data) {
 
   function searched() {
     const wanted = state.search.toLowerCase();
-    const found = (text) => text.toLowerCase().includes(wanted);
-    const texts = (q) => [q.id, q.question, q.gold, ...q.answers, ...(q.outputs ?? [])];
+    const found = (text) => text !== null && text.toLowerCase().includes(wanted);
+    const texts = (q) => [q.id, q.question, q.gold, ...q.answers, ...q.outputs];
     return wanted ? questions.filter((q) => texts(q).some(found)) : questions;
   }
 
@@ -221,7 +221,7 @@ function start(data) {
   }
 
   const same = (a, b) => a !== null && a[0] === b[0] && a[1] === b[1];
-  const text = (q, v, r) => (q.outputs === null ? null : q.outputs[q.cells[v].output[r]]);
+  const text = (q, v, r) => q.outputs[q.cells[v].output[r]];
   const answer = (q, v, r) => (q.cells[v].answer[r] < 0 ? "none" : q.answers[q.cells[v].answer[r]]);
 
   byId("variant").append(

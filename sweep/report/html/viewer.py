@@ -30,17 +30,27 @@ class Packed:
     """Questions."""
     flipping: int
     """Those that some variant answers right in one repetition and not in another."""
+    briefly: bool
+    """Of each variant and question, only the first right and the first wrong output are there."""
     left_out: int
-    """Questions whose outputs are not in the file, since they would make it too large."""
+    """Questions of which no output is there, since the file would be too large even so."""
 
 
 def pack(tables: Sequence[VariantSamples], questions: Sequence[PinnedQuestion], largest: int = LARGEST) -> Packed:
     """Pack the tables of all variants with a complete repetition, in order; `questions` as in the tables.
 
-    A question's equal outputs are stored once. Questions come in the order of their flips, and as soon as `largest`
-    bytes are used up, the outputs of those that are left stay out. Characters that are not seen become escapes.
+    A question's equal outputs are stored once. Questions come in the order of their flips. Where all outputs take
+    more than `largest` bytes, two are kept of each variant and question, a right and a wrong one; where these do
+    too, those of the questions that flip least stay out. Characters that are not seen become escapes.
     """
     tables = [table for table in tables if table.correct.size]
+    whole = _packed(tables, questions, largest, briefly=False)
+    return _packed(tables, questions, largest, briefly=True) if whole.left_out else whole
+
+
+def _packed(
+    tables: Sequence[VariantSamples], questions: Sequence[PinnedQuestion], largest: int, *, briefly: bool
+) -> Packed:
     flips = _flips(tables, len(questions))
     packing, parts, left_out = zlib.compressobj(), list[bytes](), 0
 
@@ -48,18 +58,26 @@ def pack(tables: Sequence[VariantSamples], questions: Sequence[PinnedQuestion], 
         parts.append(packing.compress(text.encode()) + packing.flush(zlib.Z_SYNC_FLUSH))
 
     add('{"variants":' + json.dumps([_variant(table) for table in tables]) + ',"questions":[')
-    order = np.argsort(-flips, kind="stable")
-    for place, index in enumerate(order):
+    for place, index in enumerate(map(int, np.argsort(-flips, kind="stable"))):
         room = sum(map(len, parts)) < largest
         left_out += not room
-        add(("," if place else "") + json.dumps(_question(questions[index], tables, int(index), outputs=room)))
+        kept = [_kept(table.correct[:, index], briefly=briefly) if room else [] for table in tables]
+        add(("," if place else "") + json.dumps(_question(questions[index], tables, index, kept)))
     parts += [packing.compress(b"]}"), packing.flush()]
     return Packed(
         data=base64.b64encode(b"".join(parts)).decode("ascii"),
         asked=len(questions),
         flipping=int((flips > 0).sum()),
+        briefly=briefly,
         left_out=left_out,
     )
+
+
+def _kept(right: npt.NDArray[np.bool_], *, briefly: bool) -> list[int]:
+    """The repetitions whose outputs are kept, of the (R,) outcomes: all, or the first of either kind."""
+    if not briefly:
+        return list(range(len(right)))
+    return [int(which.argmax()) for which in (right, ~right) if which.any()]
 
 
 def _flips(tables: Sequence[VariantSamples], questions: int) -> npt.NDArray[np.int64]:
@@ -78,11 +96,12 @@ def _variant(table: VariantSamples) -> dict[str, Any]:
 
 
 def _question(
-    asked: PinnedQuestion, tables: Sequence[VariantSamples], index: int, *, outputs: bool
+    asked: PinnedQuestion, tables: Sequence[VariantSamples], index: int, kept: Sequence[Sequence[int]]
 ) -> dict[str, Any]:
     """A question, its different answers and outputs, and a cell for each variant, which refers to these by number.
 
-    In a cell, `right`, `invalid` and `truncated` have a digit for each repetition.
+    In a cell, `right`, `invalid` and `truncated` have a digit for each repetition. `kept`: each variant's
+    repetitions whose outputs are not null.
     """
     texts, answers = _Numbers(), _Numbers()
     cells = [
@@ -96,12 +115,13 @@ def _question(
         }
         for table in tables
     ]
+    there = {table.text[row, index] for table, rows in zip(tables, kept, strict=True) for row in rows}
     return {
         "id": clean.line(asked.id),
         "question": clean.text(asked.question),
         "gold": clean.text(asked.gold),
         "answers": [clean.text(answer) for answer in answers],
-        "outputs": [clean.text(text) for text in texts] if outputs else None,
+        "outputs": [clean.text(text) if text in there else None for text in texts],
         "cells": cells,
     }
 
