@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,21 +55,28 @@ def _watched(found: Sweep, jobs: Jobs | None) -> Sweep:
     """The sweep as it has ended: until then drawn in place on a terminal, else told line by line."""
     from rich.live import Live
 
+    from sweep.interrupts import patient
     from sweep.report.console import CleanConsole
     from sweep.report.sweep_tables import line, whole
     from sweep.report.sweeps import again
     from sweep.report.terminal import drawing, say
 
     console, told = CleanConsole(file=sys.stderr), ""
-    with (
-        Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else nullcontext() as live
-    ):
-        while found.going_on:
+    drawn = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else nullcontext()
+    with patient("the watching ends; the sweep is left as it is") as ended, drawn as live:
+        while found.going_on and not ended():
             if live:
                 live.update(drawing(whole(found, jobs.address if jobs else None), console.width), refresh=True)
             elif (now := line(found)) != told:
                 told = now
                 say(console, told)
-            time.sleep(EVERY)
+            _pause(ended)
             found = again(found, jobs)
     return found
+
+
+def _pause(ended: Callable[[], bool]) -> None:
+    """Until the next look, or until somebody ends the watching."""
+    until = time.monotonic() + EVERY
+    while not ended() and time.monotonic() < until:
+        time.sleep(0.1)

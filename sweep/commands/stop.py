@@ -33,6 +33,7 @@ def command(sweep_id: str, address: str | None) -> None:
     Example:
       sweep stop gemma4-1a2b3c4d
     """
+    from sweep import interrupts
     from sweep.commands.jobs import connect, find_job
 
     jobs = connect(address)
@@ -40,6 +41,7 @@ def command(sweep_id: str, address: str | None) -> None:
     if found.job is None or found.job.over:
         say(f"{found.sweep_id}: {found.state.value} already; nothing was stopped")
         return
+    interrupts.answer_with("the waiting has ended; the sweep goes on stopping")
     jobs.stop(found.job)
     note(f"{found.sweep_id}: stopping; it ends its engines and writes its report")
     _await_end(jobs, found.job)

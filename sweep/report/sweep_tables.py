@@ -104,7 +104,7 @@ def _contract(each: Sweep) -> str:
 
 def _remarks(each: Sweep) -> Iterator[str]:
     if each.fault:
-        yield each.fault
+        yield f"{each.fault}{f'; `sweep logs {each.sweep_id}` shows the rest' if each.job else ''}"
     if each.standing and each.standing.no_contract and each.state is State.FINISHED:
         yield each.standing.no_contract
     if each.holder:
