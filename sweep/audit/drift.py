@@ -18,8 +18,6 @@ NAME = "drift"
 
 def findings(evidence: Evidence) -> Iterable[Finding]:
     """A finding for each variant, first those that cannot be compared; none where no earlier run was named."""
-    from scipy.stats import false_discovery_control
-
     if evidence.earlier is None:
         return
     among = len(evidence.samples.keys() & evidence.earlier.keys())
@@ -34,6 +32,8 @@ def findings(evidence: Evidence) -> Iterable[Finding]:
             seen = f"The two runs cannot be compared: {fault.message.rstrip('.')}."
             yield finding(NAME, name, Verdict.UNKNOWN, seen)
     if comparisons:
+        from scipy.stats import false_discovery_control
+
         q_values = false_discovery_control([c.p_value for c in comparisons])
         claims = {variant.name for variant in evidence.variants if variant.deterministic}
         for compared, q_value in zip(comparisons, q_values, strict=True):

@@ -20,6 +20,7 @@ outputs of 100 tokens may then differ in 18 % of the questions, of 300 in 45 %.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -147,15 +148,18 @@ class _Outputs:
 def _exceeds(excess: npt.NDArray[np.float64], allowed: float) -> float:
     """One-sided p-value that the mean over the questions is no more than what is allowed.
 
-    Exact where outputs differ always or never: a binomial test, in which unequal lengths only lower the level.
+    Student's t, and exact where outputs differ always or never: a binomial test, in which unequal lengths only
+    lower the level.
     """
-    from scipy.stats import binomtest, ttest_1samp
+    from scipy import special
 
+    count = len(excess)
     if np.isin(excess, (0, 1)).all():
-        return float(binomtest(int(excess.sum()), len(excess), allowed, alternative="greater").pvalue)
+        return float(special.bdtrc(int(excess.sum()) - 1, count, allowed))
     if np.isclose(np.ptp(excess), 0):
         return 0.0 if excess[0] > allowed else 1.0
-    return float(ttest_1samp(excess, allowed, alternative="greater").pvalue)
+    error = float(np.std(excess, ddof=1)) / math.sqrt(count)
+    return float(special.stdtr(count - 1, (allowed - float(excess.mean())) / error))
 
 
 def _finding(claim: Claim, compared: Comparison, outputs: _Outputs) -> Finding:

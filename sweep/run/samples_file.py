@@ -16,7 +16,7 @@ import numpy.typing as npt
 from sweep.bounds import UNIT_FILE
 from sweep.disk import aside
 from sweep.errors import BadInput
-from sweep.run.checksums import sha256
+from sweep.run.checksums import State, sha256, state_of
 from sweep.stats.samples import Measurement, Sample
 
 T = TypeVar("T")
@@ -24,10 +24,11 @@ T = TypeVar("T")
 NAMES = tuple(field.name for field in (*fields(Sample), *fields(Measurement)))
 """The columns: a sample's fields, and those of its unit's measurement, which are the same in every row."""
 _MEASURED = tuple(field.name for field in fields(Measurement))
-TOKEN_IDS = "token_ids"
-"""The column that is as large as all others together, and is read apart from them."""
-KEPT = tuple(name for name in NAMES if name not in ("seed", "gold", "prompt_tokens", "cached_tokens"))
-"""The columns that the statistics need: they stay in memory, all but the token ids."""
+TEXT, TOKEN_IDS = "text", "token_ids"
+LARGE = (TEXT, TOKEN_IDS)
+"""The columns that are most of a file: they are read when somebody asks for them, and do not stay in memory."""
+KEPT = tuple(name for name in NAMES if name not in (*LARGE, "seed", "gold", "prompt_tokens", "cached_tokens"))
+"""The columns that the statistics need, which stay in memory."""
 
 
 class Unfit(BadInput):
@@ -42,39 +43,47 @@ class Stored:
     """Where it is."""
     sha256: str
     """Of its content."""
+    state: State | None
+    """The file's then."""
+
+    def unchanged(self) -> bool:
+        """Whether it is the same file still, as far as that shows without reading it."""
+        return self.state is not None and state_of(self.file) == self.state
 
     def again(self) -> bytes:
         """The same content. Raises BadInput when it is not the same any more."""
         now, content = content_of(self.file)
-        if now != self:
+        if now.sha256 != self.sha256:
             raise BadInput(f"{self.file}: changed while it was in use; run the command again")
         return content
 
 
 @dataclass(frozen=True, kw_only=True)
 class Columns(Mapping[str, npt.NDArray[Any]]):
-    """Samples of one variant, a name of KEPT to its (N,) values.
+    """Samples of one variant, a name of KEPT or LARGE to its (N,) values.
 
     Numbers are NaN where they are None; a column of another type is one of objects where some are None. Token ids
-    are int32 arrays, and stay in the files until they are asked for.
+    are int32 arrays. Columns of LARGE stay in the files until they are asked for.
     """
 
     arrays: Mapping[str, npt.NDArray[Any]]
-    """All but the token ids."""
+    """Those of KEPT."""
     files: tuple[Stored, ...]
     """Where the rows are from, in turn."""
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
-        """(N,). Raises BadInput when the token ids cannot be read."""
-        return token_ids(self.files) if name == TOKEN_IDS else self.arrays[name]
+        """(N,). Raises BadInput when one of LARGE cannot be read."""
+        if name in LARGE:
+            return texts(self.files) if name == TEXT else token_ids(self.files)
+        return self.arrays[name]
 
     def __iter__(self) -> Iterator[str]:
         """The columns' names."""
-        return iter(KEPT)
+        return iter((*KEPT, *LARGE))
 
     def __len__(self) -> int:
         """How many columns there are."""
-        return len(KEPT)
+        return len(KEPT) + len(LARGE)
 
 
 class Texts(dict[str, str]):
@@ -87,13 +96,13 @@ class Texts(dict[str, str]):
 
 def kept(table: Any, files: tuple[Stored, ...], texts: Texts) -> Columns:
     """What the statistics need of a decoded table. `texts` are those that are kept already."""
-    return Columns(arrays={name: _array(table[name], texts) for name in KEPT if name != TOKEN_IDS}, files=files)
+    return Columns(arrays={name: _array(table[name], texts) for name in KEPT}, files=files)
 
 
 def joined(parts: Sequence[Columns]) -> Columns:
     """The rows of all parts, one after the other; there may be none."""
     if not parts:
-        return kept(_schema(TOKEN_IDS).empty_table(), (), Texts())
+        return kept(_schema().empty_table(), (), Texts())
     arrays = {name: np.concatenate([part.arrays[name] for part in parts]) for name in parts[0].arrays}
     return Columns(arrays=arrays, files=tuple(file for part in parts for file in part.files))
 
@@ -104,13 +113,20 @@ def _array(column: Any, texts: Texts) -> npt.NDArray[Any]:
 
     column = column.combine_chunks()
     if pa.types.is_string(column.type):
-        values = np.empty(len(column), dtype=object)
-        values[:] = [text if text is None else texts[text] for text in column.to_pylist()]
-        return values
+        return _objects(column, texts)
     truth = pa.types.is_boolean(column.type)
     if column.null_count:
         return np.array(column.to_pylist(), dtype=object if truth else np.float64)
     return np.from_dlpack(column.cast(pa.uint8())).astype(bool) if truth else np.from_dlpack(column)
+
+
+def _objects(column: Any, texts: Texts) -> npt.NDArray[np.object_]:
+    values = np.empty(len(column), dtype=object)
+    if len(column) and column[0] == column[-1] and len(several := column.unique()) == 1:
+        values.fill(next((texts[text] for text in several.to_pylist() if text is not None), None))
+    else:
+        values[:] = [text if text is None else texts[text] for text in column.to_pylist()]
+    return values
 
 
 def write(
@@ -138,7 +154,7 @@ def write(
     with aside(file) as there:
         there.write_bytes(content)
         announce(digest)
-    return kept(table, (Stored(file=file, sha256=digest),), texts)
+    return kept(table, (Stored(file=file, sha256=digest, state=state_of(file)),), texts)
 
 
 def _lists(rows: Sequence[tuple[int, ...] | None]) -> Any:
@@ -156,26 +172,39 @@ def content_of(file: Path) -> tuple[Stored, bytes]:
     """The file's bytes. Raises Unfit when it is no file, and BadInput when it cannot be read."""
     if not file.is_file():
         raise Unfit(f"{file}: missing, or not a file")
+    state = state_of(file)
     try:
         if file.stat().st_size > UNIT_FILE:
             raise Unfit(f"{file}: larger than the {UNIT_FILE:,} bytes that a unit's file may have")
         content = file.read_bytes()
     except OSError as error:
         raise BadInput(f"{file}: cannot be read: {error.strerror}; correct that, and nothing is lost") from None
-    return Stored(file=file, sha256=sha256(content)), content
+    return Stored(file=file, sha256=sha256(content), state=state), content
 
 
 def decode(stored: Stored, content: bytes, *, whole: bool = False) -> Any:
-    """The content of a unit's file, a pyarrow Table of NAMES but for the token ids.
+    """The content of a unit's file, a pyarrow Table of NAMES but for LARGE.
 
-    The columns of the measurement are null in an older file. `whole`: every text and list is looked at, as nothing
-    else says that the content is what was written. Raises Unfit.
+    The columns of the measurement are null in an older file. `whole`: with the texts, and every text and list is
+    looked at, as nothing else says that the content is what was written. Raises Unfit.
     """
+    if not whole:
+        return _decoded(stored.file, content, _schema(*LARGE).names)
     table = _decoded(stored.file, content, _schema(TOKEN_IDS).names)
-    if whole:
-        _decoded(stored.file, content, [TOKEN_IDS])
-        _reading(stored.file, partial(table.validate, full=True))
+    _decoded(stored.file, content, [TOKEN_IDS])
+    _reading(stored.file, partial(table.validate, full=True))
     return table
+
+
+def texts(files: Iterable[Stored]) -> npt.NDArray[np.object_]:
+    """(N,) of str, the outputs of all rows of the files. Raises BadInput when they cannot be read.
+
+    Of a file that is unchanged its other columns are not read again: each page has its own checksum.
+    """
+    known = Texts()
+    sources = ((stored.file, stored.file if stored.unchanged() else stored.again()) for stored in files)
+    columns = (_decoded(file, source, [TEXT])[TEXT] for file, source in sources)
+    return np.concatenate([np.empty(0, dtype=object), *(_array(column, known) for column in columns)])
 
 
 def token_ids(files: Iterable[Stored]) -> npt.NDArray[np.object_]:
@@ -187,8 +216,8 @@ def token_ids(files: Iterable[Stored]) -> npt.NDArray[np.object_]:
     return cells
 
 
-def _decoded(file: Path, content: bytes, names: Sequence[str]) -> Any:
-    """A pyarrow Table of these columns. Raises Unfit."""
+def _decoded(file: Path, content: Path | bytes, names: Sequence[str]) -> Any:
+    """A pyarrow Table of these columns; `content`: the file's, or where it is. Raises Unfit."""
     import pyarrow as pa
 
     table = _reading(file, partial(_read, content, names))
@@ -202,16 +231,17 @@ def _decoded(file: Path, content: bytes, names: Sequence[str]) -> Any:
     return table.select(names).cast(pa.schema([schema.field(name) for name in names]))
 
 
-def _read(content: bytes, names: Sequence[str]) -> Any:
+def _read(content: Path | bytes, names: Sequence[str]) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    # Not by its path, in which `read_table` would look for columns: `batch=8/samples/...`.
-    file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
-    there = Counter(file.schema_arrow.names)
-    if twice := [name for name in names if there[name] > 1]:
-        raise ValueError(f"it has several columns {twice[0]}")
-    return file.read([name for name in names if name in there], use_threads=False)
+    # Not by `read_table`, which would look for columns in the path: `batch=8/samples/...`.
+    source = content if isinstance(content, Path) else pa.BufferReader(content)
+    with pq.ParquetFile(source, page_checksum_verification=True) as file:
+        there = Counter(file.schema_arrow.names)
+        if twice := [name for name in names if there[name] > 1]:
+            raise ValueError(f"it has several columns {twice[0]}")
+        return file.read([name for name in names if name in there], use_threads=False)
 
 
 def _reading(file: Path, step: Callable[[], T]) -> T:

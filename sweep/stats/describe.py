@@ -7,6 +7,7 @@ not shrink with more repetitions, and no gate on the same questions feels it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean as exact_mean
@@ -182,9 +183,7 @@ def standard_error(scores: Floats) -> float | None:
 
     Miller, "Adding Error Bars to Evals" (arXiv 2411.00640).
     """
-    from scipy.stats import sem
-
-    return float(sem(scores)) if len(scores) > 1 else None
+    return float(np.std(scores, ddof=1)) / math.sqrt(len(scores)) if len(scores) > 1 else None
 
 
 def clustered_error(scores: Floats, clusters: Sequence[str]) -> float | None:
@@ -218,12 +217,12 @@ def flip_rate(correct: Table) -> float | None:
 
 def overdispersion(std: float, n: int, variance: float) -> Overdispersion | None:
     """(n-1) std^2 / variance against chi-square with n - 1 degrees of freedom; None where variance is 0."""
-    from scipy import stats
+    from scipy import special
 
     if n < 2 or variance <= 0:
         return None
     chi2 = (n - 1) * std**2 / variance
-    return Overdispersion(chi2=chi2, dof=n - 1, p_value=float(stats.chi2.sf(chi2, n - 1)))
+    return Overdispersion(chi2=chi2, dof=n - 1, p_value=float(special.chdtrc(n - 1, chi2)))
 
 
 def sample_std(values: Floats) -> float | None:

@@ -102,11 +102,9 @@ def mcnemar(lost: int, gained: int) -> float:
 
     A binomial test of `lost` among the discordant questions (McNemar 1947); 1 when there are none.
     """
-    from scipy.stats import binomtest
+    from scipy import special
 
-    if lost + gained == 0:
-        return 1.0
-    return float(binomtest(lost, lost + gained, 0.5).pvalue)
+    return min(1.0, 2 * float(special.bdtr(min(lost, gained), lost + gained, 0.5)))
 
 
 def needed_losses(gained: int, alpha: float) -> int:
@@ -132,7 +130,7 @@ def mcnemar_power(questions: int, loss: float, flips: float, alpha: float) -> fl
     Each question is gained with probability flips / questions, and lost with `loss` more than that: near-ties flip
     answers both ways, `flips` questions each way on average. Exact: lost and gained are multinomial.
     """
-    from scipy import special, stats
+    from scipy import special
 
     by_chance = flips / questions
     reach = 8 * math.sqrt(flips) + 16
@@ -141,7 +139,16 @@ def mcnemar_power(questions: int, loss: float, flips: float, alpha: float) -> fl
     rest = questions - gained
     lost = min(1.0, (by_chance + loss) / (1 - by_chance))
     found = special.bdtrc(np.minimum(needed - 1, rest), rest, lost)
-    return float(stats.binom.pmf(gained, questions, by_chance) @ np.where(needed > rest, 0.0, found))
+    return float(_binomial(gained, questions, by_chance) @ np.where(needed > rest, 0.0, found))
+
+
+def _binomial(successes: npt.NDArray[np.int64], tries: int, chance: float) -> npt.NDArray[np.float64]:
+    """The probability of each number of successes. Not by scipy.stats, which takes half a second to import."""
+    from scipy import special
+
+    others = tries - successes
+    ways = special.gammaln(tries + 1) - special.gammaln(successes + 1) - special.gammaln(others + 1)
+    return np.asarray(np.exp(ways + special.xlogy(successes, chance) + special.xlog1py(others, -chance)))
 
 
 def detectable_loss(questions: int, lost: int, gained: int, alpha: float, power: float) -> float | None:
@@ -169,10 +176,8 @@ def difference(a: Shares, b: Shares) -> Difference:
 
     Miller, "Adding Error Bars to Evals", arXiv 2411.00640, section 4.2.
     """
-    from scipy.stats import sem
-
     d = b - a
-    error = None if len(d) < 2 else 0.0 if np.ptp(d) < SAME else float(sem(d))
+    error = None if len(d) < 2 else 0.0 if np.ptp(d) < SAME else float(np.std(d, ddof=1)) / math.sqrt(len(d))
     return Difference(mean=float(d.mean()), standard_error=error, dof=len(d) - 1)
 
 

@@ -76,10 +76,10 @@ class VariantSamples:
     """(R, Q) of str."""
     answer: npt.NDArray[np.object_]
     """(R, Q) of str, None when invalid."""
-    text: npt.NDArray[np.object_]
-    """(R, Q) of str."""
+    texts: Callable[[], npt.NDArray[np.object_]]
+    """Gives (R, Q) of str, the outputs: read where they are kept, once."""
     token_ids: Callable[[], npt.NDArray[np.object_]]
-    """Gives (R, Q) of sequences of int, None where the backend gives none: read where they are kept, once."""
+    """Gives (R, Q) of sequences of int, None where the backend gives none: read likewise."""
     completion_tokens: npt.NDArray[np.int64]
     """(R, Q)."""
     verify_steps: npt.NDArray[np.float64]
@@ -106,11 +106,12 @@ class VariantSamples:
         tables: dict[str, Any] = {
             field.name: np.concatenate([getattr(self, field.name), getattr(other, field.name)])
             for field in fields(self)
-            if field.name not in ("variant", "repetitions", "question_ids", "token_ids")
+            if field.name not in ("variant", "repetitions", "question_ids", "texts", "token_ids")
         }
         numbers = (*self.repetitions, *(last + number for number in other.repetitions))
+        texts = cache(lambda: np.concatenate([self.texts(), other.texts()]))
         token_ids = cache(lambda: np.concatenate([self.token_ids(), other.token_ids()]))
-        return replace(self, variant=name, repetitions=numbers, token_ids=token_ids, **tables)
+        return replace(self, variant=name, repetitions=numbers, texts=texts, token_ids=token_ids, **tables)
 
     def only(self, questions: Sequence[str]) -> VariantSamples:
         """The same repetitions with these questions alone, in this order. Raises ValueError for one that is not
@@ -121,8 +122,13 @@ class VariantSamples:
             for field in fields(self)
             if isinstance(table := getattr(self, field.name), np.ndarray) and table.ndim == 2
         }
-        token_ids = cache(lambda: self.token_ids()[:, columns])
-        return replace(self, question_ids=tuple(questions), token_ids=token_ids, **tables)
+        texts, token_ids = cache(lambda: self.texts()[:, columns]), cache(lambda: self.token_ids()[:, columns])
+        return replace(self, question_ids=tuple(questions), texts=texts, token_ids=token_ids, **tables)
+
+    @property
+    def text(self) -> npt.NDArray[np.object_]:
+        """(R, Q) of str, the outputs. Raises BadInput when they cannot be read."""
+        return self.texts()
 
     @property
     def tokens_per_second(self) -> float | None:
@@ -141,8 +147,9 @@ class VariantSamples:
 def tabulate(variant: str, columns: Mapping[str, npt.NDArray[Any]], question_ids: Sequence[str]) -> VariantSamples:
     """The complete repetitions of one variant as tables, `question_ids` giving the tables' order.
 
-    `columns`: the fields of N samples, (N,) each, in any order; `token_ids` only when somebody reads them. A
-    repetition is complete when it has a sample of each question; of several of one question the last counts.
+    `columns`: the fields of N samples, (N,) each, in any order; `text` and `token_ids` only when somebody reads
+    them. A repetition is complete when it has a sample of each question; of several of one question the last
+    counts.
     Raises ValueError for a sample of another variant or of an unknown question.
     """
     place = {question: index for index, question in enumerate(question_ids)}
@@ -174,7 +181,7 @@ def tabulate(variant: str, columns: Mapping[str, npt.NDArray[Any]], question_ids
         truncated=table("finish_reason") == "length",
         fingerprint=table("fingerprint"),
         answer=answer,
-        text=table("text"),
+        texts=cache(lambda: table("text")),
         token_ids=cache(lambda: table("token_ids")),
         completion_tokens=table("completion_tokens"),
         verify_steps=table("verify_steps").astype(np.float64),

@@ -29,10 +29,10 @@ def tolerance_factor(weight: float, dof: float, coverage: float, confidence: flo
     nct.ppf(confidence, n - 1, z_coverage sqrt(n)) / sqrt(n): Hahn and Meeker, "Statistical Intervals" (1991),
     chapter 4 and tables A.12.
     """
-    from scipy import stats
+    from scipy import special
 
     root = math.sqrt(weight)
-    return float(stats.nct.ppf(confidence, dof, stats.norm.ppf(coverage) * root)) / root
+    return float(special.nctdtrit(dof, special.ndtri(coverage) * root, confidence)) / root
 
 
 @lru_cache(maxsize=4096)

@@ -60,7 +60,7 @@ def read(run: Run) -> Any:
     """Everything that a verdict rests on."""
     tables = {}
     for name, table in run.variant_samples().items():
-        fields = dict(vars(table))
+        fields = dict(vars(table)) | {"texts": table.texts()}
         fields["token_ids"] = [None if ids is None else ids.tolist() for ids in fields["token_ids"]().ravel()]
         tables[name] = fields
     terms = run.folder / contract.CONTRACT

@@ -66,6 +66,7 @@ def read(folder: Path) -> dict[str, Any]:
     run = open_run(folder)
     tables = {name: vars(table) for name, table in run.variant_samples().items()}
     for table in tables.values():
+        table["text"] = table.pop("texts")()
         table["token_ids"] = [ids if ids is None else list(ids) for ids in table["token_ids"]().ravel()]
     return {"tables": tables, "questions": run.questions(), "provenance": run.provenance()}
 

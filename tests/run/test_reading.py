@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from sweep.commands.group import cli
+from sweep.errors import BadInput
 from sweep.report.conclude import conclude
 from sweep.report.export import export
 from sweep.run.folder import create_run, open_run
@@ -106,6 +107,31 @@ def test_token_ids_are_read_when_they_are_asked_for_and_only_then(write_sweep: W
     both = table.beside(table, "twice")
     assert list(both.token_ids()[1, 0]) == [7, 8]
     assert reads == {unit.id: 1}
+
+
+def test_outputs_are_read_when_they_are_asked_for_and_only_then(write_sweep: Write, reads: Counter[str]) -> None:
+    bench = Bench(write_sweep(SWEEP))
+    unit, samples = bench.plan.units[0], scored(bench, 0)
+    bench.run.save(unit, samples)
+    table = open_run(bench.run.folder).variant_samples()["baseline"]
+    assert reads == {unit.id: 1}
+    said = {sample.question_id: sample.text for sample in samples}
+    assert table.text.tolist() == [[said[name] for name in table.question_ids]]
+    assert table.beside(table, "twice").only(["test-3"]).text.tolist() == [[said["test-3"]]] * 2
+    assert reads == {unit.id: 1}
+
+
+@pytest.mark.parametrize("change", [lambda file: file.unlink(), lambda file: file.write_bytes(b"PAR1")])
+def test_outputs_of_a_file_that_changed_meanwhile_are_not_read(
+    write_sweep: Write, change: Callable[[Path], object]
+) -> None:
+    bench = Bench(write_sweep(SWEEP))
+    unit = bench.plan.units[0]
+    bench.run.save(unit, scored(bench, 0))
+    table = bench.run.variant_samples()["baseline"]
+    change(bench.run.unit_file(unit))
+    with pytest.raises(BadInput):
+        assert table.text.size
 
 
 def test_a_comparison_reads_the_variants_that_are_compared_and_no_other(
