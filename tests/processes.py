@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -65,3 +66,16 @@ def unscheduled(summary: Any) -> Any:
     told = [f for f in findings if f["audit"] != "lossless"]
     verdicts = [(f["variant"], f["verdict"]) for f in findings if f["audit"] == "lossless"]
     return {**summary, "audits": told, "lossless": verdicts, "tried_twice": {}}
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def listens(port: int) -> bool:
+    """Whether somebody answers on it."""
+    with socket.socket() as asked:
+        return asked.connect_ex(("127.0.0.1", port)) == 0

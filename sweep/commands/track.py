@@ -28,7 +28,7 @@ def command(run: str) -> None:
     if not asked:
         raise BadInput(f"{opened.folder / 'sweep.yaml'}: tracking.uri is null, so there is nowhere to log to")
     with hold(opened.folder, "track", lambda line: say(line, err=True)):
-        outcomes: dict[str, Exported | ExportUnavailable] = {**unchanged(opened)}
+        outcomes = unchanged(opened)
         # To conclude takes seconds, and changes the contract's date.
         if len(outcomes) < len(asked):
             from sweep.report.conclude import conclude

@@ -135,8 +135,8 @@ def _pages(address: str, meant: Meant | None) -> Iterator[str]:
     from sweep.commands.show import FILE
     from sweep.plan.secrets import secrets_in
 
-    page = address + (_experiment(address, meant.config) if meant else "")
-    yield f"MLflow         {secrets_in(page).hide(page)}"
+    shown = secrets_in(address).hide(address)
+    yield f"MLflow         {_experiment(address, shown, meant) if meant else shown}"
     for dashboard in _dashboards():
         yield f"Ray dashboard  {dashboard}"
     if meant and meant.folder:
@@ -145,19 +145,26 @@ def _pages(address: str, meant: Meant | None) -> Iterator[str]:
         yield f"HTML report    {written}"
 
 
-def _experiment(address: str, config: SweepConfig) -> str:
-    """The path of the experiment's runs; nothing where MLflow does not know it."""
+def _experiment(address: str, shown: str, meant: Meant) -> str:
+    """The page of the sweep's repetitions or, where these are not logged, of its experiment or of all.
+
+    `shown`: the server's address without secrets.
+    """
     from sweep.plan.secrets import secrets_in
     from sweep.report.export import ExportUnavailable
     from sweep.report.export.mlflow_store import StoreAway, reached
+    from sweep.report.export.mlflow_view import VIEW, runs_page, with_view
 
     try:
         with reached(address) as client:
-            experiment = client.get_experiment_by_name(config.tracking.experiment or config.name)
+            experiment = client.get_experiment_by_name(meant.config.tracking.experiment or meant.config.name)
     except StoreAway as away:
-        secrets = secrets_in(address)
-        raise ExportUnavailable(f"MLflow at {secrets.hide(address)} is away: {secrets.hide(str(away))}") from None
-    return f"/#/experiments/{experiment.experiment_id}/runs" if experiment else ""
+        raise ExportUnavailable(f"MLflow at {shown} is away: {secrets_in(address).hide(str(away))}") from None
+    if experiment is None:
+        return shown
+    page = runs_page(shown, experiment.experiment_id)
+    sweep_id = meant.folder.name if meant.folder else ""
+    return with_view(page, sweep_id) if f"{VIEW}{sweep_id}" in experiment.tags else page
 
 
 def _dashboards() -> Iterator[str]:

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 
 REFRESHES = 4
 """Drawings a second, at most."""
+SILENCE = 5.0
+"""Seconds after which a log that says nothing new says what the engines are at."""
+
+NAMED = 4
+"""Engines that such a line names, at most."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +56,12 @@ class OnConsole:
 
 
 class PlainView:
-    """One line per finished repetition, for logs."""
+    """One line per finished repetition, for logs; between them, what the engines are at."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, timer: Callable[[], float] = time.monotonic) -> None:
         """Everything goes to `console`."""
-        self._console = console
+        self._console, self._timer = console, timer
+        self._said = timer()
         self._reported: dict[str, int] | None = None
 
     def show(self, progress: Progress) -> None:
@@ -69,9 +75,14 @@ class PlainView:
                 left = time_left(progress.seconds_left)
                 score = scores[repetition]
                 self.note(f"{variant} r{repetition:02d}: accuracy {score:.3f} ({units}, {left})")
+        if self._timer() - self._said >= SILENCE:
+            engines = [f"{name}: {engine_state(state)}" for name, state in progress.engines.items()]
+            more = f"; and {len(engines) - NAMED} more" if len(engines) > NAMED else ""
+            self.note("; ".join(engines[:NAMED]) + more)
 
     def note(self, text: str) -> None:
         """A line."""
+        self._said = self._timer()
         tell(self._console, text)
 
 

@@ -102,14 +102,13 @@ def closing(summary: Summary, places: Sequence[str]) -> Iterator[Block]:
 
 
 def brief(summary: Summary) -> Iterator[Block]:
-    """The verdicts, and then the evidence table."""
+    """The verdicts, without what they rest on, and then the evidence table."""
     yield from drifted(summary)
     yield from warnings(summary)
     if line := outcome_line(summary):
         yield line
     yield from threshold_lines(summary, briefly=True)
-    yield from floor_lines(summary)
-    yield from _audit_lines(summary)
+    yield audit_counts(summary.audits)
     yield evidence(summary)
 
 

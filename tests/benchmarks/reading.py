@@ -58,6 +58,8 @@ OUTPUTS = 4
 """Different ones of a question; four times in five it is the first."""
 WORDS, TOKENS, VOCABULARY = 60, 110, 262_144
 """Of an output, and of the model."""
+FRESH = "import pathlib; pathlib.Path({!r}).unlink(missing_ok=True); "
+"""Before what logs to a new store."""
 RUNS = 200
 """That are listed."""
 MIB = 2**20
@@ -251,7 +253,9 @@ def commands(folder: Path, size: Size, middle: Size, runs: int) -> list[Command]
     def made(size: Size) -> Path:
         return large(folder / str(size).replace(" ", ""), size).folder
 
+    long = size._replace(questions=20)
     whole, half, some, fewer = map(made, (size, size.half, middle, middle.half))
+    logged, shorter = map(made, (long, long.half))
     many, less = (small(folder / f"{number}-runs", number) for number in (runs, runs // 2))
     for run in (some, fewer):
         track(run)
@@ -285,6 +289,14 @@ def commands(folder: Path, size: Size, middle: Size, runs: int) -> list[Command]
             half=COMMAND.format(["track", str(fewer)]),
             seconds=1.5,
             before=(11.6, None),
+        ),
+        Command(
+            what=f"`sweep track` of {long.variants * long.repetitions:,} repetitions, to a new SQLite file",
+            code=FRESH.format(str(logged.parents[1] / "mlflow.db")) + COMMAND.format(["track", str(logged)]),
+            half=FRESH.format(str(shorter.parents[1] / "mlflow.db")) + COMMAND.format(["track", str(shorter)]),
+            doubled="repetitions",
+            seconds=35,
+            before=(70, None),
         ),
         Command(
             what=f"`sweep list`, {runs} runs",

@@ -164,13 +164,13 @@ def test_mlflow_is_up_before_its_address_is_printed_and_gone_after_ctrl_c(tmp_pa
         text=True,
     ) as process:
         assert process.stdout is not None
-        name, address = process.stdout.readline().split()
-        started = psutil.Process(process.pid).children(recursive=True)
         try:
-            with urlopen(address.partition("#")[0]) as page:
+            name, address = process.stdout.readline().split()
+            started = psutil.Process(process.pid).children(recursive=True)
+            with urlopen(address.partition("#")[0], timeout=60) as page:
                 assert (name, b"MLflow" in page.read()) == ("MLflow", True)
-            # The first experiment that is made after MLflow's own, 0.
-            assert address.endswith("/#/experiments/1/runs")
+            # The first experiment that is made after MLflow's own, 0, with the view that this sweep has there.
+            assert f"/#/experiments/1/runs?viewStateShareKey={run.plan.sweep_id}&" in address
             assert len(started) >= 1
         finally:
             process.send_signal(signal.SIGINT)

@@ -133,3 +133,15 @@ def test_a_line_is_broken_between_words_on_a_terminal_alone() -> None:
     assert max(map(len, lines)) <= 40
     assert " ".join(lines).split() == text.split()
     assert piped.getvalue() == f"{text}\n"
+
+
+def test_a_log_that_is_silent_for_long_says_what_the_engines_are_at(plan: Plan) -> None:
+    out, now = io.StringIO(), [0.0]
+    view = PlainView(Console(file=out, width=200), lambda: now[0])
+    progress = half_way(plan)
+    for seconds in (0.0, 4.0, 6.0, 8.0, 12.0):
+        now[0] = seconds
+        view.show(progress)
+    said = out.getvalue().splitlines()
+    assert len(said) == 2
+    assert all("engine-2: loading mtp: weights" in line and "and 1 more" in line for line in said)

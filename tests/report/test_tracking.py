@@ -129,11 +129,16 @@ def test_the_sweeps_own_run_has_thresholds_verdicts_and_a_table_of_questions(log
     assert metrics["mtp/threshold"] == pytest.approx(0.8)
     assert (tags["model"], tags["gpu"]) == ("none", "NVIDIA H200")
     assert tags["verdict.contract"] in ("yes", "no")
-    audits = {f"verdict.{finding.audit}".replace(":", "_") for finding in read_summary(logged.run).audits}
+    audits = {f"verdict.{finding.audit}".replace(": ", ".") for finding in read_summary(logged.run).audits}
     assert {name for name in tags if name.startswith("verdict.")} == {*audits, "verdict.contract"}
     described = tags["mlflow.note.content"]
     assert len(described) <= 8000
     assert described.index("threshold is") < described.index("| baseline |")
+    history = logged.client.get_metric_history(sweep.info.run_id, "accuracy_so_far/mtp")
+    # Whenever a repetition was complete; each had 34 of 40 right.
+    ends = [(1, 1_000_105_000), (2, 1_000_205_000), (3, 1_000_305_000)]
+    assert [(point.step, point.timestamp) for point in history] == ends
+    assert [point.value for point in history] == pytest.approx([0.85] * 3)
     table = json.loads(Path(logged.client.download_artifacts(sweep.info.run_id, "questions.json")).read_text())
     assert table["columns"] == ["question", "unstable in", "baseline", "mtp"]
     # 4 of 40 are wrong each time, and 6 of 40.

@@ -61,7 +61,7 @@ class Live:
 
     def points(self, variant: str) -> list[tuple[int, float]]:
         history = self.client.get_metric_history(self.there()["sweep"].info.run_id, f"accuracy_so_far/{variant}")
-        return [(point.step, point.value) for point in history]
+        return sorted((point.step, point.value) for point in history)
 
 
 def progress(**scores: dict[int, float]) -> Progress:
@@ -98,6 +98,7 @@ def test_a_sweep_is_there_while_it_runs_and_each_repetition_when_it_is_complete(
     there = live.there()
     assert len(there) == 7
     assert (there["sweep"].info.run_id, there["sweep"].info.status) == (own.info.run_id, "FINISHED")
+    assert [step for step, _ in live.points("baseline")] == [1, 2, 3]
     assert live.lines == []
 
 

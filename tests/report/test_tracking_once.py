@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -25,11 +24,11 @@ from sweep.report.export import Exported
 from sweep.report.export import mlflow_log as exporter
 from sweep.report.export import mlflow_single as single
 from sweep.report.export.mlflow import MlflowExporter
-from sweep.report.export.mlflow_single import ABANDONED, UNIT, WRITER, Found, Writer, look
+from sweep.report.export.mlflow_single import ABANDONED, SWEEP, UNIT, WRITER, Found, Writer, look
 from sweep.report.export.mlflow_store import Store
 from sweep.run.folder import Run, open_run
 from sweep.run.processes import Process
-from tests.processes import until
+from tests.processes import free_port, listens, until
 from tests.runs import finished, measured, samples_of
 
 UNITS = [*(f"{variant}-r0{repetition}" for variant in ("baseline", "mtp") for repetition in (1, 2, 3)), "sweep"]
@@ -195,10 +194,10 @@ class Memory:
         # Another one may have been quicker; a store says nothing then.
         self.there.pop(run_id, None)
 
-    def begin(self, run_id: str, since: datetime) -> Any:
+    def begin(self, run_id: str, since: datetime, key: str = "mtp-r01") -> Any:
         """Begin a run; what MLflow knows of it beside its data."""
         info = SimpleNamespace(run_id=run_id, status="RUNNING")
-        tags = {UNIT: "mtp-r01", WRITER: writer(Process(machine="any", pid=1, started=1), since)}
+        tags = {UNIT: key, WRITER: writer(Process(machine="any", pid=1, started=1), since)}
         self.there[run_id] = SimpleNamespace(info=info, data=SimpleNamespace(tags=tags, metrics={}, params={}))
         return info
 
@@ -268,6 +267,29 @@ def test_everybody_keeps_the_same_run_in_whichever_order_a_store_names_them(
 
     first = min(range(6), key=lambda number: (clocks[number], number))
     assert kept(order) == kept(range(6)) == ["abcdef"[first]]
+
+
+@given(
+    order=st.permutations(range(4)),
+    statuses=st.lists(st.sampled_from(["FINISHED", "FAILED", "KILLED", "RUNNING"]), min_size=4, max_size=4),
+    alive=st.sets(st.integers(0, 3)),
+)
+def test_of_the_sweeps_own_runs_one_that_ended_stays_or_else_one_that_a_dead_program_left(
+    order: list[int], statuses: list[str], alive: set[int]
+) -> None:
+    store, day = Memory(), datetime(2026, 1, 1, tzinfo=UTC)
+    for number in order:
+        store.begin("abcd"[number], day + timedelta(hours=number), SWEEP).status = statuses[number]
+    living = {"abcd"[n] for n in alive if statuses[n] == "RUNNING"}
+    ended = [run_id for run_id, status in zip("abcd", statuses, strict=True) if status != "RUNNING"]
+    dead = [run_id for run_id in "abcd" if run_id not in living and run_id not in ended]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(single, "_writer_lives", lambda run: run.info.run_id in living)
+        found = look(cast(Store, store), "1", "a")
+    first = (ended + dead)[:1]
+    assert [*found.whole.values()] == first
+    assert {*store.there} == {*first, *living}
+    assert found.busy == len(living)
 
 
 def copies(folder: Path, uri: str, count: int) -> list[Path]:
@@ -346,9 +368,7 @@ def test_a_program_that_dies_while_it_makes_a_new_file_ruins_nothing(tmp_path: P
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Place]:
     """An `mlflow server` of one worker, in a folder of its own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = "--host 127.0.0.1 --workers 1 --backend-store-uri sqlite:///s.db --artifacts-destination a --port"
     (tmp_path / "server").mkdir()
     process = subprocess.Popen(
@@ -365,11 +385,6 @@ def server(tmp_path: Path) -> Iterator[Place]:
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as asked:
-        return asked.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_four_that_log_to_one_server_leave_each_run_once_although_one_is_killed(

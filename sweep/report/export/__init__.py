@@ -66,18 +66,24 @@ def wanted(config: SweepConfig) -> Iterator[tuple[str, Exporter]]:
             yield name, exporter
 
 
-def unchanged(run: Run) -> dict[str, Exported]:
-    """The exporters that have all of the run, by name. Raises ExportUnavailable."""
-    known = {name: exporter.unchanged(run) for name, exporter in wanted(run.plan.config)}
-    return {name: exported for name, exported in known.items() if exported is not None}
+def unchanged(run: Run) -> dict[str, Exported | ExportUnavailable]:
+    """The exporters that have all of the run, by name, and those that are away."""
+    return _outcomes(run, lambda exporter: exporter.unchanged(run))
 
 
 def export(run: Run, summary: Summary | None) -> dict[str, Exported | ExportUnavailable]:
     """Send the run to every exporter that its sweep file asks for, by name; one that is away stops no other."""
+    return _outcomes(run, lambda exporter: exporter.sync(run, summary))
+
+
+def _outcomes(run: Run, ask: Callable[[Exporter], Exported | None]) -> dict[str, Exported | ExportUnavailable]:
+    """What each exporter answers, by name, but for None."""
     outcomes: dict[str, Exported | ExportUnavailable] = {}
     for name, exporter in wanted(run.plan.config):
         try:
-            outcomes[name] = exporter.sync(run, summary)
+            answer = ask(exporter)
         except ExportUnavailable as unavailable:
             outcomes[name] = unavailable
+        else:
+            outcomes |= {} if answer is None else {name: answer}
     return outcomes

@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
+
 from sweep import __version__
 from sweep.audit.finding import Verdict
 from sweep.gate.contract import CONTRACT
 from sweep.report.blocks import as_markdown
-from sweep.report.export.mlflow_log import Log, Span, metrics
+from sweep.report.export.mlflow_log import Log, Span, metrics, span_of
 from sweep.report.export.mlflow_single import ALIVE, SWEEP, Writer
 from sweep.report.export.mlflow_store import StoreAway
 from sweep.report.export.mlflow_view import BOX_PLOT
@@ -49,6 +51,8 @@ class Point:
     """Complete repetitions until then, this one too."""
     mean: float
     """Of their accuracies."""
+    at: int | None = None
+    """When, in milliseconds since 1970; None for just now."""
 
 
 def state_of(run: Run) -> str | None:
@@ -108,6 +112,8 @@ def _conclude(log: Log, run_id: str | None, summary: Summary, tables: Sequence[V
     tags["mlflow.loggedArtifacts"] = json.dumps([{"path": TABLE, "type": "table"}])
     # Of several values MLflow shows the one with the latest time, so that here it is the time of logging.
     log.batch(run_id, metrics(_values(summary), None), tags)
+    known = steps(log, run_id, [table.variant for table in tables])
+    so_far(log, run_id, [point for point in points_of(tables) if point.count > known[point.variant]], {})
     # Last, so that a run which says that it has all of this state does.
     store.set_tag(run_id, STATE, state_of(log.run) or "")
     store.set_terminated(run_id, status=status_of(summary), end_time=span.ended)
@@ -144,7 +150,7 @@ def verdicts(summary: Summary) -> dict[str, str]:
             names = [*names, finding.variant]
         worst[finding.audit] = verdict, names
     audits = {
-        f"verdict.{_plain(audit)}": f"{verdict.value}{': ' if names else ''}{', '.join(names)}"
+        f"verdict.{_plain(audit.replace(': ', '.'))}": f"{verdict.value}{': ' if names else ''}{', '.join(names)}"
         for audit, (verdict, names) in worst.items()
     }
     return {"verdict.contract": "yes" if summary.no_contract is None else "no"} | audits
@@ -178,7 +184,11 @@ def questions(tables: Sequence[VariantSamples]) -> dict[str, Any]:
         [question, sum(0 < share < 1 for share in row), *(round(share, 4) for share in row)]
         for question, *row in zip(measured[0].question_ids, *shares, strict=True)
     ]
-    return {"columns": columns, "data": sorted(rows, key=lambda row: -row[1])}
+
+    def doubt(row: list[Any]) -> float:
+        return -float(sum(share * (1 - share) for share in row[2:]))
+
+    return {"columns": columns, "data": sorted(rows, key=doubt)}
 
 
 def so_far(log: Log, run_id: str, points: Sequence[Point], tags: Mapping[str, object]) -> None:
@@ -186,8 +196,22 @@ def so_far(log: Log, run_id: str, points: Sequence[Point], tags: Mapping[str, ob
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
-    values = [Metric(f"{SO_FAR}{_plain(point.variant)}", point.mean, now, point.count) for point in points]
+    values = [
+        Metric(f"{SO_FAR}{_plain(point.variant)}", point.mean, point.at or now, point.count) for point in points
+    ]
     log.batch(run_id, values, {name: log.text(value) for name, value in tags.items()} | {ALIVE: Writer.tag()})
+
+
+def points_of(tables: Sequence[VariantSamples]) -> Iterator[Point]:
+    """How each variant stood whenever one of its repetitions was complete."""
+    for table in tables:
+        order = np.argsort(table.ended, kind="stable")
+        means = np.cumsum(table.scores[order]) / np.arange(1, len(order) + 1)
+        for count, (row, mean) in enumerate(zip(order, means, strict=True), 1):
+            at = span_of(table, rows=slice(row, row + 1)).ended
+            yield Point(
+                variant=table.variant, repetition=table.repetitions[row], count=count, mean=float(mean), at=at
+            )
 
 
 def steps(log: Log, run_id: str, variants: Sequence[str]) -> dict[str, int]:

@@ -16,7 +16,7 @@ from sweep.report.export.mlflow_single import ID
 VIEW = "mlflow.sharedViewState."
 """What the name of such a tag begins with; the rest is named by the link."""
 LOCAL = "http://127.0.0.1:5000"
-"""Where `mlflow ui` serves a store that has no server."""
+"""Where `sweep ui` serves a store that has no server."""
 COLUMNS = ("params.`variant`", "metrics.`accuracy`", "metrics.`accept_length`")
 BOX_PLOT = "figures/repetitions.png"
 """In the run folder, and in the sweep's own run."""
@@ -54,10 +54,21 @@ def view_of(plan: Plan) -> tuple[str, str]:
 def lines(uri: str, experiment: str, sweep_id: str, own: str | None) -> tuple[str, ...]:
     """Where MLflow is, the sweep's own run where it has one, and the page of its repetitions, last."""
     served = uri.startswith("http")
-    page = f"{uri.rstrip('/') if served else LOCAL}/#/experiments/{experiment}/runs"
-    view = f"viewStateShareKey={quote(sweep_id, safe='')}&compareRunsMode=CHART&workflowType=machine_learning"
+    page = runs_page(uri.rstrip("/") if served else LOCAL, experiment)
     return (
-        f"MLflow         {uri if served else f'mlflow ui --backend-store-uri {uri}'}",
+        f"MLflow         {uri if served else f'sweep ui --uri {uri}'}",
         *([f"the sweep      {page}/{own}"] if own else []),
-        f"repetitions    {page}?{view}",
+        f"repetitions    {with_view(page, sweep_id)}",
+    )
+
+
+def runs_page(address: str, experiment: str) -> str:
+    """The page of an experiment's runs; `address`: of the server."""
+    return f"{address}/#/experiments/{experiment}/runs"
+
+
+def with_view(page: str, sweep_id: str) -> str:
+    """The page with the view of this sweep, whose tag the experiment has."""
+    return (
+        f"{page}?viewStateShareKey={quote(sweep_id, safe='')}&compareRunsMode=CHART&workflowType=machine_learning"
     )
