@@ -13,10 +13,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import pytest
 
+from tests.head import ray_head
 from tests.runs import finished
 
 ROOT = Path(__file__).parents[1]
@@ -42,7 +44,9 @@ def steps(page: str) -> Iterator[Step]:
     for kind, code, text in BLOCK.findall((DOCS / page).read_text(encoding="utf-8")):
         if kind == "prints":
             assert step is not None
-            step.parts.extend(filter(None, map(words, re.split(r"^\.\.\.$|^$", text, flags=re.MULTILINE))))
+            step.parts.extend(
+                filter(None, map(words, re.split(r"(?<!\S)\.\.\.(?!\S)|^$", text, flags=re.MULTILINE)))
+            )
             continue
         if step is not None:
             yield step
@@ -62,6 +66,8 @@ def follow(page: str, folder: Path, **environment: str) -> None:
                 "PATH": f"{folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
                 "PYTHONPATH": str(ROOT),
                 "COLUMNS": "80",
+                # Not a sweep that somebody has sent to a cluster from here.
+                "XDG_STATE_HOME": str(folder / "state"),
                 **environment,
             },
             capture_output=True,
@@ -111,6 +117,20 @@ def test_the_first_sweep_does_what_its_page_says(measured: Path) -> None:
 @pytest.mark.parametrize("page", ["calibrating.md", "audits.md"])
 def test_the_pages_after_it_go_on_from_there(measured: Path, page: str) -> None:
     follow(page, measured)
+
+
+def test_the_page_on_clusters_does_what_it_says(tmp_path: Path) -> None:
+    first = next(steps("first-sweep.md")).script
+    subprocess.run(["bash", "-c", first], cwd=tmp_path, check=True)
+    # Short, since the paths of Ray's sockets begin with it.
+    with TemporaryDirectory(dir="/tmp") as home, ray_head(Path(home), {"RAY_AUTH_MODE": "disabled"}) as head:
+        follow(
+            "on-a-cluster.md",
+            tmp_path,
+            HEAD=head.address,
+            RAY_AUTH_MODE="disabled",
+            RAY_ADDRESS="",
+        )
 
 
 def test_links_and_pictures_of_the_docs_lead_somewhere() -> None:

@@ -1,12 +1,14 @@
 """Makes the pictures of the pages anew, from the runs that docs/first-sweep.md and docs/audits.md leave.
 
     python docs/images/make.py runs/first-da610271 runs/lossy-9ea9bd87
+    python docs/images/make.py http://127.0.0.1:8265/#/jobs/first-9cabc86f.1
 
-Needs Chromium.
+The second form is given the page of a job that runs. Needs Chromium.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -18,17 +20,37 @@ HERE = Path(__file__).parent
 WIDTH = 960
 
 
-def main(first: Path, lossy: Path) -> None:
-    """Write report.png, viewer.png and power.png beside this file."""
+def main(given: list[str]) -> None:
+    """Write the pictures beside this file."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": WIDTH, "height": 800})
-        report(page, first)
-        page.screenshot(path=HERE / "report.png", clip={"x": 0, "y": 0, "width": WIDTH, "height": 800})
-        page.locator("img").nth(1).screenshot(path=HERE / "power.png")
-        report(page, lossy)
-        page.locator("#viewer").screenshot(path=HERE / "viewer.png")
+        if len(given) == 1:
+            dashboard(page, given[0])
+        else:
+            reports(page, *map(Path, given))
         browser.close()
+
+
+def reports(page: Page, first: Path, lossy: Path) -> None:
+    """report.png, power.png and viewer.png."""
+    report(page, first)
+    page.screenshot(path=HERE / "report.png", clip={"x": 0, "y": 0, "width": WIDTH, "height": 800})
+    page.locator("img").nth(1).screenshot(path=HERE / "power.png")
+    report(page, lossy)
+    page.locator("#viewer").screenshot(path=HERE / "viewer.png")
+
+
+def dashboard(page: Page, job: str) -> None:
+    """dashboard.png: what each engine is at."""
+    page.goto(job)
+    heading = page.get_by_text("Task Table")
+    heading.click(timeout=100_000)
+    page.get_by_text(re.compile(r"accuracy [01]\.\d{3} so far")).first.wait_for(timeout=100_000)
+    heading.evaluate("each => each.scrollIntoView()")
+    page.mouse.wheel(0, -120)  # The page's head would hide it.
+    page.wait_for_timeout(500)
+    page.screenshot(path=HERE / "dashboard.png")
 
 
 def report(page: Page, run: Path) -> None:
@@ -39,4 +61,4 @@ def report(page: Page, run: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:]))
+    main(sys.argv[1:])

@@ -25,6 +25,7 @@ UNITS = 12
 CHANGES = ("repetitions=6", "engine.gpus=1")
 # Three drivers and a head are started for all tests together.
 pytestmark = pytest.mark.timeout(600)
+GREETING = "planted-on-the-head"
 TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "5" * 32}
 
 
@@ -85,7 +86,7 @@ def head() -> Iterator[Head]:
     # Short, since the paths of Ray's sockets begin with it.
     with (
         TemporaryDirectory(dir="/tmp") as home,
-        ray_head(Path(home), {**TOKEN, "GREETING": "from the head"}) as there,
+        ray_head(Path(home), {**TOKEN, "GREETING": GREETING}) as there,
     ):
         yield there
 
@@ -93,7 +94,9 @@ def head() -> Iterator[Head]:
 @pytest.fixture(scope="module")
 def user(tmp_path_factory: pytest.TempPathFactory) -> User:
     folder = tmp_path_factory.mktemp("laptop")
-    small_sweep(folder, SWEEP + "threshold: {rule: margin}\n")
+    # Which the user's own environment has not.
+    referring = SWEEP.replace("  engines: 2\n", "  engines: 2\n  environment: {GREETING: '${GREETING}'}\n")
+    small_sweep(folder, referring + "threshold: {rule: margin}\n")
     return User(folder=folder, environment={**TOKEN, "XDG_STATE_HOME": str(folder / "state"), "RAY_ADDRESS": ""})
 
 
@@ -190,3 +193,10 @@ def test_a_job_has_the_sweeps_name_variants_and_units(lived: Lived) -> None:
     assert told["job_name"] == lived.sent["job"]
     assert (told["variants"], told["units"]) == ("baseline, mtp", str(UNITS))
     assert lived.job["status"] == "STOPPED"
+
+
+def test_a_variable_is_read_on_the_head_and_its_value_is_nowhere_in_the_job(lived: Lived) -> None:
+    run = lived.head.home / "accuracy-sweep" / "runs" / lived.sent["sweep_id"]
+    # The hash of what it was.
+    assert "${GREETING}" in json.loads((run / "secrets.json").read_text())["hashes"]
+    assert GREETING not in json.dumps(lived.job)
