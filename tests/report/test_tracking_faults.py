@@ -136,8 +136,9 @@ def test_all_answers_together_have_one_deadline(monkeypatch: pytest.MonkeyPatch)
 def test_a_place_that_cannot_be_used_is_one_line_and_no_traceback(tmp_path: Path, uri: str) -> None:
     done = sweep("track", made(tmp_path, uri).folder)
     assert (done.returncode, done.stdout) == (4, "")
-    assert len(done.stderr.splitlines()) == 1
-    assert uri in done.stderr
+    # A slow machine says besides what it is at.
+    (line,) = (said for said in done.stderr.splitlines() if " ..." not in said)
+    assert uri in line
 
 
 @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo], ids=["folder", "FIFO"])
