@@ -230,13 +230,14 @@ class RayPool:
         """What came of a call; None for a new process that died again, and is replaced again."""
         try:
             result = ray.get(ref)
-        except RayActorError as error:
-            return self._died(task, str(error))
         except RayTaskError as error:
             cause = error.cause
             # One that is no SweepError is kept whole, as text.
             text = f"{task.engine}: {type(cause).__name__}: {cause}\n{error}"
             return _failed(task, cause if isinstance(cause, SweepError) else text, died=False)
+        except RayError as error:
+            # The process died, or Ray could not make or reach it.
+            return self._died(task, str(error))
         seconds = time.monotonic() - task.begun
         if task.back:
             return Back(engine=task.engine)

@@ -10,10 +10,12 @@ from contextlib import suppress
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import pytest
 import ray
+from ray.exceptions import RaySystemError
 
 from cluster import deadlines
 from cluster.connection import PoolSpec, answers, status_command
@@ -109,6 +111,27 @@ def test_a_start_that_outlives_its_deadline_costs_its_engine_which_is_replaced(
     assert isinstance(failed, Failed)
     assert (failed.engine, failed.work, failed.died) == (engine, None, True)
     assert isinstance(failed.error, EngineStartFailed)
+    assert event(pool) == Back(engine=engine)
+
+
+def test_what_ray_itself_cannot_do_costs_an_engine_and_not_the_sweep(
+    pool: RayPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (engine,) = pool.engines
+    pool.load(engine, make_spec({}))
+    (start,) = pool._tasks
+    get = ray.get
+
+    def failing(asked: Any, **options: Any) -> Any:
+        if asked == start:
+            raise RaySystemError("Actor creation cancelled")
+        return get(asked, **options)
+
+    monkeypatch.setattr(ray, "get", failing)
+    failed = event(pool)
+    assert isinstance(failed, Failed)
+    assert (failed.engine, failed.died) == (engine, True)
+    assert "Actor creation cancelled" in failed.error.message
     assert event(pool) == Back(engine=engine)
 
 
