@@ -55,7 +55,10 @@ def first(right: int, questions: int = 200, runs: int = 1) -> npt.NDArray[np.boo
 
 
 def changed(samples: VariantSamples, **fields: Any) -> VariantSamples:
-    """The samples with other fields."""
+    """The samples with other fields, or another `text`."""
+    if "text" in fields:
+        text = fields.pop("text")
+        fields["texts"] = lambda: text
     return replace(samples, **fields)
 
 

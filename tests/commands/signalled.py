@@ -55,6 +55,7 @@ def give_back(seconds: float) -> None:
 def use_pool(moment: str, send: Callable[[], None]) -> None:
     """Have the launch open a pool in this process, which signals at the moment."""
     from cluster.events import Event
+    from sweep.interrupts import heard
     from tests.fake_pool import FakePool
 
     class Signalling(FakePool):
@@ -73,6 +74,8 @@ def use_pool(moment: str, send: Callable[[], None]) -> None:
         def wait(self, timeout: float) -> list[Event]:
             if moment in ("measuring", "stuck") and len(self.runs) == 3:
                 send()
+                while not heard():
+                    time.sleep(0.01)
             while moment == "stuck" and len(self.runs) == 3:
                 pass
             return super().wait(timeout)

@@ -102,14 +102,14 @@ def test_a_launch_ends_in_the_most_urgent_of_its_codes(
     assert sweep("launch", "any.yaml").returncode == code
 
 
-def test_a_launch_says_that_there_is_no_contract_after_the_links(
+def test_a_launch_says_that_there_is_no_contract_before_it_names_the_places(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measured = launching.Finished(run=failing(tmp_path), against=None)
     monkeypatch.setattr(launching, "launch", lambda *arguments: measured)
     lines = sweep("launch", "any.yaml").stdout.rstrip().splitlines()
     place = next(number for number, line in enumerate(lines) if line.startswith("run folder"))
-    told = " ".join(lines[place + 1 :])
+    told = " ".join(lines[:place])
     assert "There is no contract" in told
     assert "determinism of baseline" in told
 

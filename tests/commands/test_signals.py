@@ -96,7 +96,8 @@ def test_a_second_signal_ends_a_launch_that_hangs_and_leaves_the_folder_whole(
 ) -> None:
     process = started("stuck", number, "launch", write_sweep(SWEEP), "--runs", tmp_path / "runs")
     assert process.stderr is not None
-    assert "Ctrl-C" in process.stderr.readline()
+    # A slow machine says before what it is at.
+    assert any("Ctrl-C" in line for line in process.stderr)
 
     def ended() -> bool:
         process.send_signal(number)

@@ -79,10 +79,12 @@ def test_a_plan_says_over_how_many_starts_the_repetitions_are_spread(tmp_path: P
     assert "starts of an engine" not in shown(plan.command, file)
 
 
-def test_the_list_has_one_row_per_run_with_its_threshold_and_failed_audits(run: Run) -> None:
+def test_the_list_has_one_row_per_run_with_its_units_its_accuracies_and_whether_it_has_a_contract(run: Run) -> None:
     text = shown(listing.command, "--runs", run.folder.parent)
-    # 24 of 40 right less .05; lossless of mtp failed.
-    assert rows(text, run.plan.sweep_id) == [[run.plan.sweep_id, "simulated", "6/6", "0", "0.550", "1"]]
+    # 24 and 36 of 40 right; lossless of mtp failed.
+    [[name, state, _, _, units, accuracy, contract, *_]] = rows(text, run.plan.sweep_id)
+    assert (name, state, units) == (run.plan.sweep_id, "finished", "6/6")
+    assert (accuracy, contract) == ("0.600–0.900", "no")
 
 
 def test_a_run_without_a_summary_has_no_threshold_and_no_count_of_failed_audits(tmp_path: Path) -> None:

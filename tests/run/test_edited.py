@@ -254,9 +254,9 @@ def test_without_checksums_the_pages_of_a_unit_s_file_hold_what_is_in_them(copy:
     content, run = file.read_bytes(), open_run(copy)
     group = pq.ParquetFile(file).metadata.row_group(0)
     [chunk] = [c for c in map(group.column, range(group.num_columns)) if c.path_in_schema == "completion_tokens"]
-    # The page with the dictionary, which has the only value that the rows have: 8.
-    place = content.index((8).to_bytes(8, "little"), chunk.dictionary_page_offset)
-    assert place < chunk.data_page_offset
+    # The page compresses the only value that the rows have, 8, to one of it.
+    place = content.index((8).to_bytes(8, "little"), chunk.data_page_offset)
+    assert place < chunk.data_page_offset + chunk.total_compressed_size
     for bit in range(4):
         file.write_bytes(content[:place] + bytes([8 ^ 1 << bit]) + content[place + 1 :])
         with pytest.raises(BadInput, match="CRC"):
