@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+# Whoever starts the tests in the background, or under `nohup`, has these ignored, by all that the tests start too.
+for _number in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler if _number is signal.SIGINT else signal.SIG_DFL)
 # The tests run on as many workers as there are cores, where a second thread of torch only waits for the first.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Nothing is known there of a cluster to which somebody's own sweeps were sent.

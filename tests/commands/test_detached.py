@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -75,6 +77,8 @@ class Lived:
     ended: Any
     job: Any
     undisturbed: Any
+    mlflow: tuple[dict[str, str], dict[str, str], dict[str, str]]
+    """Key to status while it ran, when it was stopped, and at the end."""
     head: Head
 
     def summary(self, runs: str, sweep_id: str) -> Any:
@@ -105,7 +109,9 @@ def lived(head: Head, user: User) -> Lived:
     detach = ("launch", "sweep.yaml", "--detach")
     fast = user.asks(*detach, *paced(0.0001), "--address", head.address)
     undisturbed = json.loads(user.sweep("status", fast["sweep_id"], "--watch", "--json"))
-    sent = user.asks(*detach, *paced(0.02))
+    store = user.folder / "mlflow.db"
+    tracked = (*paced(0.02), "--set", f"tracking.uri=sqlite:///{store}")
+    sent = user.asks(*detach, *tracked)
     log = user.folder / "log"
     with log.open("w") as out:
         follower = user.start("logs", sent["sweep_id"], "-f", out=out)
@@ -120,17 +126,21 @@ def lived(head: Head, user: User) -> Lived:
     assert len(engines) == 2
     for engine in engines:
         engine.suspend()
-    again = user.sweep(*detach, *paced(0.02), code=4)
+    until(follower, lambda: len(in_mlflow(store, sent["sweep_id"])) >= 3, lambda: log.read_text())
+    watched = in_mlflow(store, sent["sweep_id"])
+    again = user.sweep(*detach, *tracked, code=4)
     listed = user.asks("list")
     stop = user.start("stop", sent["sweep_id"])
-    until(stop, lambda: "stopping the engines" in log.read_text())
+    # It may have ended before what it wrote has come.
+    until(follower, lambda: "stopping the engines" in log.read_text(), lambda: log.read_text())
     for engine in engines:
         engine.resume()
     for process in (stop, follower):
         process.communicate(timeout=200)
         assert process.returncode == 0
     stopped = user.asks("status", sent["sweep_id"])
-    resumed = user.asks(*detach, *paced(0.02))
+    stopped_in_mlflow = in_mlflow(store, sent["sweep_id"])
+    resumed = user.asks(*detach, *tracked)
     user.sweep("status", sent["sweep_id"], "--watch")
     return Lived(
         sent=sent,
@@ -142,8 +152,22 @@ def lived(head: Head, user: User) -> Lived:
         ended=user.asks("status", sent["sweep_id"]),
         job=details(head, sent["job"]),
         undisturbed=undisturbed,
+        mlflow=(watched, stopped_in_mlflow, in_mlflow(store, sent["sweep_id"])),
         head=head,
     )
+
+
+def in_mlflow(store: Path, sweep_id: str) -> dict[str, str]:
+    """The keys of the sweep's runs in a SQLite store, and the status of each; empty before there are any."""
+    asked = (
+        "select unit.value, runs.status from runs join tags unit using (run_uuid) join tags sweep using (run_uuid) "
+        "where unit.key = 'sweep.unit' and sweep.key = 'sweep.id' and sweep.value = ? "
+        "and runs.lifecycle_stage = 'active'"
+    )
+    if not store.exists():
+        return {}
+    with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=60)) as there:
+        return dict(there.execute(asked, [sweep_id]))
 
 
 def details(head: Head, job: str) -> Any:
@@ -165,6 +189,16 @@ def test_a_detached_sweep_runs_after_its_launch_has_ended_and_is_followed_until_
     # A line for each repetition, and then the table of what there was when it was stopped.
     assert len(re.findall(r"^(?:baseline|mtp) r0\d: ", lived.log, re.MULTILINE)) == lived.stopped["measured"]
     assert re.search(r"^mtp +\d/6 ", lived.log, re.MULTILINE)
+
+
+def test_mlflow_shows_a_detached_sweep_while_it_runs_when_it_is_stopped_and_when_it_is_done(lived: Lived) -> None:
+    running, stopped, ended = lived.mlflow
+    assert running.pop("sweep") == "RUNNING"
+    assert "FINISHED" in running.values()
+    assert stopped["sweep"] == "KILLED"
+    assert len(stopped) == 1 + lived.stopped["measured"]
+    assert set(ended.values()) == {"FINISHED"}
+    assert len(ended) == 1 + UNITS
 
 
 def test_a_sweep_that_runs_is_not_sent_a_second_time(lived: Lived) -> None:
