@@ -8,13 +8,7 @@ import pytest
 
 from cluster.errors import BadInput, ClusterUnavailable
 from cluster.reach import address_of, check_reachable
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        assert isinstance(port, int)
-        return port
+from tests.processes import free_port
 
 
 @pytest.mark.parametrize("scheme", ["", "ray://"])

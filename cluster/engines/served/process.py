@@ -10,8 +10,10 @@ import time
 import urllib.request
 from collections.abc import Mapping
 from contextlib import closing, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
+from cluster.children import end_with_parent
 from cluster.engines.served.arguments import Started, command
 from cluster.errors import EngineStartFailed
 from cluster.log import SEARCHED, last_error, tail
@@ -21,7 +23,6 @@ from cluster.spec import EngineSpec, Report
 if TYPE_CHECKING:
     import psutil
 
-PR_SET_PDEATHSIG = 1
 POLL_SECONDS = 0.5
 REPORT_SECONDS = 2.0
 STOP_SECONDS = 30.0
@@ -47,7 +48,7 @@ class ServerProcess:
                     env=_environment(spec.environment),
                     # A group of its own, so that its children end with it.
                     start_new_session=True,
-                    preexec_fn=_end_with_parent,
+                    preexec_fn=partial(end_with_parent, signal.SIGKILL),
                 )
             except OSError as error:
                 raise EngineStartFailed(f"{spec.label}: `{words[0]}`: {error.strerror}; install it", ()) from None
@@ -107,13 +108,6 @@ class ServerProcess:
     def _signal(self, number: int) -> None:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
-
-
-def _end_with_parent() -> None:
-    """In the server, before its program: it is killed when the thread that started it ends, as by a kill."""
-    import ctypes
-
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _environment(variant: Mapping[str, str]) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import socket
@@ -13,10 +12,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import IO
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from cluster.children import end_with_parent
 from sweep.report.export import ExportUnavailable
 
 LOOPBACK = "127.0.0.1"
@@ -27,8 +28,6 @@ START = 240.0
 """Seconds to wait for its first answer; it takes ten, and many times that on a machine that is busy."""
 ENDING = 5.0
 """Seconds for it to end by itself."""
-PR_SET_PDEATHSIG = 1
-"""See prctl(2)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +88,7 @@ def serving(uri: str, port: int) -> Iterator[Server]:
             stderr=subprocess.STDOUT,
             # The Ctrl-C of a terminal is ours to pass on, once.
             start_new_session=True,
-            preexec_fn=_end_with_parent,
+            preexec_fn=partial(end_with_parent, signal.SIGTERM),
         )
         try:
             yield Server(port=port, process=process, log=log)
@@ -106,11 +105,6 @@ def free_port(wanted: int | None) -> int:
             given: int = tried.getsockname()[1]
             return given
     raise ExportUnavailable(f"port {wanted} is taken; name another with --port, or leave it out")
-
-
-def _end_with_parent() -> None:
-    """In the server's process: it is told to end when this program does, however that ends."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
