@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -91,6 +92,14 @@ class Batch:
     """The repetition's seed: the sampling seed above temperature 0."""
     attempt: int = 1
     """1 for a unit's first attempt. Only the simulated engine's injected faults read it."""
+
+    def sampling_seed(self, request: Request) -> int:
+        """A request's own, of 31 bits: it does not depend on the request's place in the batch."""
+        return zlib.crc32(f"{self.seed}:{request.id}".encode()) & 0x7FFFFFFF
+
+    def until_stop(self, text: str) -> str:
+        """The text before the first stop string."""
+        return text[: min((text.index(stop) for stop in self.stop if stop in text), default=len(text))]
 
     def __getstate__(self) -> dict[str, Any]:
         """What goes to another process: what all prompts begin with, such as worked examples, goes once."""

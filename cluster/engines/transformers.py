@@ -184,12 +184,12 @@ class TransformersEngine:
         ids = ids[: ids.index(pad)] if pad in ids else ids
         ids = self._up_to(ids, batch.stop) if batch.stop else ids
         text = self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        cuts = [text.index(stop) for stop in batch.stop if stop in text]
+        before = batch.until_stop(text)
         return Completion(
             request_id=request.id,
-            text=text[: min(cuts)] if cuts else text,
+            text=before,
             token_ids=tuple(ids),
-            finish_reason="stop" if cuts or not self._ends.isdisjoint(ids) else "length",
+            finish_reason="stop" if before != text or not self._ends.isdisjoint(ids) else "length",
             prompt_tokens=len(prompt),
             completion_tokens=len(ids),
             verify_steps=steps,

@@ -19,7 +19,7 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from cluster.backends import check_specs, make_engine
-from cluster.engines.served.arguments import command
+from cluster.engines.served import arguments as of_servers
 from cluster.engines.served.process import ServerProcess
 from cluster.errors import EngineStartFailed, RequestFailed
 from cluster.models import resolve
@@ -41,7 +41,7 @@ OWN = EngineSpec(
 def running() -> Iterator[EngineSpec]:
     """The same server as one that runs already."""
     placed = replace(OWN, model=resolve(OWN.model))
-    server = ServerProcess(placed)
+    server = ServerProcess(placed, of_servers.Started.model_validate(placed.arguments))
     try:
         server.wait(time.monotonic() + 180, lambda phase, log: None)
         yield replace(placed, backend="openai", arguments={"base_urls": [server.base_url]})
@@ -192,13 +192,17 @@ def test_arguments_that_cannot_be_right_are_told(backend: str, arguments: dict[s
     assert fault in problem[1]
 
 
+def words(spec: EngineSpec, port: int) -> list[str]:
+    return of_servers.command(spec, of_servers.Started.model_validate(spec.arguments), port)
+
+
 def test_the_presets_write_the_servers_own_options() -> None:
     options = {"tensor_parallel_size": 2, "enable_prefix_caching": True, "swap_space": None, "x": {"a": 1}}
     vllm = replace(OWN, model="m", arguments={"preset": "vllm", "options": options})
-    assert command(vllm, 8000) == [
+    assert words(vllm, 8000) == [
         *("vllm", "serve", "m", "--host", "127.0.0.1", "--port", "8000"),
         *("--tensor-parallel-size", "2", "--enable-prefix-caching", "--x", '{"a": 1}'),
     ]
     sglang = replace(OWN, model="m", draft_model="d", arguments={"preset": "sglang"})
-    assert command(sglang, 1)[-2:] == ["--speculative-draft-model-path", "d"]
-    assert os.path.basename(command(sglang, 1)[0]).startswith("python")
+    assert words(sglang, 1)[-2:] == ["--speculative-draft-model-path", "d"]
+    assert os.path.basename(words(sglang, 1)[0]).startswith("python")

@@ -106,9 +106,8 @@ def _started_problems(spec: EngineSpec) -> list[Problem]:
     return problems
 
 
-def command(spec: EngineSpec, port: int) -> list[str]:
+def command(spec: EngineSpec, asked: Started, port: int) -> list[str]:
     """The words that start the server."""
-    asked = Started.model_validate(dict(spec.arguments))
     template = asked.command or COMMANDS[asked.preset or ""]
     if asked.preset and spec.draft_model is not None:
         template += f" {DRAFTS.get(asked.preset, '')}"

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-import urllib.error
 import urllib.request
-import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from cluster.engines.concurrent import complete_each
 from cluster.errors import RequestFailed
 from cluster.spec import Batch, Completion, EngineSpec, Request
 
@@ -82,22 +81,12 @@ async def _complete_all(
 ) -> list[Completion]:
     from openai import AsyncOpenAI
 
-    gate = asyncio.Semaphore(batch.concurrency)
     # A request that is tried again would be batched with others than the first time: the unit is, as a whole.
     key = spec.environment.get("OPENAI_API_KEY", "none")
     async with AsyncOpenAI(
         base_url=server.base_url, api_key=key, max_retries=0, timeout=spec.request_deadline
     ) as client:
-        tasks = [
-            asyncio.ensure_future(_complete(client, spec, request, batch, extra_body, gate))
-            for request in batch.requests
-        ]
-        try:
-            return await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        return await complete_each(batch, lambda request: _complete(client, spec, request, batch, extra_body))
 
 
 async def _complete(
@@ -106,27 +95,25 @@ async def _complete(
     request: Request,
     batch: Batch,
     extra_body: Mapping[str, Any],
-    gate: asyncio.Semaphore,
 ) -> Completion:
     from openai import OpenAIError
 
     where = f"{spec.label}: request {request.id}"
     settings = {"model": spec.model, "max_tokens": batch.max_tokens, **_sampling(request, batch, extra_body)}
-    async with gate:
-        began = time.perf_counter()
-        try:
-            async with asyncio.timeout(spec.request_deadline):
-                if isinstance(request.prompt, str):
-                    answer = await client.completions.create(prompt=request.prompt, **settings)
-                else:
-                    turns = [asdict(message) for message in request.prompt]
-                    answer = await client.chat.completions.create(messages=turns, **settings)
-        except TimeoutError:
-            text = f"no completion after {spec.request_deadline:g} s (engine.request_deadline)"
-            raise RequestFailed(f"{where}: {text}") from None
-        except OpenAIError as error:
-            raise RequestFailed(f"{where}: {type(error).__name__}: {error}") from error
-        seconds = time.perf_counter() - began
+    began = time.perf_counter()
+    try:
+        async with asyncio.timeout(spec.request_deadline):
+            if isinstance(request.prompt, str):
+                answer = await client.completions.create(prompt=request.prompt, **settings)
+            else:
+                turns = [asdict(message) for message in request.prompt]
+                answer = await client.chat.completions.create(messages=turns, **settings)
+    except TimeoutError:
+        text = f"no completion after {spec.request_deadline:g} s (engine.request_deadline)"
+        raise RequestFailed(f"{where}: {text}") from None
+    except OpenAIError as error:
+        raise RequestFailed(f"{where}: {type(error).__name__}: {error}") from error
+    seconds = time.perf_counter() - began
     return _completion(answer, request, batch, where, seconds)
 
 
@@ -138,12 +125,12 @@ def _completion(answer: Any, request: Request, batch: Batch, where: str, seconds
         raise RequestFailed(f"{where}: the server's answer has no choice, no finish_reason or no usage")
     text = (choice.text if isinstance(request.prompt, str) else choice.message.content) or ""
     # Not every server heeds every stop string.
-    cuts = [text.index(stop) for stop in batch.stop if stop in text]
+    before = batch.until_stop(text)
     details = getattr(usage, "prompt_tokens_details", None)
     return Completion(
         request_id=request.id,
-        text=text[: min(cuts)] if cuts else text,
-        finish_reason="stop" if cuts else choice.finish_reason,
+        text=before,
+        finish_reason="stop" if before != text else choice.finish_reason,
         prompt_tokens=usage.prompt_tokens,
         completion_tokens=usage.completion_tokens,
         cached_tokens=getattr(details, "cached_tokens", None),
@@ -156,6 +143,6 @@ def _sampling(request: Request, batch: Batch, extra_body: Mapping[str, Any]) -> 
     settings: dict[str, Any] = {"temperature": batch.temperature, "stop": list(batch.stop) or None}
     cut = dict(batch.sampling)
     if batch.temperature > 0:
-        settings["seed"] = zlib.crc32(f"{batch.seed}:{request.id}".encode()) & 0x7FFFFFFF
+        settings["seed"] = batch.sampling_seed(request)
         settings["top_p"] = cut.pop("top_p", 1.0)
     return settings | {"extra_body": {**cut, **extra_body}}

@@ -6,10 +6,11 @@ import re
 import time
 from dataclasses import replace
 from importlib import metadata
+from typing import Any
 from urllib.parse import urlsplit
 
 from cluster.engines.arguments import refuse
-from cluster.engines.served.arguments import Running, check_running, check_started, command
+from cluster.engines.served.arguments import Running, Served, Started, check_running, check_started, command
 from cluster.engines.served.client import Server, complete
 from cluster.engines.served.process import ServerProcess
 from cluster.errors import EngineStartFailed, RequestFailed
@@ -33,37 +34,35 @@ class RunningServer:
     def __init__(self) -> None:
         self._spec: EngineSpec | None = None
         self._server: Server | None = None
+        self._extra_body: dict[str, Any] = {}
         self._empties = False
         self._seconds: dict[str, float] = {}
 
     def start(self, spec: EngineSpec, report: Report) -> None:
         """Take the engine's own server. Raises EngineStartFailed when it does not answer, or not for the model."""
         refuse(spec, check_running([spec])[0])
-        urls = Running.model_validate(dict(spec.arguments)).base_urls
+        asked = Running.model_validate(dict(spec.arguments))
         number = re.search(r"([0-9]+)$", spec.engine or "")
-        self._answer(spec, urls[(int(number[1]) - 1 if number else 0) % len(urls)], report)
+        url = asked.base_urls[(int(number[1]) - 1 if number else 0) % len(asked.base_urls)]
+        self._answer(spec, asked, url, report)
 
-    def _answer(self, spec: EngineSpec, base_url: str, report: Report) -> None:
+    def _answer(self, spec: EngineSpec, asked: Served, base_url: str, report: Report) -> None:
         report("asking the server", ())
         began = time.monotonic()
         server = Server.at(base_url)
         try:
-            complete(server, spec, FIRST, self._extra_body(spec))
+            complete(server, spec, FIRST, asked.extra_body)
         except RequestFailed as error:
             raise EngineStartFailed(f"{spec.label}: {base_url}: no completion: {error}", ()) from None
-        self._empties = bool(spec.arguments.get("empty_cache", True)) and server.empty_cache()
+        self._extra_body, self._empties = asked.extra_body, asked.empty_cache and server.empty_cache()
         self._seconds["answering"] = time.monotonic() - began
         self._spec, self._server = spec, server
         report("ready", ())
 
-    @staticmethod
-    def _extra_body(spec: EngineSpec) -> dict[str, object]:
-        return dict(spec.arguments.get("extra_body", {}))
-
     def generate(self, batch: Batch) -> list[Completion]:
         """Complete every request, `batch.concurrency` at a time. Raises RequestFailed if any has no completion."""
         spec, server = self._started()
-        return complete(server, spec, batch, self._extra_body(spec))
+        return complete(server, spec, batch, self._extra_body)
 
     def flush(self) -> None:
         """Empty the server's prefix cache, where it can. Raises RequestFailed when it could and does not."""
@@ -106,6 +105,7 @@ class OwnServer(RunningServer):
     def __init__(self) -> None:
         super().__init__()
         self._process: ServerProcess | None = None
+        self._command = ""
 
     def start(self, spec: EngineSpec, report: Report) -> None:
         """Start the server. Raises EngineStartFailed, with its last log lines, when it does not come up in time."""
@@ -114,12 +114,15 @@ class OwnServer(RunningServer):
         placed = replace(
             spec, model=resolve(spec.model), draft_model=spec.draft_model and resolve(spec.draft_model)
         )
-        self._process = ServerProcess(placed)
+        asked = Started.model_validate(dict(spec.arguments))
+        # The port is another one at each start, and says nothing of the engine.
+        self._command = " ".join(command(placed, asked, 0))
+        self._process = ServerProcess(placed, asked)
         try:
             began = time.monotonic()
             self._process.wait(deadline, report)
             self._seconds["server"] = time.monotonic() - began
-            self._answer(placed, self._process.base_url, report)
+            self._answer(placed, asked, self._process.base_url, report)
         except BaseException:
             self.stop()
             raise
@@ -127,8 +130,7 @@ class OwnServer(RunningServer):
     def describe(self) -> EngineFacts:
         """With the command that the server was started by."""
         facts = super().describe()
-        spec, _ = self._started()
-        return replace(facts, arguments={**facts.arguments, "command": " ".join(command(spec, 0))})
+        return replace(facts, arguments={**facts.arguments, "command": self._command})
 
     def _device(self, spec: EngineSpec, server: Server) -> Device:
         from cluster.engines.sglang import host

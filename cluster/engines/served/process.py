@@ -8,7 +8,6 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Mapping
 from contextlib import closing, suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -32,11 +31,11 @@ STOP_SECONDS = 30.0
 class ServerProcess:
     """A server, with its log."""
 
-    def __init__(self, spec: EngineSpec) -> None:
+    def __init__(self, spec: EngineSpec, asked: Started) -> None:
         """Start it. Raises EngineStartFailed where the command is not there."""
-        self._spec = spec
+        self._spec, self._asked = spec, asked
         self._port = _free_port()
-        words = command(spec, self._port)
+        words = command(spec, asked, self._port)
         self.log = scratch_folder() / f"server-{os.getpid()}-{self._port}.log"
         with self.log.open("wb") as log:
             try:
@@ -45,7 +44,7 @@ class ServerProcess:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    env=_environment(spec.environment),
+                    env={**os.environ, **spec.environment},
                     # A group of its own, so that its children end with it.
                     start_new_session=True,
                     preexec_fn=partial(end_with_parent, signal.SIGKILL),
@@ -60,7 +59,7 @@ class ServerProcess:
 
     def wait(self, deadline: float, report: Report) -> None:
         """Until it answers. Raises EngineStartFailed when it ends, or time.monotonic() passes the deadline."""
-        health = f"http://127.0.0.1:{self._port}{Started.model_validate(dict(self._spec.arguments)).health}"
+        health = f"http://127.0.0.1:{self._port}{self._asked.health}"
         reported = 0.0
         while not _answers(health):
             if self._process.poll() is not None:
@@ -108,10 +107,6 @@ class ServerProcess:
     def _signal(self, number: int) -> None:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
-
-
-def _environment(variant: Mapping[str, str]) -> dict[str, str]:
-    return {**os.environ, **variant}
 
 
 def _free_port() -> int:

@@ -4,48 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import time
-import zlib
 from typing import Any
 
 from cluster.engines.chat import prompt_ids
+from cluster.engines.concurrent import complete_each
 from cluster.errors import RequestFailed
 from cluster.spec import Batch, Completion, EngineSpec, Request
 
 
 async def complete_all(engine: Any, spec: EngineSpec, batch: Batch) -> list[Completion]:
     """Complete every request, `batch.concurrency` at a time, in the batch's order; see `SGLangEngine.generate`."""
-    gate = asyncio.Semaphore(batch.concurrency)
-    tasks = [asyncio.ensure_future(_complete(engine, spec, request, batch, gate)) for request in batch.requests]
     try:
-        return await asyncio.gather(*tasks)
+        return await complete_each(batch, lambda request: _complete(engine, spec, request, batch))
     except BaseException:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
         # Cancelling drops our end only; the engine would go on with them beside the next attempt's.
         engine.tokenizer_manager.abort_request(abort_all=True)
         raise
 
 
-async def _complete(
-    engine: Any, spec: EngineSpec, request: Request, batch: Batch, gate: asyncio.Semaphore
-) -> Completion:
+async def _complete(engine: Any, spec: EngineSpec, request: Request, batch: Batch) -> Completion:
     from fastapi import HTTPException
 
     tokenizer = engine.tokenizer_manager.tokenizer
     where = f"{spec.label}: request {request.id}"
-    async with gate:
-        given = prompt(request, tokenizer)
-        began = time.perf_counter()
-        try:
-            async with asyncio.timeout(spec.request_deadline):
-                out = await engine.async_generate(**given, sampling_params=_sampling(request, batch))
-        except TimeoutError:
-            text = f"no completion after {spec.request_deadline:g} s (engine.request_deadline)"
-            raise RequestFailed(f"{where}: {text}") from None
-        except (HTTPException, ValueError, RuntimeError) as error:
-            raise RequestFailed(f"{where}: {type(error).__name__}: {error}") from error
-        seconds = time.perf_counter() - began
+    given = prompt(request, tokenizer)
+    began = time.perf_counter()
+    try:
+        async with asyncio.timeout(spec.request_deadline):
+            out = await engine.async_generate(**given, sampling_params=_sampling(request, batch))
+    except TimeoutError:
+        text = f"no completion after {spec.request_deadline:g} s (engine.request_deadline)"
+        raise RequestFailed(f"{where}: {text}") from None
+    except (HTTPException, ValueError, RuntimeError) as error:
+        raise RequestFailed(f"{where}: {type(error).__name__}: {error}") from error
+    seconds = time.perf_counter() - began
     meta = out["meta_info"]
     reason = meta["finish_reason"] or {"type": "abort", "message": "no finish reason"}
     if reason["type"] == "abort":
@@ -77,8 +69,8 @@ def prompt(request: Request, tokenizer: Any) -> dict[str, Any]:
 
 
 def _sampling(request: Request, batch: Batch) -> dict[str, Any]:
-    """SGLang's sampling parameters; above temperature 0 a request's seed does not depend on its place."""
-    seed = zlib.crc32(f"{batch.seed}:{request.id}".encode()) & 0x7FFFFFFF
+    """SGLang's sampling parameters."""
+    seed = batch.sampling_seed(request)
     return {
         "temperature": batch.temperature,
         "max_new_tokens": batch.max_tokens,
