@@ -13,7 +13,8 @@ import pytest
 from sweep import files
 from sweep.errors import BadInput
 from sweep.plan.config import DatasetConfig, ProtocolConfig
-from sweep.stats.score_files import Reading, read
+from sweep.stats.score_files import read
+from sweep.stats.score_files.rows import Reading
 from sweep.tasks import dataset
 
 

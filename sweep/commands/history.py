@@ -84,7 +84,8 @@ def command(as_json: bool, figure: str | None, run_length: float, **options: Any
 def _histories(options: dict[str, Any]) -> list[History]:
     """The nights that were asked for, of a file or of MLflow."""
     from sweep.errors import find
-    from sweep.stats.score_files import Reading, read_nights
+    from sweep.stats.score_files import read_nights
+    from sweep.stats.score_files.rows import Reading
 
     source, experiment = options["scores"], options["experiment"]
     if (source is None) == (experiment is None):

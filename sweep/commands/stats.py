@@ -61,7 +61,8 @@ def command(
     from sweep.report.score_files import blocks
     from sweep.report.terminal import show
     from sweep.stats.describe import describe_scores
-    from sweep.stats.score_files import Reading, read
+    from sweep.stats.score_files import read
+    from sweep.stats.score_files.rows import Reading
 
     found = read(scores, Reading(questions=questions, percent=percent, pattern=pattern, note=note))
     variants = [one.scores for one in found.listed]

@@ -14,8 +14,9 @@ from scipy.stats import ttest_ind
 
 from sweep.commands.stats import command
 from sweep.errors import BadInput
-from sweep.stats.score_files import Reading, ScoreFile
+from sweep.stats.score_files import ScoreFile
 from sweep.stats.score_files import read as read_files
+from sweep.stats.score_files.rows import Reading
 from sweep.stats.scores import Scores, off_grid
 
 NO_SHARE = (

@@ -14,7 +14,7 @@ from sweep.bounds import MOST_SCORED, SCORE_FILE
 from sweep.errors import BadInput
 from sweep.stats.history import History, Night
 from sweep.stats.score_files import documents, junit, lines, tables
-from sweep.stats.score_files.rows import LABELS, Moments, Note, Passes, Reader, Row
+from sweep.stats.score_files.rows import LABELS, Moments, Passes, Reader, Reading, Row
 from sweep.stats.scores import Scores, fault_of, fault_of_questions
 from sweep.words import cut
 
@@ -58,20 +58,6 @@ class ScoreFile:
     """Variants of which mean, standard deviation and number of runs are left."""
     passes: tuple[Passes, ...] = ()
     """Tests of which only verdicts are left."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reading:
-    """How files of scores are to be read."""
-
-    questions: int | None = None
-    """That a score is over, where the file does not say."""
-    percent: bool = False
-    """Whether numbers are in percent."""
-    pattern: str | None = None
-    """A regular expression that finds a score in a line."""
-    note: Note = lambda _: None
-    """Is told what is left out."""
 
 
 def read(sources: Sequence[str], reading: Reading) -> ScoreFile:
@@ -129,9 +115,7 @@ def _items(source: str, reading: Reading, failures: bool) -> Iterator[Row | Mome
     text = files.text(source, SCORE_FILE)
     if not text.strip():
         raise BadInput(f"{name}: empty; give {SHAPES}")
-    reader = Reader(
-        name=name, note=reading.note, percent=reading.percent, pattern=reading.pattern, failures=failures
-    )
+    reader = Reader(**vars(reading), name=name, failures=failures)
     part = tables.delimiter(text)
     if reading.pattern is not None:
         return lines.log(text, reader)

@@ -86,18 +86,26 @@ class Passes:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reader:
-    """How a file is to be read."""
+class Reading:
+    """How files of scores are to be read."""
 
-    name: str
-    """Of the file, for messages."""
-    note: Note
-    """Is told what is left out."""
+    questions: int | None = None
+    """That a score is over, where the file does not say."""
     percent: bool = False
     """Whether a number without a sign is in percent."""
     pattern: str | None = None
     """A regular expression that finds the score in a line; None for the usual ways of writing it."""
-    failures: bool = False
+    note: Note = lambda _: None
+    """Is told what is left out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reader(Reading):
+    """How one file is to be read."""
+
+    name: str
+    """Of the file, for messages."""
+    failures: bool
     """Whether a row may have no score."""
 
     def row(self, record: Mapping[str, Any], place: str, comma: bool = False) -> Row:
