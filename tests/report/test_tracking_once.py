@@ -108,6 +108,24 @@ def test_a_sweeps_own_run_that_another_deletes_meanwhile_is_logged_all_the_same(
     assert place.units("meanwhile") == ALL
 
 
+def test_a_data_set_that_another_makes_at_the_same_moment_is_logged_again(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    really, asked = MlflowClient.log_inputs, []
+
+    def first_fails(*arguments: Any, **options: Any) -> None:
+        asked.append(options)
+        if len(asked) == 1:
+            raise RuntimeError("UNIQUE constraint failed: datasets.experiment_id, datasets.name, datasets.digest")
+        really(*arguments, **options)
+
+    monkeypatch.setattr(MlflowClient, "log_inputs", first_fails)
+    assert log(made(tmp_path, place.uri, "same")).added == 7
+    assert len(asked) == 2
+
+
 def test_two_measurements_with_one_name_both_stay_and_that_is_told(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
