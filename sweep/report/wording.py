@@ -98,8 +98,9 @@ ALTERNATIVES = {
         "the question was right. The list of questions below has the counts."
     ),
     "power": (
-        "The probability of failing the gate against the gate's threshold, a panel for each variant: a curve for "
-        "the measured build and one for each lower mean. The text before it has the figures at the thresholds."
+        "The probability of failing the gate, for the measured build and for each lower mean: curves against the "
+        "gate's threshold in a panel for each variant, or, of many variants, marks at its own threshold and at the "
+        "sweep's in a row for each. The text before it has the figures at the thresholds."
     ),
 }
 """What a figure shows, for whoever does not see it."""
