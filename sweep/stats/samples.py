@@ -37,6 +37,8 @@ class Sample(Output):
     """The task holds `extracted` right."""
     invalid: bool
     """No answer in the output: wrong, and counted."""
+    value: float | None = None
+    """What the answer is worth in the task's metric; None where it is right or wrong, and no more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +69,11 @@ class VariantSamples:
     question_ids: tuple[str, ...]
     """The Q questions, in data set order."""
     correct: npt.NDArray[np.bool_]
-    """(R, Q)."""
+    """(R, Q). Of a metric of values: the value is the best there is."""
+    value: npt.NDArray[np.float64]
+    """(R, Q): what each answer is worth; 1 for a right and 0 for a wrong one where `counts`."""
+    counts: bool
+    """Answers are right or wrong; else each has a value in the range of the task's metric."""
     invalid: npt.NDArray[np.bool_]
     """(R, Q)."""
     truncated: npt.NDArray[np.bool_]
@@ -106,7 +112,7 @@ class VariantSamples:
         tables: dict[str, Any] = {
             field.name: np.concatenate([getattr(self, field.name), getattr(other, field.name)])
             for field in fields(self)
-            if field.name not in ("variant", "repetitions", "question_ids", "texts", "token_ids")
+            if field.name not in ("variant", "repetitions", "question_ids", "counts", "texts", "token_ids")
         }
         numbers = (*self.repetitions, *(last + number for number in other.repetitions))
         texts = cache(lambda: np.concatenate([self.texts(), other.texts()]))
@@ -139,8 +145,8 @@ class VariantSamples:
 
     @property
     def scores(self) -> npt.NDArray[np.float64]:
-        """(R,): each repetition's accuracy."""
-        scores: npt.NDArray[np.float64] = self.correct.mean(axis=1, dtype=np.float64)
+        """(R,): each repetition's score, the mean of its answers' values."""
+        scores: npt.NDArray[np.float64] = self.value.mean(axis=1)
         return scores
 
 
@@ -167,6 +173,7 @@ def tabulate(variant: str, columns: Mapping[str, npt.NDArray[Any]], question_ids
         cells: npt.NDArray[Any] = columns[field][sample]
         return cells
 
+    value, counts = worth(table("correct"), table("value"))
     starts = [set(row) for row in table("start")]
     began, ended = (table(end).astype(np.float64) for end in ("began", "ended"))
     invalid, answer = table("invalid"), table("extracted").astype(object)
@@ -177,6 +184,8 @@ def tabulate(variant: str, columns: Mapping[str, npt.NDArray[Any]], question_ids
         place=np.array([" + ".join(sorted(set(row))) for row in table("engine")], dtype=object),
         question_ids=tuple(question_ids),
         correct=table("correct"),
+        value=value,
+        counts=counts,
         invalid=invalid,
         truncated=table("finish_reason") == "length",
         fingerprint=table("fingerprint"),
@@ -192,6 +201,13 @@ def tabulate(variant: str, columns: Mapping[str, npt.NDArray[Any]], question_ids
         ended=ended.max(axis=1),
         engine_seconds=np.array([_busy(*spans) for spans in zip(began, ended, strict=True)], dtype=np.float64),
     )
+
+
+def worth(correct: npt.NDArray[np.bool_], value: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], bool]:
+    """What answers are worth, and whether they are right or wrong, and no more: then their `value` is NaN."""
+    values = value.astype(np.float64)
+    counts = bool(np.isnan(values).all())
+    return correct.astype(np.float64) if counts else values, counts
 
 
 def _busy(began: npt.NDArray[np.float64], ended: npt.NDArray[np.float64]) -> float:

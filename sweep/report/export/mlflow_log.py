@@ -168,7 +168,7 @@ def _measured(table: VariantSamples, row: int) -> dict[str, float | None]:
     tokens, steps = table.completion_tokens[row], table.verify_steps[row]
     seconds = float(table.engine_seconds[row])
     return {
-        "accuracy": float(table.correct[row].mean()),
+        "accuracy": float(table.scores[row]),
         "invalid_rate": float(table.invalid[row].mean()),
         "truncated_rate": float(table.truncated[row].mean()),
         "accept_length": accept_length(tokens, steps),
