@@ -188,8 +188,8 @@ def content_of(file: Path) -> tuple[Stored, bytes]:
 def decode(stored: Stored, content: bytes, *, whole: bool = False) -> Any:
     """The content of a unit's file, a pyarrow Table of NAMES but for LARGE.
 
-    Columns that came later are null in an older file. `whole`: with the texts, and every text and list is looked at,
-    as nothing else says that the content is what was written. Raises Unfit.
+    Columns that came later are null in an older file. `whole`: with the texts, and every text and list is looked
+    at, as nothing else says that the content is what was written. Raises Unfit.
     """
     if not whole:
         return _decoded(stored.file, content, _schema(*LARGE).names)
