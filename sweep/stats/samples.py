@@ -57,6 +57,8 @@ class Sample:
     """The task holds `extracted` right."""
     invalid: bool | None
     """No answer in the output: wrong, and counted; None where it is not known."""
+    value: float | None = None
+    """What the answer is worth in the task's metric; None where it is right or wrong, and no more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +89,11 @@ class VariantSamples:
     question_ids: tuple[str, ...]
     """The Q questions, in data set order."""
     correct: npt.NDArray[np.bool_]
-    """(R, Q)."""
+    """(R, Q). Of a metric of values: the value is the best there is."""
+    value: npt.NDArray[np.float64]
+    """(R, Q): what each answer is worth; 1 for a right and 0 for a wrong one where `counts`."""
+    counts: bool
+    """Answers are right or wrong; else each has a value in the range of the task's metric."""
     invalid: npt.NDArray[np.float64]
     """(R, Q) of 1 or 0; NaN if unknown."""
     truncated: npt.NDArray[np.float64]
@@ -126,7 +132,7 @@ class VariantSamples:
         tables: dict[str, Any] = {
             field.name: np.concatenate([getattr(self, field.name), getattr(other, field.name)])
             for field in fields(self)
-            if field.name not in ("variant", "repetitions", "question_ids", "texts", "token_ids")
+            if field.name not in ("variant", "repetitions", "question_ids", "counts", "texts", "token_ids")
         }
         numbers = (*self.repetitions, *(last + number for number in other.repetitions))
         texts = cache(lambda: np.concatenate([self.texts(), other.texts()]))
@@ -164,8 +170,8 @@ class VariantSamples:
 
     @property
     def scores(self) -> npt.NDArray[np.float64]:
-        """(R,): each repetition's accuracy."""
-        scores: npt.NDArray[np.float64] = self.correct.mean(axis=1, dtype=np.float64)
+        """(R,): each repetition's score, the mean of its answers' values."""
+        scores: npt.NDArray[np.float64] = self.value.mean(axis=1)
         return scores
 
 
@@ -192,6 +198,7 @@ def tabulate(variant: str, columns: Mapping[str, npt.NDArray[Any]], question_ids
         cells: npt.NDArray[Any] = columns[field][sample]
         return cells
 
+    value, counts = worth(table("correct"), table("value"))
     began, ended = (table(end).astype(np.float64) for end in ("began", "ended"))
     invalid, answer = table("invalid").astype(np.float64), table("extracted").astype(object)
     answer[invalid == 1] = None
@@ -202,6 +209,8 @@ def tabulate(variant: str, columns: Mapping[str, npt.NDArray[Any]], question_ids
         place=_together(table("engine")),
         question_ids=tuple(question_ids),
         correct=table("correct"),
+        value=value,
+        counts=counts,
         invalid=invalid,
         truncated=np.where(finish == None, np.nan, finish == "length"),  # noqa: E711 - of each element
         fingerprint=table("fingerprint"),
@@ -217,6 +226,13 @@ def tabulate(variant: str, columns: Mapping[str, npt.NDArray[Any]], question_ids
         ended=ended.max(axis=1),
         engine_seconds=np.array([_busy(*spans) for spans in zip(began, ended, strict=True)], dtype=np.float64),
     )
+
+
+def worth(correct: npt.NDArray[np.bool_], value: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], bool]:
+    """What answers are worth, and whether they are right or wrong, and no more: then their `value` is NaN."""
+    values = value.astype(np.float64)
+    counts = bool(np.isnan(values).all())
+    return correct.astype(np.float64) if counts else values, counts
 
 
 def _together(names: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:

@@ -168,7 +168,7 @@ def _measured(table: VariantSamples, row: int) -> dict[str, float | None]:
     tokens, steps = table.completion_tokens[row], table.verify_steps[row]
     generated, seconds = float(tokens.sum()), float(table.engine_seconds[row])
     return {
-        "accuracy": float(table.correct[row].mean()),
+        "accuracy": float(table.scores[row]),
         "invalid_rate": known_mean(table.invalid[row]),
         "truncated_rate": known_mean(table.truncated[row]),
         "accept_length": accept_length(tokens, steps),
