@@ -115,7 +115,7 @@ def _forecasts(plan: Plan) -> tuple[int | None, dict[int, Forecast | None]]:
 
 
 def _gpu_hours(plan: Plan, forecast: Forecast) -> float:
-    return forecast.busy * plan.config.engine.gpus / 3600
+    return forecast.busy * plan.config.engine.owned / 3600
 
 
 def _blocks(plan: Plan) -> Iterator[Block]:

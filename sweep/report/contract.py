@@ -24,7 +24,7 @@ from sweep.gate.sequential import Sequential
 from sweep.plan.units import Plan
 from sweep.report.promises import silent_lines, threshold_statements
 from sweep.report.summary import Summary
-from sweep.run.provenance import Provenance, identity
+from sweep.run.provenance import Provenance, known_identity
 from sweep.stats.samples import VariantSamples
 from sweep.words import counted
 
@@ -70,7 +70,7 @@ def build(
         commit=provenance.git_commit,
         protocol=ProtocolTerms(hash=provenance.protocol.hash, questions=summary.protocol.questions),
         dataset=DatasetTerms(sha256=provenance.dataset.sha256),
-        gpu=GpuTerms(name=provenance.gpu, count=plan.config.engine.gpus),
+        gpu=None if plan.config.imported else GpuTerms(name=provenance.gpu, count=plan.config.engine.owned),
         versions=provenance.all_versions,
         threshold=ThresholdTerms(
             value=threshold.value,
@@ -109,7 +109,7 @@ def _variant(plan: Plan, summary: Summary, name: str) -> VariantContract:
         void=measured.repetitions.void,
         questions=measured.questions,
         accept_length=summary.threshold.accept_length if measured.has_accept_floor else None,
-        engine=identity(plan, name),
+        engine=known_identity(plan, name),
         attempts=None if outcome.sequential is None else _attempts(outcome.sequential),
     )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from sweep.audit import Evidence, Finding, Verdict, common_cause, run_all
 from sweep.gate.rules import Rule, default_rule, every_rule
 from sweep.gate.threshold import Fits, Threshold, derive_all, operate
-from sweep.plan.config import ProtocolConfig
+from sweep.plan.config import SweepConfig
 from sweep.plan.units import Plan, Unit
 from sweep.plan.variants import Variant
 from sweep.report.summary import (
@@ -79,7 +79,7 @@ def summarise(evidence: RunEvidence, fits: Fits) -> Summary:
         real_model=plan.real_model,
         complete=all(v.complete for v in variants.values())
         and all(p.repetitions.measured == p.repetitions.planned for p in perturbed.values()),
-        protocol=_protocol(plan.config.protocol, provenance.protocol),
+        protocol=_protocol(plan.config, provenance.protocol),
         dataset=provenance.dataset,
         shards=plan.config.shards,
         variants=variants,
@@ -90,6 +90,7 @@ def summarise(evidence: RunEvidence, fits: Fits) -> Summary:
         perturbed=perturbed,
         against=evidence.against,
         tried_twice=provenance.tried_twice,
+        imported=plan.config.imported,
         no_contract="No contract: none was made.",
     )
 
@@ -100,12 +101,15 @@ def _default_rule(evidence: RunEvidence, audits: Sequence[Finding]) -> Rule:
     return default_rule(fewest, any(suspected))
 
 
-def _protocol(written: ProtocolConfig, facts: AskedProtocol) -> ProtocolSummary:
+def _protocol(config: SweepConfig, facts: AskedProtocol) -> ProtocolSummary:
+    written = config.protocol
+    own = written.stop is not None or config.imported is not None
+    stop = written.stop if own else task(written.task).stop
     return ProtocolSummary(
         **written.model_dump(exclude={"questions", "stop"}),
         hash=facts.hash,
         questions=len(facts.question_ids),
-        stop=task(written.task).stop if written.stop is None else written.stop,
+        stop=stop,
     )
 
 
@@ -151,7 +155,7 @@ def _perturbed(evidence: RunEvidence) -> dict[str, PerturbedSummary]:
 def _variant(evidence: RunEvidence, variant: Variant) -> VariantSummary:
     statistics = describe(evidence.samples[variant.name], evidence.clusters)
     void = {unit: reason for unit, reason in evidence.void.items() if unit.variant == variant.name}
-    stopped, planned = evidence.stopped.get(variant.name), evidence.plan.config.repetitions
+    stopped, planned = evidence.stopped.get(variant.name), evidence.plan.repetitions(variant)
     measured = len(statistics.accuracy.per_repetition)
     return VariantSummary(
         **vars(statistics),
@@ -167,5 +171,5 @@ def _variant(evidence: RunEvidence, variant: Variant) -> VariantSummary:
         ),
         stopped=stopped,
         void_units={unit.id: reason for unit, reason in void.items()},
-        pass_at=pass_at(evidence.samples[variant.name].correct) if evidence.temperature > 0 else (),
+        pass_at=pass_at(evidence.samples[variant.name].correct) if evidence.temperature else (),
     )

@@ -158,8 +158,8 @@ def _drive(
     engine, address = run.plan.config.engine, address_of(options.address)
     spec = PoolSpec(
         engines=run.plan.engines,
-        gpus=engine.gpus,
-        needs_real_gpus=runs_model(engine.backend) and engine.gpus > 0,
+        gpus=engine.owned,
+        needs_real_gpus=runs_model(engine.backend) and engine.owned > 0,
         address=address,
         deadline=options.wait,
         sweep=run.plan.sweep_id,

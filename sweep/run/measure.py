@@ -7,7 +7,7 @@ from collections import Counter
 from sweep.errors import BadInput
 from sweep.gate.measured import Measured
 from sweep.run.folder import Run
-from sweep.run.provenance import identity
+from sweep.run.provenance import known_identity
 from sweep.stats.answered import answered
 from sweep.stats.describe import describe
 
@@ -34,7 +34,7 @@ def measure(run: Run) -> dict[str, Measured]:
             dataset_sha256=provenance.dataset.sha256,
             gpu=provenance.gpu,
             gpu_count=run.plan.config.engine.gpus,
-            engine=identity(run.plan, name),
+            engine=known_identity(run.plan, name),
             versions=provenance.all_versions,
             answers=answered(tables[name]),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sweep.errors import BadInput, suggestion
 from sweep.tasks.base import Task
 from sweep.tasks.gsm8k import Gsm8k
+from sweep.tasks.imported import Imported
 from sweep.tasks.multiple_choice import MultipleChoice
 
 TASKS: dict[str, Task] = {
@@ -15,7 +16,10 @@ TASKS: dict[str, Task] = {
 
 
 def task(name: str) -> Task:
-    """The task of that name. Raises BadInput with the nearest known one when there is none."""
+    """The task of that name, or what stands for one in an imported run. Raises BadInput with the nearest known one
+    when there is none."""
+    if name == Imported.name:
+        return Imported()
     if name not in TASKS:
         raise BadInput(f"no task is called {name}; {suggestion(name, TASKS)}")
     return TASKS[name]

@@ -73,11 +73,17 @@ class Questionnaire:
 
     def batch(self, unit: Unit, attempt: int) -> Batch:
         """What an engine is handed to run the unit."""
+        asked, concurrency = self.config, unit.condition.concurrency
+        # Of an imported run alone some of it is not known, and no engine runs that.
+        assert asked.max_tokens is not None
+        assert asked.temperature is not None
+        assert concurrency is not None
+        assert unit.seed is not None
         return Batch(
             requests=ordered(unit, self._requests),
-            concurrency=unit.condition.concurrency,
-            max_tokens=self.config.max_tokens,
-            temperature=self.config.temperature,
+            concurrency=concurrency,
+            max_tokens=asked.max_tokens,
+            temperature=asked.temperature,
             stop=self.stop,
             sampling=self.config.sampling,
             seed=unit.seed,
@@ -133,6 +139,9 @@ def choose(
 
     Raises ValueError when there are not enough records.
     """
+    # As in all that engines measure.
+    assert config.shots is not None
+    assert config.shots_from is not None
     source = splits[config.shots_from]
     test = splits["test"]
     if len(source) < config.shots:

@@ -106,7 +106,7 @@ def gpus(config: SweepConfig | None, nodes: list[Node]) -> Iterator[Check]:
     for node in nodes:
         yield from _memory(node)
     found = [len(node.gpus) for node in nodes]
-    wanted = config.engine.gpus if config and backend(config.engine.backend).real_model else 0
+    wanted = config.engine.owned if config and backend(config.engine.backend).real_model else 0
     if wanted > max(found):
         text = f"an engine wants {wanted:g}, and no machine has more than {max(found)}"
         remedy = "lower engine.gpus, name a cluster with --address, or see whether `nvidia-smi` works there"
