@@ -30,11 +30,6 @@ class Library(Protocol):
 
 PATTERNS = ("samples_*.jsonl", "output-rs*.jsonl", "nemo-evaluator-per-sample-outputs/*.jsonl", "*.eval")
 """Files that are looked for in a folder, and in those below it."""
-SHAPES = (
-    "samples_*.jsonl of lm-eval (--log_samples), output-rs*.jsonl of sgl-eval, a log of inspect_ai (.eval or "
-    ".json), per-sample outputs of NeMo Evaluator, or JSON lines or a table with `question` and `value`"
-)
-"""What is read."""
 LIBRARIES: Sequence[Library] = (lm_eval, sgl_eval, nemo)
 """Those that write JSON lines."""
 
@@ -45,7 +40,9 @@ def found(path: str) -> list[str]:
         return [path]
     inside = {str(file) for pattern in PATTERNS for file in Path(path).rglob(pattern) if file.is_file()}
     if not inside:
-        raise BadInput(f"{path}: no results in the folder; give the files themselves: {SHAPES}")
+        raise BadInput(
+            f"{path}: no results in the folder; looked for are {', '.join(PATTERNS)}; give others by name"
+        )
     return sorted(inside, key=_natural)
 
 
@@ -56,15 +53,19 @@ def read(path: str, metric: str | None) -> Source:
         return inspect_logs.read(inspect_logs.unpacked(file), file)
     text = file.text
     if not text.strip():
-        raise BadInput(f"{path}: empty; give {SHAPES}")
+        raise BadInput(f"{path}: empty; `sweep import --help` says what is read")
     if documents.is_json(text):
         return _json(text, file)
     if part := table.delimiter(text):
         return table.read_table(file, part)
-    raise BadInput(f"{path}: no answers to single questions are in it; {_REMEDY}")
+    raise _refusal(path)
 
 
-_REMEDY = f"`sweep stats` reads scores of whole runs, and this needs {SHAPES}"
+def _refusal(path: str) -> BadInput:
+    return BadInput(
+        f"{path}: no answers to single questions are in it, which a run folder is made of; `sweep stats` reads "
+        "scores of whole runs. `sweep import --help` says what is read"
+    )
 
 
 def _json(text: str, file: File) -> Source:
@@ -80,7 +81,7 @@ def _json(text: str, file: File) -> Source:
             return library.read(records, file)
     if records and all(map(table.is_rows, records)):
         return table.read(placed, file)
-    raise BadInput(f"{file.path}: scores, and no answers to single questions, are in it; {_REMEDY}")
+    raise _refusal(file.path)
 
 
 def _placed(text: str, document: Any, path: str) -> list[table.Placed]:
