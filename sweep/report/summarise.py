@@ -25,9 +25,11 @@ from sweep.run.others import Against, Build
 from sweep.run.provenance import AskedProtocol, Provenance
 from sweep.run.stopping import Stopped, look_count
 from sweep.stats.describe import describe
+from sweep.stats.pass_at import pass_at
 from sweep.stats.samples import VariantSamples
 from sweep.stats.scores import Scores, from_samples
 from sweep.tasks import task
+from sweep.tasks.questionnaire import stop_strings
 
 WITH_RETRIES = 2
 """Attempts that the table of rules supposes where the sweep's CI has but one."""
@@ -108,7 +110,7 @@ def _protocol(written: ProtocolConfig, facts: AskedProtocol) -> ProtocolSummary:
         **written.model_dump(exclude={"questions", "stop"}),
         hash=facts.hash,
         questions=len(facts.question_ids),
-        stop=task(written.task).stop if written.stop is None else written.stop,
+        stop=stop_strings(written, task(written.task)),
     )
 
 
@@ -170,4 +172,5 @@ def _variant(evidence: RunEvidence, variant: Variant) -> VariantSummary:
         ),
         stopped=stopped,
         void_units={unit.id: reason for unit, reason in void.items()},
+        pass_at=pass_at(evidence.samples[variant.name].correct) if evidence.temperature > 0 else (),
     )
