@@ -13,7 +13,7 @@ from sweep.words import apart
 
 NAMES = {
     Quantity.ACCEPT_LENGTH: "accept length",
-    Quantity.OUTPUT_MATCH: "output match (outputs like its baseline's, or without one like another run's of its own)",
+    Quantity.OUTPUT_MATCH: "output match (outputs like its baseline's, or without one like its own next run's)",
 }
 """What is held to a limit, in words."""
 _DIGITS = {Quantity.ACCEPT_LENGTH: 3, Quantity.OUTPUT_MATCH: 4}
