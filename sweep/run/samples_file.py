@@ -23,12 +23,14 @@ T = TypeVar("T")
 
 NAMES = tuple(field.name for field in (*fields(Sample), *fields(Measurement)))
 """The columns: a sample's fields, and those of its unit's measurement, which are the same in every row."""
-_NEWER = ("value", *(field.name for field in fields(Measurement)))
+TEXT, TOKEN_IDS, REASONING = "text", "token_ids", "reasoning"
+_NEWER = ("value", REASONING, *(field.name for field in fields(Measurement)))
 """The columns that older files do not have: they are read as nulls."""
-TEXT, TOKEN_IDS = "text", "token_ids"
 LARGE = (TEXT, TOKEN_IDS)
 """The columns that are most of a file: they are read when somebody asks for them, and do not stay in memory."""
-KEPT = tuple(name for name in NAMES if name not in (*LARGE, "seed", "gold", "prompt_tokens", "cached_tokens"))
+KEPT = tuple(
+    name for name in NAMES if name not in (*LARGE, REASONING, "seed", "gold", "prompt_tokens", "cached_tokens")
+)
 """The columns that the statistics need, which stay in memory."""
 FEW = ("variant", "engine", "finish_reason", "start")
 """Texts of which a unit has one or two."""
@@ -188,7 +190,7 @@ def decode(stored: Stored, content: bytes, *, whole: bool = False) -> Any:
     at, as nothing else says that the content is what was written. Raises Unfit.
     """
     if not whole:
-        return _decoded(stored.file, content, _schema(*LARGE).names)
+        return _decoded(stored.file, content, _schema(*LARGE, REASONING).names)
     table = _decoded(stored.file, content, _schema(TOKEN_IDS).names)
     _decoded(stored.file, content, [TOKEN_IDS])
     _reading(stored.file, partial(table.validate, full=True))

@@ -64,15 +64,15 @@ def check_rows(table: Any, file: Path, unit: Unit, asked: Asked) -> None:
 
 def check_scores(table: Any, token_ids: Iterable[Any], file: Path, score: Scorer) -> None:
     """Raises Unfit when a row's answer, verdict or fingerprint is not that of its output."""
-    names = ("question_id", "text", "extracted", "correct", "value", "fingerprint")
+    names = ("question_id", "text", "reasoning", "extracted", "correct", "value", "fingerprint")
     rows = zip(*(table[name].to_pylist() for name in names), token_ids, strict=True)
-    for question, text, extracted, correct, value, kept, ids in rows:
+    for question, text, reasoning, extracted, correct, value, kept, ids in rows:
         again = score(question, text)
         for name, stored, derived in (
             ("extracted", extracted, again.answer),
             ("correct", correct, again.correct),
             ("value", value, again.value),
-            ("fingerprint", kept, fingerprint(text, None if ids is None else ids.tolist())),
+            ("fingerprint", kept, fingerprint(text, None if ids is None else ids.tolist(), reasoning)),
         ):
             if stored != derived:
                 raise Unfit(f"{file}: {question}: {name} is {stored}, its output gives {derived}")

@@ -22,6 +22,8 @@ class Sample:
 
     text: str | None
     """The generated text, without the stop string."""
+    reasoning: str | None = None
+    """What a server told apart from the text as the model's reasoning."""
     token_ids: tuple[int, ...] | None = None
     """The generated ids where the backend gives them."""
     finish_reason: str | None
