@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, JsonValue
 from sweep.audit.finding import Finding, Verdict
 from sweep.errors import BadInput, ExitCode
 from sweep.gate.identity import Change
+from sweep.gate.limits import Limit
 from sweep.gate.rules import Strict
 from sweep.gate.threshold import Threshold
 from sweep.plan.config import ImportedConfig, ProtocolConfig
@@ -138,6 +139,8 @@ class Summary(Strict):
     """Unit to the two engines that tried it, since it was late on the first."""
     imported: ImportedConfig | None = None
     """Where imported results come from; None of what the sweep measured itself."""
+    limits: dict[str, tuple[Limit, ...]] = {}
+    """What every attempt is held to beside the threshold, by variant; those without any are left out."""
     figures: tuple[str, ...] = ()
     """The figures' files in the run folder; empty when none were drawn."""
 

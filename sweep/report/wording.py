@@ -117,12 +117,13 @@ def protocol_sentence(summary: Summary) -> str:
     protocol, dataset = summary.protocol, summary.dataset
     if summary.imported:
         return f"{_imported_sentence(summary, summary.imported)} {_HASH.format(protocol.hash[:12])}"
+    chat = " as a chat" if protocol.chat else ""
     cut = "".join(f", {name} {value:g}" for name, value in protocol.sampling.items())
     return (
-        f"Each repetition asks {protocol.questions} questions of `{dataset.path}` (task {protocol.task}, SHA-256 "
-        f"`{dataset.sha256[:12]}`) after {protocol.shots} worked examples from the {protocol.shots_from} split, "
-        f"with {protocol.concurrency} requests in flight, at most {protocol.max_tokens} tokens an answer, at "
-        f"temperature {protocol.temperature:g}{cut}. {_HASH.format(protocol.hash[:12])}"
+        f"Each repetition asks {protocol.questions} questions of `{dataset.path}` (task {protocol.task}{chat}, "
+        f"SHA-256 `{dataset.sha256[:12]}`) after {protocol.shots} worked examples from the {protocol.shots_from} "
+        f"split, with {protocol.concurrency} requests in flight, at most {protocol.max_tokens} tokens an answer, "
+        f"at temperature {protocol.temperature:g}{cut}. {_HASH.format(protocol.hash[:12])}"
     )
 
 

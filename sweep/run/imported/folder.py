@@ -45,6 +45,7 @@ def plan_of(name: str, sources: Sequence[Source], told: Told) -> Plan:
                 shots_from=None,
                 questions=len(told.questions),
                 temperature=temperature,
+                chat=None,
                 concurrency=None,
                 question_order=None,
                 **settings,
