@@ -16,7 +16,7 @@ from sweep.errors import BadInput, suggestion
 from sweep.plan.config import FORMATS, DatasetConfig, ProtocolConfig, is_local
 from sweep.plan.variants import Fault, KeyPath
 from sweep.tasks import TASKS, task
-from sweep.tasks.base import Record, Row, Task, read, wanted
+from sweep.tasks.base import Record, Row, Task, Unanswered, read, wanted
 from sweep.tasks.questionnaire import Questionnaire, choose
 
 _DATA = Path(__file__).parent / "data"
@@ -36,12 +36,33 @@ Placed = tuple[str, Any]
 def faults(config: ProtocolConfig) -> Iterator[Fault]:
     """What can be known to be wrong with the task and its data without reading any."""
     try:
-        task(config.task)
+        yield from _gold_faults(config, task(config.task))
     except BadInput as error:
         yield ("protocol", "task"), error.message
     named = {"train": "train_path"} if config.dataset.train_path is not None else {}
     for split, key in (_splits(config) | named).items():
         yield from _file_faults(config.dataset, split, ("protocol", "dataset", key))
+
+
+def _gold_faults(config: ProtocolConfig, task: Task) -> Iterator[Fault]:
+    """What does not go together with a task that has no answers, or that has them."""
+    where = ("protocol", "gold")
+    if not isinstance(task, Unanswered):
+        if config.gold is not None:
+            yield where, f"task {task.name} has right answers in its records; take gold out, or write task: match"
+        return
+    if config.gold is None:
+        remedy = "write {variant: NAME}, one of this sweep, or {run: FOLDER}, an earlier run"
+        yield where, f"missing: task {task.name} has no answers, so say whose outputs are right; {remedy}"
+    elif config.gold.run is None and config.gold.variant is None:
+        yield where, "names nobody whose outputs are right; write variant: NAME, or run: FOLDER"
+    if config.shots:
+        yield ("protocol", "shots"), f"task {task.name} has no answers that worked examples could show; write 0"
+    if config.temperature > 0:
+        yield (
+            ("protocol", "temperature"),
+            f"above 0 outputs are drawn at random, and that two are equal says nothing; write 0 for {task.name}",
+        )
 
 
 def _file_faults(dataset: DatasetConfig, split: str, where: KeyPath) -> Iterator[Fault]:
