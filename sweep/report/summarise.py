@@ -100,11 +100,12 @@ def _default_rule(evidence: RunEvidence, audits: Sequence[Finding]) -> Rule:
 
 
 def _protocol(written: ProtocolConfig, facts: AskedProtocol) -> ProtocolSummary:
+    stop = written.stop if facts.stop is None else facts.stop
     return ProtocolSummary(
         **written.model_dump(exclude={"questions", "stop"}),
         hash=facts.hash,
         questions=len(facts.question_ids),
-        stop=task(written.task).stop if written.stop is None else written.stop,
+        stop=task(written.task).stop if stop is None else stop,
     )
 
 
