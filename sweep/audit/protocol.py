@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep.audit.finding import ALPHA, Evidence, Finding, Verdict, finding
+from sweep.stats.describe import known_mean
 from sweep.stats.paired import holm
 from sweep.stats.samples import VariantSamples
 
@@ -78,19 +79,22 @@ def _one_environment(evidence: Evidence) -> Finding:
 
 
 def _truncated(table: VariantSamples, max_tokens: int) -> Finding:
-    wrong = float((table.truncated & ~table.correct).mean())
+    wrong = float((table.truncated * ~table.correct).mean())  # NaN where it is not known, as below.
     seen = f"are cut at {max_tokens} tokens; {wrong:.1%} are cut and wrong"
     do = "Raise max_tokens, or read these outputs to see whether they go on past a missing stop string."
-    return _graded("truncation", table.variant, float(table.truncated.mean()), seen, do)
+    return _graded("truncation", table.variant, known_mean(table.truncated), seen, do)
 
 
 def _invalid(table: VariantSamples) -> Finding:
     do = "Read some of these outputs: the prompt, the stop strings or the engine may be at fault."
-    return _graded("invalid", table.variant, float(table.invalid.mean()), "hold no answer", do)
+    return _graded("invalid", table.variant, known_mean(table.invalid), "hold no answer", do)
 
 
-def _graded(what: str, variant: str, rate: float, seen: str, do: str) -> Finding:
-    """`rate`: the share of outputs of which `seen` holds."""
+def _graded(what: str, variant: str, rate: float | None, seen: str, do: str) -> Finding:
+    """`rate`: the share of outputs of which `seen` holds; None where it is not known."""
+    if rate is None:
+        unsaid = "It is not known of each output whether it ended by itself and held an answer."
+        return finding(f"{NAME}: {what}", variant, Verdict.UNKNOWN, unsaid)
     verdict = Verdict.FAIL if rate > DECIDES else Verdict.WARN if rate > WORTH_A_LOOK else Verdict.PASS
     return finding(f"{NAME}: {what}", variant, verdict, f"{rate:.1%} of the outputs {seen}.", do, rate=rate)
 

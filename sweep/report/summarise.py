@@ -22,6 +22,7 @@ from sweep.run.others import Against, Build
 from sweep.run.provenance import AskedProtocol, Provenance
 from sweep.run.stopping import Stopped, look_count
 from sweep.stats.describe import describe
+from sweep.stats.pass_at import pass_at
 from sweep.stats.samples import VariantSamples
 from sweep.stats.scores import Scores, from_samples
 from sweep.tasks import task
@@ -167,4 +168,5 @@ def _variant(evidence: RunEvidence, variant: Variant) -> VariantSummary:
         ),
         stopped=stopped,
         void_units={unit.id: reason for unit, reason in void.items()},
+        pass_at=pass_at(evidence.samples[variant.name].correct) if evidence.temperature > 0 else (),
     )

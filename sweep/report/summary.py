@@ -20,6 +20,7 @@ from sweep.run.others import Against
 from sweep.run.provenance import DatasetFacts, TwoTries
 from sweep.run.stopping import Stopped
 from sweep.stats.describe import Accuracy, VariantStatistics
+from sweep.stats.pass_at import PassAt
 
 
 class ProtocolSummary(ProtocolConfig):
@@ -62,6 +63,9 @@ class VariantSummary(VariantStatistics):
     """Why it needed no more repetitions, and what that saved; None when it was not stopped early."""
     void_units: dict[str, str]
     """Unit id to why it was given up."""
+    pass_at: tuple[PassAt, ...] = ()
+    """avg@n, as pass@1, and pass@k, ascending in k: each repetition is a sample of every question. Empty at
+    temperature 0, where repetitions are no samples."""
 
     @property
     def has_accept_floor(self) -> bool:

@@ -74,6 +74,11 @@ SPREADS_MEAN = (
     "questions that are right in one run and wrong in another. The last column is the flip rate that would explain "
     "the std if every question flipped independently of the others (`-`: no such rate can explain it)."
 )
+PASS_AT = (
+    "Each repetition is one more sample of every question, with a seed of its own. avg@n is the mean accuracy of "
+    "the n samples, and pass@k the probability that at least one of k samples is right, estimated without bias "
+    "from all n. In parentheses is where it lies for other questions like these, with 95 % confidence:"
+)
 ACCEPT_LENGTHS = "The accept length is the number of completion tokens for each verification step:"
 UPLOAD_FIGURES = (
     "The links below point to files of the run folder. Upload these files to the pull request, and replace each "
@@ -98,8 +103,9 @@ ALTERNATIVES = {
         "the question was right. The list of questions below has the counts."
     ),
     "power": (
-        "The probability of failing the gate against the gate's threshold, a panel for each variant: a curve for "
-        "the measured build and one for each lower mean. The text before it has the figures at the thresholds."
+        "The probability of failing the gate, for the measured build and for each lower mean: curves against the "
+        "gate's threshold in a panel for each variant, or, of many variants, marks at its own threshold and at the "
+        "sweep's in a row for each. The text before it has the figures at the thresholds."
     ),
 }
 """What a figure shows, for whoever does not see it."""

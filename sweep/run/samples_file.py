@@ -23,7 +23,8 @@ T = TypeVar("T")
 
 NAMES = tuple(field.name for field in (*fields(Sample), *fields(Measurement)))
 """The columns: a sample's fields, and those of its unit's measurement, which are the same in every row."""
-_MEASURED = tuple(field.name for field in fields(Measurement))
+_NEWER = ("value", *(field.name for field in fields(Measurement)))
+"""The columns that older files do not have: they are read as nulls."""
 TEXT, TOKEN_IDS = "text", "token_ids"
 LARGE = (TEXT, TOKEN_IDS)
 """The columns that are most of a file: they are read when somebody asks for them, and do not stay in memory."""
@@ -115,6 +116,8 @@ def _array(column: Any, texts: Texts) -> npt.NDArray[Any]:
     if pa.types.is_string(column.type):
         return _objects(column, texts)
     truth = pa.types.is_boolean(column.type)
+    if not truth and column.null_count == len(column):
+        return np.full(len(column), np.nan)
     if column.null_count:
         return np.array(column.to_pylist(), dtype=object if truth else np.float64)
     return np.from_dlpack(column.cast(pa.uint8())).astype(bool) if truth else np.from_dlpack(column)
@@ -185,8 +188,8 @@ def content_of(file: Path) -> tuple[Stored, bytes]:
 def decode(stored: Stored, content: bytes, *, whole: bool = False) -> Any:
     """The content of a unit's file, a pyarrow Table of NAMES but for LARGE.
 
-    The columns of the measurement are null in an older file. `whole`: with the texts, and every text and list is
-    looked at, as nothing else says that the content is what was written. Raises Unfit.
+    Columns that came later are null in an older file. `whole`: with the texts, and every text and list is looked
+    at, as nothing else says that the content is what was written. Raises Unfit.
     """
     if not whole:
         return _decoded(stored.file, content, _schema(*LARGE).names)
@@ -224,7 +227,7 @@ def _decoded(file: Path, content: Path | bytes, names: Sequence[str]) -> Any:
     there, schema = dict(zip(table.column_names, table.schema.types, strict=True)), _schema()
     for name in names:
         kind = schema.field(name).type
-        if name not in there and name in _MEASURED:
+        if name not in there and name in _NEWER:
             table = table.append_column(schema.field(name), pa.nulls(len(table), kind))
         elif there.get(name) != kind:
             raise Unfit(f"{file}: the column {name} is {there.get(name, 'missing')}, not {kind}")

@@ -52,13 +52,14 @@ def check_rows(table: Any, file: Path, unit: Unit, questions: Questions) -> None
 
 def check_scores(table: Any, token_ids: Iterable[Any], file: Path, score: Scorer) -> None:
     """Raises Unfit when a row's answer, verdict or fingerprint is not that of its output."""
-    names = ("question_id", "text", "extracted", "correct", "fingerprint")
+    names = ("question_id", "text", "extracted", "correct", "value", "fingerprint")
     rows = zip(*(table[name].to_pylist() for name in names), token_ids, strict=True)
-    for question, text, extracted, correct, kept, ids in rows:
+    for question, text, extracted, correct, value, kept, ids in rows:
         again = score(question, text)
         for name, stored, derived in (
             ("extracted", extracted, again.answer),
             ("correct", correct, again.correct),
+            ("value", value, again.value),
             ("fingerprint", kept, fingerprint(text, None if ids is None else ids.tolist())),
         ):
             if stored != derived:
@@ -118,7 +119,9 @@ def _number_faults(table: Any) -> Iterator[str]:
         least = pc.min(table[name]).as_py()
         if least is not None and least < 0:
             yield f"{name} is {least} in a row"
-    for name in ("seconds", "began", "ended"):
+    if 0 < table["value"].null_count < len(table):
+        yield "value is missing in a row"
+    for name in ("seconds", "value", "began", "ended"):
         if pc.all(pc.is_finite(table[name])).as_py() is False:
             yield f"{name} is no number in a row"
     [began], [ended] = (_distinct(table, name) for name in ("began", "ended"))

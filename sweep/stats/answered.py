@@ -55,7 +55,8 @@ def answered(samples: VariantSamples) -> Answered:
     outputs: dict[tuple[str, bool], str] = {}
     for texts, outcomes in zip(samples.text, samples.correct.tolist(), strict=True):
         for question, correct, text in zip(samples.question_ids, outcomes, texts, strict=True):
-            outputs.setdefault((question, correct), text)
+            if text is not None:
+                outputs.setdefault((question, correct), text)
     right = samples.correct.sum(axis=0).tolist()
     return Answered(
         right=dict(zip(samples.question_ids, right, strict=True)), runs=len(samples.repetitions), outputs=outputs

@@ -81,9 +81,9 @@ def from_samples(samples: VariantSamples, factor: str | None = None) -> Scores:
     return Scores(
         variant=samples.variant,
         values=tuple(float(score) for score in samples.scores),
-        questions=len(samples.question_ids),
+        questions=len(samples.question_ids) if samples.counts else None,
         factor=factor,
-        flips=flips(samples.correct),
+        flips=flips(samples.correct) if samples.counts else None,
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from cluster.spec import Message
+from sweep.stats.metric import Metric
 
 Row = Mapping[str, Any]
 """One row of a data set: column to value."""
@@ -41,7 +42,9 @@ class Score:
     answer: str | None
     """The answer read from the output, in the form of `Record.gold`; None when there is none (invalid)."""
     correct: bool
-    """The answer is right; never so when it is None."""
+    """The answer is right; never so when it is None. Of a metric of values: its value is the best there is."""
+    value: float | None = None
+    """What the answer is worth, in the range of the task's metric; None where it is right or wrong, and no more."""
 
 
 class Task(Protocol):
@@ -54,6 +57,10 @@ class Task(Protocol):
     @property
     def version(self) -> str:
         """Goes into the protocol's hash: raise it when prompts or scores of the same rows change."""
+
+    @property
+    def metric(self) -> Metric:
+        """What is measured of each answer: `ACCURACY`, or a number in a stated range."""
 
     @property
     def columns(self) -> Mapping[str, type]:

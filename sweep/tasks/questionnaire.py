@@ -85,12 +85,17 @@ class Questionnaire:
         )
 
     def score(self, unit: Unit, place: str, completions: Sequence[Completion]) -> list[Sample]:
-        """The samples of a unit completed at `place`. Raises KeyError for a question not asked."""
+        """The samples of a unit completed at `place`.
+
+        Raises KeyError for a question not asked, and ValueError for a task whose score is outside its metric.
+        """
         asked = {record.id: record for record in self.questions}
         return [self._sample(unit, place, asked[c.request_id], c) for c in completions]
 
     def _sample(self, unit: Unit, place: str, record: Record, completion: Completion) -> Sample:
         score = self.task.score(record, completion.text)
+        if fault := self.task.metric.fault_of(score.value):
+            raise ValueError(f"the task {self.task.name}, {record.id}: {fault}")
         # All that an engine generated, by its names; `asdict` takes longer than all the rest.
         output = vars(completion).copy()
         del output["request_id"]
@@ -105,6 +110,7 @@ class Questionnaire:
             gold=record.gold,
             correct=score.correct,
             invalid=score.answer is None,
+            value=score.value,
             **output,
         )
 
