@@ -15,6 +15,7 @@ from cluster.spec import Message
 from sweep.errors import BadInput, suggestion
 from sweep.plan.config import LIBRARY, ProtocolConfig
 from sweep.plan.variants import Fault
+from sweep.stats.metric import ACCURACY
 from sweep.tasks.base import Record, Row, Score
 from sweep.tasks.library import Placed, Rows, check_installed, versions
 
@@ -47,6 +48,7 @@ class SglEval:
     name: str
     """`sgl_eval:aime25`."""
 
+    metric = ACCURACY
     columns = {"problem": str, "expected_answer": str}
     stop = ()
 

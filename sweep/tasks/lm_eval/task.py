@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from sweep.errors import BadInput
 from sweep.plan.config import LIBRARY, ProtocolConfig
 from sweep.plan.variants import Fault
+from sweep.stats.metric import ACCURACY
 from sweep.tasks.base import Record, Row, Score
 from sweep.tasks.library import Placed, Rows, check_installed, versions
 from sweep.tasks.lm_eval.opened import Opened, open_task
@@ -31,6 +32,7 @@ class LmEval:
     opened_as: Opened | None = None
     """The library's task with its data; None until then."""
 
+    metric = ACCURACY
     columns = {"doc": dict}
     has_data = False
 
