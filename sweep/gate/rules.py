@@ -33,7 +33,8 @@ Alarm = tuple[float, tuple[float, float]]
 class Strict(BaseModel):
     """Frozen, and unknown keys are faults."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    # Models are built when they are used first: a command uses few of them, and each takes milliseconds.
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from sweep.audit.finding import Verdict
 from sweep.errors import SweepError
+from sweep.plan.config import LIBRARY
 from sweep.words import counted
 
 if TYPE_CHECKING:
     from sweep.audit.finding import Finding
-    from sweep.plan.config import LIBRARY
-from sweep.report.exported import Exported, ExportUnavailable
+    from sweep.report.exported import Exported, ExportUnavailable
     from sweep.report.summary import PerturbedSummary, RepetitionCounts, Summary
     from sweep.run.launch import Finished
     from sweep.run.others import Against
@@ -115,11 +115,12 @@ ALTERNATIVES = {
 def protocol_sentence(summary: Summary) -> str:
     """What was asked, from which data, and what the standard deviations are."""
     protocol, dataset = summary.protocol, summary.dataset
+    chat = " as a chat" if protocol.chat else ""
     cut = "".join(f", {name} {value:g}" for name, value in protocol.sampling.items())
     source = "the task's library" if dataset.path == LIBRARY else f"`{dataset.path}`"
     drawn = "of the task's library" if protocol.shots_from == LIBRARY else f"from the {protocol.shots_from} split"
     return (
-        f"Each repetition asks {protocol.questions} questions of {source} (task {protocol.task}, SHA-256 "
+        f"Each repetition asks {protocol.questions} questions of {source} (task {protocol.task}{chat}, SHA-256 "
         f"`{dataset.sha256[:12]}`) after {protocol.shots} worked examples {drawn}, "
         f"with {protocol.concurrency} requests in flight, at most {protocol.max_tokens} tokens an answer, at "
         f"temperature {protocol.temperature:g}{cut}. The hash of this protocol is `{protocol.hash[:12]}`. Standard "

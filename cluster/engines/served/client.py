@@ -21,6 +21,9 @@ VERSIONS = {"sglang": "/get_server_info", "vllm": "/version"}
 ANSWER = 30.0
 """Seconds for anything but a completion."""
 
+REASONING = ("reasoning_content", "reasoning")
+"""What servers call the reasoning beside a message's content: SGLang and older vLLM, and newer vLLM."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
@@ -123,13 +126,16 @@ def _completion(answer: Any, request: Request, batch: Batch, where: str, seconds
     usage = answer.usage
     if choice is None or choice.finish_reason is None or usage is None:
         raise RequestFailed(f"{where}: the server's answer has no choice, no finish_reason or no usage")
-    text = (choice.text if isinstance(request.prompt, str) else choice.message.content) or ""
+    said = None if isinstance(request.prompt, str) else choice.message
+    # Without an answer where the tokens ran out in the reasoning: then it is empty, and not failed.
+    text = (choice.text if said is None else said.content) or ""
     # Not every server heeds every stop string.
     before = batch.until_stop(text)
     details = getattr(usage, "prompt_tokens_details", None)
     return Completion(
         request_id=request.id,
         text=before,
+        reasoning=next((told for name in REASONING if (told := getattr(said, name, None))), None),
         finish_reason="stop" if before != text else choice.finish_reason,
         prompt_tokens=usage.prompt_tokens,
         completion_tokens=usage.completion_tokens,
@@ -145,4 +151,8 @@ def _sampling(request: Request, batch: Batch, extra_body: Mapping[str, Any]) -> 
     if batch.temperature > 0:
         settings["seed"] = batch.sampling_seed(request)
         settings["top_p"] = cut.pop("top_p", 1.0)
+    if batch.chat_template_kwargs:
+        # The variant's own settings over the protocol's.
+        kwargs = {**batch.chat_template_kwargs, **extra_body.get("chat_template_kwargs", {})}
+        extra_body = {**extra_body, "chat_template_kwargs": kwargs}
     return settings | {"extra_body": {**cut, **extra_body}}
