@@ -15,6 +15,12 @@ from sweep.gate.rules import Count, OpenShare, Strict, ThresholdRule
 
 SAMPLING = frozenset({"top_p", "top_k", "min_p"})
 """Settings of a protocol that cut the distribution which tokens are drawn from."""
+CHAT = frozenset({"chat", "system", "chat_template_kwargs"})
+"""Settings of a protocol that make a chat of it."""
+OWN_KWARGS = frozenset(
+    {"messages", "conversation", "chat_template", "tokenize", "add_generation_prompt", "continue_final_message"}
+)
+"""What an engine itself says to the chat template."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
 """Names become folder and file names."""
 FORMATS = (".jsonl", ".json", ".parquet")
@@ -39,6 +45,12 @@ def _registered(value: str) -> str:
     if value not in BACKENDS:
         known = {"known": list(BACKENDS)}
         raise PydanticCustomError("unknown_name", "must be a backend that is registered", known)
+    return value
+
+
+def _no_own_kwargs(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    if own := sorted(OWN_KWARGS & value.keys()):
+        raise ValueError(f"{own[0]} is the engine's to say; take it out")
     return value
 
 
@@ -176,6 +188,12 @@ class ProtocolConfig(Strict):
     """Likewise: from so many of the likeliest tokens."""
     min_p: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Likewise: from the tokens that have this share of the likeliest one's probability."""
+    chat: bool = False
+    """The task's text is the user's message of a chat, which the model's own template makes a prompt of."""
+    system: Text | None = None
+    """The system message that a chat begins with."""
+    chat_template_kwargs: Annotated[dict[str, JsonValue], AfterValidator(_no_own_kwargs)] = {}
+    """What the template of a chat is given beside the messages, such as `enable_thinking: false`."""
     concurrency: Count = 128
     """Requests in flight at once."""
     question_order: Literal["shuffled", "fixed"] = "shuffled"
@@ -185,6 +203,12 @@ class ProtocolConfig(Strict):
     def sampling(self) -> dict[str, float]:
         """What cuts the distribution that tokens are drawn from, by SAMPLING's names."""
         return {name: value for name in sorted(SAMPLING) if (value := getattr(self, name)) is not None}
+
+    @property
+    def unset(self) -> frozenset[str]:
+        """Of the settings that came later those left at their defaults: no hash has them, so that none changes."""
+        fields = type(self).model_fields
+        return frozenset(name for name in SAMPLING | CHAT if getattr(self, name) == fields[name].default)
 
 
 class TrackingConfig(Strict):

@@ -26,6 +26,7 @@ from sweep.stats.pass_at import pass_at
 from sweep.stats.samples import VariantSamples
 from sweep.stats.scores import Scores, from_samples
 from sweep.tasks import task
+from sweep.tasks.questionnaire import stop_strings
 
 WITH_RETRIES = 2
 """Attempts that the table of rules supposes where the sweep's CI has but one."""
@@ -105,7 +106,7 @@ def _protocol(written: ProtocolConfig, facts: AskedProtocol) -> ProtocolSummary:
         **written.model_dump(exclude={"questions", "stop"}),
         hash=facts.hash,
         questions=len(facts.question_ids),
-        stop=task(written.task).stop if written.stop is None else written.stop,
+        stop=stop_strings(written, task(written.task)),
     )
 
 

@@ -23,13 +23,17 @@ T = TypeVar("T")
 
 NAMES = tuple(field.name for field in (*fields(Sample), *fields(Measurement)))
 """The columns: a sample's fields, and those of its unit's measurement, which are the same in every row."""
-_NEWER = ("value", *(field.name for field in fields(Measurement)))
+TEXT, TOKEN_IDS, REASONING = "text", "token_ids", "reasoning"
+_NEWER = ("value", REASONING, *(field.name for field in fields(Measurement)))
 """The columns that older files do not have: they are read as nulls."""
-TEXT, TOKEN_IDS = "text", "token_ids"
 LARGE = (TEXT, TOKEN_IDS)
 """The columns that are most of a file: they are read when somebody asks for them, and do not stay in memory."""
-KEPT = tuple(name for name in NAMES if name not in (*LARGE, "seed", "gold", "prompt_tokens", "cached_tokens"))
+KEPT = tuple(
+    name for name in NAMES if name not in (*LARGE, REASONING, "seed", "gold", "prompt_tokens", "cached_tokens")
+)
 """The columns that the statistics need, which stay in memory."""
+FEW = ("variant", "engine", "finish_reason", "start")
+"""Texts of which a unit has one or two."""
 
 
 class Unfit(BadInput):
@@ -67,8 +71,8 @@ class Columns(Mapping[str, npt.NDArray[Any]]):
     are int32 arrays. Columns of LARGE stay in the files until they are asked for.
     """
 
-    arrays: Mapping[str, npt.NDArray[Any]]
-    """Those of KEPT."""
+    table: Any
+    """pyarrow's, of KEPT."""
     files: tuple[Stored, ...]
     """Where the rows are from, in turn."""
 
@@ -76,7 +80,7 @@ class Columns(Mapping[str, npt.NDArray[Any]]):
         """(N,). Raises BadInput when one of LARGE cannot be read."""
         if name in LARGE:
             return texts(self.files) if name == TEXT else token_ids(self.files)
-        return self.arrays[name]
+        return _array(self.table[name])
 
     def __iter__(self) -> Iterator[str]:
         """The columns' names."""
@@ -87,34 +91,31 @@ class Columns(Mapping[str, npt.NDArray[Any]]):
         return len(KEPT) + len(LARGE)
 
 
-class Texts(dict[str, str]):
-    """Every text once: outputs come again, repetition after repetition, and are most of what is kept of a run."""
+def kept(table: Any, files: tuple[Stored, ...]) -> Columns:
+    """What the statistics need of a decoded table."""
+    import pyarrow as pa
 
-    def __missing__(self, text: str) -> str:
-        self[text] = text
-        return text
-
-
-def kept(table: Any, files: tuple[Stored, ...], texts: Texts) -> Columns:
-    """What the statistics need of a decoded table. `texts` are those that are kept already."""
-    return Columns(arrays={name: _array(table[name], texts) for name in KEPT}, files=files)
+    columns = {name: table[name].dictionary_encode() if name in FEW else table[name] for name in KEPT}
+    return Columns(table=pa.table(columns), files=files)
 
 
 def joined(parts: Sequence[Columns]) -> Columns:
     """The rows of all parts, one after the other; there may be none."""
+    import pyarrow as pa
+
     if not parts:
-        return kept(_schema().empty_table(), (), Texts())
-    arrays = {name: np.concatenate([part.arrays[name] for part in parts]) for name in parts[0].arrays}
-    return Columns(arrays=arrays, files=tuple(file for part in parts for file in part.files))
+        return kept(_schema().empty_table(), ())
+    tables = pa.concat_tables([part.table for part in parts])
+    return Columns(table=tables, files=tuple(file for part in parts for file in part.files))
 
 
-def _array(column: Any, texts: Texts) -> npt.NDArray[Any]:
+def _array(column: Any) -> npt.NDArray[Any]:
     # Not by pyarrow's own to_numpy, which imports pandas: a fifth of a second, for nothing that is needed here.
     import pyarrow as pa
 
+    if pa.types.is_string(column.type) or pa.types.is_dictionary(column.type):
+        return _objects(column)
     column = column.combine_chunks()
-    if pa.types.is_string(column.type):
-        return _objects(column, texts)
     truth = pa.types.is_boolean(column.type)
     if not truth and column.null_count == len(column):
         return np.full(len(column), np.nan)
@@ -123,17 +124,16 @@ def _array(column: Any, texts: Texts) -> npt.NDArray[Any]:
     return np.from_dlpack(column.cast(pa.uint8())).astype(bool) if truth else np.from_dlpack(column)
 
 
-def _objects(column: Any, texts: Texts) -> npt.NDArray[np.object_]:
-    values = np.empty(len(column), dtype=object)
-    if len(column) and column[0] == column[-1] and len(several := column.unique()) == 1:
-        values.fill(next((texts[text] for text in several.to_pylist() if text is not None), None))
-    else:
-        values[:] = [text if text is None else texts[text] for text in column.to_pylist()]
-    return values
+def _objects(column: Any) -> npt.NDArray[np.object_]:
+    """Every text is made once: outputs come again, repetition after repetition."""
+    coded = column.dictionary_encode().unify_dictionaries().combine_chunks()
+    names = np.array([*coded.dictionary.to_pylist(), None], dtype=object)
+    texts: npt.NDArray[np.object_] = names[np.from_dlpack(coded.indices.fill_null(len(names) - 1))]
+    return texts
 
 
 def write(
-    file: Path, samples: Sequence[Sample], measurement: Measurement, announce: Callable[[str], None], texts: Texts
+    file: Path, samples: Sequence[Sample], measurement: Measurement, announce: Callable[[str], None]
 ) -> Columns:
     """Write a unit's samples aside and rename them into place; returns what `kept` has of them.
 
@@ -157,7 +157,7 @@ def write(
     with aside(file) as there:
         there.write_bytes(content)
         announce(digest)
-    return kept(table, (Stored(file=file, sha256=digest, state=state_of(file)),), texts)
+    return kept(table, (Stored(file=file, sha256=digest, state=state_of(file)),))
 
 
 def _lists(rows: Sequence[tuple[int, ...] | None]) -> Any:
@@ -192,7 +192,7 @@ def decode(stored: Stored, content: bytes, *, whole: bool = False) -> Any:
     at, as nothing else says that the content is what was written. Raises Unfit.
     """
     if not whole:
-        return _decoded(stored.file, content, _schema(*LARGE).names)
+        return _decoded(stored.file, content, _schema(*LARGE, REASONING).names)
     table = _decoded(stored.file, content, _schema(TOKEN_IDS).names)
     _decoded(stored.file, content, [TOKEN_IDS])
     _reading(stored.file, partial(table.validate, full=True))
@@ -204,10 +204,12 @@ def texts(files: Iterable[Stored]) -> npt.NDArray[np.object_]:
 
     Of a file that is unchanged its other columns are not read again: each page has its own checksum.
     """
-    known = Texts()
+    known: dict[str, str] = {}
     sources = ((stored.file, stored.file if stored.unchanged() else stored.again()) for stored in files)
     columns = (_decoded(file, source, [TEXT])[TEXT] for file, source in sources)
-    return np.concatenate([np.empty(0, dtype=object), *(_array(column, known) for column in columns)])
+    return np.array(
+        [known.setdefault(text, text) for column in columns for text in column.to_pylist()], dtype=object
+    )
 
 
 def token_ids(files: Iterable[Stored]) -> npt.NDArray[np.object_]:

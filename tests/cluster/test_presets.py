@@ -111,6 +111,11 @@ def test_of_a_server_whose_options_do_not_tell_any_number_of_gpus_is_believed(sp
     assert check_specs("server", [spec]) == [[]]
 
 
+def test_sglangs_server_has_the_arguments_that_only_a_server_reads() -> None:
+    options: dict[str, object] = {"reasoning_parser": "qwen3", "chat_template": "chatml"}
+    assert check_specs("server", [of("sglang", options)]) == [[]]
+
+
 @pytest.mark.parametrize(
     ("spec", "key", "remedy"),
     [

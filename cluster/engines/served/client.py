@@ -25,6 +25,8 @@ LONGEST = 300
 """Characters of what a server says of a request that it refuses."""
 ANSWER = 40.0
 """Seconds for anything but a completion."""
+REASONING = ("reasoning_content", "reasoning")
+"""What servers call the reasoning beside a message's content: SGLang and older vLLM, and newer vLLM."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +166,12 @@ class Client:
         if batch.temperature > 0:
             settings["seed"] = batch.sampling_seed(request)
             settings["top_p"] = cut.pop("top_p", 1.0)
-        return settings | {"extra_body": {**self.server.kind.asks, **cut, **self.extra_body}}
+        body = {**self.server.kind.asks, **cut, **self.extra_body}
+        if batch.chat_template_kwargs:
+            # The variant's own settings over the protocol's.
+            own = self.extra_body.get("chat_template_kwargs", {})
+            body["chat_template_kwargs"] = {**batch.chat_template_kwargs, **own}
+        return settings | {"extra_body": body}
 
     def _completion(self, answer: Any, request: Request, batch: Batch, seconds: float) -> Completion:
         """Raises RequestFailed for an answer without a text, its end or its tokens."""
@@ -173,7 +180,9 @@ class Client:
         if not choices or reason is None or usage is None or reason in GIVEN_UP:
             lacks = f"finish_reason {reason}" if reason in GIVEN_UP else "no choice, no finish_reason or no usage"
             raise RequestFailed(f"{self.spec.label}: request {request.id}: the server's answer has {lacks}")
-        text = (choices[0].text if isinstance(request.prompt, str) else choices[0].message.content) or ""
+        said = None if isinstance(request.prompt, str) else choices[0].message
+        # Without an answer where the tokens ran out in the reasoning: then it is empty, and not failed.
+        text = (choices[0].text if said is None else said.content) or ""
         # Not every server heeds every stop string.
         before = batch.until_stop(text)
         details = getattr(usage, "prompt_tokens_details", None)
@@ -181,6 +190,7 @@ class Client:
         return Completion(
             request_id=request.id,
             text=before,
+            reasoning=next((apart for name in REASONING if (apart := getattr(said, name, None))), None),
             token_ids=token_ids(told),
             finish_reason="stop" if before != text else reason,
             prompt_tokens=usage.prompt_tokens,

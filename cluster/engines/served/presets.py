@@ -52,6 +52,8 @@ class SGLang:
     """The backend `sglang` as a server: its options are that backend's arguments, under the same rules."""
 
     environment: Mapping[str, str] = {}
+    for_servers = ("reasoning_parser", "chat_template", "default_chat_template_kwargs")
+    """What the backend refuses, as only a server reads it."""
 
     def words(self, spec: EngineSpec, port: int) -> list[str]:
         """The command that starts it."""
@@ -62,8 +64,11 @@ class SGLang:
 
     def problems(self, specs: Sequence[EngineSpec]) -> list[list[Problem]]:
         """What is wrong with each spec's options."""
-        placed = [_refused(spec, _PLACE) for spec in specs]
-        return [[*ours, *theirs] for ours, theirs in zip(placed, sglang.BACKEND.check_specs(specs), strict=True)]
+        verdicts = sglang.BACKEND.check_specs(specs)
+        return [
+            [*_refused(spec, _PLACE), *(problem for problem in verdict if problem[0] not in self.for_servers)]
+            for spec, verdict in zip(specs, verdicts, strict=True)
+        ]
 
     def gpus(self, spec: EngineSpec) -> Mapping[str, int] | None:
         """As the backend's."""
