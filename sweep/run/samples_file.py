@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache, partial
-from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -17,6 +16,7 @@ from sweep.bounds import UNIT_FILE
 from sweep.disk import aside
 from sweep.errors import BadInput
 from sweep.run.checksums import State, sha256, state_of
+from sweep.run.columns import column
 from sweep.stats.samples import Measurement, Sample
 
 T = TypeVar("T")
@@ -109,27 +109,28 @@ def joined(parts: Sequence[Columns]) -> Columns:
     return Columns(table=tables, files=tuple(file for part in parts for file in part.files))
 
 
-def _array(column: Any) -> npt.NDArray[Any]:
+def _array(values: Any) -> npt.NDArray[Any]:
     # Not by pyarrow's own to_numpy, which imports pandas: a fifth of a second, for nothing that is needed here.
     import pyarrow as pa
 
-    if pa.types.is_string(column.type) or pa.types.is_dictionary(column.type):
-        return _objects(column)
-    column = column.combine_chunks()
-    truth = pa.types.is_boolean(column.type)
-    if not truth and column.null_count == len(column):
-        return np.full(len(column), np.nan)
-    if column.null_count:
-        return np.array(column.to_pylist(), dtype=object if truth else np.float64)
-    return np.from_dlpack(column.cast(pa.uint8())).astype(bool) if truth else np.from_dlpack(column)
+    if pa.types.is_string(values.type) or pa.types.is_dictionary(values.type):
+        return _objects(values)
+    values = values.combine_chunks()
+    truth = pa.types.is_boolean(values.type)
+    if not truth and values.null_count == len(values):
+        return np.full(len(values), np.nan)
+    if values.null_count:
+        return np.array(values.to_pylist(), dtype=object if truth else np.float64)
+    return np.from_dlpack(values.cast(pa.uint8())).astype(bool) if truth else np.from_dlpack(values)
 
 
-def _objects(column: Any) -> npt.NDArray[np.object_]:
+def _objects(texts: Any) -> npt.NDArray[np.object_]:
     """Every text is made once: outputs come again, repetition after repetition."""
-    coded = column.dictionary_encode().unify_dictionaries().combine_chunks()
+    coded = texts.dictionary_encode().unify_dictionaries().combine_chunks()
     names = np.array([*coded.dictionary.to_pylist(), None], dtype=object)
-    texts: npt.NDArray[np.object_] = names[np.from_dlpack(coded.indices.fill_null(len(names) - 1))]
-    return texts
+    [none] = column([len(names) - 1], coded.indices.type)
+    cells: npt.NDArray[np.object_] = names[np.from_dlpack(coded.indices.fill_null(none))]
+    return cells
 
 
 def write(
@@ -142,10 +143,7 @@ def write(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    rows = [{**vars(sample), TOKEN_IDS: None, **vars(measurement)} for sample in samples]
-    table = pa.Table.from_pylist(rows, schema=_schema())
-    index = NAMES.index(TOKEN_IDS)
-    table = table.set_column(index, table.schema.field(index), _lists([sample.token_ids for sample in samples]))
+    table = _table(samples, measurement)
     out = pa.BufferOutputStream()
     # Hardly a text or a token id comes again within a unit: dictionaries of them would double the time, and make
     # the file larger, as zstd finds what does.
@@ -160,15 +158,15 @@ def write(
     return kept(table, (Stored(file=file, sha256=digest, state=state_of(file)),))
 
 
-def _lists(rows: Sequence[tuple[int, ...] | None]) -> Any:
-    """A column of token ids; of many numbers at once where no row is without, in half of the time."""
+def _table(samples: Sequence[Sample], measurement: Measurement) -> Any:
     import pyarrow as pa
 
-    there = [row for row in rows if row is not None]
-    if len(there) < len(rows):
-        return pa.array(rows, _schema().field(TOKEN_IDS).type)
-    ends = np.cumsum([0, *map(len, there)], dtype=np.int32)
-    return pa.ListArray.from_arrays(ends, np.fromiter(chain.from_iterable(there), np.int32))
+    same, schema = vars(measurement), _schema()
+    values = {
+        name: [same[name]] * len(samples) if name in same else [getattr(sample, name) for sample in samples]
+        for name in NAMES
+    }
+    return pa.Table.from_arrays([column(values[field.name], field.type) for field in schema], schema=schema)
 
 
 def content_of(file: Path) -> tuple[Stored, bytes]:

@@ -19,6 +19,7 @@ from typing import Any
 from sweep.errors import BadInput
 from sweep.plan.units import Unit
 from sweep.run.checksums import MANIFEST
+from sweep.run.columns import column
 from sweep.run.questions import PinnedQuestion
 from sweep.run.samples_file import Unfit
 from sweep.stats.samples import Measurement
@@ -48,8 +49,8 @@ class Asked:
         """`questions`: each of them once, in any order."""
         import pyarrow as pa
 
-        self.ids = pa.array([question.id for question in questions], pa.string())
-        self.golds = pa.array([question.gold for question in questions], pa.string())
+        self.ids = column([question.id for question in questions], pa.string())
+        self.golds = column([question.gold for question in questions], pa.string())
 
 
 def check_rows(table: Any, file: Path, unit: Unit, asked: Asked) -> None:
@@ -115,7 +116,7 @@ def _row_faults(table: Any, unit: Unit, asked: Asked) -> Iterator[str]:
     yield from (f"{name} is missing in a row" for name in there if table[name].null_count)
     golds = asked.golds.take(questions)
     if not table["gold"].combine_chunks().equals(golds):
-        rows = zip(*(column.to_pylist() for column in (table["question_id"], table["gold"], golds)), strict=True)
+        rows = zip(*(cells.to_pylist() for cells in (table["question_id"], table["gold"], golds)), strict=True)
         question, stored, gold = next(row for row in rows if row[1] != row[2])
         yield f"{question}: gold is {stored}, questions.jsonl has {gold}"
     yield from _number_faults(table)
