@@ -110,7 +110,7 @@ def _protocol(written: ProtocolConfig, facts: AskedProtocol) -> ProtocolSummary:
         **written.model_dump(exclude={"questions", "stop"}),
         hash=facts.hash,
         questions=len(facts.question_ids),
-        stop=stop_strings(written, task(written.task)),
+        stop=stop_strings(written, task(written.task)) if facts.stop is None else facts.stop,
     )
 
 
