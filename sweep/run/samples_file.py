@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache, partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -163,8 +164,7 @@ def _table(samples: Sequence[Sample], measurement: Measurement) -> Any:
 
     same, schema = vars(measurement), _schema()
     values = {
-        name: [same[name]] * len(samples) if name in same else [getattr(sample, name) for sample in samples]
-        for name in NAMES
+        name: [same[name]] * len(samples) if name in same else [*map(attrgetter(name), samples)] for name in NAMES
     }
     return pa.Table.from_arrays([column(values[field.name], field.type) for field in schema], schema=schema)
 
