@@ -238,6 +238,8 @@ def _read(content: Path | bytes, names: Sequence[str]) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    # pyarrow's own pool leaves as much unused beside the columns of many units as these take.
+    pa.set_memory_pool(pa.system_memory_pool())
     # Not by `read_table`, which would look for columns in the path: `batch=8/samples/...`.
     source = content if isinstance(content, Path) else pa.BufferReader(content)
     with pq.ParquetFile(source, page_checksum_verification=True) as file:
