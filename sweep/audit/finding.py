@@ -54,6 +54,8 @@ class Evidence:
     """Where outputs are cut; None where it is not known."""
     temperature: float | None
     """0 is greedy; None where it is not known."""
+    outputs_are_answers: bool = False
+    """What is right is a whole output, cut at the same place as the others: a cut one lacks no answer."""
     perturbed: Sequence[tuple[Variant, VariantSamples]] = ()
     """The same variants under other conditions."""
     earlier: Mapping[str, VariantSamples] | None = None

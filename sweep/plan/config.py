@@ -25,6 +25,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
 """Names become folder and file names."""
 FORMATS = (".jsonl", ".json", ".parquet")
 """What the names of local data sets end in."""
+LIBRARY = "library"
+"""In the place of a data set or a split: the task's library reads, or draws, as it does of itself."""
 UNREAD = (".csv", ".tsv", ".txt", ".gz", ".zst", ".zip", ".arrow", ".xlsx", ".yaml", ".yml")
 """What the names of other files end in that somebody may take for a data set; no hub id ends so."""
 
@@ -33,6 +35,11 @@ def is_local(path: str) -> bool:
     """Whether a data set's path means a file, there or not, and no hub id, which is a name or OWNER/NAME."""
     begins = path.startswith((".", "/", "~")) or path.count("/") > 1
     return begins or path.lower().endswith((*FORMATS, *UNREAD))
+
+
+def is_embedded(path: str) -> bool:
+    """Whether a data set's path means one of the package."""
+    return path.startswith("embedded:")
 
 
 def _named(value: str) -> str:
@@ -158,16 +165,26 @@ class PerturbConfig(Strict):
 class DatasetConfig(Strict):
     """Where the records come from, and what pins them."""
 
-    path: Text
-    """`embedded:tiny-gemma4`, a local .jsonl/.json/.parquet file, or a hub id such as `openai/gsm8k`."""
+    path: Text = LIBRARY
+    """`embedded:tiny-gemma4`, a local .jsonl/.json/.parquet file, or a hub id such as `openai/gsm8k`; absent, or
+    `library`: those of the task's library."""
     config: Text | None = None
     """The hub data set's configuration, such as `main`."""
     revision: Text | None = None
     """The hub commit that pins the records."""
     train_path: Text | None = None
-    """The local file that holds the train split, for `shots_from: train`."""
+    """The local file that holds the train split, for `shots_from: train`, or for a library that draws from it."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     """Of the canonical test records: the task's columns. The sweep refuses to run on others."""
+
+
+class GoldConfig(Strict):
+    """Whose outputs are right, of a task without answers."""
+
+    run: Text | None = None
+    """The folder of an earlier run; absent: the variant is measured once more, before the sweep."""
+    variant: Text | None = None
+    """A variant of the sweep, or of the earlier run; absent: what the earlier run was held to itself."""
 
 
 class ProtocolConfig(Strict):
@@ -177,12 +194,15 @@ class ProtocolConfig(Strict):
     """
 
     task: Text = "gsm8k"
-    """The benchmark, by its name in `sweep.tasks.TASKS`: makes the prompts and scores the outputs."""
-    dataset: DatasetConfig
+    """The benchmark, as in `sweep.tasks.TASKS` or LIBRARY:NAME: makes the prompts and scores the outputs."""
+    dataset: DatasetConfig = DatasetConfig()
+    gold: GoldConfig | None = None
+    """Whose outputs are right, of a task without answers; the outputs are in the protocol's hash."""
     shots: Annotated[int, Field(ge=0, le=MOST_COUNT, strict=True)] | None = 5
     """Worked examples before each question."""
-    shots_from: Literal["test", "train"] | None = "test"
-    """`test`: its first records, and the questions follow them (SGLang). `train`: its first (vLLM)."""
+    shots_from: Literal["test", "train", "library"] | None = "test"
+    """`test`: its first records, and the questions follow them (SGLang). `train`: its first (vLLM). `library`: as
+    the task's library draws them."""
     questions: Count | Literal["all"] = 200
     """How many, from the head of what the shots leave."""
     stop: tuple[Text, ...] | None = None
@@ -217,7 +237,7 @@ class ProtocolConfig(Strict):
     def unset(self) -> frozenset[str]:
         """Of the settings that came later those left at their defaults: no hash has them, so that none changes."""
         fields = type(self).model_fields
-        return frozenset(name for name in SAMPLING | CHAT if getattr(self, name) == fields[name].default)
+        return frozenset(name for name in SAMPLING | CHAT | {"gold"} if getattr(self, name) == fields[name].default)
 
 
 class TrackingConfig(Strict):

@@ -108,7 +108,8 @@ def _default_rule(evidence: RunEvidence, audits: Sequence[Finding]) -> Rule:
 
 def _protocol(config: SweepConfig, facts: AskedProtocol) -> ProtocolSummary:
     written = config.protocol
-    stop = None if config.imported else stop_strings(written, task(written.task))
+    asked = None if config.imported else stop_strings(written, task(written.task))
+    stop = asked if facts.stop is None else facts.stop
     return ProtocolSummary(
         **written.model_dump(exclude={"questions", "stop"}),
         hash=facts.hash,
@@ -157,7 +158,8 @@ def _perturbed(evidence: RunEvidence) -> dict[str, PerturbedSummary]:
 
 
 def _variant(evidence: RunEvidence, variant: Variant) -> VariantSummary:
-    statistics = describe(evidence.samples[variant.name], evidence.clusters)
+    samples = evidence.samples[variant.name]
+    statistics = describe(samples, evidence.clusters)
     void = {unit: reason for unit, reason in evidence.void.items() if unit.variant == variant.name}
     stopped, planned = evidence.stopped.get(variant.name), evidence.plan.repetitions(variant)
     measured = len(statistics.accuracy.per_repetition)
@@ -175,5 +177,5 @@ def _variant(evidence: RunEvidence, variant: Variant) -> VariantSummary:
         ),
         stopped=stopped,
         void_units={unit.id: reason for unit, reason in void.items()},
-        pass_at=pass_at(evidence.samples[variant.name].correct) if evidence.temperature else (),
+        pass_at=pass_at(samples.correct) if evidence.temperature and samples.counts else (),
     )
