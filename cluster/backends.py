@@ -92,7 +92,7 @@ BACKENDS: dict[str, str] = {
 
 
 ELSEWHERE = "imported"
-"""What stands for a backend where results were measured elsewhere: it is none, and nothing can be started with it."""
+"""What stands for a backend where results were measured elsewhere: nothing can be started with it."""
 
 
 def backend(name: str) -> Backend:
