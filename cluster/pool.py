@@ -29,7 +29,7 @@ from cluster.connection import (
     status_command,
     wanted,
 )
-from cluster.errors import ClusterUnavailable, EngineStartFailed, RequestFailed, SweepError
+from cluster.errors import ClusterUnavailable, EngineLost, EngineStartFailed, RequestFailed, SweepError
 from cluster.events import Back, Completed, Event, Failed, Gone, Loaded, Starting
 from cluster.log import TAIL, last_error
 from cluster.metrics import FAILURES, RETRIES, Reading, of_batch, of_start
@@ -233,9 +233,11 @@ class RayPool:
             ray.get(call)
         except RayTaskError as error:
             self._end(task)
+            cause = error.cause
+            if isinstance(cause, EngineLost):
+                return self._died(task, task.calls.index(call), cause.message)
             if task.work is None:
                 self._parts[task.engine].start_failed()
-            cause = error.cause
             # One that is no SweepError is kept whole, as text.
             text = f"{task.engine}: {type(cause).__name__}: {cause}\n{error}"
             return _failed(task, cause if isinstance(cause, SweepError) else text, died=False)

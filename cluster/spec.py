@@ -104,6 +104,8 @@ class Batch:
     """A completion ends before the first of these."""
     sampling: Mapping[str, float] = field(default_factory=dict)
     """Above temperature 0, of `top_p`, `top_k` and `min_p` those that cut the distribution; none: all of it."""
+    chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    """What the template of a chat is given beside the messages."""
     seed: int
     """The repetition's seed: the sampling seed above temperature 0."""
     attempt: int = 1
@@ -145,6 +147,8 @@ class Output:
 
     text: str
     """The generated text, without the stop string."""
+    reasoning: str | None = None
+    """What a server told apart from the text as the model's reasoning, which is not scored; None where none did."""
     token_ids: tuple[int, ...] | None = None
     """The generated ids where the backend gives them."""
     finish_reason: str

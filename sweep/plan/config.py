@@ -15,10 +15,18 @@ from sweep.gate.rules import Count, OpenShare, Strict, ThresholdRule
 
 SAMPLING = frozenset({"top_p", "top_k", "min_p"})
 """Settings of a protocol that cut the distribution which tokens are drawn from."""
+CHAT = frozenset({"chat", "system", "chat_template_kwargs"})
+"""Settings of a protocol that make a chat of it."""
+OWN_KWARGS = frozenset(
+    {"messages", "conversation", "chat_template", "tokenize", "add_generation_prompt", "continue_final_message"}
+)
+"""What an engine itself says to the chat template."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
 """Names become folder and file names."""
 FORMATS = (".jsonl", ".json", ".parquet")
 """What the names of local data sets end in."""
+LIBRARY = "library"
+"""In the place of a data set or a split: the task's library reads, or draws, as it does of itself."""
 UNREAD = (".csv", ".tsv", ".txt", ".gz", ".zst", ".zip", ".arrow", ".xlsx", ".yaml", ".yml")
 """What the names of other files end in that somebody may take for a data set; no hub id ends so."""
 
@@ -27,6 +35,11 @@ def is_local(path: str) -> bool:
     """Whether a data set's path means a file, there or not, and no hub id, which is a name or OWNER/NAME."""
     begins = path.startswith((".", "/", "~")) or path.count("/") > 1
     return begins or path.lower().endswith((*FORMATS, *UNREAD))
+
+
+def is_embedded(path: str) -> bool:
+    """Whether a data set's path means one of the package."""
+    return path.startswith("embedded:")
 
 
 def _named(value: str) -> str:
@@ -39,6 +52,12 @@ def _registered(value: str) -> str:
     if value not in BACKENDS:
         known = {"known": list(BACKENDS)}
         raise PydanticCustomError("unknown_name", "must be a backend that is registered", known)
+    return value
+
+
+def _no_own_kwargs(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    if own := sorted(OWN_KWARGS & value.keys()):
+        raise ValueError(f"{own[0]} is the engine's to say; take it out")
     return value
 
 
@@ -142,14 +161,15 @@ class PerturbConfig(Strict):
 class DatasetConfig(Strict):
     """Where the records come from, and what pins them."""
 
-    path: Text
-    """`embedded:tiny-gemma4`, a local .jsonl/.json/.parquet file, or a hub id such as `openai/gsm8k`."""
+    path: Text = LIBRARY
+    """`embedded:tiny-gemma4`, a local .jsonl/.json/.parquet file, or a hub id such as `openai/gsm8k`; absent, or
+    `library`: those of the task's library."""
     config: Text | None = None
     """The hub data set's configuration, such as `main`."""
     revision: Text | None = None
     """The hub commit that pins the records."""
     train_path: Text | None = None
-    """The local file that holds the train split, for `shots_from: train`."""
+    """The local file that holds the train split, for `shots_from: train`, or for a library that draws from it."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     """Of the canonical test records: the task's columns. The sweep refuses to run on others."""
 
@@ -158,12 +178,13 @@ class ProtocolConfig(Strict):
     """What is asked and how it is scored. Everything here is in the protocol's hash."""
 
     task: Text = "gsm8k"
-    """The benchmark, by its name in `sweep.tasks.TASKS`: makes the prompts and scores the outputs."""
-    dataset: DatasetConfig
+    """The benchmark, as in `sweep.tasks.TASKS` or LIBRARY:NAME: makes the prompts and scores the outputs."""
+    dataset: DatasetConfig = DatasetConfig()
     shots: Annotated[int, Field(ge=0, le=MOST_COUNT, strict=True)] = 5
     """Worked examples before each question."""
-    shots_from: Literal["test", "train"] = "test"
-    """`test`: its first records, and the questions follow them (SGLang). `train`: its first (vLLM)."""
+    shots_from: Literal["test", "train", "library"] = "test"
+    """`test`: its first records, and the questions follow them (SGLang). `train`: its first (vLLM). `library`: as
+    the task's library draws them."""
     questions: Count | Literal["all"] = 200
     """How many, from the head of what the shots leave."""
     stop: tuple[Text, ...] | None = None
@@ -178,6 +199,12 @@ class ProtocolConfig(Strict):
     """Likewise: from so many of the likeliest tokens."""
     min_p: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Likewise: from the tokens that have this share of the likeliest one's probability."""
+    chat: bool = False
+    """The task's text is the user's message of a chat, which the model's own template makes a prompt of."""
+    system: Text | None = None
+    """The system message that a chat begins with."""
+    chat_template_kwargs: Annotated[dict[str, JsonValue], AfterValidator(_no_own_kwargs)] = {}
+    """What the template of a chat is given beside the messages, such as `enable_thinking: false`."""
     concurrency: Count = 128
     """Requests in flight at once."""
     question_order: Literal["shuffled", "fixed"] = "shuffled"
@@ -187,6 +214,12 @@ class ProtocolConfig(Strict):
     def sampling(self) -> dict[str, float]:
         """What cuts the distribution that tokens are drawn from, by SAMPLING's names."""
         return {name: value for name in sorted(SAMPLING) if (value := getattr(self, name)) is not None}
+
+    @property
+    def unset(self) -> frozenset[str]:
+        """Of the settings that came later those left at their defaults: no hash has them, so that none changes."""
+        fields = type(self).model_fields
+        return frozenset(name for name in SAMPLING | CHAT if getattr(self, name) == fields[name].default)
 
 
 class TrackingConfig(Strict):

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from cluster.backends import answers_mean_nothing, backend
 from cluster.spec import EngineSpec
-from sweep.plan.config import SAMPLING, SweepConfig
+from sweep.plan.config import SweepConfig
 from sweep.plan.variants import Variant, conditions, perturbed, variants
 
 RESULT_FREE: Any = {
@@ -179,14 +179,14 @@ def content_hash(config: SweepConfig) -> str:
 def result_settings(config: SweepConfig) -> dict[str, Any]:
     """What the sweep file says about its results, as JSON values.
 
-    Factors without levels are left out, and so are a single start, a single node and a sampling that is not cut: a
-    sweep keeps its id, and its run folder, when it names a build, and when this program learns of another factor.
+    Factors without levels are left out, and so are a single start, a single node and what a protocol leaves unset:
+    a sweep keeps its id, and its run folder, when it names a build, and when this program learns of another factor.
     """
     settings = config.model_dump(mode="json", exclude=RESULT_FREE)
     for name in ("starts", "nodes"):
         if settings["engine"][name] == 1:
             del settings["engine"][name]
-    for name in SAMPLING - config.protocol.sampling.keys():
+    for name in config.protocol.unset:
         del settings["protocol"][name]
     asked = settings.pop("perturb") or {}
     levels = {factor: listed for factor, listed in asked.items() if listed and factor != "repetitions"}

@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sweep.audit import Evidence, Finding, Verdict, common_cause, run_all
+from sweep.gate.limits import limits
+from sweep.gate.operating import operate
 from sweep.gate.rules import Rule, default_rule, every_rule
-from sweep.gate.threshold import Fits, Threshold, derive_all, operate
+from sweep.gate.threshold import Fits, Threshold, derive_all
 from sweep.plan.config import ProtocolConfig
 from sweep.plan.units import Plan, Unit
 from sweep.plan.variants import Variant
+from sweep.report.beside import beside
 from sweep.report.summary import (
     PerturbedSummary,
     ProtocolSummary,
@@ -26,6 +29,7 @@ from sweep.stats.pass_at import pass_at
 from sweep.stats.samples import VariantSamples
 from sweep.stats.scores import Scores, from_samples
 from sweep.tasks import task
+from sweep.tasks.questionnaire import stop_strings
 
 WITH_RETRIES = 2
 """Attempts that the table of rules supposes where the sweep's CI has but one."""
@@ -85,6 +89,7 @@ def summarise(evidence: RunEvidence, fits: Fits) -> Summary:
         variants=variants,
         threshold=thresholds[rule.rule],
         rule_by_default=plan.config.threshold is None,
+        limits=limits(rule, beside(plan, evidence.samples, evidence.reference)),
         audits=audits,
         rules=_rules(rule, fits, thresholds),
         perturbed=perturbed,
@@ -105,7 +110,7 @@ def _protocol(written: ProtocolConfig, facts: AskedProtocol) -> ProtocolSummary:
         **written.model_dump(exclude={"questions", "stop"}),
         hash=facts.hash,
         questions=len(facts.question_ids),
-        stop=task(written.task).stop if written.stop is None else written.stop,
+        stop=stop_strings(written, task(written.task)) if facts.stop is None else facts.stop,
     )
 
 

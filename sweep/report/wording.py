@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sweep.audit.finding import Verdict
 from sweep.errors import SweepError
+from sweep.plan.config import LIBRARY
 from sweep.words import counted
 
 if TYPE_CHECKING:
@@ -103,8 +104,9 @@ ALTERNATIVES = {
         "the question was right. The list of questions below has the counts."
     ),
     "power": (
-        "The probability of failing the gate against the gate's threshold, a panel for each variant: a curve for "
-        "the measured build and one for each lower mean. The text before it has the figures at the thresholds."
+        "The probability of failing the gate, for the measured build and for each lower mean: curves against the "
+        "gate's threshold in a panel for each variant, or, of many variants, marks at its own threshold and at the "
+        "sweep's in a row for each. The text before it has the figures at the thresholds."
     ),
 }
 """What a figure shows, for whoever does not see it."""
@@ -113,10 +115,13 @@ ALTERNATIVES = {
 def protocol_sentence(summary: Summary) -> str:
     """What was asked, from which data, and what the standard deviations are."""
     protocol, dataset = summary.protocol, summary.dataset
+    chat = " as a chat" if protocol.chat else ""
     cut = "".join(f", {name} {value:g}" for name, value in protocol.sampling.items())
+    source = "the task's library" if dataset.path == LIBRARY else f"`{dataset.path}`"
+    drawn = "of the task's library" if protocol.shots_from == LIBRARY else f"from the {protocol.shots_from} split"
     return (
-        f"Each repetition asks {protocol.questions} questions of `{dataset.path}` (task {protocol.task}, SHA-256 "
-        f"`{dataset.sha256[:12]}`) after {protocol.shots} worked examples from the {protocol.shots_from} split, "
+        f"Each repetition asks {protocol.questions} questions of {source} (task {protocol.task}{chat}, SHA-256 "
+        f"`{dataset.sha256[:12]}`) after {protocol.shots} worked examples {drawn}, "
         f"with {protocol.concurrency} requests in flight, at most {protocol.max_tokens} tokens an answer, at "
         f"temperature {protocol.temperature:g}{cut}. The hash of this protocol is `{protocol.hash[:12]}`. Standard "
         "deviations are sample ones (ddof=1) between repetitions."

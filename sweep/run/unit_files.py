@@ -14,8 +14,8 @@ from sweep.errors import BadInput
 from sweep.plan.units import Plan, Unit
 from sweep.run import samples_file
 from sweep.run.checksums import MANIFEST, Checksums, state_of
-from sweep.run.samples_file import Columns, Stored, Texts, Unfit
-from sweep.run.verify import Questions, Scorer, check_rows, check_scores, scorer
+from sweep.run.samples_file import Columns, Stored, Unfit
+from sweep.run.verify import Asked, Questions, Scorer, check_rows, check_scores, scorer
 from sweep.stats.samples import Measurement, Sample
 from sweep.tasks import task
 from sweep.tasks.questionnaire import ordered
@@ -40,8 +40,6 @@ class UnitFiles:
     """Gives what was asked, in data set order."""
     _kept: dict[str, tuple[object, Columns]] = field(default_factory=dict, repr=False, compare=False)
     """Unit id to the file's state and what this process read or wrote of it then."""
-    _texts: Texts = field(default_factory=Texts, repr=False, compare=False)
-    """Those in what is kept."""
 
     def path(self, unit: Unit) -> Path:
         """The unit's file, there or not."""
@@ -51,7 +49,7 @@ class UnitFiles:
         """Write a unit's file aside and rename it into place; its digest is in SHA256SUMS before that."""
         file = self.path(unit)
         announce = partial(self.checksums.add, _name(unit))
-        columns = samples_file.write(file, samples, measurement, announce, self._texts)
+        columns = samples_file.write(file, samples, measurement, announce)
         self._kept[unit.id] = state_of(file), columns
 
     def load(self, unit: Unit) -> Columns:
@@ -69,11 +67,11 @@ class UnitFiles:
         stored, content = self._held(unit)
         unheld = self.checksums.digests is None
         table = samples_file.decode(stored, content, whole=unheld)
-        questions = self.questions()
-        check_rows(table, stored.file, unit, ordered(unit, questions) if unit.shards > 1 else questions)
+        asked = Asked(ordered(unit, self.questions())) if unit.shards > 1 else self._asked
+        check_rows(table, stored.file, unit, asked)
         if unheld:
             check_scores(table, samples_file.token_ids([stored]), stored.file, self._score)
-        return samples_file.kept(table, (stored,), self._texts)
+        return samples_file.kept(table, (stored,))
 
     def _held(self, unit: Unit) -> tuple[Stored, bytes]:
         """The content of the unit's file. Raises Unfit when SHA256SUMS has another one."""
@@ -81,6 +79,11 @@ class UnitFiles:
         if self.checksums.holds(_name(unit), stored.sha256) is False:
             raise Unfit(f"{stored.file}: changed since it was written: its SHA-256 is not in {MANIFEST}")
         return stored, content
+
+    @cached_property
+    def _asked(self) -> Asked:
+        """By a unit that is no shard."""
+        return Asked(self.questions())
 
     @cached_property
     def _score(self) -> Scorer:

@@ -10,7 +10,7 @@ and what an earlier version of a task held right stays so.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 from sweep.errors import BadInput
 from sweep.plan.units import Unit
 from sweep.run.checksums import MANIFEST
+from sweep.run.columns import column
 from sweep.run.questions import PinnedQuestion
 from sweep.run.samples_file import Unfit
 from sweep.stats.samples import Measurement
@@ -41,26 +42,37 @@ Scorer = Callable[[str, str], Score]
 """(question id, output) to what it is worth."""
 
 
-def check_rows(table: Any, file: Path, unit: Unit, questions: Questions) -> None:
-    """Raises Unfit when the rows cannot be the unit's, with the first reason; `questions` are those it asks.
+class Asked:
+    """What units must have asked, as columns: most units ask the same, and a run has thousands of them."""
+
+    def __init__(self, questions: Questions) -> None:
+        """`questions`: each of them once, in any order."""
+        import pyarrow as pa
+
+        self.ids = column([question.id for question in questions], pa.string())
+        self.golds = column([question.gold for question in questions], pa.string())
+
+
+def check_rows(table: Any, file: Path, unit: Unit, asked: Asked) -> None:
+    """Raises Unfit when the rows cannot be the unit's, with the first reason; `asked`: what it asks.
 
     `table`: pyarrow's, of the file.
     """
-    for reason in _row_faults(table, unit, {question.id: question.gold for question in questions}):
+    for reason in _row_faults(table, unit, asked):
         raise Unfit(f"{file}: {reason}")
 
 
 def check_scores(table: Any, token_ids: Iterable[Any], file: Path, score: Scorer) -> None:
     """Raises Unfit when a row's answer, verdict or fingerprint is not that of its output."""
-    names = ("question_id", "text", "extracted", "correct", "value", "fingerprint")
+    names = ("question_id", "text", "reasoning", "extracted", "correct", "value", "fingerprint")
     rows = zip(*(table[name].to_pylist() for name in names), token_ids, strict=True)
-    for question, text, extracted, correct, value, kept, ids in rows:
+    for question, text, reasoning, extracted, correct, value, kept, ids in rows:
         again = score(question, text)
         for name, stored, derived in (
             ("extracted", extracted, again.answer),
             ("correct", correct, again.correct),
             ("value", value, again.value),
-            ("fingerprint", kept, fingerprint(text, None if ids is None else ids.tolist())),
+            ("fingerprint", kept, fingerprint(text, None if ids is None else ids.tolist(), reasoning)),
         ):
             if stored != derived:
                 raise Unfit(f"{file}: {question}: {name} is {stored}, its output gives {derived}")
@@ -86,29 +98,35 @@ def scorer(task: Task, questions: Questions) -> Scorer:
     return lru_cache(MOST)(lambda question, output: task.score(records[question], output))
 
 
-def _row_faults(table: Any, unit: Unit, gold: Mapping[str, str]) -> Iterator[str]:
-    ids = table["question_id"].to_pylist()
-    yield from _question_faults(ids, gold)
+def _row_faults(table: Any, unit: Unit, asked: Asked) -> Iterator[str]:
+    import pyarrow.compute as pc
+
+    questions = pc.index_in(table["question_id"], value_set=asked.ids).combine_chunks()
+    if (
+        questions.null_count
+        or len(questions) != len(asked.ids)
+        or pc.count_distinct(questions).as_py() < len(asked.ids)
+    ):
+        yield from _question_faults(table["question_id"].to_pylist(), asked.ids.to_pylist())
     for name in ("variant", "repetition", "seed"):
         wanted = getattr(unit, name)
         yield from (f"{name} is {value}, not {wanted}" for value in _distinct(table, name) if value != wanted)
     yield from (f"{name} differs between rows" for name in SAME if len(_distinct(table, name)) > 1)
     there = (name for name in PRESENT if name in table.column_names)
     yield from (f"{name} is missing in a row" for name in there if table[name].null_count)
-    golds = table["gold"].to_pylist()
-    if golds != [gold[question] for question in ids]:
-        question, stored = next((q, there) for q, there in zip(ids, golds, strict=True) if there != gold[q])
-        yield f"{question}: gold is {stored}, questions.jsonl has {gold[question]}"
+    golds = asked.golds.take(questions)
+    if not table["gold"].combine_chunks().equals(golds):
+        rows = zip(*(cells.to_pylist() for cells in (table["question_id"], table["gold"], golds)), strict=True)
+        question, stored, gold = next(row for row in rows if row[1] != row[2])
+        yield f"{question}: gold is {stored}, questions.jsonl has {gold}"
     yield from _number_faults(table)
     yield from _answer_faults(table)
 
 
-def _question_faults(ids: list[str | None], asked: Collection[str]) -> Iterator[str]:
-    if len(ids) == len(asked) and set(ids) == set(asked):
-        return
-    rows = Counter(ids)
+def _question_faults(ids: Sequence[str | None], asked: Sequence[str]) -> Iterator[str]:
+    rows, wanted = Counter(ids), {*asked}
     yield from (f"{n} rows for {question}" for question, n in rows.items() if n > 1)
-    yield from (f"a row for {question}, which the unit does not ask" for question in rows if question not in asked)
+    yield from (f"a row for {question}, which the unit does not ask" for question in rows if question not in wanted)
     yield from (f"no row for {question}" for question in asked if question not in rows)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
@@ -21,6 +22,8 @@ class Sample:
 
     text: str | None
     """The generated text, without the stop string."""
+    reasoning: str | None = None
+    """What a server told apart from the text as the model's reasoning."""
     token_ids: tuple[int, ...] | None = None
     """The generated ids where the backend gives them."""
     finish_reason: str | None
@@ -248,6 +251,6 @@ def _busy(began: npt.NDArray[np.float64], ended: npt.NDArray[np.float64]) -> flo
 
     Two units that began and ended in the very same moments would count as one: no clock of nanoseconds shows that.
     """
-    spans = np.unique(np.stack([began, ended]), axis=1)
-    known = bool(np.isfinite(spans).all() and (spans[1] >= spans[0]).all())
-    return float((spans[1] - spans[0]).sum()) if known else float("nan")
+    spans = {*zip(began.tolist(), ended.tolist(), strict=True)}
+    known = all(-math.inf < begin <= end < math.inf for begin, end in spans)
+    return math.fsum(end - begin for begin, end in spans) if known else math.nan

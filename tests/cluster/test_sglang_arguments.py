@@ -123,6 +123,9 @@ def test_a_draft_that_would_not_be_used_is_refused() -> None:
         ("base_gpu_id", 1),
         ("gpu_id_step", 2),
         ("delete_ckpt_after_loading", True),
+        ("reasoning_parser", "qwen3"),
+        ("chat_template", "chatml"),
+        ("default_chat_template_kwargs", {"enable_thinking": False}),
     ],
 )
 def test_what_the_engine_owns_cannot_be_given(name: str, value: object) -> None:

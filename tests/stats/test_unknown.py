@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from sweep.run import samples_file
-from sweep.run.samples_file import Texts
 from sweep.stats.answered import answered
 from sweep.stats.describe import describe
 from sweep.stats.samples import Measurement, Sample, VariantSamples, tabulate
@@ -29,7 +28,7 @@ def sample(question: str, repetition: int, correct: bool, **known: Any) -> Sampl
 
 
 def stored(folder: Path, *samples: Sample) -> VariantSamples:
-    columns = samples_file.write(folder / "u.parquet", samples, Measurement(), lambda _: None, Texts())
+    columns = samples_file.write(folder / "u.parquet", samples, Measurement(), lambda _: None)
     return tabulate("v", columns, ("q1", "q2"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from cluster.engines.chat import prompt_ids
@@ -27,7 +28,7 @@ async def _complete(engine: Any, spec: EngineSpec, request: Request, batch: Batc
 
     tokenizer = engine.tokenizer_manager.tokenizer
     where = f"{spec.label}: request {request.id}"
-    given = prompt(request, tokenizer)
+    given = prompt(request, tokenizer, batch.chat_template_kwargs)
     began = time.perf_counter()
     try:
         async with asyncio.timeout(spec.request_deadline):
@@ -58,14 +59,14 @@ async def _complete(engine: Any, spec: EngineSpec, request: Request, batch: Batc
     )
 
 
-def prompt(request: Request, tokenizer: Any) -> dict[str, Any]:
+def prompt(request: Request, tokenizer: Any, template_kwargs: Mapping[str, Any] = {}) -> dict[str, Any]:
     """What to hand to `sglang.Engine.async_generate`: a text as it is, messages as the tokens of the template.
 
     SGLang would put a second BOS before a rendered text. Raises RequestFailed as `prompt_ids` does.
     """
     if isinstance(request.prompt, str):
         return {"prompt": request.prompt}
-    return {"input_ids": prompt_ids(tokenizer, request)}
+    return {"input_ids": prompt_ids(tokenizer, request, template_kwargs)}
 
 
 def _sampling(request: Request, batch: Batch) -> dict[str, Any]:

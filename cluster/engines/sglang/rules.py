@@ -33,6 +33,13 @@ _OWNED = {
     "use_ray": "makes actors of its own, outside the ones that own the GPUs; take it out",
     "delete_ckpt_after_loading": "the next start of an engine would find no model; take it out",
 }
+_SERVERS = "only SGLang's HTTP server reads it, and requests reach an engine inside its own process; "
+_SERVED = {
+    "reasoning_parser": f"{_SERVERS}take it out, or have backend: server start one, with preset: sglang",
+    "chat_template": f"{_SERVERS}give the model's folder this template, or have backend: server start one",
+    "default_chat_template_kwargs": f"{_SERVERS}write them as protocol.chat_template_kwargs",
+}
+"""What would change a chat's prompts or answers, and does not here."""
 _HALF = (
     "is one half of a pair of servers, which completes no request alone; take it out, or start the pair with its"
     " router yourself and measure the router with backend: openai"
@@ -94,8 +101,8 @@ def _size(spec: EngineSpec, name: str) -> int:
 
 
 def _owned_problems(spec: EngineSpec) -> Iterator[Problem]:
-    """What the spec's GPUs and models decide."""
-    for name, why in _OWNED.items():
+    """What the spec's GPUs and models decide, and what never reaches this engine."""
+    for name, why in (_OWNED | _SERVED).items():
         if spec.arguments.get(name):
             yield name, why
     share = spec.arguments.get("mem_fraction_static")
