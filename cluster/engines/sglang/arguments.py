@@ -48,8 +48,13 @@ def to_argv(spec: EngineSpec) -> list[str]:
 
 def command_line(spec: EngineSpec) -> str:
     """`to_argv` for a shell, the environment in front. The shell itself puts values in the places of `${NAME}`."""
-    environment = [f"{name}={_quoted(value)}" for name, value in sorted(spec.environment.items())]
-    return " ".join([*environment, *map(_quoted, to_argv(spec))])
+    return for_shell(spec.environment, to_argv(spec))
+
+
+def for_shell(environment: Mapping[str, str], words: Sequence[str]) -> str:
+    """The words for a shell, the environment in front. Marks of secrets stay."""
+    variables = [f"{name}={_quoted(value)}" for name, value in sorted(environment.items())]
+    return " ".join([*variables, *map(_quoted, words)])
 
 
 def _quoted(word: str) -> str:
