@@ -131,10 +131,12 @@ def command(spec: EngineSpec, port: int) -> list[str]:
     return words + [word for name, value in given if value not in (None, False) for word in flag(name, value)]
 
 
-def command_line(spec: EngineSpec) -> str:
-    """What starts the server, for a shell, at a port of its user's choice."""
+def command_line(spec: EngineSpec) -> str | None:
+    """What starts the server, for a shell, at a port of its user's choice; None where the spec does not say."""
     from cluster.engines.sglang.arguments import for_shell
 
+    if started_problems(spec):
+        return None
     words = ["python" if word == sys.executable else word for word in command(spec, 8000)]
     return for_shell(environment(spec), words)
 
