@@ -96,6 +96,8 @@ class EngineConfig(Strict):
     """The MTP draft of the variants that say `draft: true`."""
     gpus: Annotated[float, Field(ge=0, le=MOST_COUNT), AfterValidator(_whole_above_one)] = 0.0
     """GPUs an engine owns; a fraction lets engines share one."""
+    nodes: Count = 1
+    """Machines that an engine spans, each with an equal part of its GPUs."""
     engines: Count | Literal["auto"] = "auto"
     """How many engines; `auto` takes what the cluster has room for."""
     starts: Count = 1
