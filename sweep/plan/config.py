@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, Field, JsonValue, PrivateAttr
 from pydantic_core import PydanticCustomError
 
-from cluster.backends import BACKENDS, ELSEWHERE
+from cluster.backends import BACKENDS, ELSEWHERE, INSTEAD
 from cluster.secrets import Secrets
 from sweep.bounds import LONGEST_NAME, LONGEST_TIME, MOST_COUNT, MOST_SEED
 from sweep.gate.rules import Count, OpenShare, Strict, ThresholdRule
@@ -50,7 +50,7 @@ def _named(value: str) -> str:
 
 def _registered(value: str) -> str:
     if value not in (*BACKENDS, ELSEWHERE):
-        known = {"known": list(BACKENDS)}
+        known = {"known": list(BACKENDS), "instead": INSTEAD.get(value.lower().replace("_", "-"))}
         raise PydanticCustomError("unknown_name", "must be a backend that is registered", known)
     return value
 
