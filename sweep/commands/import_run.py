@@ -37,9 +37,10 @@ def command(paths: tuple[str, ...], names: tuple[str, ...], metric: str | None, 
     from sweep.report.terminal import show
     from sweep.run.imported.folder import plan_of, write
     from sweep.run.imported.reading import found, read
-    from sweep.run.imported.runs import tell_apart
+    from sweep.run.imported.runs import check_name, tell_apart
     from sweep.run.lock import hold
 
+    check_name(name, "--name")
     with busy("reading the results"):
         files = [(number, file) for number, path in enumerate(paths) for file in found(path)]
         sources = [read(file, metric) for _, file in files]

@@ -235,7 +235,7 @@ def test_files_of_one_folder_are_repetitions_and_folders_are_variants(tmp_path: 
     assert {name: len(runs) for name, runs in renamed.items()} == {"a": 2, "b": 1}
     with pytest.raises(BadInput, match=r"2 names for 1 path"):
         told(tmp_path / "plain", names=("a", "b"))
-    with pytest.raises(BadInput, match=r"`a b` cannot name a variant"):
+    with pytest.raises(BadInput, match=r"`a b` cannot be a name"):
         told(tmp_path / "plain", names=("a b",))
 
 
