@@ -143,7 +143,9 @@ class LimitTerms(_Terms):
     """What every attempt is held to beside the threshold, and why. Probabilities are of one attempt."""
 
     value: Number
-    """At or above it passes."""
+    """At or above it passes, or at or below an upper one."""
+    upper: bool = False
+    """It is an upper bound."""
     source: Source
     """Where it comes from."""
     rule: str | None
@@ -153,7 +155,7 @@ class LimitTerms(_Terms):
     false_alarm_interval: tuple[Share, Share] | None
     """Its lower and upper 95 % bounds."""
     mde80: Number | None
-    """Smallest drop of the mean that is caught with 80 % power."""
+    """Smallest drop of the mean, or rise over an upper bound, that is caught with 80 % power."""
     mean: Number | None
     """Observed mean; null where it was not measured."""
     std: Number | None

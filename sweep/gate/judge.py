@@ -178,7 +178,7 @@ class Verdict:
             "threshold": self.threshold,
             "accept_length": self.measured.accept_length,
             "accept_floor": self.accept_floor,
-            "held": [{"what": h.quantity, "limit": h.limit, "value": h.value} for h in self.held],
+            "held": [{"what": h.quantity, "limit": h.limit, "upper": h.upper, "value": h.value} for h in self.held],
             "faults": list(self.faults),
             "mismatches": [{"what": c.what, "detail": c.detail} for c in self.mismatches],
             "differs": [{"what": c.what, "detail": c.detail} for c in self._that("differs")],

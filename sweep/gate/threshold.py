@@ -153,7 +153,11 @@ def fit_all(variants: Sequence[Scores]) -> dict[str, Fitted | None]:
 
 
 def derive(rule: Rule, fits: Fits) -> Threshold:
-    """The threshold of a rule over the sweep's variants; it has no value when one of them has none."""
+    """The threshold of a rule over the sweep's variants; it has no value when one of them has none.
+
+    Of a two-sided rule this is the lower bound, by its part of the rule; `sweep.gate.limits` has the upper one.
+    """
+    whole, rule = rule, rule.one_side()
     measured = {name: fitted for name, fitted in fits.items() if fitted is not None}
     values = {name: rule.value(Estimates.of(fitted)) for name, fitted in measured.items()}
     silent = {
@@ -170,7 +174,7 @@ def derive(rule: Rule, fits: Fits) -> Threshold:
         value=overall,
         retries=rule.retries,
         accept_length=rule.accept_length if isinstance(rule.accept_length, float) else None,
-        settings=rule.model_dump(mode="json"),
+        settings=whole.model_dump(mode="json"),
         together=None if overall is None else _together([v.false_alarm for v in variants.values()]),
         variants=variants,
         silent=silent,

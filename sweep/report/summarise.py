@@ -89,7 +89,7 @@ def summarise(evidence: RunEvidence, fits: Fits) -> Summary:
         variants=variants,
         threshold=thresholds[rule.rule],
         rule_by_default=plan.config.threshold is None,
-        limits=limits(rule, beside(plan, evidence.samples, evidence.reference)),
+        limits=limits(rule, fits, beside(plan, evidence.samples, evidence.reference)),
         audits=audits,
         rules=_rules(rule, fits, thresholds),
         perturbed=perturbed,
