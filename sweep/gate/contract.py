@@ -84,8 +84,10 @@ class GpuTerms(_Terms):
     """GPUs that an engine owns."""
 
 
-class ThresholdTerms(_Terms):
+class ThresholdTerms(_Terms, Grown):
     """The sweep's threshold."""
+
+    newer: ClassVar[frozenset[str]] = frozenset({"runs_per_attempt"})
 
     value: Share
     """The least of the variants' values."""
@@ -93,6 +95,8 @@ class ThresholdTerms(_Terms):
     """The rule's name under `rule`, and its parameters."""
     retries: Count
     """Attempts that CI gives a build; it passes if one does."""
+    runs_per_attempt: Count = 1
+    """Repetitions that an attempt's score is the mean of."""
     statements: tuple[str, ...]
     """What the threshold implies, in sentences."""
 
@@ -253,7 +257,7 @@ class Contract(_Terms):
 
     def oldest(self) -> Contract:
         """The same in the oldest schema that can say it, so that older programs read what they can judge by."""
-        newer = any(variant.limits for variant in self.variants.values())
+        newer = any(v.limits for v in self.variants.values()) or self.threshold.runs_per_attempt > 1
         return self.model_copy(update={"schema_version": SCHEMA if newer else 2})
 
     def to_json(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 from sweep.gate.estimates import Estimates
 from sweep.gate.operating import operate
 from sweep.gate.rules import Rule, ShareOfReference
-from sweep.gate.threshold import Fits, Reason, reason_of
+from sweep.gate.threshold import Fits, Reason, attempted, reason_of
 from sweep.stats.noise import Fitted
 
 
@@ -113,7 +113,7 @@ def _all(rule: Rule, fits: Fits, beside: Beside) -> Iterator[tuple[str, Limit]]:
 
 def _ceiling(rule: Rule, fitted: Fitted) -> Limit:
     """The upper bound of the scores, which is the lower one of the mirrored scores."""
-    mirrored, back = fitted.mirrored(), fitted.metric.mirrored
+    mirrored, back = attempted(rule, fitted.mirrored()), fitted.metric.mirrored
     one = rule.one_side().in_one_attempt()
     value = one.value(Estimates.of(mirrored))
     limit = _limit(Quantity.SCORE, Source.RULE, value, mirrored, one, reason_of(one, mirrored))
@@ -154,7 +154,7 @@ def _limit(
     odds, noise = operate(value, fitted, 1, rule), fitted.noise
     return Limit(
         **common,
-        n=len(fitted.scores.values),
+        n=fitted.runs,
         mean=fitted.mean,
         std=noise.std if noise else None,
         false_alarm=odds.false_alarm,

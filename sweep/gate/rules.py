@@ -50,7 +50,7 @@ class Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True)
 
 
-GATE = ("retries", "accept_length", "output_match", "two_sided")
+GATE = ("retries", "accept_length", "output_match", "two_sided", "runs_per_attempt")
 """What a rule says of the gate as a whole, and not of one bound."""
 _NUMBERS = {
     "accept_length": TypeAdapter(Annotated[float, Field(ge=1, le=MOST_COUNT)]),
@@ -158,8 +158,10 @@ class Rule(Grown, ABC):
     two_sided: Annotated[bool, Field(strict=True)] = False
     """A score that is far too high is a fault as well, as of another data set or of answers that leaked: what is
     allowed is split between a lower and an upper bound."""
+    runs_per_attempt: Annotated[int, Field(ge=1, le=MOST_COUNT, strict=True)] = 1
+    """An attempt's score is the mean of so many repetitions."""
 
-    newer: ClassVar[frozenset[str]] = frozenset({"output_match", "two_sided"})
+    newer: ClassVar[frozenset[str]] = frozenset({"output_match", "two_sided", "runs_per_attempt"})
     needs_noise: ClassVar[bool] = False
     """Whether the rule can say nothing of repetitions that show no noise."""
 
@@ -331,9 +333,10 @@ ENOUGH = 10
 
 
 def every_rule(retries: int = 1, chosen: Rule | None = None) -> tuple[Rule, ...]:
-    """The rules with their default parameters, but for the `chosen` one."""
+    """The rules with their default parameters, but for the `chosen` one; each for attempts of as many runs."""
+    common = {"retries": retries, "runs_per_attempt": chosen.runs_per_attempt if chosen else 1}
     return tuple(
-        chosen if chosen and chosen.rule == name else kind.model_validate({"rule": name, "retries": retries})
+        chosen if chosen and chosen.rule == name else kind.model_validate({"rule": name, **common})
         for name, kind in RULES.items()
     )
 

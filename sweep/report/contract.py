@@ -87,6 +87,7 @@ def build(
             value=threshold.value,
             rule=dict(threshold.settings),
             retries=threshold.retries,
+            runs_per_attempt=threshold.runs_per_attempt,
             statements=(*threshold_statements(threshold), *limit_statements(summary.limits)),
         ),
         audits=tuple(
