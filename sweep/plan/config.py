@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, Field, JsonValue, PrivateAttr
 from pydantic_core import PydanticCustomError
 
-from cluster.backends import BACKENDS
+from cluster.backends import BACKENDS, INSTEAD
 from cluster.secrets import Secrets
 from sweep.bounds import LONGEST_NAME, LONGEST_TIME, MOST_COUNT, MOST_SEED
 from sweep.gate.rules import Count, OpenShare, Strict, ThresholdRule
@@ -25,6 +25,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
 """Names become folder and file names."""
 FORMATS = (".jsonl", ".json", ".parquet")
 """What the names of local data sets end in."""
+LIBRARY = "library"
+"""In the place of a data set or a split: the task's library reads, or draws, as it does of itself."""
 UNREAD = (".csv", ".tsv", ".txt", ".gz", ".zst", ".zip", ".arrow", ".xlsx", ".yaml", ".yml")
 """What the names of other files end in that somebody may take for a data set; no hub id ends so."""
 
@@ -35,6 +37,11 @@ def is_local(path: str) -> bool:
     return begins or path.lower().endswith((*FORMATS, *UNREAD))
 
 
+def is_embedded(path: str) -> bool:
+    """Whether a data set's path means one of the package."""
+    return path.startswith("embedded:")
+
+
 def _named(value: str) -> str:
     if not NAME.fullmatch(value):
         raise ValueError("must begin with a letter or digit and hold only letters, digits and . _ = + -")
@@ -43,7 +50,7 @@ def _named(value: str) -> str:
 
 def _registered(value: str) -> str:
     if value not in BACKENDS:
-        known = {"known": list(BACKENDS)}
+        known = {"known": list(BACKENDS), "instead": INSTEAD.get(value.lower().replace("_", "-"))}
         raise PydanticCustomError("unknown_name", "must be a backend that is registered", known)
     return value
 
@@ -89,6 +96,8 @@ class EngineConfig(Strict):
     """The MTP draft of the variants that say `draft: true`."""
     gpus: Annotated[float, Field(ge=0, le=MOST_COUNT), AfterValidator(_whole_above_one)] = 0.0
     """GPUs an engine owns; a fraction lets engines share one."""
+    nodes: Count = 1
+    """Machines that an engine spans, each with an equal part of its GPUs."""
     engines: Count | Literal["auto"] = "auto"
     """How many engines; `auto` takes what the cluster has room for."""
     starts: Count = 1
@@ -152,28 +161,41 @@ class PerturbConfig(Strict):
 class DatasetConfig(Strict):
     """Where the records come from, and what pins them."""
 
-    path: Text
-    """`embedded:tiny-gemma4`, a local .jsonl/.json/.parquet file, or a hub id such as `openai/gsm8k`."""
+    path: Text = LIBRARY
+    """`embedded:tiny-gemma4`, a local .jsonl/.json/.parquet file, or a hub id such as `openai/gsm8k`; absent, or
+    `library`: those of the task's library."""
     config: Text | None = None
     """The hub data set's configuration, such as `main`."""
     revision: Text | None = None
     """The hub commit that pins the records."""
     train_path: Text | None = None
-    """The local file that holds the train split, for `shots_from: train`."""
+    """The local file that holds the train split, for `shots_from: train`, or for a library that draws from it."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     """Of the canonical test records: the task's columns. The sweep refuses to run on others."""
+
+
+class GoldConfig(Strict):
+    """Whose outputs are right, of a task without answers."""
+
+    run: Text | None = None
+    """The folder of an earlier run; absent: the variant is measured once more, before the sweep."""
+    variant: Text | None = None
+    """A variant of the sweep, or of the earlier run; absent: what the earlier run was held to itself."""
 
 
 class ProtocolConfig(Strict):
     """What is asked and how it is scored. Everything here is in the protocol's hash."""
 
     task: Text = "gsm8k"
-    """The benchmark, by its name in `sweep.tasks.TASKS`: makes the prompts and scores the outputs."""
-    dataset: DatasetConfig
+    """The benchmark, as in `sweep.tasks.TASKS` or LIBRARY:NAME: makes the prompts and scores the outputs."""
+    dataset: DatasetConfig = DatasetConfig()
+    gold: GoldConfig | None = None
+    """Whose outputs are right, of a task without answers; the outputs are in the protocol's hash."""
     shots: Annotated[int, Field(ge=0, le=MOST_COUNT, strict=True)] = 5
     """Worked examples before each question."""
-    shots_from: Literal["test", "train"] = "test"
-    """`test`: its first records, and the questions follow them (SGLang). `train`: its first (vLLM)."""
+    shots_from: Literal["test", "train", "library"] = "test"
+    """`test`: its first records, and the questions follow them (SGLang). `train`: its first (vLLM). `library`: as
+    the task's library draws them."""
     questions: Count | Literal["all"] = 200
     """How many, from the head of what the shots leave."""
     stop: tuple[Text, ...] | None = None
@@ -208,7 +230,7 @@ class ProtocolConfig(Strict):
     def unset(self) -> frozenset[str]:
         """Of the settings that came later those left at their defaults: no hash has them, so that none changes."""
         fields = type(self).model_fields
-        return frozenset(name for name in SAMPLING | CHAT if getattr(self, name) == fields[name].default)
+        return frozenset(name for name in SAMPLING | CHAT | {"gold"} if getattr(self, name) == fields[name].default)
 
 
 class TrackingConfig(Strict):

@@ -109,7 +109,7 @@ def _protocol(written: ProtocolConfig, facts: AskedProtocol) -> ProtocolSummary:
         **written.model_dump(exclude={"questions", "stop"}),
         hash=facts.hash,
         questions=len(facts.question_ids),
-        stop=stop_strings(written, task(written.task)),
+        stop=stop_strings(written, task(written.task)) if facts.stop is None else facts.stop,
     )
 
 
@@ -153,7 +153,8 @@ def _perturbed(evidence: RunEvidence) -> dict[str, PerturbedSummary]:
 
 
 def _variant(evidence: RunEvidence, variant: Variant) -> VariantSummary:
-    statistics = describe(evidence.samples[variant.name], evidence.clusters)
+    samples = evidence.samples[variant.name]
+    statistics = describe(samples, evidence.clusters)
     void = {unit: reason for unit, reason in evidence.void.items() if unit.variant == variant.name}
     stopped, planned = evidence.stopped.get(variant.name), evidence.plan.config.repetitions
     measured = len(statistics.accuracy.per_repetition)
@@ -171,5 +172,5 @@ def _variant(evidence: RunEvidence, variant: Variant) -> VariantSummary:
         ),
         stopped=stopped,
         void_units={unit.id: reason for unit, reason in void.items()},
-        pass_at=pass_at(evidence.samples[variant.name].correct) if evidence.temperature > 0 else (),
+        pass_at=pass_at(samples.correct) if evidence.temperature > 0 and samples.counts else (),
     )

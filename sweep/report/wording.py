@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 from sweep.audit.finding import Verdict
 from sweep.errors import SweepError
+from sweep.plan.config import LIBRARY
 from sweep.words import counted
 
 if TYPE_CHECKING:
     from sweep.audit.finding import Finding
+    from sweep.plan.config import GoldConfig
     from sweep.report.exported import Exported, ExportUnavailable
     from sweep.report.summary import PerturbedSummary, RepetitionCounts, Summary
     from sweep.run.launch import Finished
@@ -116,12 +118,24 @@ def protocol_sentence(summary: Summary) -> str:
     protocol, dataset = summary.protocol, summary.dataset
     chat = " as a chat" if protocol.chat else ""
     cut = "".join(f", {name} {value:g}" for name, value in protocol.sampling.items())
+    source = "the task's library" if dataset.path == LIBRARY else f"`{dataset.path}`"
+    drawn = "of the task's library" if protocol.shots_from == LIBRARY else f"from the {protocol.shots_from} split"
     return (
-        f"Each repetition asks {protocol.questions} questions of `{dataset.path}` (task {protocol.task}{chat}, "
-        f"SHA-256 `{dataset.sha256[:12]}`) after {protocol.shots} worked examples from the {protocol.shots_from} "
-        f"split, with {protocol.concurrency} requests in flight, at most {protocol.max_tokens} tokens an answer, "
-        f"at temperature {protocol.temperature:g}{cut}. The hash of this protocol is `{protocol.hash[:12]}`. "
-        "Standard deviations are sample ones (ddof=1) between repetitions."
+        f"Each repetition asks {protocol.questions} questions of {source} (task {protocol.task}{chat}, SHA-256 "
+        f"`{dataset.sha256[:12]}`) after {protocol.shots} worked examples {drawn}, with {protocol.concurrency} "
+        f"requests in flight, at most {protocol.max_tokens} tokens an answer, at temperature "
+        f"{protocol.temperature:g}{cut}. The hash of this protocol is `{protocol.hash[:12]}`. Standard deviations "
+        "are sample ones (ddof=1) between repetitions."
+    ) + (f" {_gold_sentence(protocol.gold)}" if protocol.gold else "")
+
+
+def _gold_sentence(gold: GoldConfig) -> str:
+    """What makes an output right where the records do not say."""
+    variant = f"`{gold.variant}`" if gold.variant else "what was right"
+    if gold.run is not None:
+        return f"An output is right where it equals that of {variant} in the earlier run `{gold.run}`."
+    return (
+        f"An output is right where it equals that of {variant} in one more repetition, measured before the others."
     )
 
 
