@@ -36,8 +36,8 @@ def reason_sentence(reason: Reason, n: int = 0, bound: float | None = None) -> s
             return f"The rule {given}, and only a threshold above 0 can fail a build."
         case Reason.LESS_THAN_AN_ATTEMPT:
             return (
-                f"An attempt is the mean of more runs (`runs_per_attempt`) than the {n} that there are, so no score "
-                "of an attempt is known. Run more."
+                f"An attempt is the mean of more runs (`runs_per_attempt`) than the {n} that there are, so no "
+                "score of an attempt is known. Run more."
             )
         case Reason.NOT_REPORTED:
             return "What it would be made of was not measured: the engine reported none."
@@ -320,7 +320,7 @@ def runs_line(threshold: Threshold) -> Iterator[str]:
     """Of how many runs an attempt's score is the mean; nothing for one."""
     if threshold.runs_per_attempt > 1:
         yield (
-            f"The score of an attempt is the mean of {threshold.runs_per_attempt} runs; `sweep gate` asks for them. "
+            f"The score of an attempt is the mean of {threshold.runs_per_attempt} runs; `sweep gate` asks for all. "
             "The noise of the questions is divided by them. What moves whole runs is not, because the runs of one "
             "attempt may share it."
         )
