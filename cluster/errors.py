@@ -104,6 +104,10 @@ class RequestFailed(SweepError):
     exit_code = ExitCode.VOID
 
 
+class EngineHung(RequestFailed):
+    """A request got no completion, and nothing else gets one either: the engine is to be replaced."""
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
     """`did you mean ...?` with the nearest of the known names, or all of them where none is near."""
     names = list(known)

@@ -32,7 +32,7 @@ from cluster.connection import (
     job_page,
     status_command,
 )
-from cluster.errors import ClusterUnavailable, EngineStartFailed, RequestFailed, SweepError
+from cluster.errors import ClusterUnavailable, EngineHung, EngineStartFailed, RequestFailed, SweepError
 from cluster.events import Back, Completed, Event, Failed, Gone, Loaded, Starting
 from cluster.log import SEARCHED, TAIL, last_error, tail
 from cluster.metrics import FAILURES, RETRIES, Reading, of_batch, of_start
@@ -232,6 +232,8 @@ class RayPool:
             result = ray.get(ref)
         except RayTaskError as error:
             cause = error.cause
+            if isinstance(cause, EngineHung):
+                return self._replaced(task, cause)
             # One that is no SweepError is kept whole, as text.
             text = f"{task.engine}: {type(cause).__name__}: {cause}\n{error}"
             return _failed(task, cause if isinstance(cause, SweepError) else text, died=False)
@@ -270,12 +272,16 @@ class RayPool:
             )
             text = f"{task.engine} has no process after {task.deadline:g} s, {why}; {inventory()}. {REMEDY}"
             return Gone(engine=task.engine, error=ClusterUnavailable(text))
-        task.log = self._last_words(task)[-TAIL:]
-        self._bring_up(task.engine, time.monotonic())
         text = f"was not ready after {task.deadline:g} s (engine.start_deadline + {deadlines.START_GRACE:g})"
         if task.work is not None:
             text = f"had not finished {task.work} after {task.deadline:g} s (engine.request_deadline)"
-        return _failed(task, f"{task.engine} {text}", died=True)
+        return self._replaced(task, f"{task.engine} {text}")
+
+    def _replaced(self, task: _Task, error: SweepError | str) -> Failed:
+        """Its process, which is of no more use, is killed; its log is the evidence."""
+        task.log = self._last_words(task)[-TAIL:]
+        self._bring_up(task.engine, time.monotonic())
+        return _failed(task, error, died=True)
 
     def _last_words(self, task: _Task) -> tuple[str, ...]:
         """The log lines of a task that came to a bad end: posted while it started, else read where it ran."""

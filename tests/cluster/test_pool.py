@@ -19,7 +19,7 @@ from ray.exceptions import RaySystemError
 
 from cluster import deadlines
 from cluster.connection import PoolSpec, answers, status_command
-from cluster.errors import EngineStartFailed, RequestFailed
+from cluster.errors import EngineHung, EngineStartFailed, RequestFailed
 from cluster.events import Back, Completed, Event, Failed, Loaded, Starting
 from cluster.metrics import Metric, Reading
 from cluster.pool import RayPool
@@ -99,6 +99,18 @@ def test_a_unit_that_outlives_its_deadline_costs_its_engine_which_is_replaced(po
     completed = event(pool)
     assert isinstance(completed, Completed)
     assert [c.request_id for c in completed.completions] == ["q"]
+
+
+def test_an_engine_that_hangs_is_replaced_at_once(pool: RayPool) -> None:
+    (engine,) = pool.engines
+    pool.load(engine, make_spec({"hang_rate": 1.0}))
+    assert isinstance(event(pool), Loaded)
+    pool.run(engine, "v-r01", BATCH, deadline=LONG)
+    failed = event(pool)
+    assert isinstance(failed, Failed)
+    assert (failed.engine, failed.work, failed.died) == (engine, "v-r01", True)
+    assert isinstance(failed.error, EngineHung)
+    assert event(pool) == Back(engine=engine)
 
 
 def test_a_start_that_outlives_its_deadline_costs_its_engine_which_is_replaced(
