@@ -65,6 +65,8 @@ class Backend:
     """Whether these arguments claim identical outputs, whatever the order of the questions."""
     speculative: Callable[[str], bool] = lambda name: False
     """Whether the argument of this name belongs to speculation: a baseline has none of them."""
+    plain: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda arguments: arguments
+    """The arguments without what is of speculation inside one of them."""
     speculates: Callable[[Mapping[str, Any]], bool] = lambda arguments: False
     """Whether these arguments speculate by themselves, without a draft model: an n-gram search, a prompt lookup."""
     draft_depth: Callable[[Mapping[str, Any]], int | None] = lambda arguments: None

@@ -104,8 +104,8 @@ class RequestFailed(SweepError):
     exit_code = ExitCode.VOID
 
 
-class EngineHung(RequestFailed):
-    """A request got no completion, and nothing else gets one either: the engine is to be replaced."""
+class EngineLost(RequestFailed):
+    """What an engine had loaded has ended, or hangs, so that no request will be answered: the engine is replaced."""
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

@@ -32,7 +32,7 @@ from cluster.connection import (
     job_page,
     status_command,
 )
-from cluster.errors import ClusterUnavailable, EngineHung, EngineStartFailed, RequestFailed, SweepError
+from cluster.errors import ClusterUnavailable, EngineLost, EngineStartFailed, RequestFailed, SweepError
 from cluster.events import Back, Completed, Event, Failed, Gone, Loaded, Starting
 from cluster.log import SEARCHED, TAIL, last_error, tail
 from cluster.metrics import FAILURES, RETRIES, Reading, of_batch, of_start
@@ -232,7 +232,7 @@ class RayPool:
             result = ray.get(ref)
         except RayTaskError as error:
             cause = error.cause
-            if isinstance(cause, EngineHung):
+            if isinstance(cause, EngineLost):
                 return self._replaced(task, cause)
             # One that is no SweepError is kept whole, as text.
             text = f"{task.engine}: {type(cause).__name__}: {cause}\n{error}"

@@ -28,7 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cluster.backends import Backend, Problem, Usual
 from cluster.engines.arguments import faults, refuse
-from cluster.errors import EngineHung, EngineStartFailed, RequestFailed
+from cluster.errors import EngineLost, EngineStartFailed, RequestFailed
 from cluster.spec import Batch, Completion, Device, EngineFacts, EngineSpec, Report, Request
 
 VERSION = "1"
@@ -107,7 +107,7 @@ class SimulatedEngine:
         if _uniform("error", *place) < arguments.error_rate:
             raise RequestFailed(f"{spec.label}: a simulated failure of a request")
         if _uniform("hang", *place) < arguments.hang_rate:
-            raise EngineHung(f"{spec.label}: a simulated engine that hangs")
+            raise EngineLost(f"{spec.label}: a simulated engine that hangs")
         # One request after the other, at one pace: what the batch took, shared by the tokens.
         pace = (time.perf_counter() - begun) / tokens
         return [replace(c, seconds=c.completion_tokens * pace) for c in completions]

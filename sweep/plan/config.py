@@ -25,6 +25,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
 """Names become folder and file names."""
 FORMATS = (".jsonl", ".json", ".parquet")
 """What the names of local data sets end in."""
+LIBRARY = "library"
+"""In the place of a data set or a split: the task's library reads, or draws, as it does of itself."""
 UNREAD = (".csv", ".tsv", ".txt", ".gz", ".zst", ".zip", ".arrow", ".xlsx", ".yaml", ".yml")
 """What the names of other files end in that somebody may take for a data set; no hub id ends so."""
 
@@ -33,6 +35,11 @@ def is_local(path: str) -> bool:
     """Whether a data set's path means a file, there or not, and no hub id, which is a name or OWNER/NAME."""
     begins = path.startswith((".", "/", "~")) or path.count("/") > 1
     return begins or path.lower().endswith((*FORMATS, *UNREAD))
+
+
+def is_embedded(path: str) -> bool:
+    """Whether a data set's path means one of the package."""
+    return path.startswith("embedded:")
 
 
 def _named(value: str) -> str:
@@ -152,14 +159,15 @@ class PerturbConfig(Strict):
 class DatasetConfig(Strict):
     """Where the records come from, and what pins them."""
 
-    path: Text
-    """`embedded:tiny-gemma4`, a local .jsonl/.json/.parquet file, or a hub id such as `openai/gsm8k`."""
+    path: Text = LIBRARY
+    """`embedded:tiny-gemma4`, a local .jsonl/.json/.parquet file, or a hub id such as `openai/gsm8k`; absent, or
+    `library`: those of the task's library."""
     config: Text | None = None
     """The hub data set's configuration, such as `main`."""
     revision: Text | None = None
     """The hub commit that pins the records."""
     train_path: Text | None = None
-    """The local file that holds the train split, for `shots_from: train`."""
+    """The local file that holds the train split, for `shots_from: train`, or for a library that draws from it."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     """Of the canonical test records: the task's columns. The sweep refuses to run on others."""
 
@@ -168,12 +176,13 @@ class ProtocolConfig(Strict):
     """What is asked and how it is scored. Everything here is in the protocol's hash."""
 
     task: Text = "gsm8k"
-    """The benchmark, by its name in `sweep.tasks.TASKS`: makes the prompts and scores the outputs."""
-    dataset: DatasetConfig
+    """The benchmark, as in `sweep.tasks.TASKS` or LIBRARY:NAME: makes the prompts and scores the outputs."""
+    dataset: DatasetConfig = DatasetConfig()
     shots: Annotated[int, Field(ge=0, le=MOST_COUNT, strict=True)] = 5
     """Worked examples before each question."""
-    shots_from: Literal["test", "train"] = "test"
-    """`test`: its first records, and the questions follow them (SGLang). `train`: its first (vLLM)."""
+    shots_from: Literal["test", "train", "library"] = "test"
+    """`test`: its first records, and the questions follow them (SGLang). `train`: its first (vLLM). `library`: as
+    the task's library draws them."""
     questions: Count | Literal["all"] = 200
     """How many, from the head of what the shots leave."""
     stop: tuple[Text, ...] | None = None

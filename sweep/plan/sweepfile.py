@@ -24,6 +24,7 @@ from sweep.plan.config import ProtocolConfig, SweepConfig, is_local
 from sweep.plan.document import parse
 from sweep.plan.reference import reference_plan
 from sweep.plan.secrets import Keeper, on_command_line, secrets_in
+from sweep.plan.threshold import threshold_faults
 from sweep.plan.units import Plan
 from sweep.plan.variants import Fault, KeyPath, Variant, argument_path, fault_list
 from sweep.words import counted, cut
@@ -67,6 +68,7 @@ def load(
     else:
         config = config.keeping(keeper.secrets)
         faults = [*fault_list(config), *_stop_faults(config), *_start_faults(config), *_sampling_faults(config)]
+        faults += threshold_faults(config)
         # Nothing is known of a file whose name is not.
         faults += () if keeper.faults else config.secrets.hide(list(further(config.revealed_protocol())))
         if not faults and not keeper.faults:

@@ -290,5 +290,6 @@ def _merged(config: SweepConfig, parts: Parts) -> VariantConfig:
 
 def _mode(chosen: Backend, variant: VariantConfig) -> str:
     """What two variants share when they differ in nothing but speculation."""
-    kept = [(name, value) for name, value in sorted(variant.arguments.items()) if not chosen.speculative(name)]
+    arguments = sorted(chosen.plain(variant.arguments).items())
+    kept = [(name, value) for name, value in arguments if not chosen.speculative(name)]
     return repr((kept, sorted(variant.environment.items())))

@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sweep.audit import Evidence, Finding, Verdict, common_cause, run_all
+from sweep.gate.limits import limits
+from sweep.gate.operating import operate
 from sweep.gate.rules import Rule, default_rule, every_rule
-from sweep.gate.threshold import Fits, Threshold, derive_all, operate
+from sweep.gate.threshold import Fits, Threshold, derive_all
 from sweep.plan.config import ProtocolConfig
 from sweep.plan.units import Plan, Unit
 from sweep.plan.variants import Variant
+from sweep.report.beside import beside
 from sweep.report.summary import (
     PerturbedSummary,
     ProtocolSummary,
@@ -86,6 +89,7 @@ def summarise(evidence: RunEvidence, fits: Fits) -> Summary:
         variants=variants,
         threshold=thresholds[rule.rule],
         rule_by_default=plan.config.threshold is None,
+        limits=limits(rule, beside(plan, evidence.samples, evidence.reference)),
         audits=audits,
         rules=_rules(rule, fits, thresholds),
         perturbed=perturbed,
@@ -106,7 +110,7 @@ def _protocol(written: ProtocolConfig, facts: AskedProtocol) -> ProtocolSummary:
         **written.model_dump(exclude={"questions", "stop"}),
         hash=facts.hash,
         questions=len(facts.question_ids),
-        stop=stop_strings(written, task(written.task)),
+        stop=stop_strings(written, task(written.task)) if facts.stop is None else facts.stop,
     )
 
 

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, JsonValue
 from sweep.audit.finding import Finding, Verdict
 from sweep.errors import BadInput, ExitCode
 from sweep.gate.identity import Change
+from sweep.gate.limits import Limit
 from sweep.gate.rules import Strict
 from sweep.gate.threshold import Threshold
 from sweep.plan.config import ProtocolConfig
@@ -136,6 +137,8 @@ class Summary(Strict):
     """Why there is no contract; None where there is one."""
     tried_twice: dict[str, TwoTries] = {}
     """Unit to the two engines that tried it, since it was late on the first."""
+    limits: dict[str, tuple[Limit, ...]] = {}
+    """What every attempt is held to beside the threshold, by variant; those without any are left out."""
     figures: tuple[str, ...] = ()
     """The figures' files in the run folder; empty when none were drawn."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sweep.audit.finding import Verdict
 from sweep.errors import SweepError
+from sweep.plan.config import LIBRARY
 from sweep.words import counted
 
 if TYPE_CHECKING:
@@ -116,12 +117,14 @@ def protocol_sentence(summary: Summary) -> str:
     protocol, dataset = summary.protocol, summary.dataset
     chat = " as a chat" if protocol.chat else ""
     cut = "".join(f", {name} {value:g}" for name, value in protocol.sampling.items())
+    source = "the task's library" if dataset.path == LIBRARY else f"`{dataset.path}`"
+    drawn = "of the task's library" if protocol.shots_from == LIBRARY else f"from the {protocol.shots_from} split"
     return (
-        f"Each repetition asks {protocol.questions} questions of `{dataset.path}` (task {protocol.task}{chat}, "
-        f"SHA-256 `{dataset.sha256[:12]}`) after {protocol.shots} worked examples from the {protocol.shots_from} "
-        f"split, with {protocol.concurrency} requests in flight, at most {protocol.max_tokens} tokens an answer, "
-        f"at temperature {protocol.temperature:g}{cut}. The hash of this protocol is `{protocol.hash[:12]}`. "
-        "Standard deviations are sample ones (ddof=1) between repetitions."
+        f"Each repetition asks {protocol.questions} questions of {source} (task {protocol.task}{chat}, SHA-256 "
+        f"`{dataset.sha256[:12]}`) after {protocol.shots} worked examples {drawn}, "
+        f"with {protocol.concurrency} requests in flight, at most {protocol.max_tokens} tokens an answer, at "
+        f"temperature {protocol.temperature:g}{cut}. The hash of this protocol is `{protocol.hash[:12]}`. Standard "
+        "deviations are sample ones (ddof=1) between repetitions."
     )
 
 

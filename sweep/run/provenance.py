@@ -35,6 +35,8 @@ class AskedProtocol(Strict):
     """In data set order."""
     questions_sha256: str
     """Of questions.jsonl."""
+    stop: tuple[str, ...] | None = None
+    """An output ends before the first of these; None in a run that an earlier version began."""
 
 
 class DatasetFacts(Strict):
@@ -168,6 +170,7 @@ def gather(plan: Plan, questionnaire: Questionnaire) -> Provenance:
             shot_ids=tuple(record.id for record in questionnaire.shots),
             question_ids=questionnaire.question_ids,
             questions_sha256=sha256(to_text(questionnaire)),
+            stop=questionnaire.stop,
         ),
         dataset=DatasetFacts(
             path=config.protocol.dataset.path,

@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sweep.gate.rules import Estimates, ToleranceRule
+from sweep.gate.estimates import Estimates
+from sweep.gate.rules import ToleranceRule
 from sweep.plan.config import StopRule
 from sweep.plan.units import Plan, Unit, digest
 from sweep.plan.variants import Variant

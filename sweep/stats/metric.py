@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from sweep.bounds import MOST_COUNT
+
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
@@ -33,6 +35,10 @@ class Metric:
         """`0 to 1`."""
         return f"{self.low:g} to {self.high:g}"
 
+    def mirrored(self, value: float) -> float:
+        """The value as far from the other end of the range: what is worst for one is best for the other."""
+        return self.low + self.high - value
+
     def fault_of(self, value: float | None) -> str | None:
         """What is wrong with the value of an answer; None for one that can be."""
         if self.counts:
@@ -45,3 +51,7 @@ class Metric:
 
 ACCURACY = Metric(name="accuracy", counts=True)
 """The share of right answers."""
+ACCEPT_LENGTH = Metric(name="accept length", low=1, high=MOST_COUNT)
+"""Completion tokens over verification steps, of a whole run."""
+OUTPUT_MATCH = Metric(name="output match", counts=True)
+"""The share of a run's outputs that are another run's, character by character."""

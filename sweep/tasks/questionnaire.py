@@ -12,7 +12,7 @@ from typing import Literal, TypeVar
 from pydantic_core import to_json
 
 from cluster.spec import Batch, Completion, Message, Request
-from sweep.plan.config import CHAT, ProtocolConfig
+from sweep.plan.config import CHAT, LIBRARY, ProtocolConfig
 from sweep.plan.units import Unit, digest
 from sweep.stats.samples import Sample
 from sweep.tasks.base import Prompt, Record, Task
@@ -141,9 +141,10 @@ def choose(
 
     Raises ValueError when there are not enough records.
     """
-    source = splits[config.shots_from]
     test = splits["test"]
-    if len(source) < config.shots:
+    # A library's worked examples are in its prompts, and no records.
+    source = () if config.shots_from == LIBRARY else splits.get(config.shots_from, ())
+    if config.shots_from != LIBRARY and len(source) < config.shots:
         raise ValueError(f"{config.shots} shots wanted, the {config.shots_from} split has {len(source)} records")
     skipped = config.shots if config.shots_from == "test" else 0
     left = test[skipped:]

@@ -19,12 +19,13 @@ from ray.exceptions import RaySystemError
 
 from cluster import deadlines
 from cluster.connection import PoolSpec, answers, status_command
-from cluster.errors import EngineHung, EngineStartFailed, RequestFailed
+from cluster.errors import EngineLost, EngineStartFailed, RequestFailed
 from cluster.events import Back, Completed, Event, Failed, Loaded, Starting
 from cluster.metrics import Metric, Reading
 from cluster.pool import RayPool
 from cluster.scratch import scratch_folder
 from cluster.spec import Batch, EngineSpec, Request
+from tests.cluster import fake_server
 
 HOUR = 3600.0
 # Not monitor.py: its port is a fixed one, which another Ray on this machine may hold.
@@ -109,8 +110,32 @@ def test_an_engine_that_hangs_is_replaced_at_once(pool: RayPool) -> None:
     failed = event(pool)
     assert isinstance(failed, Failed)
     assert (failed.engine, failed.work, failed.died) == (engine, "v-r01", True)
-    assert isinstance(failed.error, EngineHung)
+    assert isinstance(failed.error, EngineLost)
     assert event(pool) == Back(engine=engine)
+
+
+def test_an_engine_whose_server_dies_in_a_unit_is_replaced(pool: RayPool) -> None:
+    (engine,) = pool.engines
+    spec = replace(
+        make_spec({}),
+        backend="server",
+        arguments={"command": f"{{python}} {fake_server.__file__} --port {{port}}"},
+        # The first request is the start's own.
+        environment={"DIES_AT": "2"},
+    )
+    pool.load(engine, spec)
+    assert isinstance(event(pool), Loaded)
+    pool.run(engine, "v-r01", BATCH, deadline=LONG)
+    failed = event(pool)
+    assert isinstance(failed, Failed)
+    assert (failed.engine, failed.work, failed.died) == (engine, "v-r01", True)
+    assert isinstance(failed.error, RequestFailed)
+    assert "RuntimeError: the GPU fell off" in failed.log
+    assert event(pool) == Back(engine=engine)
+    pool.load(engine, replace(spec, environment={}))
+    assert isinstance(event(pool), Loaded)
+    pool.run(engine, "v-r01", BATCH, deadline=LONG)
+    assert isinstance(event(pool), Completed)
 
 
 def test_a_start_that_outlives_its_deadline_costs_its_engine_which_is_replaced(

@@ -19,7 +19,7 @@ import psutil
 from cluster import deadlines
 from cluster.engines.sglang import host
 from cluster.engines.sglang.engine import SGLangEngine
-from cluster.errors import EngineHung, EngineStartFailed, RequestFailed
+from cluster.errors import EngineLost, EngineStartFailed, RequestFailed
 from cluster.models import resolve
 from tests.sglang_cpu.sglang_tiny import make_batch, make_spec
 
@@ -50,7 +50,7 @@ def test_an_engine_whose_scheduler_is_stopped_is_said_to_hang(monkeypatch: pytes
     scheduler = next(w for w in workers if "scheduler" in " ".join(w.cmdline()))
     scheduler.suspend()
     try:
-        with pytest.raises(EngineHung, match="no completion after 1 s"):
+        with pytest.raises(EngineLost, match="no completion after 1 s"):
             engine.generate(make_batch(2))
         # One that goes on in time is only slow.
         scheduler.resume()

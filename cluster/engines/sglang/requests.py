@@ -10,7 +10,7 @@ from typing import Any
 from cluster import deadlines
 from cluster.engines.chat import prompt_ids
 from cluster.engines.concurrent import complete_each
-from cluster.errors import EngineHung, RequestFailed
+from cluster.errors import EngineLost, RequestFailed
 from cluster.spec import Batch, Completion, EngineSpec, Request
 
 FIRST_PROMPT = "Question:"
@@ -26,7 +26,7 @@ async def complete_all(engine: Any, spec: EngineSpec, batch: Batch) -> list[Comp
         engine.tokenizer_manager.abort_request(abort_all=True)
         if isinstance(error, _Late) and not await _lives(engine):
             text = f"{error.message}, nor is there a token for a new request after {deadlines.SIGN_OF_LIFE:g} s"
-            raise EngineHung(f"{text}: the engine hangs") from None
+            raise EngineLost(f"{text}: the engine hangs") from None
         raise
 
 
