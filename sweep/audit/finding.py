@@ -54,6 +54,8 @@ class Evidence:
     """Where outputs are cut."""
     temperature: float
     """0 is greedy."""
+    outputs_are_answers: bool = False
+    """What is right is a whole output, cut at the same place as the others: a cut one lacks no answer."""
     perturbed: Sequence[tuple[Variant, VariantSamples]] = ()
     """The same variants under other conditions."""
     earlier: Mapping[str, VariantSamples] | None = None

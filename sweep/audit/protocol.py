@@ -34,7 +34,8 @@ def findings(evidence: Evidence) -> Iterable[Finding]:
     if evidence.places:
         yield _one_environment(evidence)
     for table in measured:
-        yield _truncated(table, evidence.max_tokens)
+        if not evidence.outputs_are_answers:
+            yield _truncated(table, evidence.max_tokens)
         yield _invalid(table)
     yield from _bos(measured)
     yield from _first_questions(measured)

@@ -172,12 +172,23 @@ class DatasetConfig(Strict):
     """Of the canonical test records: the task's columns. The sweep refuses to run on others."""
 
 
+class GoldConfig(Strict):
+    """Whose outputs are right, of a task without answers."""
+
+    run: Text | None = None
+    """The folder of an earlier run; absent: the variant is measured once more, before the sweep."""
+    variant: Text | None = None
+    """A variant of the sweep, or of the earlier run; absent: what the earlier run was held to itself."""
+
+
 class ProtocolConfig(Strict):
     """What is asked and how it is scored. Everything here is in the protocol's hash."""
 
     task: Text = "gsm8k"
     """The benchmark, as in `sweep.tasks.TASKS` or LIBRARY:NAME: makes the prompts and scores the outputs."""
     dataset: DatasetConfig = DatasetConfig()
+    gold: GoldConfig | None = None
+    """Whose outputs are right, of a task without answers; the outputs are in the protocol's hash."""
     shots: Annotated[int, Field(ge=0, le=MOST_COUNT, strict=True)] = 5
     """Worked examples before each question."""
     shots_from: Literal["test", "train", "library"] = "test"
@@ -217,7 +228,7 @@ class ProtocolConfig(Strict):
     def unset(self) -> frozenset[str]:
         """Of the settings that came later those left at their defaults: no hash has them, so that none changes."""
         fields = type(self).model_fields
-        return frozenset(name for name in SAMPLING | CHAT if getattr(self, name) == fields[name].default)
+        return frozenset(name for name in SAMPLING | CHAT | {"gold"} if getattr(self, name) == fields[name].default)
 
 
 class TrackingConfig(Strict):

@@ -272,6 +272,9 @@ def _make_absolute(document: dict[str, Any], folder: Path) -> None:
     builds = _at(document, ("perturb", "build"))
     if isinstance(builds, list):
         builds[:] = [str(folder / run) if isinstance(run, str) else run for run in builds]
+    gold = _at(document, ("protocol", "gold"))
+    if isinstance(gold, dict) and isinstance(run := gold.get("run"), str):
+        gold["run"] = str(folder / run)
 
 
 def _fault(detail: ErrorDetails, document: Any) -> Fault:

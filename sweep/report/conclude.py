@@ -25,6 +25,8 @@ from sweep.run.questions import clusters_of
 from sweep.run.reference import reference_run
 from sweep.run.stopping import Stopped, StopWatch, saving
 from sweep.stats.samples import VariantSamples
+from sweep.tasks import task
+from sweep.tasks.base import Unanswered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +97,7 @@ def _read(run: Run, named: Run | None) -> RunEvidence:
         shot_ids=provenance.protocol.shot_ids if protocol.shots_from == "test" else (),
         max_tokens=protocol.max_tokens,
         temperature=protocol.temperature,
+        outputs_are_answers=isinstance(task(protocol.task), Unanswered),
         places={name: place.environment for name, place in provenance.places.items()},
         void=run.void(),
         stopped=_stopped(run, samples),

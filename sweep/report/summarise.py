@@ -154,7 +154,8 @@ def _perturbed(evidence: RunEvidence) -> dict[str, PerturbedSummary]:
 
 
 def _variant(evidence: RunEvidence, variant: Variant) -> VariantSummary:
-    statistics = describe(evidence.samples[variant.name], evidence.clusters)
+    samples = evidence.samples[variant.name]
+    statistics = describe(samples, evidence.clusters)
     void = {unit: reason for unit, reason in evidence.void.items() if unit.variant == variant.name}
     stopped, planned = evidence.stopped.get(variant.name), evidence.plan.config.repetitions
     measured = len(statistics.accuracy.per_repetition)
@@ -172,5 +173,5 @@ def _variant(evidence: RunEvidence, variant: Variant) -> VariantSummary:
         ),
         stopped=stopped,
         void_units={unit.id: reason for unit, reason in void.items()},
-        pass_at=pass_at(evidence.samples[variant.name].correct) if evidence.temperature > 0 else (),
+        pass_at=pass_at(samples.correct) if evidence.temperature > 0 and samples.counts else (),
     )

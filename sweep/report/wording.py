@@ -14,6 +14,7 @@ from sweep.words import counted
 
 if TYPE_CHECKING:
     from sweep.audit.finding import Finding
+    from sweep.plan.config import GoldConfig
     from sweep.report.exported import Exported, ExportUnavailable
     from sweep.report.summary import PerturbedSummary, RepetitionCounts, Summary
     from sweep.run.launch import Finished
@@ -121,10 +122,20 @@ def protocol_sentence(summary: Summary) -> str:
     drawn = "of the task's library" if protocol.shots_from == LIBRARY else f"from the {protocol.shots_from} split"
     return (
         f"Each repetition asks {protocol.questions} questions of {source} (task {protocol.task}{chat}, SHA-256 "
-        f"`{dataset.sha256[:12]}`) after {protocol.shots} worked examples {drawn}, "
-        f"with {protocol.concurrency} requests in flight, at most {protocol.max_tokens} tokens an answer, at "
-        f"temperature {protocol.temperature:g}{cut}. The hash of this protocol is `{protocol.hash[:12]}`. Standard "
-        "deviations are sample ones (ddof=1) between repetitions."
+        f"`{dataset.sha256[:12]}`) after {protocol.shots} worked examples {drawn}, with {protocol.concurrency} "
+        f"requests in flight, at most {protocol.max_tokens} tokens an answer, at temperature "
+        f"{protocol.temperature:g}{cut}. The hash of this protocol is `{protocol.hash[:12]}`. Standard deviations "
+        "are sample ones (ddof=1) between repetitions."
+    ) + (f" {_gold_sentence(protocol.gold)}" if protocol.gold else "")
+
+
+def _gold_sentence(gold: GoldConfig) -> str:
+    """What makes an output right where the records do not say."""
+    variant = f"`{gold.variant}`" if gold.variant else "what was right"
+    if gold.run is not None:
+        return f"An output is right where it equals that of {variant} in the earlier run `{gold.run}`."
+    return (
+        f"An output is right where it equals that of {variant} in one more repetition, measured before the others."
     )
 
 

@@ -8,12 +8,14 @@ from sweep.errors import BadInput, suggestion
 from sweep.tasks.base import Task
 from sweep.tasks.gsm8k import Gsm8k
 from sweep.tasks.lm_eval.task import lm_eval_task
+from sweep.tasks.match import Match
 from sweep.tasks.multiple_choice import MultipleChoice
 from sweep.tasks.sgl_eval import sgl_eval_task
 
 TASKS: dict[str, Task] = {
     "gsm8k": Gsm8k(),
     "multiple_choice": MultipleChoice(),
+    "match": Match(),
 }
 """Name, as `protocol.task` in a sweep file, to task."""
 LIBRARIES: dict[str, Callable[[str], Task]] = {

@@ -15,7 +15,7 @@ from cluster.spec import Batch, Completion, Message, Request
 from sweep.plan.config import CHAT, LIBRARY, ProtocolConfig
 from sweep.plan.units import Unit, digest
 from sweep.stats.samples import Sample
-from sweep.tasks.base import Prompt, Record, Task
+from sweep.tasks.base import Prompt, Record, Task, Unanswered
 
 Q = TypeVar("Q")
 
@@ -41,7 +41,7 @@ class Questionnaire:
 
         Two sweeps with this hash ask the same thing; the data set's location is not in it.
         """
-        settings = self.config.model_dump(mode="json", exclude={"dataset", *self.config.unset})
+        settings = self.config.model_dump(mode="json", exclude={"dataset", "gold", *self.config.unset})
         settings |= {"stop": self.stop}
         records = [[record.id, dict(record.row)] for record in (*self.shots, *self.questions)]
         return digest([settings, self.task.version, records])
@@ -55,6 +55,20 @@ class Questionnaire:
     def question_ids(self) -> tuple[str, ...]:
         """In data set order."""
         return tuple(record.id for record in self.questions)
+
+    @property
+    def lacks_gold(self) -> bool:
+        """What is right is still to be measured."""
+        return isinstance(self.task, Unanswered) and not all(record.gold for record in self.questions)
+
+    def answered(self, outputs: Mapping[str, str]) -> Questionnaire:
+        """The same with a reference's outputs, by question, as what is right. Raises KeyError for a missing one."""
+        if not isinstance(self.task, Unanswered):
+            return self
+        task = self.task
+        return replace(
+            self, questions=tuple(task.answered(record, outputs[record.id]) for record in self.questions)
+        )
 
     def first(self, questions: int | Literal["all"]) -> Questionnaire:
         """The same with so many of its questions, from the head; with all where it has no more."""
