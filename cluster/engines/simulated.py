@@ -192,6 +192,7 @@ BACKEND = Backend(
     make_engine=SimulatedEngine,
     check_specs=check_specs,
     real_model=False,
+    spans_nodes=True,
     usual=Usual(model="simulated", arguments=lambda gpus: {"accuracy": 0.8, "noise": 0.3}),
     deterministic=lambda arguments: bool(arguments.get("deterministic")),
     speculative=lambda name: name == "accept_length",

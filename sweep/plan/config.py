@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, Field, JsonValue, PrivateAttr
 from pydantic_core import PydanticCustomError
 
-from cluster.backends import BACKENDS
+from cluster.backends import BACKENDS, INSTEAD
 from cluster.secrets import Secrets
 from sweep.bounds import LONGEST_NAME, LONGEST_TIME, MOST_COUNT, MOST_SEED
 from sweep.gate.rules import Count, OpenShare, Strict, ThresholdRule
@@ -50,7 +50,7 @@ def _named(value: str) -> str:
 
 def _registered(value: str) -> str:
     if value not in BACKENDS:
-        known = {"known": list(BACKENDS)}
+        known = {"known": list(BACKENDS), "instead": INSTEAD.get(value.lower().replace("_", "-"))}
         raise PydanticCustomError("unknown_name", "must be a backend that is registered", known)
     return value
 
@@ -96,6 +96,8 @@ class EngineConfig(Strict):
     """The MTP draft of the variants that say `draft: true`."""
     gpus: Annotated[float, Field(ge=0, le=MOST_COUNT), AfterValidator(_whole_above_one)] = 0.0
     """GPUs an engine owns; a fraction lets engines share one."""
+    nodes: Count = 1
+    """Machines that an engine spans, each with an equal part of its GPUs."""
     engines: Count | Literal["auto"] = "auto"
     """How many engines; `auto` takes what the cluster has room for."""
     starts: Count = 1

@@ -6,6 +6,7 @@ import io
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from functools import reduce
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -31,6 +32,8 @@ from sweep.words import counted, cut
 
 Check = Callable[[ProtocolConfig], Iterable[Fault]]
 ABSENT = object()
+NEAR = 0.7
+"""How like a key of the engine's another one must be to be taken for it, and not for an argument of a backend's."""
 LOCAL_PATHS: tuple[KeyPath, ...] = (("protocol", "dataset", "path"), ("protocol", "dataset", "train_path"))
 """Keys whose value, when it names a local file, is relative to the sweep file."""
 LOCAL_MODELS: tuple[KeyPath, ...] = (("engine", "model"), ("engine", "draft_model"))
@@ -283,10 +286,9 @@ def _fault(detail: ErrorDetails, document: Any) -> Fault:
         return path, "missing; add it"
     if detail["type"] == "extra_forbidden":
         known = dict.fromkeys(_fields_at(SweepConfig, path[:-1], document))
-        text = f"unknown key; {suggestion(str(path[-1]), known)}"
-        if path[:-1] != ("engine",) or ("did you mean" in text and "arg" not in str(path[-1])):
-            return path, text
-        return path, f"{text}; the backend's own arguments go under engine.arguments"
+        if path[:-1] == ("engine",) and not get_close_matches(str(path[-1]), known, n=1, cutoff=NEAR):
+            return path, "unknown key; the backend's own arguments go under engine.arguments"
+        return path, f"unknown key; {suggestion(str(path[-1]), known)}"
     # Of a key in a wrong place too, where no secrets are looked for.
     value = json.dumps(detail["input"], default=str)
     shown = cut(secrets_in(value).hide(value))
@@ -337,6 +339,8 @@ def _fields_at(annotation: Any, path: KeyPath, document: Any) -> list[str]:
 
 def _remedy(detail: ErrorDetails) -> str:
     context = detail.get("ctx", {})
+    if context.get("instead"):
+        return str(context["instead"])
     if "known" in context:
         return suggestion(str(detail["input"]), context["known"])
     if "expected" in context:

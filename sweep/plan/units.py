@@ -131,6 +131,7 @@ class Plan:
             model=engine.model,
             draft_model=engine.draft_model if chosen.draft else None,
             gpus=engine.gpus,
+            nodes=engine.nodes,
             arguments=chosen.arguments,
             environment=chosen.environment,
             start_deadline=engine.start_deadline,
@@ -178,12 +179,13 @@ def content_hash(config: SweepConfig) -> str:
 def result_settings(config: SweepConfig) -> dict[str, Any]:
     """What the sweep file says about its results, as JSON values.
 
-    Factors without levels are left out, and so are a single start and what a protocol leaves unset: a sweep keeps
-    its id, and its run folder, when it names a build, and when this program learns of another factor.
+    Factors without levels are left out, and so are a single start, a single node and what a protocol leaves unset:
+    a sweep keeps its id, and its run folder, when it names a build, and when this program learns of another factor.
     """
     settings = config.model_dump(mode="json", exclude=RESULT_FREE)
-    if config.engine.starts == 1:
-        del settings["engine"]["starts"]
+    for name in ("starts", "nodes"):
+        if settings["engine"][name] == 1:
+            del settings["engine"][name]
     for name in config.protocol.unset:
         del settings["protocol"][name]
     asked = settings.pop("perturb") or {}

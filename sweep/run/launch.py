@@ -191,6 +191,7 @@ def _drive(
     spec = PoolSpec(
         engines=run.plan.engines,
         gpus=engine.gpus,
+        nodes=engine.nodes,
         needs_real_gpus=runs_model(engine.backend) and engine.gpus > 0,
         address=address,
         deadline=options.wait,

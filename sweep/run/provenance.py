@@ -102,7 +102,7 @@ class Provenance(Strict):
     engines: dict[str, EngineFacts] = {}
     """Variant to what its engine last said of itself."""
     places: dict[str, Place] = {}
-    """`engine-1@host` to what ran there."""
+    """`engine-1@host` to what ran there; `engine-1/2@host` is the part on its second machine."""
     tried_twice: dict[str, TwoTries] = {}
     """Unit to the engines that measured it at the same time; one that had failed before is none of these."""
 
