@@ -116,6 +116,10 @@ def _variant_faults(config: SweepConfig) -> Iterator[Fault]:
         elif variant.baseline is not None and variant.baseline not in names:
             known = f"known: {', '.join(sorted(names))}"
             yield (*path, "baseline"), f"variant `{name}` has the unknown baseline `{variant.baseline}`; {known}"
+    gold = config.protocol.gold
+    if gold and gold.run is None and gold.variant is not None and gold.variant not in names:
+        known = f"known: {', '.join(sorted(names))}; of another run, name its folder in run"
+        yield ("protocol", "gold", "variant"), f"no variant of this sweep is called `{gold.variant}`; {known}"
     if not names:
         yield ("variants",), "no variants; write at least one under variants, or axes under grid"
 
