@@ -144,8 +144,9 @@ class _Running:
         self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sglang")
 
     def start(self, deadline: float, report: Report) -> None:
-        self._environment.enter_context(restored_environment(host.engine_environment(self.spec.environment)))
-        WORKERS.prepare()
+        environment = host.engine_environment(self.spec.environment)
+        self._environment.enter_context(restored_environment(environment))
+        WORKERS.prepare(environment)
         if 0 < self.spec.gpus < 1:
             self._await_turn(deadline, report)
         self.log.survive_sigquit()

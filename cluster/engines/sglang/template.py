@@ -10,6 +10,7 @@ asks for the GPU while it is imported. So a child of the template asks first, an
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import importlib
 import os
@@ -26,7 +27,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import process, spawn
 from multiprocessing.connection import Connection
-from types import FrameType, SimpleNamespace
+from types import CodeType, FrameType, SimpleNamespace
 from typing import Any
 
 MODULES = (
@@ -149,6 +150,7 @@ def _become(request: Request, descriptors: Iterable[int]) -> None:
         os.dup2(one, number)
         os.close(one)
     os.environ.clear()
+    ctypes.CDLL(None).clearenv()  # of what a library has set, which Python does not know
     os.environ.update(request.environment)
     os.chdir(request.folder)
     for limited, (soft, hard) in request.limits.items():
@@ -189,15 +191,17 @@ def _ending_with(caller: int) -> Iterator[None]:
 
 @contextmanager
 def _recorded_reads() -> Iterator[set[str]]:
-    """The environment variables that Python code reads by name."""
-    kind = type(os.environ)
-    read: set[str] = set()
+    """The environment variables that Python code reads meanwhile, known at the end."""
+    kind, begun = type(os.environ), set(os.environ)
     look_up = kind.__getitem__
+    readers: dict[CodeType, set[str]] = {}
+    read: set[str] = set()
 
     def recorded(self: Any, name: str) -> str:
-        # Who goes over all of them looks for names of its own.
-        if sys._getframe(1).f_code.co_name not in ("__iter__", "copy"):
-            read.add(name)
+        frame = sys._getframe(1)
+        while frame.f_globals.get("__name__") in ("os", "_collections_abc") and frame.f_back is not None:
+            frame = frame.f_back
+        readers.setdefault(frame.f_code, set()).add(name)
         return look_up(self, name)
 
     kind.__getitem__ = recorded  # type: ignore[method-assign]
@@ -205,6 +209,8 @@ def _recorded_reads() -> Iterator[set[str]]:
         yield read
     finally:
         kind.__getitem__ = look_up  # type: ignore[method-assign]
+        # Who goes over all of them copies them, or looks for names of its own.
+        read.update(*(names for names in readers.values() if not begun <= names))
 
 
 def _import_all(preparation: dict[str, Any]) -> str | None:

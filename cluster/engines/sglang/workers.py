@@ -29,6 +29,8 @@ SWITCH = "SWEEP_FORK_WORKERS"
 """The environment variable that has workers spawned where it is 0."""
 POLL_SECONDS = 0.2
 FORK_SECONDS = 60.0
+READ_BY_LIBRARIES = ("LD_", "GLIBC_", "MALLOC_", "PYTHON", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "TORCH_")
+"""How variables begin that are read when a program or one of its libraries is loaded, where nothing records it."""
 PR_SET_CHILD_SUBREAPER, PR_GET_CHILD_SUBREAPER = 36, 37
 """See prctl(2)."""
 
@@ -40,8 +42,9 @@ class _Spawned(Exception):
 class Template:
     """The process that runs `template.main`, seen from the process that started it."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self.environment = dict(environment)
+    def __init__(self, additions: Mapping[str, str]) -> None:
+        self.additions = additions
+        self.environment = {**os.environ, **additions}
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  # for as long as the template lives
         self._ready: Ready | None = None
         self._peer, theirs = socket.socketpair()
@@ -120,16 +123,16 @@ class Workers:
         if template is not None:
             template.close()
 
-    def prepare(self) -> None:
-        """Have a template import SGLang with the environment of now, meanwhile, unless one has."""
+    def prepare(self, environment: Mapping[str, str]) -> None:
+        """Have a template import SGLang meanwhile, with an engine's environment, unless one has."""
         if os.environ.get(SWITCH) == "0":
             return
-        environment = {**os.environ, **self._set_by_sglang}
-        if self._template is not None and (self._template.environment != environment or not self._template.alive()):
+        additions = {**environment, **self._set_by_sglang}
+        if self._template is not None and (self._template.additions != additions or not self._template.alive()):
             self.close()
         if self._template is None:
             with suppress(OSError):  # Without one, workers are spawned.
-                self._template = Template(environment)
+                self._template = Template(additions)
 
     @contextmanager
     def forking(self, note: Callable[[str], None], given_up: Callable[[], bool]) -> Iterator[None]:
@@ -183,13 +186,17 @@ class Workers:
             raise _Spawned(f"{ready.refused}; the template wrote:\n{template.said()}")
         # A worker that begins with what the template began with becomes the same; what the imports themselves set
         # is there already when SGLang was imported here before.
+        begun = template.environment
+        names = {name for name in begun.keys() | os.environ.keys() if name.startswith(READ_BY_LIBRARIES)}
         changed = [
             name
-            for name, imported in ready.read.items()
-            if os.environ.get(name) not in (template.environment.get(name), imported)
+            for name in names | ready.read.keys()
+            if os.environ.get(name) not in (begun.get(name), ready.read.get(name, begun.get(name)))
         ]
         if changed:
             # The next template imports with them.
+            for name in changed:
+                self._set_by_sglang.pop(name, None)
             self._set_by_sglang.update({name: os.environ[name] for name in changed if name in os.environ})
             raise _Spawned(f"SGLang reads while it is imported what was set since: {', '.join(sorted(changed))}")
 
@@ -199,12 +206,23 @@ def _request(program: str, descriptors: Sequence[int]) -> Request:
     return Request(
         program=program,
         descriptors=(1, 2, *dict.fromkeys(descriptors)),
-        environment=dict(os.environ),
+        environment=_environment(),
         folder=os.getcwd(),
         limits={one: resource.getrlimit(one) for one in limits},
         ignored=_ignored(),
         blocked=frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
     )
+
+
+def _environment() -> dict[str, str]:
+    """What a program that is started now would get: os.environ, and what libraries have set beside it."""
+    variables = ctypes.POINTER(ctypes.c_char_p).in_dll(ctypes.CDLL(None), "environ")
+    environment, number = {}, 0
+    while (variable := variables[number]) is not None:
+        name, _, value = os.fsdecode(variable).partition("=")
+        environment[name] = value
+        number += 1
+    return environment
 
 
 def _ignored() -> frozenset[int]:
