@@ -47,10 +47,12 @@ def finished(
     text: str = SWEEP,
     gpu: str = "NVIDIA H200",
     written: Callable[[str, str], str] = lambda question, answer: answer,
+    steps: Callable[[int], int] = lambda repetition: 4,
 ) -> Run:
     """A concluded run in `folder`. `wrong` may be a number a variant: its first questions, every time.
 
-    `written`: what the engine writes for the answer to the question of this id.
+    `written`: what the engine writes for the answer to the question of this id. `steps`: a repetition to the
+    verification steps of each output of mtp, which has 8 tokens.
     """
     folder.mkdir(exist_ok=True)
     plan = make_plan(load(small_sweep(folder, text, records=60), overrides))
@@ -58,23 +60,20 @@ def finished(
     run = store.create_run(folder / "runs", plan, dump(plan.config))
     run.pin(questionnaire)
     for variant in plan.variants:
-        engine_facts = facts(plan.spec(variant.name))
-        run.record_engine(
-            variant.name,
-            "engine-1@here",
-            replace(engine_facts, device=Device(host="here", gpus=(Gpu(name=gpu),) * 2)),
-        )
+        here = Device(host="here", gpus=(Gpu(name=gpu),) * 2)
+        engine_facts = replace(facts(plan.spec(variant.name)), device=here)
+        run.record_engine(variant.name, engine_facts, {"engine-1@here": engine_facts})
     for unit in plan.units:
         bad = (
             questionnaire.question_ids[: wrong[unit.variant]]
             if isinstance(wrong, Mapping)
             else wrong(unit.variant, unit.repetition)
         )
-        steps = 4 if unit.variant == "mtp" else None
+        verified = steps(unit.repetition) if unit.variant == "mtp" else None
         answers = questionnaire.answers() | dict.fromkeys(bad, " -1")
         answers = {question: written(question, answer) for question, answer in answers.items()}
         completions = [
-            replace(right(r, answers), verify_steps=steps) for r in questionnaire.batch(unit, 1).requests
+            replace(right(r, answers), verify_steps=verified) for r in questionnaire.batch(unit, 1).requests
         ]
         run.save(unit, questionnaire.score(unit, "engine-1@here", completions), measured(unit))
     conclude(run)

@@ -32,6 +32,8 @@ def table(variant: str, correct: Any, outputs: Any = None, accept_length: float 
         place=np.full(runs, "engine-1@here", dtype=object),
         question_ids=tuple(f"test-{number}" for number in range(5, 5 + questions)),
         correct=right,
+        value=right.astype(np.float64),
+        counts=True,
         invalid=full(False, bool),
         truncated=full(False, bool),
         fingerprint=text.copy(),

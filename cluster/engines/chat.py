@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -9,9 +10,10 @@ from cluster.errors import RequestFailed
 from cluster.spec import Request
 
 
-def prompt_ids(tokenizer: Any, request: Request) -> list[int]:
+def prompt_ids(tokenizer: Any, request: Request, template_kwargs: Mapping[str, Any] = {}) -> list[int]:
     """The token ids of a request's prompt, by the model's Hugging Face tokenizer.
 
+    `template_kwargs`: what a chat's template is given beside the messages.
     A text gets the tokenizer's special tokens; a template writes its own, BOS among them. Raises RequestFailed for
     messages to a model without a template, and for messages that its template refuses.
     """
@@ -26,7 +28,7 @@ def prompt_ids(tokenizer: Any, request: Request) -> list[int]:
         )
     turns = [asdict(message) for message in request.prompt]
     try:
-        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True, **template_kwargs)
     except TemplateError as error:
         raise RequestFailed(f"request {request.id}: the model's chat template refuses it: {error}") from None
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])

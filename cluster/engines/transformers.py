@@ -115,7 +115,7 @@ class TransformersEngine:
         import torch
 
         begun = time.monotonic()
-        prompts = [prompt_ids(self._tokenizer, request) for request in requests]
+        prompts = [prompt_ids(self._tokenizer, request, batch.chat_template_kwargs) for request in requests]
         encoded = self._tokenizer.pad({"input_ids": prompts}, return_tensors="pt").to(self._place)
         width = encoded["input_ids"].shape[1]
         ended: dict[int, float] = {}

@@ -124,7 +124,7 @@ def _by_engine(table: VariantSamples) -> _Groups:
     """Of several starts their means: the runs of one start are no evidence that another start is alike."""
     by_start = _by_start(table)
     if not by_start:
-        return _grouped(table.scores, table.place)
+        return {} if None in table.place else _grouped(table.scores, table.place)
     place = dict(zip(table.starts, table.place, strict=True))
     return _grouped((float(np.mean(scores)) for scores in by_start.values()), (place[start] for start in by_start))
 

@@ -11,7 +11,9 @@ from typing import Any
 from cluster.backends import BACKENDS, backend
 from sweep.bounds import LONGEST_NAME
 from sweep.errors import BadInput, suggestion
-from sweep.tasks import TASKS
+from sweep.plan.config import LIBRARY
+from sweep.tasks import TASKS, task
+from sweep.tasks.library import LibraryTask
 
 Ask = Callable[[str, str], str]
 """A question and its default, to the answer."""
@@ -34,7 +36,7 @@ class Answers:
     gpus: float
     """That an engine owns."""
     task: str
-    """One of TASKS."""
+    """One of TASKS, or LIBRARY:NAME."""
     dataset: str
     questions: int
     repetitions: int
@@ -59,9 +61,9 @@ class Answers:
             "protocol:",
             f"  task: {_value(self.task)}",
             f"  dataset: {json.dumps(self._dataset())}",
-            "  shots: 5               # worked examples before each question",
+            f"  shots: {0 if self._of_library else 5}               # worked examples before each question",
             f"  questions: {self.questions}          # more of them catch smaller drops",
-            f"  max_tokens: {200 if self.dataset == EMBEDDED else 512}",
+            f"  max_tokens: {self._max_tokens}",
             f"  concurrency: {128 if usual.large else 16}        # requests in flight at once",
             f"repetitions: {self.repetitions}          # of each variant; `sweep power` says how many a gate needs",
             "threshold: {rule: false_alarm, alpha: 0.01}   # of healthy builds, at most 1 % fail",
@@ -69,6 +71,15 @@ class Answers:
             f"tracking: {{uri: {_value(self.mlflow)}}}   # MLflow; null turns it off",
         ]
         return "\n".join(lines) + "\n"
+
+    @property
+    def _of_library(self) -> bool:
+        return isinstance(task(self.task), LibraryTask)
+
+    @property
+    def _max_tokens(self) -> int:
+        """The problems of the package are short, and whoever answers a chat says more than a number."""
+        return 200 if self.dataset == EMBEDDED else 4096 if self._of_library else 512
 
     def _dataset(self) -> dict[str, str]:
         return {"path": self.dataset} | ({"config": "main"} if self.dataset == GSM8K else {})
@@ -98,22 +109,32 @@ def answered(given: Mapping[str, Any], ask: Ask | None) -> Answers:
     usual = backend(chosen).usual
     model = answer("model", "Model", usual.model)
     draft = answer("draft", "Draft model, or none", (model == usual.model and usual.draft_model) or NONE)
-    task = _known(answer("task", f"Benchmark ({', '.join(TASKS)})", "gsm8k"), TASKS, "--task")
-    records = (GSM8K if usual.large else EMBEDDED) if task == "gsm8k" else NONE
-    data = answer("dataset", "Data set (a hub id or a file)", records)
+    benchmark = answer("task", f"Benchmark ({', '.join(TASKS)}, or LIBRARY:NAME)", "gsm8k")
+    data = answer("dataset", "Data set (a hub id or a file)", _usual_data(benchmark, usual.large))
     if data == NONE:
-        raise BadInput(f"--dataset: {task} has no usual one; name a hub id, or a .jsonl or .parquet file")
+        raise BadInput(f"--dataset: {benchmark} has no usual one; name a hub id, or a .jsonl or .parquet file")
     return Answers(
         backend=chosen,
         model=model,
         draft=None if draft == NONE else draft,
         gpus=_number(answer("gpus", "GPUs of an engine (0: a CPU)", f"{usual.gpus:g}"), "--gpus"),
-        task=task,
+        task=benchmark,
         dataset=data,
         questions=int(_number(answer("questions", "Questions", 200 if usual.large else 40), "--questions")),
         repetitions=int(_number(answer("repetitions", "Repetitions", 20 if usual.large else 5), "--repetitions")),
         mlflow=None if (uri := answer("mlflow", "MLflow URI, or none", "sqlite:///mlflow.db")) == NONE else uri,
     )
+
+
+def _usual_data(benchmark: str, large: bool) -> str:
+    """NONE where it has none. Raises BadInput for a benchmark that there is not."""
+    try:
+        library = isinstance(task(benchmark), LibraryTask)
+    except BadInput as error:
+        raise BadInput(f"--task {benchmark}: {error.message}") from None
+    if library:
+        return LIBRARY
+    return (GSM8K if large else EMBEDDED) if benchmark == "gsm8k" else NONE
 
 
 def _known(name: str, names: Mapping[str, Any], option: str) -> str:

@@ -56,6 +56,7 @@ CODES = (
 @click.option("--questions", type=int, metavar="N", help="Questions that the score is over.")
 @click.option("--variant", metavar="NAME", help="The contract's variant; absent: the sweep's own threshold.")
 @click.option("--accept-length", type=float, metavar="A", help="Mean accept length, where that is gated.")
+@click.option("--output-match", type=float, metavar="S", help="Share of outputs like the baseline's, 0 to 1.")
 @click.option("--gpu", metavar="NAME", help="Name of the GPU, such as H200.")
 @click.option("--protocol-hash", metavar="HASH", help="Of the protocol that was asked.")
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout, and nothing else.")

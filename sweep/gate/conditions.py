@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from sweep.gate.contract import Contract, VariantContract
+from sweep.gate.held import Held
 from sweep.gate.identity import EngineIdentity, changes
 from sweep.gate.measured import Measured
 
@@ -25,7 +26,7 @@ class Check:
 
 
 def checks(
-    contract: Contract, terms: VariantContract | None, measured: Measured, now: datetime, floor: float | None
+    contract: Contract, terms: VariantContract | None, measured: Measured, now: datetime, limits: Sequence[Held]
 ) -> Iterator[Check]:
     """Every condition that there is; `terms` are the variant's own."""
     if now >= contract.expires:
@@ -37,16 +38,20 @@ def checks(
     yield _check("data set SHA-256", contract.dataset.sha256, measured.dataset_sha256)
     # A whole run without a GPU's name ran without a GPU.
     gpu = "none" if measured.gpu is None and measured.engine is not None else measured.gpu
-    yield _check("GPU", _plain(contract.gpu.name or "none"), gpu and _plain(gpu))
-    yield _check("GPUs an engine", contract.gpu.count, measured.gpu_count)
-    if terms:
+    if contract.gpu:
+        yield _check("GPU", _plain(contract.gpu.name or "none"), gpu and _plain(gpu))
+        yield _check("GPUs an engine", contract.gpu.count, measured.gpu_count)
+    if terms and terms.engine:
         yield from _engine(terms.engine, measured.engine)
     # Other versions are what a gate is there to judge: worth knowing, no reason not to apply.
     differing = [str(change) for change in changes(contract.versions, measured.versions)]
     state: Literal["match", "differs"] = "differs" if differing else "match"
-    yield Check(what="versions", state=state if measured.versions else "unchecked", detail="; ".join(differing))
-    if floor is not None and measured.accept_length is None:
-        yield Check(what=f"accept length of at least {floor:g}", state="unchecked")
+    yield Check(
+        what="versions",
+        state=state if measured.versions and contract.versions else "unchecked",
+        detail="; ".join(differing),
+    )
+    yield from (Check(what=held.condition, state="unchecked") for held in limits if held.value is None)
 
 
 def _check(what: str, contract: Any, measured: Any) -> Check:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -27,13 +27,15 @@ from sweep.bounds import CONTRACT_FILE
 from sweep.errors import BadInput
 from sweep.gate.answers import Answers
 from sweep.gate.identity import EngineIdentity
-from sweep.gate.rules import Count, Strict
+from sweep.gate.limits import Quantity, Source
+from sweep.gate.rules import Count, Grown, Strict
 from sweep.words import cut
 
 CONTRACT = "thresholds.json"
-SCHEMA: Literal[2] = 2
+SCHEMA: Literal[3] = 3
+"""The newest. A contract is written in the oldest that can say what it says, see `Contract.oldest`."""
 HOME = f"a contract is a sweep's {CONTRACT}"
-"""Of the contracts that are written; those of schema 1 keep no answers."""
+"""What a contract is; those of schema 1 keep no answers, those of schema 2 no limits."""
 SHOWN = 10
 """Faults of a file that are listed."""
 LIFETIME = timedelta(days=90)
@@ -49,6 +51,7 @@ def _in_utc(time: datetime) -> datetime:
 
 Time = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
 Text = Annotated[str, Field(min_length=1)]
 
 
@@ -136,8 +139,33 @@ class AttemptTerms(_Terms):
     """Smallest drop of the mean that fails with 80 % power, in accuracy."""
 
 
-class VariantContract(_Terms):
+class LimitTerms(_Terms):
+    """What every attempt is held to beside the threshold, and why. Probabilities are of one attempt."""
+
+    value: Number
+    """At or above it passes."""
+    source: Source
+    """Where it comes from."""
+    rule: str | None
+    """The rule's name; null of another source."""
+    false_alarm: Share | None
+    """Probability that the measured build, measured again, is beyond it; null where no noise was seen."""
+    false_alarm_interval: tuple[Share, Share] | None
+    """Its lower and upper 95 % bounds."""
+    mde80: Number | None
+    """Smallest drop of the mean that is caught with 80 % power."""
+    mean: Number | None
+    """Observed mean; null where it was not measured."""
+    std: Number | None
+    """Observed run-to-run standard deviation (ddof=1); null where no noise was seen."""
+    values: Annotated[int, Field(ge=0)]
+    """Runs, or pairs of runs, behind it."""
+
+
+class VariantContract(_Terms, Grown):
     """One variant's threshold, and what it rests on."""
+
+    newer: ClassVar[frozenset[str]] = frozenset({"limits"})
 
     value: Share
     """A score at or above it passes."""
@@ -163,10 +191,12 @@ class VariantContract(_Terms):
     """Questions in a repetition."""
     accept_length: Annotated[float, Field(ge=1)] | None
     """Floor of the mean accept length; null for none."""
-    engine: EngineIdentity
-    """Model, draft, and every engine argument and environment variable."""
+    engine: EngineIdentity | None
+    """Model, draft, and every engine argument and environment variable; null of imported results, likewise."""
     attempts: AttemptTerms | None = None
     """How attempts decide together; null where a build passes if any of its attempts passes."""
+    limits: dict[Quantity, LimitTerms] = {}
+    """What every attempt is held to beside the threshold; the accept length's is in `accept_length` too."""
 
 
 class Contract(_Terms):
@@ -179,7 +209,7 @@ class Contract(_Terms):
         }
     )
 
-    schema_version: Literal[1, 2] = Field(default=SCHEMA, alias="schema")
+    schema_version: Literal[1, 2, 3] = Field(default=SCHEMA, alias="schema")
     """The form of this file."""
     sweep_id: Text
     """The sweep that the thresholds come from."""
@@ -193,8 +223,8 @@ class Contract(_Terms):
     """What must have been asked."""
     dataset: DatasetTerms
     """The records that must have been asked."""
-    gpu: GpuTerms
-    """Where it must have been measured."""
+    gpu: GpuTerms | None
+    """Where it must have been measured; null of imported results, where it is not known."""
     versions: dict[str, str]
     """Package to version."""
     threshold: ThresholdTerms
@@ -218,6 +248,11 @@ class Contract(_Terms):
         if self.threshold.value != least:
             raise ValueError(f"threshold.value {self.threshold.value} is not the least of the variants', {least}")
         return self
+
+    def oldest(self) -> Contract:
+        """The same in the oldest schema that can say it, so that older programs read what they can judge by."""
+        newer = any(variant.limits for variant in self.variants.values())
+        return self.model_copy(update={"schema_version": SCHEMA if newer else 2})
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values, valid by the model's JSON Schema."""

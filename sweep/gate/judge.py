@@ -16,6 +16,8 @@ from sweep.errors import BadInput, ExitCode, find
 from sweep.gate.attempts import Attempts, judge_attempts
 from sweep.gate.conditions import Check, checks
 from sweep.gate.contract import Contract
+from sweep.gate.held import Held, held
+from sweep.gate.limits import Quantity
 from sweep.gate.measured import Measured
 from sweep.gate.paired import Alone, Paired, judge_answers
 from sweep.gate.paired_words import alone, fault, lost_lines, passing, to_json
@@ -27,8 +29,6 @@ SLACK = 1e-9
 """Scores are shares of whole questions; a threshold of 0.41 must not fail 82 of 200 in floating point."""
 DIGITS = 4
 """Of a score and a threshold, where they differ by as much."""
-LENGTH_DIGITS = 2
-"""Of an accept length and its floor, likewise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +39,8 @@ class Verdict:
     """What is judged."""
     threshold: float
     """The contract's."""
-    accept_floor: float | None
-    """The contract's; None for no such gate."""
+    held: tuple[Held, ...]
+    """What the attempt is held to beside the score."""
     checks: tuple[Check, ...]
     """Every condition."""
     notes: tuple[str, ...]
@@ -55,7 +55,7 @@ class Verdict:
     @property
     def faults(self) -> tuple[str, ...]:
         """What is below its threshold; empty when nothing is."""
-        return tuple(fault for fault in (self.score_fault, self.length_fault) if fault is not None)
+        return tuple(fault for fault in (self.score_fault, *(h.fault for h in self.held)) if fault is not None)
 
     @property
     def score_fault(self) -> str | None:
@@ -65,12 +65,9 @@ class Verdict:
         return self.attempts.reason if self.attempts.decision is Decision.FAIL else None
 
     @property
-    def length_fault(self) -> str | None:
-        """How the accept length lies below its floor; None where it does not, and where either is unknown."""
-        floor, length = self.accept_floor, self.measured.accept_length
-        if floor is None or length is None or length >= floor - SLACK:
-            return None
-        return "accept length {} is below {}".format(*apart(length, floor, LENGTH_DIGITS))
+    def accept_floor(self) -> float | None:
+        """Of the accept length; None for no such gate."""
+        return next((held.limit for held in self.held if held.quantity is Quantity.ACCEPT_LENGTH), None)
 
     @property
     def _below(self) -> str | None:
@@ -181,6 +178,7 @@ class Verdict:
             "threshold": self.threshold,
             "accept_length": self.measured.accept_length,
             "accept_floor": self.accept_floor,
+            "held": [{"what": h.quantity, "limit": h.limit, "value": h.value} for h in self.held],
             "faults": list(self.faults),
             "mismatches": [{"what": c.what, "detail": c.detail} for c in self.mismatches],
             "differs": [{"what": c.what, "detail": c.detail} for c in self._that("differs")],
@@ -208,16 +206,14 @@ def judge(contract: Contract, measured: Measured, now: datetime) -> Verdict:
     _refuse_nonsense(measured)
     variants, name = contract.variants, measured.variant
     terms = None if name is None else find(variants, name, f"the contract of {contract.sweep_id}")
-    # An accept length without a variant is held against the least floor, as the threshold is the least one.
-    floors = [v.accept_length for v in ([terms] if terms else variants.values()) if v.accept_length is not None]
-    floor = min(floors, default=None) if terms or measured.accept_length is not None else None
+    limits = held(contract, terms, measured)
     paired = judge_answers(contract.answers, name, measured.answers) if measured.answers else None
     attempts = judge_attempts(contract, measured, paired) if measured.attempts else None
     return Verdict(
         measured=measured,
         threshold=terms.value if terms else contract.threshold.value,
-        accept_floor=floor,
-        checks=tuple(checks(contract, terms, measured, now, floor)),
+        held=limits,
+        checks=tuple(checks(contract, terms, measured, now, limits)),
         notes=(
             *_made_in_the_future(contract, now),
             *_notes(contract, measured),
@@ -245,6 +241,9 @@ def _refuse_nonsense(measured: Measured) -> None:
             f"accept length is tokens per verification step, a number of at least 1, got {length:.12g}; "
             "leave it out for a variant without speculation"
         )
+    match = measured.output_match
+    if match is not None and not 0 <= match <= 1:
+        raise BadInput(f"output match is a share of outputs, 0 to 1, got {match:.12g}")
 
 
 def _made_in_the_future(contract: Contract, now: datetime) -> Iterator[str]:
@@ -278,7 +277,7 @@ def _notes(contract: Contract, measured: Measured) -> Iterator[str]:
     if measured.void:
         yield f"{measured.void} repetitions are void and left out"
     engines = [variant.engine for variant in contract.variants.values()]
-    if all(answers_mean_nothing(engine.backend, engine.arguments) for engine in engines):
+    if all(engine and answers_mean_nothing(engine.backend, engine.arguments) for engine in engines):
         yield "the contract comes from an engine without a trained model: it says nothing about one"
     if contract.override is not None:
         yield (

@@ -22,6 +22,8 @@ class Measured:
     """The contract's variant; None judges by the sweep's threshold, the least of its variants'."""
     accept_length: float | None = None
     """Mean accept length."""
+    output_match: float | None = None
+    """Share of the outputs that are those of the baseline's run, or without a baseline of another own run."""
     repetitions: int = 1
     """Complete repetitions that the score is the mean of."""
     void: int = 0

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sweep.gate.rules import Estimates, every_rule
+from sweep.gate.estimates import Estimates
+from sweep.gate.rules import every_rule
 from sweep.stats.noise import Noise, NoiseSource, Normal, Scale, detectable_drop, failing, false_alarm_interval
 from sweep.stats.score_files.rows import Moments
 

@@ -19,7 +19,8 @@ from functools import cache, lru_cache
 import numpy as np
 
 from sweep.errors import BadInput
-from sweep.gate.rules import Estimates, ThresholdRule
+from sweep.gate.estimates import Estimates
+from sweep.gate.rules import ThresholdRule
 from sweep.stats.describe import Floats
 from sweep.words import apart
 

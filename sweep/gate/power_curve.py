@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sweep.stats.describe import Floats
-from sweep.stats.noise import Fitted, failing
+from sweep.stats.noise import Fitted, Noise, failing
 
 POINTS = 201
 """Thresholds of a power curve, or about so many."""
@@ -49,20 +49,19 @@ def power_curve(
     lowest = noise.mean - max(drops, default=0.0) - 5 * noise.std
     lowest = max(0.0, lowest if down_to is None else min(lowest, down_to))
     thresholds = _steps(lowest, fitted.mean, noise.questions)
+    rows = np.asarray([chances(noise, float(value), drops, retries) for value in thresholds])
+    return PowerCurve(thresholds=thresholds, false_alarm=rows[:, 0], power=rows[:, 1:].T, looks=noise.looks)
+
+
+def chances(noise: Noise, threshold: float, drops: Sequence[float], retries: int) -> tuple[float, ...]:
+    """Probability that the measured build, again, fails all attempts, and a build with each of the drops.
+
+    For one look at the scores, as in `PowerCurve`.
+    """
     one_look = replace(noise, looks=1)
-    healthy = np.asarray([failing(float(value), one_look, retries)[1] for value in thresholds])
-
-    def caught(drop: float) -> Floats:
-        worse = [failing(float(value), one_look, retries, drop)[0] for value in thresholds]
-        # The cautious figures of a small drop and of none may cross: a worse build fails no less often.
-        return np.asarray(np.maximum(worse, healthy))
-
-    return PowerCurve(
-        thresholds=thresholds,
-        false_alarm=healthy,
-        power=np.asarray([caught(drop) for drop in drops]).reshape(len(drops), len(thresholds)),
-        looks=noise.looks,
-    )
+    healthy = failing(threshold, one_look, retries)[1]
+    # The cautious figures of a small drop and of none may cross: a worse build fails no less often.
+    return healthy, *(max(failing(threshold, one_look, retries, drop)[0], healthy) for drop in drops)
 
 
 def _steps(low: float, high: float, questions: int | None) -> Floats:

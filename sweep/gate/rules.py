@@ -8,19 +8,31 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    SerializeAsAny,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    ValidationError,
+    field_serializer,
+    model_serializer,
+)
 from pydantic_core import PydanticCustomError
 
 from sweep.bounds import MOST_ATTEMPTS, MOST_COUNT
+from sweep.gate.estimates import Estimates
 from sweep.gate.sequential import Sequential, plan
 from sweep.stats.describe import Floats
-from sweep.stats.noise import Fitted, NoiseSource, Normal, Scale
-from sweep.stats.tails import CONFIDENCE, all_fail, false_alarm_factor, on_grid, tolerance_factor
+from sweep.stats.noise import Fitted, NoiseSource
+from sweep.stats.tails import CONFIDENCE, all_fail, false_alarm_factor, tolerance_factor
 
 Share = Annotated[float, Field(ge=0, le=1, strict=True)]
 OpenShare = Annotated[float, Field(gt=0, lt=1, strict=True)]
@@ -33,98 +45,111 @@ Alarm = tuple[float, tuple[float, float]]
 class Strict(BaseModel):
     """Frozen, and unknown keys are faults."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    # Models are built when they are used first: a command uses few of them, and each takes milliseconds.
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Estimates:
-    """What S sweeps of the same plan showed of a variant. One sweep has S = 1, a simulation has thousands."""
-
-    mean: Floats
-    """(S,): observed mean score, 0..1."""
-    least: Floats
-    """(S,): least score, 0..1; perturbed ones included."""
-    normals: tuple[Normal, ...]
-    """The distribution of run scores on each scale, accuracy first."""
-    looks: int = 1
-    """At the scores, as in `Scores`: each may spend its share only of the error that a rule allows."""
-
-    @property
-    def centre(self) -> Floats:
-        """(S,): centre of the noise in accuracy, at most the mean; NaN where no noise was seen."""
-        return self.normals[0].centre
-
-    @property
-    def std(self) -> Floats:
-        """(S,): standard deviation of a score, positive; NaN where no noise was seen."""
-        return self.normals[0].std
-
-    def under(self, depth: Callable[[float, float], float]) -> Floats:
-        """(S,): the scores that lie `depth(weight, dof)` standard deviations under the centre, on the scale where
-        they are lower; rounded down to a grid where that changes what fails. NaN where no noise was seen."""
-        bounds = np.min([n.score(depth(n.weight, n.dof)) for n in self.normals], axis=0)
-        return on_grid(bounds, self.normals[0].questions)
-
-    @classmethod
-    def of(cls, fitted: Fitted) -> Estimates:
-        """What one sweep showed of one variant, S = 1."""
-        noise = fitted.noise
-        return cls(
-            mean=np.array([fitted.mean]),
-            least=np.array([fitted.least]),
-            normals=noise.normals if noise else (NO_NOISE,),
-            looks=noise.looks if noise else fitted.scores.looks,
-        )
-
-    def after(self, runs: int) -> Estimates:
-        """The same mean and noise, shown by so many repetitions."""
-        return replace(self, normals=tuple(replace(n, weight=runs, dof=runs - 1) for n in self.normals))
-
-    @classmethod
-    def of_scores(cls, scores: Floats, questions: int | None) -> Estimates:
-        """What each of S sweeps showed, from (S, n) scores of n >= 2 repetitions."""
-        return cls(
-            mean=scores.mean(axis=1),
-            least=scores.min(axis=1),
-            normals=tuple(_normal(scores, scale, questions) for scale in Scale.over(questions)),
-        )
+GATE = ("retries", "accept_length", "output_match")
+"""What a rule says of the gate as a whole, and not of one bound."""
+_NUMBERS = {
+    "accept_length": TypeAdapter(Annotated[float, Field(ge=1, le=MOST_COUNT)]),
+    "output_match": TypeAdapter(Annotated[float, Field(gt=0, le=1)]),
+}
+"""Floors that are given as a number."""
 
 
-def _normal(scores: Floats, scale: Scale, questions: int | None) -> Normal:
-    runs, noisy, values = scores.shape[1], np.ptp(scores, axis=1) > 0, scale.of(scores, questions)
-    return Normal(
-        scale=scale,
-        centre=np.where(noisy, values.mean(axis=1), np.nan),
-        std=np.where(noisy, values.std(axis=1, ddof=1), np.nan),
-        weight=runs,
-        dof=runs - 1,
-        questions=questions,
-    )
+def _parsed(written: Any) -> Any:
+    """The rule that a mapping names under `rule`. Raises ValidationError with the key that is at fault."""
+    if not isinstance(written, Mapping):
+        return written
+    name = written.get("rule")
+    if not isinstance(name, str) or name not in RULES:
+        unknown = PydanticCustomError("unknown_name", "must name a threshold rule", {"known": list(RULES)})
+        raise ValidationError.from_exception_data("Rule", [{"type": unknown, "loc": ("rule",), "input": name}])
+    return RULES[name].model_validate(written)
 
 
-NO_NOISE = Normal(
-    scale=Scale.ACCURACY,
-    centre=np.array([math.nan]),
-    std=np.array([math.nan]),
-    weight=1,
-    dof=1,
-    questions=None,
-)
-"""Of a variant whose repetitions show none."""
+def _accept_length(written: Any) -> float | ShareOfReference | Rule | None:
+    if isinstance(written, ShareOfReference):
+        return written
+    if isinstance(written, Mapping) and "share_of_reference" in written:
+        return ShareOfReference.model_validate(written)
+    return _floor("accept_length", written, ", a rule such as {rule: false_alarm}, or {share_of_reference: 0.95}")
 
 
-class Rule(Strict, ABC):
-    """What every rule has. Each of its own fields has a default, so that the rules can be shown side by side."""
+def _output_match(written: Any) -> float | Rule | None:
+    return _floor("output_match", written, " or a rule such as {rule: false_alarm}")
+
+
+def _floor(name: str, written: Any, forms: str) -> float | Rule | None:
+    """A number, or a rule without what belongs to the whole gate. Raises ValidationError with the key at fault."""
+    if written is None or isinstance(written, Rule):
+        return written
+    if not isinstance(written, Mapping):
+        return _NUMBERS[name].validate_python(written)
+    if "rule" not in written:
+        raise PydanticCustomError("floor", "must be a number{forms}", {"forms": forms})
+    for key in GATE:
+        if key in written:
+            above = PydanticCustomError("above", "belongs to the threshold, and not to a floor: move it up")
+            raise ValidationError.from_exception_data(
+                "Rule", [{"type": above, "loc": (key,), "input": written[key]}]
+            )
+    rule = _parsed(written)
+    assert isinstance(rule, Rule)
+    return rule
+
+
+class Grown(Strict):
+    """A stored model that has got further fields: at their defaults they are not written, and all is as before."""
+
+    newer: ClassVar[frozenset[str]]
+    """The further fields."""
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        kinds, written = type(self).model_fields, handler(self)
+        unused = {name for name in self.newer if getattr(self, name) == kinds[name].default}
+        return {name: value for name, value in written.items() if name not in unused}
+
+
+class ShareOfReference(Strict):
+    """A floor that follows from what the engine under `reference` reaches with the same draft."""
+
+    share_of_reference: Annotated[float, Field(gt=0, le=1, strict=True)]
+    """Of that engine's accept length, 0..1."""
+
+
+class Rule(Grown, ABC):
+    """What every rule has. Each of its own fields has a default, so that the rules can be shown side by side.
+
+    As a floor of something else than the score (`accept_length`, `output_match`) a rule has its own fields alone.
+    """
 
     rule: str
     """The rule's name, its key in RULES; a subclass narrows it to that one name."""
     retries: Annotated[int, Field(ge=1, le=MOST_ATTEMPTS, strict=True)] = 1
     """Attempts that the CI gives a build: it passes if any attempt does."""
-    accept_length: Annotated[float, Field(ge=1, le=MOST_COUNT)] | None = None
-    """Also gate the mean accept length at this floor, of every variant whose engine reports verification steps."""
+    accept_length: Annotated[
+        float | ShareOfReference | SerializeAsAny[Rule] | None, PlainValidator(_accept_length)
+    ] = None
+    """Also gate the mean accept length, of every variant whose engine reports verification steps: at this number,
+    by a rule over the repetitions' own, or at a share of what the reference reaches."""
+    output_match: Annotated[float | SerializeAsAny[Rule] | None, PlainValidator(_output_match)] = None
+    """Also gate the share of a run's outputs that are its baseline's (without a baseline: its own next run's), by
+    a number or a rule."""
 
+    @field_serializer("accept_length", "output_match")
+    def _floor(self, floor: float | Strict | None) -> Any:
+        return floor.model_dump(mode="json", exclude=set(GATE)) if isinstance(floor, Strict) else floor
+
+    newer: ClassVar[frozenset[str]] = frozenset({"output_match"})
     needs_noise: ClassVar[bool] = False
     """Whether the rule can say nothing of repetitions that show no noise."""
+
+    def in_one_attempt(self) -> Rule:
+        """The rule for what every attempt is held to, where a build fails by any of its `retries` attempts."""
+        return self
 
     @abstractmethod
     def bound(self, seen: Estimates) -> Floats:
@@ -150,10 +175,15 @@ class Rule(Strict, ABC):
             return np.full_like(seen.mean, np.nan)
         return self.bound(seen)
 
+    def value(self, seen: Estimates) -> float | None:
+        """The threshold of one sweep, S = 1; None for none."""
+        value = float(self.thresholds(seen).item())
+        return None if math.isnan(value) else value
+
     def thresholds(self, seen: Estimates) -> Floats:
-        """(S,): the bounds, at most the observed mean; NaN, for no threshold, where they are 0 or less."""
+        """(S,): the bounds, at most the observed mean; NaN, for no threshold, where no score can be below them."""
         bounds = self.bounds(seen)
-        return np.where(bounds > 0, np.minimum(bounds, seen.mean), np.nan)
+        return np.where(bounds > seen.low, np.minimum(bounds, seen.mean), np.nan)
 
 
 class MarginRule(Rule):
@@ -198,6 +228,10 @@ class FalseAlarmRule(Rule):
         """Centre less k std, on the cautious scale and on the grid; see `false_alarm_factor`."""
         alpha = self.alpha / seen.looks
         return seen.under(lambda weight, dof: false_alarm_factor(weight, dof, self.retries, alpha))
+
+    def in_one_attempt(self) -> FalseAlarmRule:
+        """Each attempt has its share of `alpha` (Bonferroni)."""
+        return self.model_copy(update={"alpha": self.alpha / self.retries, "retries": 1})
 
     def sequential(self, fitted: Fitted) -> Sequential | None:
         """Boundaries that keep `alpha` over all attempts; None for one attempt, and where no noise was seen."""
@@ -266,17 +300,6 @@ def every_rule(retries: int = 1, chosen: Rule | None = None) -> tuple[Rule, ...]
         chosen if chosen and chosen.rule == name else kind.model_validate({"rule": name, "retries": retries})
         for name, kind in RULES.items()
     )
-
-
-def _parsed(written: Any) -> Any:
-    """The rule that a mapping names under `rule`. Raises ValidationError with the key that is at fault."""
-    if not isinstance(written, Mapping):
-        return written
-    name = written.get("rule")
-    if not isinstance(name, str) or name not in RULES:
-        unknown = PydanticCustomError("unknown_name", "must name a threshold rule", {"known": list(RULES)})
-        raise ValidationError.from_exception_data("Rule", [{"type": unknown, "loc": ("rule",), "input": name}])
-    return RULES[name].model_validate(written)
 
 
 ThresholdRule = Annotated[SerializeAsAny[Rule], BeforeValidator(_parsed)]

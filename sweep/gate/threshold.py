@@ -16,21 +16,13 @@ from typing import Any
 import numpy as np
 
 from sweep.errors import BadInput
-from sweep.gate.rules import ENOUGH, Estimates, Rule, every_rule
+from sweep.gate.estimates import Estimates
+from sweep.gate.operating import Operating, operate
+from sweep.gate.rules import ENOUGH, Rule, every_rule
 from sweep.gate.sequential import Sequential
 from sweep.stats.describe import Floats
-from sweep.stats.noise import (
-    FactorVariance,
-    Fitted,
-    Noise,
-    NoiseSource,
-    detectable_drop,
-    failing,
-    failing_shifted,
-    false_alarm_interval,
-)
+from sweep.stats.noise import FactorVariance, Fitted, Noise, NoiseSource
 from sweep.stats.scores import Scores
-from sweep.stats.tails import differs_at_most
 
 Fits = Mapping[str, Fitted | None]
 """The variants by name, each with the noise of its scores; None for one without a complete repetition."""
@@ -47,6 +39,10 @@ class Reason(StrEnum):
     """The rule needs noise, and equal scores show none."""
     BOUND_NOT_POSITIVE = "bound_not_positive"
     """A threshold of 0 or less would fail nothing."""
+    NOT_REPORTED = "not_reported"
+    """What a floor is to be made of was not measured."""
+    NO_REFERENCE = "no_reference"
+    """The floor is a share of what a reference reaches, and that is not known."""
 
 
 class Caution(StrEnum):
@@ -71,8 +67,6 @@ MIN_LEVEL_DOF = 2
 """Degrees of freedom of the perturbations' noise: three levels of one factor."""
 CROWDING = 1.5
 """Standard deviations between the centre and 1 under which scores crowd there."""
-SHIFT = 0.01
-"""In accuracy: by how much the mean of another healthy build may be lower."""
 
 
 def cautions(noise: Noise | None) -> tuple[Caution, ...]:
@@ -86,35 +80,6 @@ def cautions(noise: Noise | None) -> tuple[Caution, ...]:
         *((Caution.TIED,) if noise.source is NoiseSource.QUESTIONS else ()),
         *((Caution.CROWDED,) if 1 - noise.mean < CROWDING * noise.std else ()),
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Odds:
-    """How builds like those of one variant fare at a gate. None where no noise was seen."""
-
-    false_alarm: float | None
-    """Probability that the measured build fails, measured again."""
-    false_alarm_interval: tuple[float, float] | None
-    """Its lower and upper 95 % bounds."""
-    false_alarm_shifted: float | None
-    """Probability that a build fails whose mean is lower by SHIFT; None too for a threshold without noise."""
-    mde80: float | None
-    """Smallest drop of the mean that is caught with 80 % probability, in accuracy; None too where not even a drop
-    to 0 is, as for the one below."""
-    mde95: float | None
-    """The same with 95 %."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Operating(Odds):
-    """What a gate at one value does. The inherited fields are for all attempts, if they are independent."""
-
-    value: float | None
-    """The threshold: a score at or above it passes, 0..1."""
-    retries: int
-    """Attempts; a build passes if one does."""
-    single: Odds
-    """For one attempt; also for all of them, if they share their fate."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +125,7 @@ class Threshold:
     retries: int
     """Attempts that CI gives a build."""
     accept_length: float | None
-    """The floor of the accept length, wherever there is one; None when that is not gated."""
+    """The floor of the accept length, where the sweep file gives a number; None where it does not."""
     settings: Mapping[str, Any]
     """The rule with all its fields, as JSON values."""
     together: float | None
@@ -190,9 +155,9 @@ def fit_all(variants: Sequence[Scores]) -> dict[str, Fitted | None]:
 def derive(rule: Rule, fits: Fits) -> Threshold:
     """The threshold of a rule over the sweep's variants; it has no value when one of them has none."""
     measured = {name: fitted for name, fitted in fits.items() if fitted is not None}
-    values = {name: _given(rule.thresholds(Estimates.of(fitted))) for name, fitted in measured.items()}
+    values = {name: rule.value(Estimates.of(fitted)) for name, fitted in measured.items()}
     silent = {
-        name: Reason.NO_COMPLETE_REPETITION if fitted is None else _reason(rule, fitted)
+        name: Reason.NO_COMPLETE_REPETITION if fitted is None else reason_of(rule, fitted)
         for name, fitted in fits.items()
         if values.get(name) is None
     }
@@ -204,7 +169,7 @@ def derive(rule: Rule, fits: Fits) -> Threshold:
         rule=rule.rule,
         value=overall,
         retries=rule.retries,
-        accept_length=rule.accept_length,
+        accept_length=rule.accept_length if isinstance(rule.accept_length, float) else None,
         settings=rule.model_dump(mode="json"),
         together=None if overall is None else _together([v.false_alarm for v in variants.values()]),
         variants=variants,
@@ -252,8 +217,7 @@ def _foreseen(rule: Rule, fitted: Fitted) -> dict[int, float]:
     return {
         n: value
         for n in (ENOUGH, 2 * ENOUGH)
-        if len(fitted.scores.values) < ENOUGH
-        and (value := _given(rule.thresholds(Estimates.of(fitted).after(n)))) is not None
+        if len(fitted.scores.values) < ENOUGH and (value := rule.value(Estimates.of(fitted).after(n))) is not None
     }
 
 
@@ -265,36 +229,6 @@ def _given(figures: Floats) -> float | None:
 def derive_all(fits: Fits, retries: int = 1, chosen: Rule | None = None) -> dict[str, Threshold]:
     """Every rule, by name, for comparison: with its default parameters, but for the `chosen` one."""
     return {rule.rule: derive(rule, fits) for rule in every_rule(retries, chosen)}
-
-
-def operate(value: float | None, fitted: Fitted, retries: int, rule: Rule | None = None) -> Operating:
-    """What a gate at `value` does to builds like the fitted variant.
-
-    `rule`: the value is this rule's own on the variant, so that it may know the false alarm itself.
-    """
-    single, together = (_odds(value, fitted, attempts, rule) for attempts in (1, retries))
-    return Operating(**vars(together), value=value, retries=retries, single=single)
-
-
-def _odds(value: float | None, fitted: Fitted, attempts: int, rule: Rule | None) -> Odds:
-    alarm, interval = _alarm(value, fitted, attempts, rule)
-
-    def drop(power: float) -> float | None:
-        if value is None or fitted.noise is None:
-            return None
-        least = max(0.0, detectable_drop(value, fitted.noise, attempts, power))
-        # A score cannot fall by more than there is of it.
-        return least if least <= fitted.mean else None
-
-    return Odds(
-        false_alarm=alarm,
-        false_alarm_interval=interval,
-        false_alarm_shifted=None
-        if value is None or fitted.noise is None
-        else failing_shifted(value, fitted.noise, attempts, SHIFT),
-        mde80=drop(0.8),
-        mde95=drop(0.95),
-    )
 
 
 def _checked(variants: Sequence[Scores]) -> list[Scores]:
@@ -317,32 +251,10 @@ def _checked(variants: Sequence[Scores]) -> list[Scores]:
     return bases
 
 
-def _reason(rule: Rule, fitted: Fitted) -> Reason:
+def reason_of(rule: Rule, fitted: Fitted) -> Reason:
     """Why the rule gave the variant no value."""
     if max(fitted.scores.values) == 0:
         return Reason.EVERY_SCORE_IS_ZERO
     if not rule.needs_noise or fitted.noise is not None:
         return Reason.BOUND_NOT_POSITIVE
     return Reason.ONE_REPETITION if len(fitted.scores.values) == 1 else Reason.IDENTICAL_REPETITIONS
-
-
-def _alarm(
-    value: float | None, fitted: Fitted, attempts: int, rule: Rule | None
-) -> tuple[float | None, tuple[float, float] | None]:
-    """Probability that a healthy build fails all attempts at `value`, with its 95 % bounds."""
-    noise = fitted.noise
-    if value is None:
-        return None, None
-    differs = differs_at_most(len(fitted.scores.values))
-    if noise is None and differs is not None:
-        # A build that repeats itself fails every attempt if it fails one: retries bound nothing.
-        return None, (0.0, differs)
-    known = None if rule is None else rule.own_false_alarm(fitted, attempts)
-    if known is not None:
-        return known
-    if noise is None:
-        return None, None
-    # The probability is a mean over sweeps like this one; where few runs were made, sweeps beyond the bounds can
-    # make most of it, and then it is the wider bound.
-    alarm, (low, high) = failing(value, noise, attempts)[1], false_alarm_interval(value, noise, attempts)
-    return alarm, (min(low, alarm), max(high, alarm))

@@ -14,17 +14,20 @@ from sweep.gate.contract import (
     Contract,
     DatasetTerms,
     GpuTerms,
+    LimitTerms,
     Override,
     ProtocolTerms,
     StopTerms,
     ThresholdTerms,
     VariantContract,
 )
+from sweep.gate.limits import Limit, Quantity, Source
 from sweep.gate.sequential import Sequential
 from sweep.plan.units import Plan
+from sweep.report.limits import limit_reason, limit_statements
 from sweep.report.promises import silent_lines, threshold_statements
 from sweep.report.summary import Summary
-from sweep.run.provenance import Provenance, identity
+from sweep.run.provenance import Provenance, known_identity
 from sweep.stats.samples import VariantSamples
 from sweep.words import counted
 
@@ -63,20 +66,28 @@ def build(
             f"No contract: one repetition of {', '.join(once)} shows no run-to-run spread, so nothing is known of "
             "how often a healthy build would fail; measure at least 2, better 20."
         )
-    return Contract(
+    without = [
+        f"{name}: {limit_reason(limit)}"
+        for name, those in summary.limits.items()
+        for limit in those
+        if limit.value is None
+    ]
+    if without:
+        raise BadInput(f"No contract: the sweep file asks for a floor that there is none of. {' '.join(without)}")
+    contract = Contract(
         sweep_id=summary.sweep_id,
         created=created,
         expires=min(created, LAST - LIFETIME) + LIFETIME,
         commit=provenance.git_commit,
         protocol=ProtocolTerms(hash=provenance.protocol.hash, questions=summary.protocol.questions),
         dataset=DatasetTerms(sha256=provenance.dataset.sha256),
-        gpu=GpuTerms(name=provenance.gpu, count=plan.config.engine.gpus),
+        gpu=None if plan.config.imported else GpuTerms(name=provenance.gpu, count=plan.config.engine.owned),
         versions=provenance.all_versions,
         threshold=ThresholdTerms(
             value=threshold.value,
             rule=dict(threshold.settings),
             retries=threshold.retries,
-            statements=threshold_statements(threshold),
+            statements=(*threshold_statements(threshold), *limit_statements(summary.limits)),
         ),
         audits=tuple(
             AuditVerdict(audit=f.audit, variant=f.variant, verdict=f.verdict.value) for f in summary.audits
@@ -85,6 +96,7 @@ def build(
         variants={name: _variant(plan, summary, name) for name in threshold.variants},
         answers=_answers(summary, samples),
     )
+    return contract.oldest()
 
 
 def _answers(summary: Summary, samples: Mapping[str, VariantSamples]) -> Answers | None:
@@ -108,9 +120,35 @@ def _variant(plan: Plan, summary: Summary, name: str) -> VariantContract:
         repetitions=outcome.n,
         void=measured.repetitions.void,
         questions=measured.questions,
-        accept_length=summary.threshold.accept_length if measured.has_accept_floor else None,
-        engine=identity(plan, name),
+        accept_length=_accept_length(summary, name),
+        engine=known_identity(plan, name),
         attempts=None if outcome.sequential is None else _attempts(outcome.sequential),
+        limits={
+            limit.quantity: _limit(limit)
+            for limit in summary.limits.get(name, ())
+            # The accept length's has a place of its own, which older programs read; a number needs no more.
+            if (limit.quantity, limit.source) != (Quantity.ACCEPT_LENGTH, Source.NUMBER)
+        },
+    )
+
+
+def _accept_length(summary: Summary, name: str) -> float | None:
+    limits = (limit.value for limit in summary.limits.get(name, ()) if limit.quantity is Quantity.ACCEPT_LENGTH)
+    return next(limits, summary.threshold.accept_length if summary.variants[name].has_accept_floor else None)
+
+
+def _limit(limit: Limit) -> LimitTerms:
+    assert limit.value is not None  # or there would be no contract
+    return LimitTerms(
+        value=limit.value,
+        source=limit.source,
+        rule=limit.rule,
+        false_alarm=limit.false_alarm,
+        false_alarm_interval=limit.false_alarm_interval,
+        mde80=limit.mde80,
+        mean=limit.mean,
+        std=limit.std,
+        values=limit.n,
     )
 
 

@@ -12,20 +12,28 @@ from typing import Any
 import numpy as np
 
 from sweep.disk import aside, remove, writing
-from sweep.gate.power_curve import PowerCurve, power_curve
+from sweep.gate.power_curve import PowerCurve, chances, power_curve
 from sweep.gate.threshold import Fits, Threshold
 from sweep.report.digits import cut
+from sweep.stats.noise import Fitted
 from sweep.stats.samples import VariantSamples
 
 SHOWN = 60
 """Most questions in the heat map, the least stable first."""
 DROPS = (0.02, 0.05)
 """Drops of the mean whose detection is drawn, in accuracy."""
+BUILDS = ("the measured build, again", *(f"mean lower by {drop:g}" for drop in DROPS))
+PANELS = 8
+"""Most variants that have a panel of curves each; more would be pages of them."""
 LONGEST = 24
 """Characters of a variant's name beside an axis."""
+MARKS = ("o", "s", "^")
+"""Of the BUILDS."""
 STYLES = ("-", "--", ":", (0, (5, 1)), (0, (1, 1)))
 SHARES = (0.001, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99)
 """Ticks of a probability, from what is asked of a false alarm to what is asked of power."""
+SEEN = (SHARES[0] / 2, 1 - SHARES[0] * 2)
+"""The ends of an axis of probabilities; on a logit one, 1 % can be read as well as 80 and 95 %."""
 
 
 @contextmanager
@@ -144,47 +152,92 @@ def shortened(names: Sequence[str]) -> list[str]:
 
 
 def power(fits: Fits, threshold: Threshold) -> Any:
-    """False alarm and power along the threshold of each variant with noise, for the rule's own attempts.
+    """How often builds like each variant with noise fail the gate, in the rule's own attempts; None without noise.
 
-    None without noise.
+    Along the threshold in a panel for each variant; of more than PANELS, at two thresholds in a row for each.
     """
+    noisy = {name: fitted for name, fitted in fits.items() if fitted and fitted.noise}
+    if not noisy:
+        return None
+    return _panels(noisy, threshold) if len(noisy) <= PANELS else _rows(noisy, threshold)
+
+
+def _panels(fits: Mapping[str, Fitted], threshold: Threshold) -> Any:
     import matplotlib.pyplot as plt
 
-    known = {
-        name: curve
-        for name, fitted in fits.items()
-        if fitted and (curve := power_curve(fitted, DROPS, threshold.retries, threshold.variants[name].value))
-    }
-    if not known:
-        return None
-    columns = 1 if len(known) < 3 else 2
-    rows = -(-len(known) // columns)
+    columns = 1 if len(fits) < 3 else 2
+    rows = -(-len(fits) // columns)
     size = (7 if columns == 1 else 11, 1.2 + 2.6 * rows)
     figure, grid = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
-    for (name, curve), axes in zip(known.items(), grid.flat, strict=False):
-        _draw(axes, name, curve, threshold)
-    for axes in grid.flat[len(known) :]:
+    for (name, fitted), axes in zip(fits.items(), grid.flat, strict=False):
+        if curve := power_curve(fitted, DROPS, threshold.retries, threshold.variants[name].value):
+            _draw(axes, name, curve, threshold)
+    for axes in grid.flat[len(fits) :]:
         axes.set_visible(False)
     # A line that lies outside one panel may be in another: every label once, of wherever it is drawn.
     drawn = [axes.get_legend_handles_labels() for axes in grid.flat]
     labels = {text: line for lines, texts in drawn for line, text in zip(lines, texts, strict=True)}
     figure.legend(labels.values(), labels.keys(), loc="outside upper center", ncols=3, fontsize=9)
-    attempts = f"all {threshold.retries} attempts" if threshold.retries > 1 else "the gate"
-    figure.supylabel(f"probability of failing {attempts}", fontsize=10)
+    figure.supylabel(_of_failing(threshold), fontsize=10)
     figure.supxlabel("threshold, accuracy", fontsize=10)
+    return figure
+
+
+def _of_failing(threshold: Threshold) -> str:
+    attempts = f"all {threshold.retries} attempts" if threshold.retries > 1 else "the gate"
+    return f"probability of failing {attempts}"
+
+
+def _rows(fits: Mapping[str, Fitted], threshold: Threshold) -> Any:
+    """A row for each variant: filled marks at its own threshold and, under them, hollow ones at the sweep's."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(9, 1.8 + 0.32 * len(fits)), layout="constrained")
+    axes.set_xscale("logit")
+    axes.set_xlim(*SEEN)
+    axes.set_xticks(SHARES, [f"{share * 100:g} %" for share in SHARES], fontsize=8)
+    axes.set_xticks([], minor=True)
+    axes.grid(color="0.85", linewidth=0.6)
+    noises = [fitted.noise for fitted in fits.values() if fitted.noise]
+    own, overall = [threshold.variants[name].value for name in fits], threshold.value
+    sweeps = "the sweep's" if overall is None else f"the sweep's, {cut(overall)}"
+    rows = np.arange(len(fits)) + 1
+    for where, values, places, face in (
+        ("the variant's own threshold", own, rows - 0.15, "black"),
+        (sweeps, [overall] * len(fits), rows + 0.15, "white"),
+    ):
+        shares = [
+            np.full(len(BUILDS), np.nan) if value is None else chances(noise, value, DROPS, threshold.retries)
+            for noise, value in zip(noises, values, strict=True)
+        ]
+        for build, mark, column in zip(BUILDS, MARKS, np.clip(np.asarray(shares), *SEEN).T, strict=True):
+            axes.scatter(
+                column,
+                places,
+                marker=mark,
+                c=face,
+                edgecolors="black",
+                s=24,
+                zorder=3,
+                clip_on=False,
+                label=f"{build}, at {where}",
+            )
+    axes.set_yticks(range(1, len(fits) + 1), shortened(list(fits)), fontsize=8)
+    axes.invert_yaxis()
+    figure.legend(loc="outside upper center", ncols=2, fontsize=8)
+    looks = max(noise.looks for noise in noises)
+    axes.set_xlabel(_of_failing(threshold) + (f", for one of up to {looks} looks" if looks > 1 else ""))
     return figure
 
 
 def _draw(axes: Any, name: str, curve: PowerCurve, threshold: Threshold) -> None:
     """One variant's panel: the curves, its own threshold and the sweep's."""
-    axes.set_yscale("logit")  # 1 % must be read as well as 80 and 95 %
-    axes.set_ylim(SHARES[0] / 2, 1 - SHARES[0] * 2)
+    axes.set_yscale("logit")
+    axes.set_ylim(*SEEN)
     axes.set_yticks(SHARES, [f"{share * 100:g} %" for share in SHARES], fontsize=8)
     axes.set_yticks([], minor=True)
     axes.grid(axis="y", color="0.85", linewidth=0.6)
-    lines = [("the measured build, again", curve.false_alarm)]
-    lines += [(f"mean lower by {drop:g}", line) for drop, line in zip(DROPS, curve.power, strict=True)]
-    for (label, line), style in zip(lines, STYLES, strict=False):
+    for label, line, style in zip(BUILDS, (curve.false_alarm, *curve.power), STYLES, strict=False):
         axes.step(curve.thresholds, line, where="pre", color="black", linestyle=style, linewidth=1.4, label=label)
     notes = []
     variant, overall = threshold.variants[name].value, threshold.value

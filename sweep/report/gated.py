@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sweep.errors import ExitCode
-from sweep.gate.judge import DIGITS, LENGTH_DIGITS, Verdict
+from sweep.gate.held import DIGITS as HELD_DIGITS
+from sweep.gate.judge import DIGITS, Verdict
 from sweep.gate.judged import Judged
+from sweep.gate.limits import Quantity
 from sweep.report.blocks import Block, Grid, Heading, Row, Verbatim
 
 TITLES = {
@@ -27,6 +29,8 @@ NEXT = {
 }
 """What to do then."""
 HEADINGS = ("variant", "verdict", "score", "threshold", "accept length", "floor")
+MATCH_HEADINGS = ("output match", "floor")
+"""Where a contract gates it."""
 
 
 def title(code: ExitCode) -> str:
@@ -41,7 +45,7 @@ def blocks(judged: Judged) -> Iterator[Block]:
     if judged.fault is not None:
         yield Verbatim(judged.fault.message.splitlines())
     else:
-        yield Grid(HEADINGS, [*map(_row, judged.verdicts), *map(_not_measured, judged.missing)])
+        yield _grid(judged)
     if code in NEXT:
         yield NEXT[code]
     for verdict in judged.verdicts:
@@ -49,17 +53,27 @@ def blocks(judged: Judged) -> Iterator[Block]:
     yield Verbatim([f"contract: {judged.contract}"])
 
 
+def _grid(judged: Judged) -> Grid:
+    quantities = [Quantity.ACCEPT_LENGTH]
+    if any(held.quantity is Quantity.OUTPUT_MATCH for verdict in judged.verdicts for held in verdict.held):
+        quantities.append(Quantity.OUTPUT_MATCH)
+    headings = HEADINGS + MATCH_HEADINGS * (len(quantities) - 1)
+    rows = [(*_row(v), *(cell for quantity in quantities for cell in _held(v, quantity))) for v in judged.verdicts]
+    missing = [(name, "not measured", *["-"] * (len(headings) - 2)) for name in judged.missing]
+    return Grid(headings, [*rows, *missing])
+
+
+def _held(verdict: Verdict, quantity: Quantity) -> Row:
+    """What was measured, and its limit."""
+    length = verdict.measured.accept_length if quantity is Quantity.ACCEPT_LENGTH else verdict.measured.output_match
+    limit = next((held.limit for held in verdict.held if held.quantity is quantity), None)
+    return tuple("-" if number is None else f"{number:.{HELD_DIGITS[quantity]}f}" for number in (length, limit))
+
+
 def _row(verdict: Verdict) -> Row:
-    length = verdict.measured.accept_length
     return (
         verdict.name,
         title(verdict.exit_code),
         f"{verdict.measured.score:.{DIGITS}f}",
         f"{verdict.threshold:.{DIGITS}f}",
-        "-" if length is None else f"{length:.{LENGTH_DIGITS}f}",
-        "-" if verdict.accept_floor is None else f"{verdict.accept_floor:.{LENGTH_DIGITS}f}",
     )
-
-
-def _not_measured(variant: str) -> Row:
-    return (variant, "not measured", "-", "-", "-", "-")

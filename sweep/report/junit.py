@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 from sweep import clean
 from sweep.errors import ExitCode
 from sweep.gate.conditions import Check
+from sweep.gate.held import Held
 from sweep.gate.judge import Verdict
 from sweep.gate.judged import Judged
 from sweep.gate.paired import Paired
@@ -62,12 +63,11 @@ def _suites(judged: Judged) -> Iterator[tuple[str, Iterable[Case]]]:
 
 def _cases(verdict: Verdict) -> Iterator[Case]:
     """The conditions, then what is gated."""
-    floor = verdict.accept_floor
-    # An accept length that is not known is told below, as one that is.
-    yield from (_condition(check) for check in verdict.checks if not check.what.startswith("accept length"))
+    # What is held to a limit and is not known is told below, as what is known.
+    limits = {held.condition for held in verdict.held}
+    yield from (_condition(check) for check in verdict.checks if check.what not in limits)
     yield _score(verdict)
-    if floor is not None:
-        yield _accept_length(verdict)
+    yield from (_held(verdict, held) for held in verdict.held)
 
 
 def _condition(check: Check) -> Case:
@@ -92,15 +92,14 @@ def _score(verdict: Verdict) -> Case:
     return Case(name=name, state="failure", kind="below", message=verdict.score_fault, details=details)
 
 
-def _accept_length(verdict: Verdict) -> Case:
-    name = "accept length"
+def _held(verdict: Verdict, held: Held) -> Case:
     if verdict.mismatches:
-        return _not_judged(name)
-    if verdict.measured.accept_length is None:
-        return Case(name=name, state="skipped", kind="not checked", message="not checked: it was not given")
-    if verdict.length_fault is None:
-        return Case(name=name)
-    return Case(name=name, state="failure", kind="below", message=verdict.length_fault)
+        return _not_judged(held.name)
+    if held.value is None:
+        return Case(name=held.name, state="skipped", kind="not checked", message="not checked: it was not given")
+    if held.fault is None:
+        return Case(name=held.name)
+    return Case(name=held.name, state="failure", kind="below", message=held.fault)
 
 
 def _not_judged(name: str) -> Case:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from sweep.gate.operating import SHIFT
 from sweep.gate.rules import ENOUGH
 from sweep.gate.sequential import Sequential
-from sweep.gate.threshold import SHIFT, Caution, Reason, Threshold, VariantThreshold
+from sweep.gate.threshold import Caution, Reason, Threshold, VariantThreshold
 from sweep.report.digits import cut
 from sweep.report.wording import share
 from sweep.stats.noise import NoiseSource
@@ -33,6 +34,13 @@ def reason_sentence(reason: Reason, n: int = 0, bound: float | None = None) -> s
         case Reason.BOUND_NOT_POSITIVE:
             given = "gives no number" if bound is None else f"gives {bound:.3f}"
             return f"The rule {given}, and only a threshold above 0 can fail a build."
+        case Reason.NOT_REPORTED:
+            return "What it would be made of was not measured: the engine reported none."
+        case Reason.NO_REFERENCE:
+            return (
+                "What the reference reaches with the same draft is not known: name one under `reference`, with a "
+                "draft as deep as this variant's, and measure it."
+            )
 
 
 def no_noise_sentence(n: int) -> str:

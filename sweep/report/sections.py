@@ -17,6 +17,7 @@ from sweep.report.wording import (
     CAPTIONS,
     INCOMPLETE,
     NOTHING_AUDITED,
+    PASS_AT,
     PERTURBED_USE,
     SIMULATED,
     SPREADS_MEAN,
@@ -33,6 +34,7 @@ from sweep.report.wording import (
     two_tries_line,
 )
 from sweep.stats.describe import Spread
+from sweep.stats.pass_at import PassAt
 
 
 def markdown(summary: Summary) -> str:
@@ -217,12 +219,36 @@ def spreads(summary: Summary) -> Iterator[Block]:
             for name, v in variants
         ],
     )
+    yield from _samples_of_a_question(summary)
     speculative = [
         (name, _spread(v.accept_lengths), number(v.accept_length, 3)) for name, v in variants if v.accept_lengths
     ]
     if speculative:
         yield ACCEPT_LENGTHS
         yield Grid(("variant", "mean ± std of repetitions (min–max)", "of all tokens together"), speculative)
+
+
+def _samples_of_a_question(summary: Summary) -> Iterator[Block]:
+    """avg@n and pass@k; nothing at temperature 0."""
+    variants = {name: {p.k: p for p in v.pass_at} for name, v in summary.variants.items() if v.pass_at}
+    counts = sorted({k for estimates in variants.values() for k in estimates} - {1})
+    if variants:
+        yield PASS_AT
+        yield Grid(
+            ("variant", "n", "avg@n", *(f"pass@{k}" for k in counts)),
+            [
+                (name, str(max(estimates)), *(_estimate(estimates.get(k)) for k in (1, *counts)))
+                for name, estimates in variants.items()
+            ],
+        )
+
+
+def _estimate(passed: PassAt | None) -> str:
+    """`0.612 (0.540–0.684)`, with its interval where there is one."""
+    if passed is None:
+        return "-"
+    between = f" ({'–'.join(number(end, 3) for end in passed.interval)})" if passed.interval else ""
+    return f"{number(passed.value, 3)}{between}"
 
 
 def audits(summary: Summary) -> Iterator[Block]:

@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sweep.audit import Evidence, Finding, Verdict, common_cause, run_all
+from sweep.gate.limits import limits
+from sweep.gate.operating import operate
 from sweep.gate.rules import Rule, default_rule, every_rule
-from sweep.gate.threshold import Fits, Threshold, derive_all, operate
-from sweep.plan.config import ProtocolConfig
+from sweep.gate.threshold import Fits, Threshold, derive_all
+from sweep.plan.config import SweepConfig
 from sweep.plan.units import Plan, Unit
 from sweep.plan.variants import Variant
+from sweep.report.beside import beside
 from sweep.report.summary import (
     PerturbedSummary,
     ProtocolSummary,
@@ -22,9 +25,11 @@ from sweep.run.others import Against, Build
 from sweep.run.provenance import AskedProtocol, Provenance
 from sweep.run.stopping import Stopped, look_count
 from sweep.stats.describe import describe
+from sweep.stats.pass_at import pass_at
 from sweep.stats.samples import VariantSamples
 from sweep.stats.scores import Scores, from_samples
 from sweep.tasks import task
+from sweep.tasks.questionnaire import stop_strings
 
 WITH_RETRIES = 2
 """Attempts that the table of rules supposes where the sweep's CI has but one."""
@@ -78,17 +83,19 @@ def summarise(evidence: RunEvidence, fits: Fits) -> Summary:
         real_model=plan.real_model,
         complete=all(v.complete for v in variants.values())
         and all(p.repetitions.measured == p.repetitions.planned for p in perturbed.values()),
-        protocol=_protocol(plan.config.protocol, provenance.protocol),
+        protocol=_protocol(plan.config, provenance.protocol),
         dataset=provenance.dataset,
         shards=plan.config.shards,
         variants=variants,
         threshold=thresholds[rule.rule],
         rule_by_default=plan.config.threshold is None,
+        limits=limits(rule, beside(plan, evidence.samples, evidence.reference)),
         audits=audits,
         rules=_rules(rule, fits, thresholds),
         perturbed=perturbed,
         against=evidence.against,
         tried_twice=provenance.tried_twice,
+        imported=plan.config.imported,
         no_contract="No contract: none was made.",
     )
 
@@ -99,12 +106,15 @@ def _default_rule(evidence: RunEvidence, audits: Sequence[Finding]) -> Rule:
     return default_rule(fewest, any(suspected))
 
 
-def _protocol(written: ProtocolConfig, facts: AskedProtocol) -> ProtocolSummary:
+def _protocol(config: SweepConfig, facts: AskedProtocol) -> ProtocolSummary:
+    written = config.protocol
+    asked = None if config.imported else stop_strings(written, task(written.task))
+    stop = asked if facts.stop is None else facts.stop
     return ProtocolSummary(
         **written.model_dump(exclude={"questions", "stop"}),
         hash=facts.hash,
         questions=len(facts.question_ids),
-        stop=task(written.task).stop if written.stop is None else written.stop,
+        stop=stop,
     )
 
 
@@ -148,9 +158,10 @@ def _perturbed(evidence: RunEvidence) -> dict[str, PerturbedSummary]:
 
 
 def _variant(evidence: RunEvidence, variant: Variant) -> VariantSummary:
-    statistics = describe(evidence.samples[variant.name], evidence.clusters)
+    samples = evidence.samples[variant.name]
+    statistics = describe(samples, evidence.clusters)
     void = {unit: reason for unit, reason in evidence.void.items() if unit.variant == variant.name}
-    stopped, planned = evidence.stopped.get(variant.name), evidence.plan.config.repetitions
+    stopped, planned = evidence.stopped.get(variant.name), evidence.plan.repetitions(variant)
     measured = len(statistics.accuracy.per_repetition)
     return VariantSummary(
         **vars(statistics),
@@ -166,4 +177,5 @@ def _variant(evidence: RunEvidence, variant: Variant) -> VariantSummary:
         ),
         stopped=stopped,
         void_units={unit.id: reason for unit, reason in void.items()},
+        pass_at=pass_at(samples.correct) if evidence.temperature and samples.counts else (),
     )

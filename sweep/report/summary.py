@@ -10,9 +10,10 @@ from pydantic import ConfigDict, Field, JsonValue
 from sweep.audit.finding import Finding, Verdict
 from sweep.errors import BadInput, ExitCode
 from sweep.gate.identity import Change
+from sweep.gate.limits import Limit
 from sweep.gate.rules import Strict
 from sweep.gate.threshold import Threshold
-from sweep.plan.config import ProtocolConfig
+from sweep.plan.config import ImportedConfig, ProtocolConfig
 from sweep.report.settled import SCHEMA
 from sweep.run.documents import SUMMARY
 from sweep.run.folder import Run
@@ -20,6 +21,7 @@ from sweep.run.others import Against
 from sweep.run.provenance import DatasetFacts, TwoTries
 from sweep.run.stopping import Stopped
 from sweep.stats.describe import Accuracy, VariantStatistics
+from sweep.stats.pass_at import PassAt
 
 
 class ProtocolSummary(ProtocolConfig):
@@ -62,6 +64,9 @@ class VariantSummary(VariantStatistics):
     """Why it needed no more repetitions, and what that saved; None when it was not stopped early."""
     void_units: dict[str, str]
     """Unit id to why it was given up."""
+    pass_at: tuple[PassAt, ...] = ()
+    """avg@n, as pass@1, and pass@k, ascending in k: each repetition is a sample of every question. Empty at
+    temperature 0, where repetitions are no samples."""
 
     @property
     def has_accept_floor(self) -> bool:
@@ -132,6 +137,10 @@ class Summary(Strict):
     """Why there is no contract; None where there is one."""
     tried_twice: dict[str, TwoTries] = {}
     """Unit to the two engines that tried it, since it was late on the first."""
+    imported: ImportedConfig | None = None
+    """Where imported results come from; None of what the sweep measured itself."""
+    limits: dict[str, tuple[Limit, ...]] = {}
+    """What every attempt is held to beside the threshold, by variant; those without any are left out."""
     figures: tuple[str, ...] = ()
     """The figures' files in the run folder; empty when none were drawn."""
 

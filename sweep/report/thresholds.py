@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from sweep.gate.contract import CONTRACT
-from sweep.gate.threshold import Operating, Threshold, VariantThreshold
+from sweep.gate.operating import Operating
+from sweep.gate.threshold import Threshold, VariantThreshold
 from sweep.report.blocks import Block, Grid, Row
 from sweep.report.digits import DIGITS, cut, floored
+from sweep.report.limits import beyond_lines, limit_statements
 from sweep.report.promises import (
     BRIEFLY,
     brief_statements,
@@ -45,7 +47,7 @@ def implied_lines(summary: Summary, *, briefly: bool = False) -> list[str]:
     stopped = [stopped_line(name, v.stopped, v.repetitions) for name, v in summary.variants.items() if v.stopped]
     default = [default_line(threshold)] if summary.rule_by_default else []
     implied = brief_statements(threshold) if briefly else threshold_statements(threshold)
-    return [*default, *stopped, *implied]
+    return [*default, *stopped, *implied, *limit_statements(summary.limits)]
 
 
 def threshold_lines(summary: Summary, *, briefly: bool = False) -> list[str]:
@@ -56,14 +58,18 @@ def threshold_lines(summary: Summary, *, briefly: bool = False) -> list[str]:
 def floor_lines(summary: Summary) -> Iterator[str]:
     """What a floor of the accept length means for the variants, where that is not plain; nothing without one."""
     floor, variants = summary.threshold.accept_length, summary.variants
-    if floor is None or not all(v.repetitions.measured for v in variants.values()):
+    if not all(v.repetitions.measured for v in variants.values()):
         return
+    yield from beyond_lines(summary.limits)
     held = {name: v.accept_length for name, v in variants.items() if v.has_accept_floor}
-    if not held:
+    if not held and summary.threshold.settings.get("accept_length") is not None:
+        named = "floor" if floor is None else f"floor of {floor:g}"
         yield (
-            f"The floor of {floor:g} for the accept length (`threshold.accept_length`) applies to no variant: none "
+            f"The {named} for the accept length (`threshold.accept_length`) applies to no variant: none "
             "speculates, and no engine reported verification steps. Take it out, or sweep one that speculates."
         )
+    if floor is None:
+        return
     if unknown := [name for name, length in held.items() if length is None]:
         yield (
             f"The accept length of {', '.join(unknown)} is not known, because the engine reported no verification "

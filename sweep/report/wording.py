@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 from sweep.audit.finding import Verdict
 from sweep.errors import SweepError
+from sweep.plan.config import LIBRARY
 from sweep.words import counted
 
 if TYPE_CHECKING:
     from sweep.audit.finding import Finding
+    from sweep.plan.config import GoldConfig, ImportedConfig
     from sweep.report.exported import Exported, ExportUnavailable
     from sweep.report.summary import PerturbedSummary, RepetitionCounts, Summary
     from sweep.run.launch import Finished
@@ -74,6 +76,11 @@ SPREADS_MEAN = (
     "questions that are right in one run and wrong in another. The last column is the flip rate that would explain "
     "the std if every question flipped independently of the others (`-`: no such rate can explain it)."
 )
+PASS_AT = (
+    "Each repetition is one more sample of every question, with a seed of its own. avg@n is the mean accuracy of "
+    "the n samples, and pass@k the probability that at least one of k samples is right, estimated without bias "
+    "from all n. In parentheses is where it lies for other questions like these, with 95 % confidence:"
+)
 ACCEPT_LENGTHS = "The accept length is the number of completion tokens for each verification step:"
 UPLOAD_FIGURES = (
     "The links below point to files of the run folder. Upload these files to the pull request, and replace each "
@@ -98,8 +105,9 @@ ALTERNATIVES = {
         "the question was right. The list of questions below has the counts."
     ),
     "power": (
-        "The probability of failing the gate against the gate's threshold, a panel for each variant: a curve for "
-        "the measured build and one for each lower mean. The text before it has the figures at the thresholds."
+        "The probability of failing the gate, for the measured build and for each lower mean: curves against the "
+        "gate's threshold in a panel for each variant, or, of many variants, marks at its own threshold and at the "
+        "sweep's in a row for each. The text before it has the figures at the thresholds."
     ),
 }
 """What a figure shows, for whoever does not see it."""
@@ -108,13 +116,49 @@ ALTERNATIVES = {
 def protocol_sentence(summary: Summary) -> str:
     """What was asked, from which data, and what the standard deviations are."""
     protocol, dataset = summary.protocol, summary.dataset
+    if summary.imported:
+        return f"{_imported_sentence(summary, summary.imported)} {_HASH.format(protocol.hash[:12])}"
+    chat = " as a chat" if protocol.chat else ""
     cut = "".join(f", {name} {value:g}" for name, value in protocol.sampling.items())
+    source = "the task's library" if dataset.path == LIBRARY else f"`{dataset.path}`"
+    drawn = "of the task's library" if protocol.shots_from == LIBRARY else f"from the {protocol.shots_from} split"
     return (
-        f"Each repetition asks {protocol.questions} questions of `{dataset.path}` (task {protocol.task}, SHA-256 "
-        f"`{dataset.sha256[:12]}`) after {protocol.shots} worked examples from the {protocol.shots_from} split, "
-        f"with {protocol.concurrency} requests in flight, at most {protocol.max_tokens} tokens an answer, at "
-        f"temperature {protocol.temperature:g}{cut}. The hash of this protocol is `{protocol.hash[:12]}`. Standard "
-        "deviations are sample ones (ddof=1) between repetitions."
+        f"Each repetition asks {protocol.questions} questions of {source} (task {protocol.task}{chat}, SHA-256 "
+        f"`{dataset.sha256[:12]}`) after {protocol.shots} worked examples {drawn}, with {protocol.concurrency} "
+        f"requests in flight, at most {protocol.max_tokens} tokens an answer, at temperature "
+        f"{protocol.temperature:g}{cut}. {_HASH.format(protocol.hash[:12])}"
+    ) + (f" {_gold_sentence(protocol.gold)}" if protocol.gold else "")
+
+
+_HASH = "The hash of this protocol is `{}`. Standard deviations are sample ones (ddof=1) between repetitions."
+
+
+def _imported_sentence(summary: Summary, imported: ImportedConfig) -> str:
+    """Where results from elsewhere come from, and what of the protocol is known."""
+    protocol = summary.protocol
+    known = {
+        "worked examples": protocol.shots,
+        "requests in flight": protocol.concurrency,
+        "most tokens of an answer": protocol.max_tokens,
+        "temperature": protocol.temperature,
+    }
+    told = ", ".join(f"{name}: {value:g}" for name, value in known.items() if value is not None)
+    unknown = ", ".join(name for name, value in known.items() if value is None)
+    return (
+        f"These results were not measured by this program but imported from {counted(len(imported.files), 'file')} "
+        f"({imported.format}{f', task {imported.task}' if imported.task else ''}): each repetition has "
+        f"{counted(protocol.questions, 'question')}, and an answer counts by `{imported.metric}` there."
+        f"{f' Known is: {told}.' if told else ''}{f' Not known: {unknown}.' if unknown else ''}"
+    )
+
+
+def _gold_sentence(gold: GoldConfig) -> str:
+    """What makes an output right where the records do not say."""
+    variant = f"`{gold.variant}`" if gold.variant else "what was right"
+    if gold.run is not None:
+        return f"An output is right where it equals that of {variant} in the earlier run `{gold.run}`."
+    return (
+        f"An output is right where it equals that of {variant} in one more repetition, measured before the others."
     )
 
 
@@ -214,6 +258,8 @@ def left_out_sentence(questions: int, folder: str) -> str:
 def method_sentence(summary: Summary, commit: str | None) -> str:
     """How the scores of a pull request were made, so that a reader can make them again."""
     order = {"shuffled": "in another order each time", "fixed": "in the same order each time"}
+    if summary.imported or summary.protocol.question_order is None:
+        return protocol_sentence(summary)
     place = f"commit `{commit}` of accuracy-sweep" if commit else "a released accuracy-sweep"
     return (
         f"{protocol_sentence(summary)} The questions are asked {order[summary.protocol.question_order]}. The sweep "

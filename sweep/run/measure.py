@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from statistics import fmean
 
 from sweep.errors import BadInput
 from sweep.gate.measured import Measured
 from sweep.run.folder import Run
-from sweep.run.provenance import identity
+from sweep.run.provenance import known_identity
+from sweep.stats.alike import alike
 from sweep.stats.answered import answered
 from sweep.stats.describe import describe
+from sweep.stats.samples import VariantSamples
 
 
 def measure(run: Run) -> dict[str, Measured]:
@@ -28,13 +32,14 @@ def measure(run: Run) -> dict[str, Measured]:
             questions=statistics.questions,
             variant=name,
             accept_length=statistics.accept_length,
+            output_match=_output_match(run, name, tables),
             repetitions=len(statistics.accuracy.per_repetition),
             void=void[name],
             protocol_hash=provenance.protocol.hash,
             dataset_sha256=provenance.dataset.sha256,
             gpu=provenance.gpu,
             gpu_count=run.plan.config.engine.gpus,
-            engine=identity(run.plan, name),
+            engine=known_identity(run.plan, name),
             versions=provenance.all_versions,
             answers=answered(tables[name]),
         )
@@ -47,3 +52,12 @@ def measure(run: Run) -> dict[str, Measured]:
             "`sweep launch` the sweep file again to measure them"
         )
     return measured
+
+
+def _output_match(run: Run, name: str, tables: Mapping[str, VariantSamples]) -> float | None:
+    """Over all pairs of runs; None where there is none, or the outputs are not known."""
+    baseline = next((variant.baseline for variant in run.plan.variants if variant.name == name), None)
+    if baseline is not None and baseline not in tables:
+        return None
+    pairs = alike(tables[name], tables[baseline] if baseline else None)
+    return fmean(pairs) if pairs else None

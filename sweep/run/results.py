@@ -17,7 +17,7 @@ from sweep.run.view import Progress
 from sweep.stats.samples import Measurement
 from sweep.tasks.questionnaire import Questionnaire
 
-WATCHED = ("question_id", "correct", "fingerprint")
+WATCHED = ("question_id", "correct", "value", "fingerprint")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache, partial
-from itertools import chain
+from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -17,18 +18,26 @@ from sweep.bounds import UNIT_FILE
 from sweep.disk import aside
 from sweep.errors import BadInput
 from sweep.run.checksums import State, sha256, state_of
+from sweep.run.columns import column
 from sweep.stats.samples import Measurement, Sample
 
 T = TypeVar("T")
 
 NAMES = tuple(field.name for field in (*fields(Sample), *fields(Measurement)))
 """The columns: a sample's fields, and those of its unit's measurement, which are the same in every row."""
-_MEASURED = tuple(field.name for field in fields(Measurement))
-TEXT, TOKEN_IDS = "text", "token_ids"
+TEXT, TOKEN_IDS, REASONING = "text", "token_ids", "reasoning"
+_NEWER = ("value", REASONING, *(field.name for field in fields(Measurement)))
+"""The columns that older files do not have: they are read as nulls."""
 LARGE = (TEXT, TOKEN_IDS)
 """The columns that are most of a file: they are read when somebody asks for them, and do not stay in memory."""
-KEPT = tuple(name for name in NAMES if name not in (*LARGE, "seed", "gold", "prompt_tokens", "cached_tokens"))
+KEPT = tuple(
+    name for name in NAMES if name not in (*LARGE, REASONING, "seed", "gold", "prompt_tokens", "cached_tokens")
+)
 """The columns that the statistics need, which stay in memory."""
+FEW = ("variant", "engine", "finish_reason", "start")
+"""Texts of which a unit has one or two."""
+TOGETHER = 16
+"""Files whose outputs are read at once."""
 
 
 class Unfit(BadInput):
@@ -66,8 +75,8 @@ class Columns(Mapping[str, npt.NDArray[Any]]):
     are int32 arrays. Columns of LARGE stay in the files until they are asked for.
     """
 
-    arrays: Mapping[str, npt.NDArray[Any]]
-    """Those of KEPT."""
+    table: Any
+    """pyarrow's, of KEPT."""
     files: tuple[Stored, ...]
     """Where the rows are from, in turn."""
 
@@ -75,7 +84,7 @@ class Columns(Mapping[str, npt.NDArray[Any]]):
         """(N,). Raises BadInput when one of LARGE cannot be read."""
         if name in LARGE:
             return texts(self.files) if name == TEXT else token_ids(self.files)
-        return self.arrays[name]
+        return _array(self.table[name])
 
     def __iter__(self) -> Iterator[str]:
         """The columns' names."""
@@ -86,51 +95,51 @@ class Columns(Mapping[str, npt.NDArray[Any]]):
         return len(KEPT) + len(LARGE)
 
 
-class Texts(dict[str, str]):
-    """Every text once: outputs come again, repetition after repetition, and are most of what is kept of a run."""
+def kept(table: Any, files: tuple[Stored, ...]) -> Columns:
+    """What the statistics need of a decoded table."""
+    import pyarrow as pa
 
-    def __missing__(self, text: str) -> str:
-        self[text] = text
-        return text
-
-
-def kept(table: Any, files: tuple[Stored, ...], texts: Texts) -> Columns:
-    """What the statistics need of a decoded table. `texts` are those that are kept already."""
-    return Columns(arrays={name: _array(table[name], texts) for name in KEPT}, files=files)
+    columns = {name: table[name].dictionary_encode() if name in FEW else table[name] for name in KEPT}
+    return Columns(table=pa.table(columns), files=files)
 
 
 def joined(parts: Sequence[Columns]) -> Columns:
     """The rows of all parts, one after the other; there may be none."""
+    import pyarrow as pa
+
     if not parts:
-        return kept(_schema().empty_table(), (), Texts())
-    arrays = {name: np.concatenate([part.arrays[name] for part in parts]) for name in parts[0].arrays}
-    return Columns(arrays=arrays, files=tuple(file for part in parts for file in part.files))
+        return kept(_schema().empty_table(), ())
+    tables = pa.concat_tables([part.table for part in parts])
+    return Columns(table=tables, files=tuple(file for part in parts for file in part.files))
 
 
-def _array(column: Any, texts: Texts) -> npt.NDArray[Any]:
+def _array(values: Any) -> npt.NDArray[Any]:
     # Not by pyarrow's own to_numpy, which imports pandas: a fifth of a second, for nothing that is needed here.
     import pyarrow as pa
 
-    column = column.combine_chunks()
-    if pa.types.is_string(column.type):
-        return _objects(column, texts)
-    truth = pa.types.is_boolean(column.type)
-    if column.null_count:
-        return np.array(column.to_pylist(), dtype=object if truth else np.float64)
-    return np.from_dlpack(column.cast(pa.uint8())).astype(bool) if truth else np.from_dlpack(column)
+    if pa.types.is_string(values.type) or pa.types.is_dictionary(values.type):
+        return _objects(values)
+    values = values.combine_chunks()
+    truth = pa.types.is_boolean(values.type)
+    if not truth and values.null_count == len(values):
+        return np.full(len(values), np.nan)
+    if values.null_count:
+        return np.array(values.to_pylist(), dtype=object if truth else np.float64)
+    return np.from_dlpack(values.cast(pa.uint8())).astype(bool) if truth else np.from_dlpack(values)
 
 
-def _objects(column: Any, texts: Texts) -> npt.NDArray[np.object_]:
-    values = np.empty(len(column), dtype=object)
-    if len(column) and column[0] == column[-1] and len(several := column.unique()) == 1:
-        values.fill(next((texts[text] for text in several.to_pylist() if text is not None), None))
-    else:
-        values[:] = [text if text is None else texts[text] for text in column.to_pylist()]
-    return values
+def _objects(texts: Any, known: dict[str | None, str | None] | None = None) -> npt.NDArray[np.object_]:
+    """Every text is made once: outputs come again, repetition after repetition. `known`: those made before."""
+    known = {} if known is None else known
+    coded = texts.dictionary_encode().unify_dictionaries().combine_chunks()
+    names = np.array([*(known.setdefault(text, text) for text in coded.dictionary.to_pylist()), None], dtype=object)
+    [none] = column([len(names) - 1], coded.indices.type)
+    cells: npt.NDArray[np.object_] = names[np.from_dlpack(coded.indices.fill_null(none))]
+    return cells
 
 
 def write(
-    file: Path, samples: Sequence[Sample], measurement: Measurement, announce: Callable[[str], None], texts: Texts
+    file: Path, samples: Sequence[Sample], measurement: Measurement, announce: Callable[[str], None]
 ) -> Columns:
     """Write a unit's samples aside and rename them into place; returns what `kept` has of them.
 
@@ -139,10 +148,7 @@ def write(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    rows = [{**vars(sample), TOKEN_IDS: None, **vars(measurement)} for sample in samples]
-    table = pa.Table.from_pylist(rows, schema=_schema())
-    index = NAMES.index(TOKEN_IDS)
-    table = table.set_column(index, table.schema.field(index), _lists([sample.token_ids for sample in samples]))
+    table = _table(samples, measurement)
     out = pa.BufferOutputStream()
     # Hardly a text or a token id comes again within a unit: dictionaries of them would double the time, and make
     # the file larger, as zstd finds what does.
@@ -154,18 +160,17 @@ def write(
     with aside(file) as there:
         there.write_bytes(content)
         announce(digest)
-    return kept(table, (Stored(file=file, sha256=digest, state=state_of(file)),), texts)
+    return kept(table, (Stored(file=file, sha256=digest, state=state_of(file)),))
 
 
-def _lists(rows: Sequence[tuple[int, ...] | None]) -> Any:
-    """A column of token ids; of many numbers at once where no row is without, in half of the time."""
+def _table(samples: Sequence[Sample], measurement: Measurement) -> Any:
     import pyarrow as pa
 
-    there = [row for row in rows if row is not None]
-    if len(there) < len(rows):
-        return pa.array(rows, _schema().field(TOKEN_IDS).type)
-    ends = np.cumsum([0, *map(len, there)], dtype=np.int32)
-    return pa.ListArray.from_arrays(ends, np.fromiter(chain.from_iterable(there), np.int32))
+    same, schema = vars(measurement), _schema()
+    values = {
+        name: [same[name]] * len(samples) if name in same else [*map(attrgetter(name), samples)] for name in NAMES
+    }
+    return pa.Table.from_arrays([column(values[field.name], field.type) for field in schema], schema=schema)
 
 
 def content_of(file: Path) -> tuple[Stored, bytes]:
@@ -185,11 +190,11 @@ def content_of(file: Path) -> tuple[Stored, bytes]:
 def decode(stored: Stored, content: bytes, *, whole: bool = False) -> Any:
     """The content of a unit's file, a pyarrow Table of NAMES but for LARGE.
 
-    The columns of the measurement are null in an older file. `whole`: with the texts, and every text and list is
-    looked at, as nothing else says that the content is what was written. Raises Unfit.
+    Columns that came later are null in an older file. `whole`: with the texts, and every text and list is looked
+    at, as nothing else says that the content is what was written. Raises Unfit.
     """
     if not whole:
-        return _decoded(stored.file, content, _schema(*LARGE).names)
+        return _decoded(stored.file, content, _schema(*LARGE, REASONING).names)
     table = _decoded(stored.file, content, _schema(TOKEN_IDS).names)
     _decoded(stored.file, content, [TOKEN_IDS])
     _reading(stored.file, partial(table.validate, full=True))
@@ -201,10 +206,16 @@ def texts(files: Iterable[Stored]) -> npt.NDArray[np.object_]:
 
     Of a file that is unchanged its other columns are not read again: each page has its own checksum.
     """
-    known = Texts()
+    import pyarrow as pa
+
+    known: dict[str | None, str | None] = {}
     sources = ((stored.file, stored.file if stored.unchanged() else stored.again()) for stored in files)
-    columns = (_decoded(file, source, [TEXT])[TEXT] for file, source in sources)
-    return np.concatenate([np.empty(0, dtype=object), *(_array(column, known) for column in columns)])
+    columns = (_decoded(file, source, [TEXT])[TEXT].combine_chunks() for file, source in sources)
+    cells = [np.empty(0, dtype=object)]
+    # Some files at once: what most of them repeat is made once, and what none does is not all there twice.
+    while some := [*islice(columns, TOGETHER)]:
+        cells.append(_objects(pa.chunked_array(some), known))
+    return np.concatenate(cells)
 
 
 def token_ids(files: Iterable[Stored]) -> npt.NDArray[np.object_]:
@@ -224,7 +235,7 @@ def _decoded(file: Path, content: Path | bytes, names: Sequence[str]) -> Any:
     there, schema = dict(zip(table.column_names, table.schema.types, strict=True)), _schema()
     for name in names:
         kind = schema.field(name).type
-        if name not in there and name in _MEASURED:
+        if name not in there and name in _NEWER:
             table = table.append_column(schema.field(name), pa.nulls(len(table), kind))
         elif there.get(name) != kind:
             raise Unfit(f"{file}: the column {name} is {there.get(name, 'missing')}, not {kind}")
@@ -235,6 +246,8 @@ def _read(content: Path | bytes, names: Sequence[str]) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    # pyarrow's own pool leaves as much unused beside the columns of many units as these take.
+    pa.set_memory_pool(pa.system_memory_pool())
     # Not by `read_table`, which would look for columns in the path: `batch=8/samples/...`.
     source = content if isinstance(content, Path) else pa.BufferReader(content)
     with pq.ParquetFile(source, page_checksum_verification=True) as file:

@@ -20,11 +20,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sweep.gate.rules import Estimates, ToleranceRule
+from sweep.gate.estimates import Estimates
+from sweep.gate.rules import ToleranceRule
 from sweep.plan.config import StopRule
 from sweep.plan.units import Plan, Unit, digest
 from sweep.plan.variants import Variant
-from sweep.stats.samples import VariantSamples
+from sweep.stats.samples import VariantSamples, worth
 
 FIRST_LOOK = 5
 """Repetitions before the first look at a noisy variant; each further look is after twice as many."""
@@ -51,6 +52,7 @@ class StopWatch:
         self._claims = {v.name: v.deterministic for v in plan.variants}
         self._planned = plan.config.repetitions
         self._questions = questions
+        self._counts = True
         self._parts: defaultdict[tuple[str, int], list[_Part]] = defaultdict(list)
         self._scores: defaultdict[str, dict[int, float]] = defaultdict(dict)
         self._outputs: defaultdict[str, dict[int, str]] = defaultdict(dict)
@@ -64,23 +66,25 @@ class StopWatch:
         return (self._rule.identical if self._claims[variant] else self._rule.width) is not None
 
     def add(self, unit: Unit, samples: Mapping[str, Any]) -> None:
-        """A unit was measured: `samples` has `question_id`, `correct` and `fingerprint`, a value a sample.
+        """A unit was measured: `samples` has `question_id`, `correct`, `value` and `fingerprint`, one a sample.
 
         The units of a repetition ask different questions; each is added once.
         """
         key, compared = (unit.variant, unit.repetition), self.watches(unit.variant) and self._claims[unit.variant]
         correct = np.asarray(samples["correct"])
+        values, counts = worth(correct, np.asarray(samples["value"]))
+        self._counts &= counts
         seen = (
             list(zip(samples["question_id"], samples["fingerprint"], correct.tolist(), strict=True))
             if compared
             else []
         )
         parts = self._parts[key]
-        parts.append(_Part(len(correct), int(correct.sum()), seen))
+        parts.append(_Part(len(correct), float(values.sum()), seen))
         if sum(part.questions for part in parts) < self._questions:
             return
         del self._parts[key]
-        self._scores[unit.variant][unit.repetition] = sum(part.correct for part in parts) / self._questions
+        self._scores[unit.variant][unit.repetition] = sum(part.total for part in parts) / self._questions
         if compared:
             outputs = sorted(output for part in parts for output in part.outputs)
             self._outputs[unit.variant][unit.repetition] = digest(outputs)
@@ -88,7 +92,7 @@ class StopWatch:
             self._complete[unit.variant] += 1
 
     def score(self, variant: str, repetition: int) -> float | None:
-        """The repetition's accuracy; None while it is not complete."""
+        """The repetition's score; None while it is not complete."""
         return self._scores[variant].get(repetition)
 
     def enough(self, variant: str) -> str | None:
@@ -119,7 +123,8 @@ class StopWatch:
         """Of the first n repetitions, which are complete: it is the same whenever it is asked for."""
         if (variant, n) not in self._widths:
             scores = [self._scores[variant][repetition] for repetition in range(1, n + 1)]
-            self._widths[variant, n] = bound_width(scores, self._questions, rule, len(looks(self._planned)))
+            questions = self._questions if self._counts else None
+            self._widths[variant, n] = bound_width(scores, questions, rule, len(looks(self._planned)))
         return self._widths[variant, n]
 
 
@@ -127,7 +132,7 @@ class _Part(NamedTuple):
     """A unit of a repetition that is not complete."""
 
     questions: int
-    correct: int
+    total: float
     outputs: Sequence[tuple[str, str, bool]]
     """Question, fingerprint and whether it is correct; empty where outputs are not compared."""
 
@@ -138,7 +143,7 @@ def saving(plan: Plan, samples: VariantSamples, reason: str) -> Stopped:
     if not len(known):
         return Stopped(reason=reason, engine_seconds=None, gpu_seconds=None)
     seconds = (plan.config.repetitions - len(samples.repetitions)) * float(known.mean())
-    return Stopped(reason=reason, engine_seconds=seconds, gpu_seconds=seconds * plan.config.engine.gpus)
+    return Stopped(reason=reason, engine_seconds=seconds, gpu_seconds=seconds * plan.config.engine.owned)
 
 
 def look_count(plan: Plan, variant: Variant) -> int:

@@ -14,8 +14,8 @@ from sweep.errors import BadInput
 from sweep.plan.units import Plan, Unit
 from sweep.run import samples_file
 from sweep.run.checksums import MANIFEST, Checksums, state_of
-from sweep.run.samples_file import Columns, Stored, Texts, Unfit
-from sweep.run.verify import Questions, Scorer, check_rows, check_scores, scorer
+from sweep.run.samples_file import Columns, Stored, Unfit
+from sweep.run.verify import PRESENT, PRESENT_ELSEWHERE, Asked, Questions, Scorer, check_rows, check_scores, scorer
 from sweep.stats.samples import Measurement, Sample
 from sweep.tasks import task
 from sweep.tasks.questionnaire import ordered
@@ -23,6 +23,7 @@ from sweep.tasks.questionnaire import ordered
 SAMPLES = "samples"
 SHOWN = 10
 """Files with faults that are listed."""
+REMEDY_ELSEWHERE = "`sweep import` the same files again: it keeps such a file as .corrupt and writes it anew"
 REMEDY = "`sweep launch` the sweep file again: it keeps such a file as .corrupt and measures its unit again"
 
 
@@ -40,8 +41,6 @@ class UnitFiles:
     """Gives what was asked, in data set order."""
     _kept: dict[str, tuple[object, Columns]] = field(default_factory=dict, repr=False, compare=False)
     """Unit id to the file's state and what this process read or wrote of it then."""
-    _texts: Texts = field(default_factory=Texts, repr=False, compare=False)
-    """Those in what is kept."""
 
     def path(self, unit: Unit) -> Path:
         """The unit's file, there or not."""
@@ -51,7 +50,7 @@ class UnitFiles:
         """Write a unit's file aside and rename it into place; its digest is in SHA256SUMS before that."""
         file = self.path(unit)
         announce = partial(self.checksums.add, _name(unit))
-        columns = samples_file.write(file, samples, measurement, announce, self._texts)
+        columns = samples_file.write(file, samples, measurement, announce)
         self._kept[unit.id] = state_of(file), columns
 
     def load(self, unit: Unit) -> Columns:
@@ -69,11 +68,12 @@ class UnitFiles:
         stored, content = self._held(unit)
         unheld = self.checksums.digests is None
         table = samples_file.decode(stored, content, whole=unheld)
-        questions = self.questions()
-        check_rows(table, stored.file, unit, ordered(unit, questions) if unit.shards > 1 else questions)
-        if unheld:
+        asked = Asked(ordered(unit, self.questions())) if unit.shards > 1 else self._asked
+        imported = self.plan.config.imported is not None
+        check_rows(table, stored.file, unit, asked, PRESENT_ELSEWHERE if imported else PRESENT)
+        if unheld and not imported:
             check_scores(table, samples_file.token_ids([stored]), stored.file, self._score)
-        return samples_file.kept(table, (stored,), self._texts)
+        return samples_file.kept(table, (stored,))
 
     def _held(self, unit: Unit) -> tuple[Stored, bytes]:
         """The content of the unit's file. Raises Unfit when SHA256SUMS has another one."""
@@ -81,6 +81,11 @@ class UnitFiles:
         if self.checksums.holds(_name(unit), stored.sha256) is False:
             raise Unfit(f"{stored.file}: changed since it was written: its SHA-256 is not in {MANIFEST}")
         return stored, content
+
+    @cached_property
+    def _asked(self) -> Asked:
+        """By a unit that is no shard."""
+        return Asked(self.questions())
 
     @cached_property
     def _score(self) -> Scorer:
@@ -110,7 +115,7 @@ class UnitFiles:
         if unfit:
             faults = [fault.message for fault in unfit.values()]
             more = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
-            raise BadInput("\n".join([*faults[:SHOWN], *more, REMEDY]))
+            raise BadInput("\n".join([*faults[:SHOWN], *more, self._remedy]))
         return measured
 
     def check(self) -> None:
@@ -120,7 +125,11 @@ class UnitFiles:
         """
         faults = self._changed() if self.checksums.digests is not None else list(self.sorted_out()[1].values())
         if faults:
-            raise BadInput(f"{len(faults)} of its files cannot be used. {faults[0]}. {REMEDY}")
+            raise BadInput(f"{len(faults)} of its files cannot be used. {faults[0]}. {self._remedy}")
+
+    @property
+    def _remedy(self) -> str:
+        return REMEDY_ELSEWHERE if self.plan.config.imported else REMEDY
 
     def _changed(self) -> list[Unfit]:
         there = {_name(unit): unit for unit in self.plan.units if self.path(unit).exists()}

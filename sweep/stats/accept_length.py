@@ -32,7 +32,7 @@ def accept_ratio(
     repetitions. `alpha`: two-sided, of the interval. The interval is that of a ratio estimator (Cochran 1977,
     Sampling Techniques, chapter 6) on the log scale, paired by question, with Student's t at Q - 1. Raises
     ValueError for fewer than two questions."""
-    from scipy.stats import t
+    from scipy import special
 
     count = len(tokens)
     if count < 2:
@@ -44,5 +44,5 @@ def accept_ratio(
         - other_tokens / other_tokens.mean()
         + other_steps / other_steps.mean()
     )
-    half = float(t.ppf(1 - alpha / 2, count - 1)) * float(influence.std(ddof=1)) / math.sqrt(count)
+    half = float(special.stdtrit(count - 1, 1 - alpha / 2)) * float(influence.std(ddof=1)) / math.sqrt(count)
     return AcceptRatio(value=math.exp(log_ratio), low=math.exp(log_ratio - half), high=math.exp(log_ratio + half))

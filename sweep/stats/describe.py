@@ -168,10 +168,10 @@ def describe(samples: VariantSamples, clusters: Sequence[str] | None = None) -> 
         unanimous_right=int((share == 1).sum()),
         unanimous_wrong=int((share == 0).sum()),
         unstable_questions=tuple(samples.question_ids[place] for place in unstable),
-        identical_outputs=identical(samples.fingerprint),
-        identical_answers=identical(samples.answer),
-        invalid_rate=float(samples.invalid.mean()) if correct.size else None,
-        truncated_rate=float(samples.truncated.mean()) if correct.size else None,
+        identical_outputs=identical(samples.fingerprint) if samples.has_outputs else None,
+        identical_answers=None if np.isnan(samples.invalid).any() else identical(samples.answer),
+        invalid_rate=known_mean(samples.invalid),
+        truncated_rate=known_mean(samples.truncated),
         accept_length=accept_length(samples.completion_tokens, samples.verify_steps),
         accept_lengths=_spread(measured) if measured else None,
         common_cause=common_cause(correct),
@@ -243,14 +243,19 @@ def _run_variance_share(correct: Table, std: float | None) -> float | None:
     return std**2 / total if total > 0 else None
 
 
+def known_mean(table: Floats) -> float | None:
+    """The mean; None without values, and where one of them is not known (NaN)."""
+    return None if table.size == 0 or np.isnan(table).any() else float(table.mean())
+
+
 def identical(table: npt.NDArray[np.object_]) -> float | None:
     """Share of the columns of (K, n) with one value all the way down; None below 2 rows and without columns."""
     return float((table == table[0]).all(axis=0).mean()) if len(table) > 1 and table.size else None
 
 
-def accept_length(tokens: npt.NDArray[np.int64], steps: Floats) -> float | None:
+def accept_length(tokens: Floats, steps: Floats) -> float | None:
     """Sum of completion tokens / sum of verification steps over the requests that verified."""
-    speculated = ~np.isnan(steps)
+    speculated = ~np.isnan(steps) & ~np.isnan(tokens)
     total = float(steps[speculated].sum())
     return float(tokens[speculated].sum()) / total if total > 0 else None
 

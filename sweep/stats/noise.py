@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from statistics import mean as exact_mean
 
@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep.stats.describe import Floats, sample_std
+from sweep.stats.metric import Metric
 from sweep.stats.scores import Scores
 from sweep.stats.tails import CONFIDENCE, all_fail, edge, false_alarm_factor, tail_bound
 
@@ -168,6 +169,24 @@ class Fitted:
     """None where none was seen."""
     factors: tuple[FactorVariance, ...]
     """What each perturbation did, in accuracy."""
+    perturbed: tuple[Scores, ...] = ()
+    """The variant's scores under other conditions."""
+    observed: float = math.nan
+    """The mean as it was measured, where `mean` is that of mirrored scores; NaN elsewhere."""
+
+    @property
+    def metric(self) -> Metric:
+        """What the scores are of."""
+        return self.scores.metric
+
+    def mirrored(self) -> Fitted:
+        """The same of the mirrored scores: an upper bound of these is a lower one of those."""
+        fitted = Fitted.to(self.scores.mirrored, [scores.mirrored for scores in self.perturbed])
+        return replace(fitted, observed=self.mean)
+
+    def better_up(self) -> Fitted:
+        """The same with more as the better: mirrored where less is."""
+        return self if self.metric.higher_is_better else self.mirrored()
 
     @classmethod
     def to(cls, base: Scores, perturbed: Sequence[Scores] = ()) -> Fitted:
@@ -180,6 +199,7 @@ class Fitted:
             mean=exact_mean(base.values),
             noise=_noise(base, levels),
             factors=_factors(base, levels, Scale.ACCURACY),
+            perturbed=tuple(perturbed),
         )
 
 

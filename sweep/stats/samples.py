@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
@@ -10,33 +11,57 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cluster.spec import Output
-
 
 @dataclass(frozen=True, kw_only=True)
-class Sample(Output):
-    """One question's output and its score; a row of a unit's Parquet file."""
+class Sample:
+    """One question's output and its score; a row of a unit's Parquet file.
 
+    What an engine generated comes first, by the names of `cluster.spec.Output`. An engine's sample has it; of a
+    result from elsewhere it is None as far as its source does not say.
+    """
+
+    text: str | None
+    """The generated text, without the stop string."""
+    reasoning: str | None = None
+    """What a server told apart from the text as the model's reasoning."""
+    token_ids: tuple[int, ...] | None = None
+    """The generated ids where the backend gives them."""
+    finish_reason: str | None
+    """`stop` (a stop string or the end token), `length`, or the backend's own word."""
+    prompt_tokens: int | None = None
+    """Tokens in the prompt, BOS included."""
+    completion_tokens: int | None
+    """Tokens generated."""
+    verify_steps: int | None = None
+    """Target forward passes that verified a draft; None without speculation."""
+    cached_tokens: int | None = None
+    """Prompt tokens served from the prefix cache."""
+    starts_with_bos: bool | None = None
+    """Whether the model saw BOS first."""
+    seconds: float | None
+    """From submitting the request to its last token."""
     variant: str
     """The variant's name."""
     repetition: int
     """From 1."""
-    seed: int
+    seed: int | None
     """The repetition's seed."""
     question_id: str
     """Stable within the data set: `test-17` is record 17 of the test split."""
-    engine: str
-    """The place that ran it: the engine's name and its host, `engine-2@node-7`."""
-    fingerprint: str
-    """SHA-256 over the output's token ids or text."""
+    engine: str | None
+    """The place that ran it: the engine's name and its host, `engine-2@node-7`; None where it is not known."""
+    fingerprint: str | None
+    """SHA-256 over the output's token ids or text; None without the output."""
     extracted: str | None
-    """The answer read from the output; None when invalid."""
-    gold: str
-    """The record's answer, in the same form."""
+    """The answer read from the output; None when invalid, or not known."""
+    gold: str | None
+    """The record's answer, in the same form; None where it is not known."""
     correct: bool
     """The task holds `extracted` right."""
-    invalid: bool
-    """No answer in the output: wrong, and counted."""
+    invalid: bool | None
+    """No answer in the output: wrong, and counted; None where it is not known."""
+    value: float | None = None
+    """What the answer is worth in the task's metric; None where it is right or wrong, and no more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,31 +88,35 @@ class VariantSamples:
     repetitions: tuple[int, ...]
     """The R repetition numbers, ascending."""
     place: npt.NDArray[np.object_]
-    """(R,) of str: the engine and host that measured it; those of its shards joined by ` + `."""
+    """(R,) of str: the engine and host that measured it; those of its shards joined by ` + `. None if unknown."""
     question_ids: tuple[str, ...]
     """The Q questions, in data set order."""
     correct: npt.NDArray[np.bool_]
-    """(R, Q)."""
-    invalid: npt.NDArray[np.bool_]
-    """(R, Q)."""
-    truncated: npt.NDArray[np.bool_]
-    """(R, Q): ended at max tokens (finish reason `length`)."""
+    """(R, Q). Of a metric of values: the value is the best there is."""
+    value: npt.NDArray[np.float64]
+    """(R, Q): what each answer is worth; 1 for a right and 0 for a wrong one where `counts`."""
+    counts: bool
+    """Answers are right or wrong; else each has a value in the range of the task's metric."""
+    invalid: npt.NDArray[np.float64]
+    """(R, Q) of 1 or 0; NaN if unknown."""
+    truncated: npt.NDArray[np.float64]
+    """(R, Q) of 1 or 0: ended at max tokens (finish reason `length`); NaN if unknown."""
     fingerprint: npt.NDArray[np.object_]
-    """(R, Q) of str."""
+    """(R, Q) of str, None if unknown."""
     answer: npt.NDArray[np.object_]
-    """(R, Q) of str, None when invalid."""
+    """(R, Q) of str, None when invalid or unknown."""
     texts: Callable[[], npt.NDArray[np.object_]]
-    """Gives (R, Q) of str, the outputs: read where they are kept, once."""
+    """Gives (R, Q) of str, the outputs, None if unknown: read where they are kept, once."""
     token_ids: Callable[[], npt.NDArray[np.object_]]
     """Gives (R, Q) of sequences of int, None where the backend gives none: read likewise."""
-    completion_tokens: npt.NDArray[np.int64]
-    """(R, Q)."""
+    completion_tokens: npt.NDArray[np.float64]
+    """(R, Q); NaN if unknown."""
     verify_steps: npt.NDArray[np.float64]
     """(R, Q); NaN without speculation."""
     starts_with_bos: npt.NDArray[np.object_]
     """(R, Q) of bool, None where unknown."""
     seconds: npt.NDArray[np.float64]
-    """(R, Q): from submitting each request to its last token."""
+    """(R, Q): from submitting each request to its last token; NaN if unknown."""
     starts: npt.NDArray[np.object_]
     """(R,) of str: the start of an engine that measured it; its shards' joined by ` + `. None if unknown."""
     began: npt.NDArray[np.float64]
@@ -106,7 +135,7 @@ class VariantSamples:
         tables: dict[str, Any] = {
             field.name: np.concatenate([getattr(self, field.name), getattr(other, field.name)])
             for field in fields(self)
-            if field.name not in ("variant", "repetitions", "question_ids", "texts", "token_ids")
+            if field.name not in ("variant", "repetitions", "question_ids", "counts", "texts", "token_ids")
         }
         numbers = (*self.repetitions, *(last + number for number in other.repetitions))
         texts = cache(lambda: np.concatenate([self.texts(), other.texts()]))
@@ -127,20 +156,25 @@ class VariantSamples:
 
     @property
     def text(self) -> npt.NDArray[np.object_]:
-        """(R, Q) of str, the outputs. Raises BadInput when they cannot be read."""
+        """(R, Q) of str, the outputs, None if unknown. Raises BadInput when they cannot be read."""
         return self.texts()
+
+    @property
+    def has_outputs(self) -> bool:
+        """Whether every output is known."""
+        return None not in self.fingerprint
 
     @property
     def tokens_per_second(self) -> float | None:
         """Tokens generated over the seconds that an engine was busy; None where no repetition's are known."""
-        known = ~np.isnan(self.engine_seconds)
+        known = ~np.isnan(self.engine_seconds) & ~np.isnan(self.completion_tokens).any(axis=1)
         seconds = float(self.engine_seconds[known].sum())
         return float(self.completion_tokens[known].sum()) / seconds if seconds > 0 else None
 
     @property
     def scores(self) -> npt.NDArray[np.float64]:
-        """(R,): each repetition's accuracy."""
-        scores: npt.NDArray[np.float64] = self.correct.mean(axis=1, dtype=np.float64)
+        """(R,): each repetition's score, the mean of its answers' values."""
+        scores: npt.NDArray[np.float64] = self.value.mean(axis=1)
         return scores
 
 
@@ -167,31 +201,47 @@ def tabulate(variant: str, columns: Mapping[str, npt.NDArray[Any]], question_ids
         cells: npt.NDArray[Any] = columns[field][sample]
         return cells
 
-    starts = [set(row) for row in table("start")]
+    value, counts = worth(table("correct"), table("value"))
     began, ended = (table(end).astype(np.float64) for end in ("began", "ended"))
-    invalid, answer = table("invalid"), table("extracted").astype(object)
-    answer[invalid] = None
+    invalid, answer = table("invalid").astype(np.float64), table("extracted").astype(object)
+    answer[invalid == 1] = None
+    finish = table("finish_reason")
     return VariantSamples(
         variant=variant,
         repetitions=tuple(numbers[whole].tolist()),
-        place=np.array([" + ".join(sorted(set(row))) for row in table("engine")], dtype=object),
+        place=_together(table("engine")),
         question_ids=tuple(question_ids),
         correct=table("correct"),
+        value=value,
+        counts=counts,
         invalid=invalid,
-        truncated=table("finish_reason") == "length",
+        truncated=np.where(finish == None, np.nan, finish == "length"),  # noqa: E711 - of each element
         fingerprint=table("fingerprint"),
         answer=answer,
         texts=cache(lambda: table("text")),
         token_ids=cache(lambda: table("token_ids")),
-        completion_tokens=table("completion_tokens"),
+        completion_tokens=table("completion_tokens").astype(np.float64),
         verify_steps=table("verify_steps").astype(np.float64),
         starts_with_bos=table("starts_with_bos").astype(object),
-        seconds=table("seconds"),
-        starts=np.array([None if None in row else " + ".join(sorted(row)) for row in starts], dtype=object),
+        seconds=table("seconds").astype(np.float64),
+        starts=_together(table("start")),
         began=began.min(axis=1),
         ended=ended.max(axis=1),
         engine_seconds=np.array([_busy(*spans) for spans in zip(began, ended, strict=True)], dtype=np.float64),
     )
+
+
+def worth(correct: npt.NDArray[np.bool_], value: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], bool]:
+    """What answers are worth, and whether they are right or wrong, and no more: then their `value` is NaN."""
+    values = value.astype(np.float64)
+    counts = bool(np.isnan(values).all())
+    return correct.astype(np.float64) if counts else values, counts
+
+
+def _together(names: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
+    """(R, Q) names of each question's engine or start to (R,): joined, None where one is unknown."""
+    rows = [set(row) for row in names]
+    return np.array([None if None in row else " + ".join(sorted(row)) for row in rows], dtype=object)
 
 
 def _busy(began: npt.NDArray[np.float64], ended: npt.NDArray[np.float64]) -> float:
@@ -201,6 +251,6 @@ def _busy(began: npt.NDArray[np.float64], ended: npt.NDArray[np.float64]) -> flo
 
     Two units that began and ended in the very same moments would count as one: no clock of nanoseconds shows that.
     """
-    spans = np.unique(np.stack([began, ended]), axis=1)
-    known = bool(np.isfinite(spans).all() and (spans[1] >= spans[0]).all())
-    return float((spans[1] - spans[0]).sum()) if known else float("nan")
+    spans = {*zip(began.tolist(), ended.tolist(), strict=True)}
+    known = all(-math.inf < begin <= end < math.inf for begin, end in spans)
+    return math.fsum(end - begin for begin, end in spans) if known else math.nan

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from sweep.bounds import MOST_COUNT
 from sweep.errors import BadInput
+from sweep.stats.metric import ACCURACY, Metric
 from sweep.stats.samples import VariantSamples
 
 
@@ -19,20 +20,20 @@ class Flips:
     """What questions that are right in some repetitions and wrong in others do to a score."""
 
     variance: float
-    """Of a run's score, if they were independent of one another: sum p (1-p) N/(N-1) / n^2 over n questions; 0
-    where none flips."""
+    """Of a run's score, if they were independent of one another: the sum over n questions of the variance of their
+    values, p (1-p) N/(N-1) of right and wrong ones, over n^2; 0 where none flips."""
     dof: float
     """Degrees of freedom of the variance, by Welch and Satterthwaite's formula over the questions."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """One variant's accuracies over its repetitions; or, with a `factor`, at one level of a perturbation."""
+    """One variant's scores over its repetitions; or, with a `factor`, at one level of a perturbation."""
 
     variant: str
     """The variant's name. A perturbed one carries the name of the variant it perturbs."""
     values: tuple[float, ...]
-    """Accuracy of each repetition, 0..1."""
+    """Score of each repetition, in the metric's range."""
     questions: int | None = None
     """Questions in a repetition; None where unknown, and then scores count as continuous."""
     factor: str | None = None
@@ -44,11 +45,18 @@ class Scores:
     the error that a rule allows."""
     flips: Flips | None = None
     """Of the repetitions' questions; None where only the scores are known."""
+    metric: Metric = ACCURACY
+    """What the scores are of."""
+
+    @property
+    def mirrored(self) -> Scores:
+        """The scores as far from the other end of the range: an upper bound of these is a lower one of those."""
+        return replace(self, values=tuple(map(self.metric.mirrored, self.values)))
 
     def __post_init__(self) -> None:
         """Raises BadInput for a score that is no share, and for questions below 1."""
         for number, value in enumerate(self.values, start=1):
-            fault = fault_of(value)
+            fault = fault_of(value, self.metric)
             if fault:
                 raise BadInput(f"{self.variant}, score {number}: {fault}")
         if self.questions is not None and (fault := fault_of_questions(self.questions)):
@@ -64,8 +72,11 @@ def fault_of_questions(questions: int) -> str | None:
     return f"questions must be at most {MOST_COUNT:,}, got {questions:.6g}" if questions > MOST_COUNT else None
 
 
-def fault_of(score: float) -> str | None:
-    """What is wrong with a score and what to do; None for a number in 0..1."""
+def fault_of(score: float, metric: Metric = ACCURACY) -> str | None:
+    """What is wrong with a score and what to do; None for a number in the metric's range."""
+    if metric != ACCURACY:
+        inside = math.isfinite(score) and metric.low <= score <= metric.high
+        return None if inside else f"{score:.12g} is no {metric.name}, which is {metric.range}"
     if not math.isfinite(score):
         return f"{score} is not a number between 0 and 1; leave out the runs that gave no score"
     if score > 1:
@@ -81,19 +92,19 @@ def from_samples(samples: VariantSamples, factor: str | None = None) -> Scores:
     return Scores(
         variant=samples.variant,
         values=tuple(float(score) for score in samples.scores),
-        questions=len(samples.question_ids),
+        questions=len(samples.question_ids) if samples.counts else None,
         factor=factor,
-        flips=flips(samples.correct),
+        flips=flips(samples.value),
     )
 
 
-def flips(correct: npt.NDArray[np.bool_]) -> Flips | None:
-    """What the questions do to a score, of (N, n) right answers; None below 2 repetitions."""
-    runs, questions = correct.shape
+def flips(values: npt.NDArray[np.bool_] | npt.NDArray[np.float64]) -> Flips | None:
+    """What the questions do to a score, of (N, n) answers' values; None below 2 repetitions."""
+    runs, questions = values.shape
     if runs < 2 or not questions:
         return None
-    share = correct.mean(axis=0)
-    variances = share * (1 - share) * runs / (runs - 1)
+    # Equal values have no variance, which the rounding of their mean must not give them.
+    variances = np.where(np.equal(values, values[0]).all(axis=0), 0.0, values.var(axis=0, ddof=1, dtype=np.float64))
     total = float(variances.sum())
     dof = (runs - 1) * total**2 / float((variances**2).sum()) if total else 0.0
     return Flips(variance=total / questions**2, dof=dof)

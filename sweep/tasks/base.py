@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from cluster.spec import Message
+from sweep.stats.metric import Metric
 
 Row = Mapping[str, Any]
 """One row of a data set: column to value."""
@@ -41,7 +42,9 @@ class Score:
     answer: str | None
     """The answer read from the output, in the form of `Record.gold`; None when there is none (invalid)."""
     correct: bool
-    """The answer is right; never so when it is None."""
+    """The answer is right; never so when it is None. Of a metric of values: its value is the best there is."""
+    value: float | None = None
+    """What the answer is worth, in the range of the task's metric; None where it is right or wrong, and no more."""
 
 
 class Task(Protocol):
@@ -54,6 +57,10 @@ class Task(Protocol):
     @property
     def version(self) -> str:
         """Goes into the protocol's hash: raise it when prompts or scores of the same rows change."""
+
+    @property
+    def metric(self) -> Metric:
+        """What is measured of each answer: `ACCURACY`, or a number in a stated range."""
 
     @property
     def columns(self) -> Mapping[str, type]:
@@ -79,17 +86,31 @@ class Task(Protocol):
         """An output that scores as correct; the simulated engine, which has no model, gives it."""
 
 
+@runtime_checkable
+class Unanswered(Task, Protocol):
+    """A benchmark whose records have no answers: the outputs of a reference are right, once they are measured."""
+
+    @property
+    def forms(self) -> Sequence[Mapping[str, type]]:
+        """Columns that a row may have: the first of these counts that it has."""
+
+    def answered(self, record: Record, output: str) -> Record:
+        """The record with the reference's output as its right answer."""
+
+
 def read(task: Task, row: object, record_id: str) -> Record:
     """The record of a row of a data set. Raises ValueError with the reason when the task cannot use the row."""
     if not isinstance(row, Mapping):
         raise ValueError(f"not a record but a {type(row).__name__}; a record of {task.name} is {wanted(task)}")
-    for column, kind in task.columns.items():
+    forms = task.forms if isinstance(task, Unanswered) else ()
+    columns = next((form for form in forms if form.keys() <= row.keys()), task.columns)
+    for column, kind in columns.items():
         if not _is(row.get(column), kind):
             raise ValueError(
                 f"no {TYPES[kind]} in `{column}`, it has {', '.join(sorted(row)) or 'nothing'}; "
                 f"a record of {task.name} is {wanted(task)}"
             )
-    return task.record({column: row[column] for column in task.columns}, record_id)
+    return task.record({column: row[column] for column in columns}, record_id)
 
 
 def _is(value: object, kind: type) -> bool:
@@ -101,4 +122,5 @@ def _is(value: object, kind: type) -> bool:
 
 def wanted(task: Task) -> str:
     """The columns of the task's rows, as messages write them."""
-    return f"{{{', '.join(task.columns)}}}"
+    forms = task.forms if isinstance(task, Unanswered) else (task.columns,)
+    return " or ".join(f"{{{', '.join(form)}}}" for form in forms)

@@ -13,10 +13,11 @@ from typing import Any
 from sweep import files
 from sweep.bounds import DATA_FILE, RECORD
 from sweep.errors import BadInput, suggestion
-from sweep.plan.config import FORMATS, DatasetConfig, ProtocolConfig, is_local
+from sweep.plan.config import FORMATS, LIBRARY, DatasetConfig, ProtocolConfig, is_embedded, is_local
 from sweep.plan.variants import Fault, KeyPath
 from sweep.tasks import TASKS, task
-from sweep.tasks.base import Record, Row, Task, read, wanted
+from sweep.tasks.base import Record, Row, Task, Unanswered, read, wanted
+from sweep.tasks.library import LibraryTask, Placed
 from sweep.tasks.questionnaire import Questionnaire, choose
 
 _DATA = Path(__file__).parent / "data"
@@ -29,19 +30,50 @@ BATCH = 256
 """Records of a Parquet file that are in memory before they are counted."""
 OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
 
-Placed = tuple[str, Any]
-"""Where a row stands, `file:line` where lines are known, and the row as it was read."""
-
 
 def faults(config: ProtocolConfig) -> Iterator[Fault]:
     """What can be known to be wrong with the task and its data without reading any."""
     try:
-        task(config.task)
+        yield from _task_faults(config)
     except BadInput as error:
         yield ("protocol", "task"), error.message
     named = {"train": "train_path"} if config.dataset.train_path is not None else {}
     for split, key in (_splits(config) | named).items():
         yield from _file_faults(config.dataset, split, ("protocol", "dataset", key))
+
+
+def _task_faults(config: ProtocolConfig) -> Iterator[Fault]:
+    """What is wrong with the task, and with what is left to its library. Raises BadInput when there is none."""
+    chosen = task(config.task)
+    yield from _gold_faults(config, chosen)
+    if isinstance(chosen, LibraryTask):
+        yield from chosen.faults(config)
+    elif config.dataset.path == LIBRARY:
+        remedy = "name a hub id, or a .jsonl or .parquet file, in protocol.dataset.path"
+        yield ("protocol", "dataset"), f"{config.task} has no data set of its own; {remedy}"
+    elif config.shots_from == LIBRARY:
+        yield ("protocol", "shots_from"), f"{config.task} draws no worked examples itself; write test or train"
+
+
+def _gold_faults(config: ProtocolConfig, task: Task) -> Iterator[Fault]:
+    """What does not go together with a task that has no answers, or that has them."""
+    where = ("protocol", "gold")
+    if not isinstance(task, Unanswered):
+        if config.gold is not None:
+            yield where, f"task {task.name} has right answers in its records; take gold out, or write task: match"
+        return
+    if config.gold is None:
+        remedy = "write {variant: NAME}, one of this sweep, or {run: FOLDER}, an earlier run"
+        yield where, f"missing: task {task.name} has no answers, so say whose outputs are right; {remedy}"
+    elif config.gold.run is None and config.gold.variant is None:
+        yield where, "names nobody whose outputs are right; write variant: NAME, or run: FOLDER"
+    if config.shots:
+        yield ("protocol", "shots"), f"task {task.name} has no answers that worked examples could show; write 0"
+    if config.temperature:
+        yield (
+            ("protocol", "temperature"),
+            f"above 0 outputs are drawn at random, and that two are equal says nothing; write 0 for {task.name}",
+        )
 
 
 def _file_faults(dataset: DatasetConfig, split: str, where: KeyPath) -> Iterator[Fault]:
@@ -71,7 +103,13 @@ def load(config: ProtocolConfig) -> Questionnaire:
     if wrong := [f"{'.'.join(map(str, path))}: {text}" for path, text in faults(config)]:
         raise BadInput("\n".join(wrong))
     dataset, chosen = config.dataset, task(config.task)
-    splits = {split: _records(dataset, split, chosen) for split in _splits(config)}
+    if isinstance(chosen, LibraryTask):
+        chosen, placed = chosen.opened(config, lambda split: _rows(dataset, split, chosen))
+        splits = {"test": _records(dataset, "test", chosen, placed)}
+    else:
+        splits = {
+            split: _records(dataset, split, chosen, _rows(dataset, split, chosen)) for split in _splits(config)
+        }
     sha256 = canonical_sha256(chosen, splits["test"])
     if dataset.sha256 not in (None, sha256):
         raise BadInput(
@@ -95,7 +133,10 @@ def count(config: ProtocolConfig) -> int | None:
 
 
 def on_hub(config: ProtocolConfig) -> bool:
-    """Whether the hub has the questions, and no file. Raises BadInput for an unknown `embedded:` name."""
+    """Whether the hub has the questions, and no file. Raises BadInput for an unknown `embedded:` name or task."""
+    if config.dataset.path == LIBRARY:
+        chosen = task(config.task)
+        return not (isinstance(chosen, LibraryTask) and chosen.has_data)
     return _local_file(config.dataset, "test") is None
 
 
@@ -116,21 +157,26 @@ def _local_file(dataset: DatasetConfig, split: str) -> Path | None:
         return Path(dataset.train_path).expanduser()
     if dataset.path in EMBEDDED:
         return EMBEDDED[dataset.path]
-    if dataset.path.startswith("embedded:"):
+    if is_embedded(dataset.path):
         raise BadInput(f"{dataset.path}: no such data set in the package; {suggestion(dataset.path, EMBEDDED)}")
     return Path(dataset.path).expanduser() if is_local(dataset.path) else None
 
 
-def _records(dataset: DatasetConfig, split: str, task: Task) -> tuple[Record, ...]:
+def _rows(dataset: DatasetConfig, split: str, task: Task) -> Iterator[Placed]:
     file = _local_file(dataset, split)
+    return _from_file(file) if file else _from_hub(dataset, split, task)
+
+
+def _records(dataset: DatasetConfig, split: str, task: Task, placed: Iterable[Placed]) -> tuple[Record, ...]:
     records = []
-    for index, (place, row) in enumerate(_from_file(file) if file else _from_hub(dataset, split, task)):
+    for index, (place, row) in enumerate(placed):
         try:
             records.append(read(task, row, f"{split}-{index}"))
         except ValueError as error:
             raise BadInput(f"{place}: {error}{_others(row)}") from None
     if not records:
-        raise BadInput(f"{file or dataset.path}: empty; a data set has records of {wanted(task)}")
+        empty = _local_file(dataset, split) or dataset.path
+        raise BadInput(f"{empty}: empty; a data set has records of {wanted(task)}")
     return tuple(records)
 
 

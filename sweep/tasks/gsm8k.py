@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
+from sweep.stats.metric import ACCURACY
 from sweep.tasks.base import Record, Row, Score
 
 NUMBER = re.compile(r"-?\d+\.?\d*")
@@ -25,6 +26,7 @@ class Gsm8k:
 
     name = "gsm8k"
     version = "1"
+    metric = ACCURACY
     columns = {"question": str, "answer": str}
     stop = ("Question", "Assistant:", "<|separator|>")
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from string import ascii_uppercase
 
+from sweep.stats.metric import ACCURACY
 from sweep.tasks.base import Record, Row, Score
 
 LETTERS = ascii_uppercase
@@ -24,6 +25,7 @@ class MultipleChoice:
 
     name = "multiple_choice"
     version = "1"
+    metric = ACCURACY
     columns = {"question": str, "choices": list, "answer": int}
     stop = ("\n\n", "Question:")
 

@@ -11,11 +11,11 @@ from typing import Literal, TypeVar
 
 from pydantic_core import to_json
 
-from cluster.spec import Batch, Completion, Request
-from sweep.plan.config import SAMPLING, ProtocolConfig
+from cluster.spec import Batch, Completion, Message, Request
+from sweep.plan.config import CHAT, LIBRARY, ProtocolConfig
 from sweep.plan.units import Unit, digest
 from sweep.stats.samples import Sample
-from sweep.tasks.base import Record, Task
+from sweep.tasks.base import Prompt, Record, Task, Unanswered
 
 Q = TypeVar("Q")
 
@@ -41,20 +41,34 @@ class Questionnaire:
 
         Two sweeps with this hash ask the same thing; the data set's location is not in it.
         """
-        settings = self.config.model_dump(mode="json", exclude={"dataset", *SAMPLING})
-        settings |= {"stop": self.stop, **self.config.sampling}
+        settings = self.config.model_dump(mode="json", exclude={"dataset", "gold", *self.config.unset})
+        settings |= {"stop": self.stop}
         records = [[record.id, dict(record.row)] for record in (*self.shots, *self.questions)]
         return digest([settings, self.task.version, records])
 
     @property
     def stop(self) -> tuple[str, ...]:
         """An output ends before the first of these."""
-        return self.task.stop if self.config.stop is None else self.config.stop
+        return stop_strings(self.config, self.task)
 
     @property
     def question_ids(self) -> tuple[str, ...]:
         """In data set order."""
         return tuple(record.id for record in self.questions)
+
+    @property
+    def lacks_gold(self) -> bool:
+        """What is right is still to be measured."""
+        return isinstance(self.task, Unanswered) and not all(record.gold for record in self.questions)
+
+    def answered(self, outputs: Mapping[str, str]) -> Questionnaire:
+        """The same with a reference's outputs, by question, as what is right. Raises KeyError for a missing one."""
+        if not isinstance(self.task, Unanswered):
+            return self
+        task = self.task
+        return replace(
+            self, questions=tuple(task.answered(record, outputs[record.id]) for record in self.questions)
+        )
 
     def first(self, questions: int | Literal["all"]) -> Questionnaire:
         """The same with so many of its questions, from the head; with all where it has no more."""
@@ -69,28 +83,47 @@ class Questionnaire:
     @cached_property
     def _requests(self) -> tuple[Request, ...]:
         """Of each question, in data set order: the same in every unit."""
-        return tuple(Request(id=r.id, prompt=self.task.prompt(r, self.shots)) for r in self.questions)
+        return tuple(Request(id=record.id, prompt=self._prompt(record)) for record in self.questions)
+
+    def _prompt(self, record: Record) -> Prompt:
+        made = self.task.prompt(record, self.shots)
+        if isinstance(made, str) and not self.config.chat:
+            return made
+        turns = (Message(role="user", content=made),) if isinstance(made, str) else made
+        return (Message(role="system", content=self.config.system), *turns) if self.config.system else turns
 
     def batch(self, unit: Unit, attempt: int) -> Batch:
         """What an engine is handed to run the unit."""
+        asked, concurrency = self.config, unit.condition.concurrency
+        # Of an imported run alone some of it is not known, and no engine runs that.
+        assert asked.max_tokens is not None
+        assert asked.temperature is not None
+        assert concurrency is not None
+        assert unit.seed is not None
         return Batch(
             requests=ordered(unit, self._requests),
-            concurrency=unit.condition.concurrency,
-            max_tokens=self.config.max_tokens,
-            temperature=self.config.temperature,
+            concurrency=concurrency,
+            max_tokens=asked.max_tokens,
+            temperature=asked.temperature,
             stop=self.stop,
             sampling=self.config.sampling,
+            chat_template_kwargs=self.config.chat_template_kwargs,
             seed=unit.seed,
             attempt=attempt,
         )
 
     def score(self, unit: Unit, place: str, completions: Sequence[Completion]) -> list[Sample]:
-        """The samples of a unit completed at `place`. Raises KeyError for a question not asked."""
+        """The samples of a unit completed at `place`.
+
+        Raises KeyError for a question not asked, and ValueError for a task whose score is outside its metric.
+        """
         asked = {record.id: record for record in self.questions}
         return [self._sample(unit, place, asked[c.request_id], c) for c in completions]
 
     def _sample(self, unit: Unit, place: str, record: Record, completion: Completion) -> Sample:
         score = self.task.score(record, completion.text)
+        if fault := self.task.metric.fault_of(score.value):
+            raise ValueError(f"the task {self.task.name}, {record.id}: {fault}")
         # All that an engine generated, by its names; `asdict` takes longer than all the rest.
         output = vars(completion).copy()
         del output["request_id"]
@@ -100,11 +133,12 @@ class Questionnaire:
             seed=unit.seed,
             question_id=record.id,
             engine=place,
-            fingerprint=fingerprint(completion.text, completion.token_ids),
+            fingerprint=fingerprint(completion.text, completion.token_ids, completion.reasoning),
             extracted=score.answer,
             gold=record.gold,
             correct=score.correct,
             invalid=score.answer is None,
+            value=score.value,
             **output,
         )
 
@@ -127,9 +161,13 @@ def choose(
 
     Raises ValueError when there are not enough records.
     """
-    source = splits[config.shots_from]
+    # As in all that engines measure.
+    assert config.shots is not None
+    assert config.shots_from is not None
     test = splits["test"]
-    if len(source) < config.shots:
+    # A library's worked examples are in its prompts, and no records.
+    source = () if config.shots_from == LIBRARY else splits.get(config.shots_from, ())
+    if config.shots_from != LIBRARY and len(source) < config.shots:
         raise ValueError(f"{config.shots} shots wanted, the {config.shots_from} split has {len(source)} records")
     skipped = config.shots if config.shots_from == "test" else 0
     left = test[skipped:]
@@ -140,17 +178,37 @@ def choose(
             + (f" less {skipped} shots" if skipped else "")
             + f" leave {len(left)}; lower protocol.questions or write `all`"
         )
-    return Questionnaire(
-        config=config,
-        task=task,
-        shots=tuple(source[: config.shots]),
-        questions=tuple(left[:wanted]),
-        dataset_sha256=dataset_sha256,
-    )
+    shots, questions = tuple(source[: config.shots]), tuple(left[:wanted])
+    _check_chat(config, task.prompt(questions[0], shots))
+    return Questionnaire(config=config, task=task, shots=shots, questions=questions, dataset_sha256=dataset_sha256)
 
 
-def fingerprint(text: str, token_ids: Iterable[int] | None) -> str:
-    """SHA-256 over an output's token ids where the backend gives them, else over its text."""
-    # As JSON, which is the quickest way to write numbers with commas between them.
-    content = b"t:" + text.encode() if token_ids is None else b"i:" + to_json(tuple(token_ids))[1:-1]
+def _check_chat(config: ProtocolConfig, made: Prompt) -> None:
+    """Raises ValueError for settings of a chat that a prompt which the task makes has no use for."""
+    if isinstance(made, str):
+        if idle := sorted(CHAT - config.unset) if not config.chat else []:
+            raise ValueError(
+                f"{idle[0]} is of a chat, and {config.task} asks by a text; write chat: true, or take it out"
+            )
+    elif config.chat:
+        raise ValueError(f"{config.task} asks by the messages of a chat already; take chat out")
+    elif config.system and any(message.role == "system" for message in made):
+        raise ValueError(f"{config.task} has a system message of its own; take system out")
+
+
+def stop_strings(config: ProtocolConfig, task: Task) -> tuple[str, ...]:
+    """An output ends before the first of these. A text that is sent as a chat has none of the task's own: the model
+    ends its turn by itself, and may write them on the way."""
+    if config.stop is not None:
+        return config.stop
+    return () if config.chat else task.stop
+
+
+def fingerprint(text: str, token_ids: Iterable[int] | None, reasoning: str | None = None) -> str:
+    """SHA-256 over an output's token ids where the backend gives them, else over its text and its reasoning."""
+    if token_ids is None:
+        content = b"t:" + text.encode() + (b"" if reasoning is None else b"\0" + reasoning.encode())
+    else:
+        # As JSON, which is the quickest way to write numbers with commas between them.
+        content = b"i:" + to_json(tuple(token_ids))[1:-1]
     return hashlib.sha256(content).hexdigest()

@@ -32,9 +32,11 @@ from scipy import special
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from sweep.gate.estimates import Estimates
+from sweep.gate.operating import SHIFT
 from sweep.gate.planning import latent
-from sweep.gate.rules import Estimates, FalseAlarmRule, MarginRule, MinObservedRule, Rule, ToleranceRule
-from sweep.gate.threshold import CROWDING, FEW, SHIFT
+from sweep.gate.rules import FalseAlarmRule, MarginRule, MinObservedRule, Rule, ToleranceRule
+from sweep.gate.threshold import CROWDING, FEW
 from sweep.stats.noise import Fitted, Normal
 from sweep.stats.scores import Scores, flips
 from sweep.stats.tails import CONFIDENCE, all_fail, differs_at_most, false_alarm_factor, missed_at_most, tail_bound

@@ -21,7 +21,8 @@ import numpy.typing as npt
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from sweep.gate.rules import Estimates, FalseAlarmRule, ToleranceRule
+from sweep.gate.estimates import Estimates
+from sweep.gate.rules import FalseAlarmRule, ToleranceRule
 from sweep.plan.config import StopRule
 from sweep.run.stopping import bound_width, looks
 from tests.benchmarks.truth import Cell, Floats, Truth

@@ -22,8 +22,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize, special
 
+from sweep.gate.estimates import Estimates
 from sweep.gate.paired import FEWEST, LEAST_VARIANCE, allowing, joint, most_scatter
-from sweep.gate.rules import Estimates, FalseAlarmRule
+from sweep.gate.rules import FalseAlarmRule
 from sweep.stats.lost import scatter, tally, which
 from sweep.stats.tails import all_fail, false_alarm_factor
 

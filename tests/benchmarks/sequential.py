@@ -23,7 +23,8 @@ import numpy.typing as npt
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from sweep.gate.rules import Estimates, FalseAlarmRule
+from sweep.gate.estimates import Estimates
+from sweep.gate.rules import FalseAlarmRule
 from sweep.gate.sequential import AT_ONCE, boundaries, expected
 from sweep.stats.describe import Floats
 from sweep.stats.noise import Normal

@@ -37,6 +37,13 @@ def test_a_template_s_bos_is_the_only_one_and_none_is_added_where_it_has_none() 
     assert prompt_ids(without, TURN) == expected[1:]
 
 
+def test_a_template_is_given_what_the_batch_says_beside_the_messages() -> None:
+    loaded = tokenizer("{% if enable_thinking is defined and not enable_thinking %}Answer:{% endif %}")
+    quiet = prompt_ids(loaded, TURN, {"enable_thinking": False})
+    assert quiet == loaded("Answer:", add_special_tokens=False)["input_ids"] != prompt_ids(loaded, TURN)
+    assert prompt(TURN, loaded, {"enable_thinking": False}) == {"input_ids": quiet}
+
+
 def test_sglang_cuts_the_distribution_as_the_batch_says_where_one_is_drawn_from() -> None:
     request = Request(id="a", prompt="p")
     hot = Batch(

@@ -171,8 +171,8 @@ def test_a_summary_is_not_taken_for_a_contract(run: Run) -> None:
 
 
 def test_a_contract_of_a_newer_schema_is_not_guessed_at(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"thresholds\.json: .*newer.*schema 3\D+2\b"):
-        contract.load(write(tmp_path, {"schema": 3, "anything": "else"}))
+    with pytest.raises(BadInput, match=r"thresholds\.json: .*newer.*schema 4\D+3\b"):
+        contract.load(write(tmp_path, {"schema": 4, "anything": "else"}))
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ import pytest
 from scipy import special, stats
 
 from sweep.gate.answers import Answers, VariantAnswers, answers_of, digest
+from sweep.gate.estimates import Estimates
 from sweep.gate.paired import Alone, Paired, allowing, joint, judge_answers, most_scatter
-from sweep.gate.rules import Estimates, FalseAlarmRule, MarginRule
+from sweep.gate.rules import FalseAlarmRule, MarginRule
 from sweep.gate.threshold import derive, fit_all
 from sweep.stats.answered import Answered
 from sweep.stats.lost import Which

@@ -14,7 +14,8 @@ import pytest
 from sweep.errors import BadInput
 from sweep.gate.contract import CONTRACT
 from sweep.gate.contract import load as load_contract
-from sweep.gate.rules import RULES, Estimates, Rule, Share, every_rule
+from sweep.gate.estimates import Estimates
+from sweep.gate.rules import RULES, Rule, Share, every_rule
 from sweep.gate.threshold import derive, fit_all
 from sweep.plan.config import SweepConfig
 from sweep.plan.sweepfile import dump, load
@@ -103,7 +104,7 @@ def test_a_fault_in_a_strangers_rule_has_its_line_its_key_and_the_nearest_name(
 def test_a_key_of_another_rule_is_unknown_and_the_rules_own_are_offered(
     write_sweep: Callable[[str], Path],
 ) -> None:
-    with pytest.raises(BadInput, match=r"threshold\.alpha: .* rule, retries, accept_length, margin$"):
+    with pytest.raises(BadInput, match=r"threshold\.alpha: .* rule, retries, accept_length, output_match, margin$"):
         load(write_sweep(SWEEP + "threshold: {rule: margin, alpha: 0.1}\n"))
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from scipy import stats
 
 mpl.use("Agg")
 
@@ -158,3 +160,35 @@ def test_a_watched_variants_curve_says_that_it_is_for_one_look() -> None:
     watched = Scores(variant="watched", values=(0.40, 0.45, 0.50), questions=200, looks=3)
     (axes,) = power(fit_all([watched]), derive(MarginRule(), fit_all([watched]))).axes
     assert re.findall(r"[\d.]+", axes.get_title()) == ["0.420", "3"]
+
+
+def test_many_variants_have_a_row_each_with_marks_at_their_own_threshold_and_at_the_sweeps() -> None:
+    means = [0.45 + 0.01 * number for number in range(12)]
+    variants = [Scores(variant=f"v{m:.2f}", values=(m - 0.05, m, m + 0.05)) for m in means]
+    figure = power(fit_all(variants), derive(MarginRule(margin=0.03), fit_all(variants)))
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == [variant.variant for variant in variants]
+    clouds = {cloud.get_label(): np.asarray(cloud.get_offsets()) for cloud in axes.collections}
+
+    def fails(depth: float) -> float:  # of three runs whose std is .05
+        return float(stats.t.cdf(-depth / 0.05 / (4 / 3) ** 0.5, 2))
+
+    expected = {"the measured build, again": 0.0, "mean lower by 0.02": 0.02, "mean lower by 0.05": 0.05}
+    for build, drop in expected.items():
+        own, sweeps = (
+            clouds[f"{build}, at {gate}"] for gate in ("the variant's own threshold", "the sweep's, 0.420")
+        )
+        assert own[:, 0] == pytest.approx([fails(0.03 - drop)] * 12)
+        assert sweeps[:, 0] == pytest.approx([fails(mean - 0.42 - drop) for mean in means])
+        assert np.abs(own[:, 1] - range(1, 13)).max() < 0.5
+
+
+def test_marks_of_many_variants_stay_on_the_figure_and_are_left_out_without_a_threshold() -> None:
+    still = Scores(variant="still", values=(0.6045, 0.605, 0.6055))  # std .0005
+    fits = fit_all([replace(still, variant=f"v{number}") for number in range(9)])
+    threshold = replace(derive(MarginRule(margin=0.03), fits), value=None)
+    (axes,) = power(fits, threshold).axes
+    drawn = np.concatenate([np.asarray(cloud.get_offsets())[:, 0] for cloud in axes.collections])
+    assert np.isnan(drawn).sum() == 9 * 3
+    # Student's t with 2 degrees of freedom of 52 and of 35: .0002, and .9996 for the drop of .05.
+    assert (np.nanmin(drawn), np.nanmax(drawn)) == axes.get_xlim() == (0.0005, 0.998)

@@ -161,6 +161,19 @@ def test_the_report_tells_the_accept_lengths_of_the_repetitions_and_of_all_of_th
     assert "| baseline |" not in text[text.index("| mtp | 2.500 ±") :].split("##")[0]
 
 
+def test_above_temperature_0_the_report_has_avg_at_n_and_pass_at_k_and_at_0_it_has_none(
+    noisy: Run, tmp_path: Path
+) -> None:
+    summary = concluded(tmp_path, wrong, "protocol.temperature=0.7")
+    # Of 40 questions 30 are right in all 3 samples, 2 in two, 2 in one: pass@2 is 1, 1 and 1 - C(2,2)/C(3,2) = 2/3.
+    expected = {1: 0.8, 2: (30 + 2 + 2 * 2 / 3) / 40, 3: 34 / 40}
+    assert {p.k: p.value for p in summary.variants["mtp"].pass_at} == pytest.approx(expected)
+    row = cells(markdown(summary), "mtp", "| variant | n | `avg@n` | `pass@2` | `pass@3` |")
+    assert [cell.split()[0] for cell in row] == ["mtp", "3", "0.800", "0.833", "0.850"]
+    assert read_summary(noisy).variants["mtp"].pass_at == ()
+    assert "pass@" not in markdown(read_summary(noisy))
+
+
 def test_the_reason_for_a_missing_threshold_is_the_one_that_there_was(tmp_path: Path) -> None:
     def few_right(variant: str, repetition: int) -> list[str]:
         return [f"test-{n}" for n in range(2, 36 + repetition)]

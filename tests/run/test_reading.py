@@ -22,6 +22,7 @@ from sweep.stats.samples import Measurement, Sample
 from tests.conftest import SWEEP
 from tests.fake_pool import FakePool, right
 from tests.run.test_driver import Bench
+from tests.runs import samples_of
 
 Write = Callable[[str], Path]
 TOKENS = {"test-2": (7, 8), "test-3": (), "test-4": None, "test-5": (9,)}
@@ -193,12 +194,28 @@ def test_a_sharded_repetition_adds_up_the_seconds_that_its_shards_took_an_engine
     assert table.starts.tolist() == ["engine-1@a#1 + engine-2@b#2"]
 
 
+def test_reasoning_is_in_the_unit_s_file_and_held_by_the_fingerprint(write_sweep: Write) -> None:
+    bench = Bench(write_sweep(SWEEP))
+    answers = bench.questionnaire.answers()
+    bench.drive(FakePool(answer=lambda request: replace(right(request, answers), reasoning=f"of {request.id}")))
+    unit = bench.plan.units[0]
+    file = bench.run.unit_file(unit)
+    assert {sample.reasoning for sample in samples_of(bench.run, unit)} == {f"of test-{n}" for n in range(2, 6)}
+    bench.run.checksums.file.unlink()
+    assert open_run(bench.run.folder).variant_samples()["baseline"].scores.tolist() == [1.0, 1.0]
+    table = pq.read_table(file)
+    other = table.set_column(table.column_names.index("reasoning"), "reasoning", [["another"] * len(table)])
+    pq.write_table(other, file)
+    with pytest.raises(BadInput, match="fingerprint"):
+        open_run(bench.run.folder).variant_samples()
+
+
 def test_a_unit_of_an_older_run_folder_is_read_and_its_measurement_is_unknown(write_sweep: Write) -> None:
     bench = Bench(write_sweep(SWEEP))
     bench.drive(FakePool())
     for unit in bench.plan.units[:2]:
         file = bench.run.unit_file(unit)
-        pq.write_table(pq.read_table(file).drop_columns(["start", "began", "ended"]), file)
+        pq.write_table(pq.read_table(file).drop_columns(["reasoning", "start", "began", "ended"]), file)
     bench.run.checksums.file.unlink()
     table = open_run(bench.run.folder).variant_samples()["baseline"]
     assert table.scores.tolist() == [1.0, 1.0]

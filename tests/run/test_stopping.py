@@ -52,6 +52,7 @@ def _columns(hits: int, text: str) -> dict[str, npt.NDArray[Any]]:
     return {
         "question_id": np.array([f"test-{question}" for question in range(QUESTIONS)], dtype=object),
         "correct": np.arange(QUESTIONS) < hits,
+        "value": np.full(QUESTIONS, np.nan),
         "fingerprint": np.full(QUESTIONS, text, dtype=object),
     }
 

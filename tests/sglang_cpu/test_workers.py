@@ -109,7 +109,7 @@ def test_a_template_that_is_killed_has_workers_spawned_and_the_next_ones_forked(
 
 
 def test_a_forked_engine_completes_what_a_spawned_one_completes(workers: Workers) -> None:
-    completions = []
+    completions, before = [], host.children()
     for switch in ("1", "0"):
         engine = SGLangEngine()
         engine.start(make_spec(draft=True, environment={SWITCH: switch}), lambda phase, log: None)
@@ -119,7 +119,7 @@ def test_a_forked_engine_completes_what_a_spawned_one_completes(workers: Workers
             completions.append(engine.generate(make_batch(16)))
         finally:
             engine.stop()
-        assert host.children() == set()
+        assert host.children() <= before
     forked, spawned = completions
     assert [c.token_ids for c in forked] == [c.token_ids for c in spawned]
     assert [c.verify_steps for c in forked] == [c.verify_steps for c in spawned]

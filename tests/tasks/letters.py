@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from cluster.spec import Message
+from sweep.stats.metric import ACCURACY
 from sweep.tasks.base import Record, Row, Score
 
 ANSWER = re.compile(r"answer is ([A-D])\b")
@@ -14,6 +15,7 @@ ANSWER = re.compile(r"answer is ([A-D])\b")
 class Letters:
     name = "letters"
     version = "1"
+    metric = ACCURACY
     columns = {"question": str, "choices": list, "answer": int}
     stop = ("\n\n",)
 

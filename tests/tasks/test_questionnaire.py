@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import Literal
 
 import pytest
 
-from cluster.spec import Completion
+from cluster.spec import Completion, Message
 from sweep.plan.config import DatasetConfig, ProtocolConfig
 from sweep.plan.units import Condition, Unit
 from sweep.tasks import TASKS
 from sweep.tasks.base import Record
 from sweep.tasks.questionnaire import Questionnaire, choose, fingerprint, ordered
+from tests.tasks.letters import Letters
 
 GSM8K = TASKS["gsm8k"]
 
@@ -128,6 +130,66 @@ def test_what_cuts_the_distribution_goes_to_the_engine_and_into_the_hash() -> No
     assert hot.batch(unit(), 1).sampling == {}
     assert cut.batch(unit(), 1).sampling == {"top_p": 0.9, "top_k": 40}
     assert len({hot.hash, cut.hash, asked(temperature=0.7, top_k=40).hash}) == 3
+
+
+def test_a_text_that_is_sent_as_a_chat_is_the_user_s_message_and_ends_with_the_model_s_turn() -> None:
+    plain = asked().batch(unit(), 1)
+    chat = asked(chat=True, system="Be brief.", chat_template_kwargs={"enable_thinking": False}).batch(unit(), 1)
+    assert [request.prompt for request in chat.requests] == [
+        (Message(role="system", content="Be brief."), Message(role="user", content=str(request.prompt)))
+        for request in plain.requests
+    ]
+    assert (plain.stop, chat.stop) == (GSM8K.stop, ())
+    assert asked(chat=True, stop=["\n"]).batch(unit(), 1).stop == ("\n",)
+    assert (plain.chat_template_kwargs, chat.chat_template_kwargs) == ({}, {"enable_thinking": False})
+
+
+def test_each_setting_of_a_chat_is_in_the_hash() -> None:
+    settings: list[dict[str, object]] = [
+        {},
+        {"chat": True},
+        {"chat": True, "system": "a"},
+        {"chat": True, "system": "b"},
+    ]
+    settings.append({"chat": True, "chat_template_kwargs": {"enable_thinking": True}})
+    assert len({asked(**changes).hash for changes in settings}) == len(settings)
+
+
+def test_settings_of_a_chat_are_refused_where_the_task_asks_by_a_text_and_no_chat_is_asked_for() -> None:
+    for changes, named in (
+        ({"system": "a"}, "system"),
+        ({"chat_template_kwargs": {"a": 1}}, "chat_template_kwargs"),
+    ):
+        with pytest.raises(ValueError, match=f"^{named} is of a chat.*chat: true"):
+            asked(**changes)
+
+
+def test_a_task_of_messages_takes_a_system_message_and_is_no_chat_again() -> None:
+    letters = Letters()
+    records = [letters.record({"question": "?", "choices": ["a", "b"], "answer": 0}, "test-0")]
+
+    def chosen(**changes: object) -> Questionnaire:
+        return choose(protocol(shots=0, questions=1, **changes), letters, {"test": records}, "0" * 64)
+
+    (request,) = chosen(system="Be brief.").batch(unit(), 1).requests
+    assert [(turn.role, turn.content) for turn in request.prompt if isinstance(turn, Message)] == [
+        ("system", "Be brief."),
+        ("user", "?\nA) a\nB) b"),
+    ]
+    with pytest.raises(ValueError, match="chat already"):
+        chosen(chat=True)
+
+
+def test_what_the_engine_says_to_the_template_is_not_the_sweep_file_s_to_say() -> None:
+    with pytest.raises(ValueError, match="tokenize is the engine's"):
+        protocol(chat_template_kwargs={"tokenize": True})
+
+
+def test_reasoning_is_kept_and_told_apart_by_the_fingerprint_and_not_scored() -> None:
+    (told,) = asked().score(unit(), "engine-1", [replace(completion("I give up"), reasoning="1 + 1 = 2")])
+    assert (told.reasoning, told.extracted, told.invalid) == ("1 + 1 = 2", None, True)
+    assert told.fingerprint == fingerprint("I give up", None, "1 + 1 = 2") != fingerprint("I give up", None)
+    assert fingerprint("x", (1,), "y") == fingerprint("x", (1,))
 
 
 def test_the_fingerprint_is_of_the_token_ids_where_there_are_any() -> None:

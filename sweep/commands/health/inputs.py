@@ -11,7 +11,7 @@ from urllib.request import Request, urlopen
 from cluster.backends import backend, model_folder
 from sweep.commands.health.check import Check, State
 from sweep.errors import SweepError
-from sweep.plan.config import SweepConfig
+from sweep.plan.config import LIBRARY, SweepConfig
 from sweep.tasks import dataset
 
 ANSWER = 5.0
@@ -51,6 +51,10 @@ def data(config: SweepConfig | None) -> Iterator[Check]:
         return
     protocol = config.revealed_protocol()
     try:
+        if protocol.dataset.path == LIBRARY and dataset.on_hub(protocol):
+            text = f"{protocol.task} is fetched by its library at the first launch"
+            yield Check(name="data set", state=State.UNCHECKED, text=text)
+            return
         if dataset.on_hub(protocol):
             yield _on_hub("data set", protocol.dataset.path, config.protocol.dataset.path)
             return

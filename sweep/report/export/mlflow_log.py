@@ -16,7 +16,7 @@ from sweep.report.export.mlflow_store import Store, StoreAway, file_of
 from sweep.report.export.mlflow_view import view_of
 from sweep.run import samples_file
 from sweep.run.folder import Run
-from sweep.stats.describe import accept_length
+from sweep.stats.describe import accept_length, known_mean
 from sweep.stats.samples import VariantSamples, tabulate
 
 SETTING = "engine."
@@ -166,16 +166,16 @@ def table_of(run: Run, variant: str, repetition: int) -> VariantSamples:
 def _measured(table: VariantSamples, row: int) -> dict[str, float | None]:
     """A repetition's metrics; None where nothing was measured."""
     tokens, steps = table.completion_tokens[row], table.verify_steps[row]
-    seconds = float(table.engine_seconds[row])
+    generated, seconds = float(tokens.sum()), float(table.engine_seconds[row])
     return {
-        "accuracy": float(table.correct[row].mean()),
-        "invalid_rate": float(table.invalid[row].mean()),
-        "truncated_rate": float(table.truncated[row].mean()),
+        "accuracy": float(table.scores[row]),
+        "invalid_rate": known_mean(table.invalid[row]),
+        "truncated_rate": known_mean(table.truncated[row]),
         "accept_length": accept_length(tokens, steps),
-        "completion_tokens": float(tokens.sum()),
-        "request_seconds_mean": float(table.seconds[row].mean()),
+        "completion_tokens": None if isnan(generated) else generated,
+        "request_seconds_mean": known_mean(table.seconds[row]),
         "engine_seconds": None if isnan(seconds) else seconds,
-        "tokens_per_second": float(tokens.sum()) / seconds if seconds > 0 else None,
+        "tokens_per_second": generated / seconds if seconds > 0 and not isnan(generated) else None,
     }
 
 
@@ -191,6 +191,8 @@ def span_of(*tables: VariantSamples, rows: slice = slice(None)) -> Span:
     """From the first begin to the last end of the tables' repetitions, as far as they are known."""
     began = [second for table in tables for second in table.began[rows].tolist() if 0 <= second <= LAST]
     ended = [second for table in tables for second in table.ended[rows].tolist() if 0 <= second <= LAST]
+    # Of imported results the end alone is known, and MLflow wants a beginning.
+    began = began or ended
     if not began or not ended or min(began) > max(ended):
         return Span(began=None, ended=None)
     return Span(began=round(min(began) * 1000), ended=round(max(ended) * 1000))

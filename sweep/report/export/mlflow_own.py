@@ -179,7 +179,7 @@ def questions(tables: Sequence[VariantSamples]) -> dict[str, Any]:
     columns = ["question", "unstable in", *(table.variant for table in measured)]
     if not measured:
         return {"columns": columns, "data": []}
-    shares = [table.correct.mean(axis=0).tolist() for table in measured]
+    shares = [table.value.mean(axis=0).tolist() for table in measured]
     rows = [
         [question, sum(0 < share < 1 for share in row), *(round(share, 4) for share in row)]
         for question, *row in zip(measured[0].question_ids, *shares, strict=True)

@@ -137,7 +137,9 @@ function start(data) {
     byId("detail").replaceChildren(
       element("h3", {}, q.id),
       element("p", { class: "question", dir: "auto" }, q.question),
-      element("p", {}, "The right answer is ", element("strong", { dir: "auto" }, q.gold), "."),
+      q.gold === null
+        ? element("p", {}, "The right answer is not known.")
+        : element("p", {}, "The right answer is ", element("strong", { dir: "auto" }, q.gold), "."),
       grid(q),
       element("p", { class: "hint" }, "✓ right, ✗ wrong, ∅ no answer (invalid), double line: cut at max tokens. " +
         "Click a repetition for the right side, or with Shift for the left one; the arrow keys and Enter do the same."),
@@ -170,7 +172,8 @@ function start(data) {
         return element("td", {}, made);
       });
       const distinct = new Set(cell.output).size;
-      const note = element("td", {}, `${distinct} ${distinct === 1 ? "output" : "different outputs"}`);
+      const said = `${distinct} ${distinct === 1 ? "output" : "different outputs"}`;
+      const note = element("td", {}, cell.output.includes(-1) ? "outputs not known" : said);
       return element("tr", {}, element("th", { scope: "row" }, name), ...buttons, note);
     });
     const table = element("table", { class: "cells" }, element("tbody", {}, ...rows));
@@ -209,11 +212,14 @@ function start(data) {
       picker.append(group);
     });
     const cell = q.cells[v];
-    const facts = [outcome(cell, r), `answer ${answer(q, v, r)}`, `${cell.tokens[r]} tokens`, variants[v].places[r]];
+    const facts = [outcome(cell, r), `answer ${answer(q, v, r)}`];
+    if (cell.tokens[r] !== null) facts.push(`${cell.tokens[r]} tokens`);
+    if (variants[v].places[r] !== null) facts.push(variants[v].places[r]);
     if (cell.truncated[r] === "1") facts.push("cut at max tokens");
     const shown = text(q, v, r);
     const body = element("pre", { tabindex: 0, dir: "auto", "aria-label": `text on the ${which}` });
-    if (shown === null) body.append("The file has no room for this output; the run folder has it.");
+    if (cell.output[r] < 0) body.append("This output is not known.");
+    else if (shown === null) body.append("The file has no room for this output; the run folder has it.");
     else for (const [part, differs] of parts ?? [[shown, false]]) {
       body.append(differs ? element("mark", {}, part) : part);
     }
@@ -221,8 +227,9 @@ function start(data) {
   }
 
   const same = (a, b) => a !== null && a[0] === b[0] && a[1] === b[1];
-  const text = (q, v, r) => q.outputs[q.cells[v].output[r]];
-  const answer = (q, v, r) => (q.cells[v].answer[r] < 0 ? "none" : q.answers[q.cells[v].answer[r]]);
+  const text = (q, v, r) => q.outputs[q.cells[v].output[r]] ?? null;
+  const lacking = (cell, r) => (cell.invalid[r] === "?" ? "not known" : "none");
+  const answer = (q, v, r) => q.answers[q.cells[v].answer[r]] ?? lacking(q.cells[v], r);
 
   byId("variant").append(
     element("option", { value: "" }, "all"),

@@ -7,6 +7,7 @@ import json
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -91,7 +92,7 @@ def _variant(table: VariantSamples) -> dict[str, Any]:
     return {
         "name": clean.line(table.variant),
         "repetitions": table.repetitions,
-        "places": [clean.line(place) for place in table.place],
+        "places": [place and clean.line(place) for place in table.place],
     }
 
 
@@ -100,8 +101,8 @@ def _question(
 ) -> dict[str, Any]:
     """A question, its different answers and outputs, and a cell for each variant, which refers to these by number.
 
-    In a cell, `right`, `invalid` and `truncated` have a digit for each repetition. `kept`: each variant's
-    repetitions whose outputs are not null.
+    In a cell, `right`, `invalid` and `truncated` have a digit for each repetition, `?` where it is not known, as
+    -1 is of outputs. `kept`: each variant's repetitions whose outputs are not null.
     """
     texts, answers = _Numbers(), _Numbers()
     cells = [
@@ -109,17 +110,17 @@ def _question(
             "right": _digits(table.correct[:, index]),
             "invalid": _digits(table.invalid[:, index]),
             "truncated": _digits(table.truncated[:, index]),
-            "output": [texts[text] for text in table.text[:, index]],
+            "output": [-1 if text is None else texts[text] for text in table.text[:, index]],
             "answer": [-1 if answer is None else answers[answer] for answer in table.answer[:, index]],
-            "tokens": table.completion_tokens[:, index].tolist(),
+            "tokens": [None if isnan(count) else int(count) for count in table.completion_tokens[:, index]],
         }
         for table in tables
     ]
     there = {table.text[row, index] for table, rows in zip(tables, kept, strict=True) for row in rows}
     return {
         "id": clean.line(asked.id),
-        "question": clean.text(asked.question),
-        "gold": clean.text(asked.gold),
+        "question": clean.text(asked.question or ""),
+        "gold": None if asked.gold is None else clean.text(asked.gold),
         "answers": [clean.text(answer) for answer in answers],
         "outputs": [clean.text(text) if text in there else None for text in texts],
         "cells": cells,
@@ -134,5 +135,5 @@ class _Numbers(dict[str, int]):
         return self[text]
 
 
-def _digits(truths: Iterable[np.bool_]) -> str:
-    return "".join("1" if true else "0" for true in truths)
+def _digits(truths: Iterable[float | np.bool_]) -> str:
+    return "".join("?" if isnan(true) else "1" if true else "0" for true in truths)

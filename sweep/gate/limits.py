@@ -1,0 +1,143 @@
+"""What every attempt is held to beside the threshold: the accept length, and the outputs that are the baseline's.
+
+A floor is a number, or comes from the repetitions' own values by the rules of scores, or is a share of what a
+reference reaches. A build fails if any attempt lies beyond a limit, whatever its score is. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from sweep.gate.estimates import Estimates
+from sweep.gate.operating import operate
+from sweep.gate.rules import Rule, ShareOfReference
+from sweep.gate.threshold import Fits, Reason, reason_of
+from sweep.stats.noise import Fitted
+
+
+class Quantity(StrEnum):
+    """What is held to a limit."""
+
+    ACCEPT_LENGTH = "accept_length"
+    """Completion tokens over verification steps, of a whole run."""
+    OUTPUT_MATCH = "output_match"
+    """Share of a run's outputs that are those of its baseline's run, or of another run of its own."""
+
+
+class Source(StrEnum):
+    """Where a limit comes from."""
+
+    NUMBER = "number"
+    """The sweep file."""
+    REFERENCE = "reference"
+    """A share of what the engine under `reference` reaches."""
+    RULE = "rule"
+    """The repetitions' own values."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """A limit of one variant. Probabilities are of one attempt; None where no noise was seen."""
+
+    quantity: Quantity
+    """What is held to it."""
+    value: float | None
+    """At or above it passes; None where there is none, and then no contract is made."""
+    source: Source
+    """Where it comes from."""
+    rule: str | None
+    """The rule's name; None of another source."""
+    n: int = 0
+    """Values that were measured."""
+    mean: float | None = None
+    """Of them; None without any."""
+    std: float | None = None
+    """Of one run's (ddof=1)."""
+    false_alarm: float | None = None
+    """Probability that the measured build, measured again, is beyond it."""
+    false_alarm_interval: tuple[float, float] | None = None
+    """Its lower and upper 95 % bounds."""
+    mde80: float | None = None
+    """Smallest drop of the mean that is caught with 80 % probability."""
+    mde95: float | None = None
+    """The same with 95 %."""
+    reason: Reason | None = None
+    """Why there is no value."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beside:
+    """What a sweep measured of its variants beside their scores; of those alone that a limit would hold for."""
+
+    accept_length: Fits = field(default_factory=dict)
+    """Of each repetition; None for a variant that speculates and whose engine reported no verification steps."""
+    output_match: Fits = field(default_factory=dict)
+    """Of each pair of runs; None where there is none, or the outputs are not known."""
+    reached: Mapping[str, float] = field(default_factory=dict)
+    """Accept length that the reference reaches with the variant's draft."""
+
+
+def limits(rule: Rule, beside: Beside) -> dict[str, tuple[Limit, ...]]:
+    """The limits of each variant that has any, by its name."""
+    found: dict[str, list[Limit]] = {}
+    for name, limit in _all(rule, beside):
+        found.setdefault(name, []).append(limit)
+    return {name: tuple(those) for name, those in found.items()}
+
+
+def _all(rule: Rule, beside: Beside) -> Iterator[tuple[str, Limit]]:
+    if rule.accept_length is not None:
+        for name, fitted in beside.accept_length.items():
+            reached = beside.reached.get(name)
+            yield name, _floor(Quantity.ACCEPT_LENGTH, rule.accept_length, fitted, rule.retries, reached)
+    if rule.output_match is not None:
+        for name, fitted in beside.output_match.items():
+            yield name, _floor(Quantity.OUTPUT_MATCH, rule.output_match, fitted, rule.retries, None)
+
+
+def _floor(
+    quantity: Quantity,
+    floor: float | ShareOfReference | Rule,
+    fitted: Fitted | None,
+    retries: int,
+    reached: float | None,
+) -> Limit:
+    match floor:
+        case ShareOfReference():
+            value = None if reached is None else max(1.0, floor.share_of_reference * reached)
+            return _limit(quantity, Source.REFERENCE, value, fitted, None, Reason.NO_REFERENCE)
+        case Rule():
+            rule = floor.model_copy(update={"retries": retries}).in_one_attempt()
+            given = None if fitted is None else rule.value(Estimates.of(fitted))
+            reason = Reason.NOT_REPORTED if fitted is None else reason_of(rule, fitted)
+            return _limit(quantity, Source.RULE, given, fitted, rule, reason)
+    return _limit(quantity, Source.NUMBER, floor, fitted, None, None)
+
+
+def _limit(
+    quantity: Quantity,
+    source: Source,
+    value: float | None,
+    fitted: Fitted | None,
+    rule: Rule | None,
+    reason: Reason | None,
+) -> Limit:
+    common: Any = {"quantity": quantity, "value": value, "source": source, "rule": rule.rule if rule else None}
+    reason = reason if value is None else None
+    if fitted is None:
+        return Limit(**common, reason=reason)
+    odds, noise = operate(value, fitted, 1, rule), fitted.noise
+    return Limit(
+        **common,
+        n=len(fitted.scores.values),
+        mean=fitted.mean,
+        std=noise.std if noise else None,
+        false_alarm=odds.false_alarm,
+        false_alarm_interval=odds.false_alarm_interval,
+        mde80=odds.mde80,
+        mde95=odds.mde95,
+        reason=reason,
+    )

@@ -1,0 +1,164 @@
+"""What lm-eval's own runner asks and holds right is what is asked and held right here."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweep.errors import BadInput
+from sweep.plan.config import ProtocolConfig
+from sweep.tasks import dataset
+from sweep.tasks.questionnaire import Questionnaire
+from tests.conftest import write_jsonl
+
+pytest.importorskip("lm_eval")
+SUMS = [{"question": f"What is {n} + {n}?", "answer": f"{n}+{n}={2 * n}\n#### {2 * n}"} for n in range(6)]
+OTHERS = [{"question": f"What is {n} - 1?", "answer": f"{n}-1={n - 1}\n#### {n - 1}"} for n in range(9)]
+OUTPUTS = ["0+0=0\n#### 0", "The answer is 2.", "#### $4", "#### 5", "It is 8", "ten"]
+"""To SUMS, in their order."""
+
+
+def asked(task: str, folder: Path, **changes: object) -> Questionnaire:
+    write_jsonl(folder / "test.jsonl", SUMS)
+    write_jsonl(folder / "train.jsonl", OTHERS)
+    data = {"path": str(folder / "test.jsonl"), "train_path": str(folder / "train.jsonl")}
+    settings = {"task": f"lm_eval:{task}", "dataset": data, "shots": 0, "questions": "all"}
+    return dataset.load(ProtocolConfig.model_validate(settings | changes))
+
+
+def their_run(task: str, folder: Path, shots: int, answer: Callable[[str], str]) -> list[Mapping[str, Any]]:
+    """The samples that lm-eval's own runner logs for the same files, where a model gives `answer` to a prompt."""
+    from lm_eval import evaluator, tasks
+    from lm_eval.api.model import LM
+    from lm_eval.tasks import TaskManager
+    from lm_eval.tasks._yaml_loader import load_yaml
+
+    class Scripted(LM):  # type: ignore[misc]
+        def generate_until(self, requests: Sequence[Any]) -> list[str]:
+            return [answer(request.args[0]) for request in requests]
+
+        def loglikelihood(self, requests: Sequence[Any]) -> Any:
+            raise NotImplementedError
+
+        def loglikelihood_rolling(self, requests: Sequence[Any]) -> Any:
+            raise NotImplementedError
+
+    (file,) = Path(tasks.__file__).parent.glob(f"gsm8k/{task.replace('_', '-')}.yaml")
+    files = {"test": str(folder / "test.jsonl"), "train": str(folder / "train.jsonl")}
+    data = {"dataset_path": "json", "dataset_name": None}
+    kwargs = {"data_files": files, "cache_dir": str(folder / "cache")}
+    config = {**load_yaml(file), **data, "dataset_kwargs": kwargs, "num_fewshot": shots}
+    result = evaluator.simple_evaluate(
+        model=Scripted(),
+        tasks=[{key: value for key, value in config.items() if key != "tag"}],
+        task_manager=TaskManager(include_defaults=False),
+        bootstrap_iters=0,
+    )
+    samples: list[Mapping[str, Any]] = result["samples"][task]
+    return samples
+
+
+@pytest.mark.parametrize(("task", "shots"), [("gsm8k", 0), ("gsm8k", 3), ("gsm8k_cot", 2)])
+def test_its_runner_sends_the_same_prompts_and_gives_the_same_scores_and_answers(
+    task: str, shots: int, tmp_path: Path
+) -> None:
+    drawn = {"shots": shots, "shots_from": "library"}
+    filters = {
+        each: asked(f"{task}:exact_match,{each}", tmp_path, **drawn)
+        for each in ("strict-match", "flexible-extract")
+    }
+    questionnaire = filters["strict-match"]
+    prompts = [str(request.prompt) for request in questionnaire._requests]
+    theirs = their_run(task, tmp_path, shots, dict(zip(prompts, OUTPUTS, strict=True)).__getitem__)
+    assert len(theirs) == 2 * len(SUMS)
+    for sample in theirs:
+        ours = filters[sample["filter"]]
+        record = ours.questions[sample["doc_id"]]
+        score = ours.task.score(record, sample["resps"][0][0])
+        (filtered,) = sample["filtered_resps"]
+        assert (score.answer or "[invalid]", float(score.correct)) == (filtered, sample["exact_match"])
+        assert record.gold == sample["target"]
+    assert {sample["exact_match"] for sample in theirs} == {0.0, 1.0}
+
+
+def test_the_first_filter_scores_where_none_is_named(tmp_path: Path) -> None:
+    strict = asked("gsm8k", tmp_path)
+    assert [strict.task.score(strict.questions[0], text).answer for text in ("#### 0", "It is 0")] == ["0", None]
+
+
+def test_its_draws_are_of_the_train_file_and_leave_the_caller_s_random_numbers_alone(tmp_path: Path) -> None:
+    random.seed(7)
+    expected = random.random()
+    random.seed(7)
+    prompt = str(asked("gsm8k", tmp_path, shots=3, shots_from="library")._requests[0].prompt)
+    assert random.random() == expected
+    assert prompt.count("Question:") == 4
+    assert prompt.count(" - 1?") == 3
+
+
+def test_other_worked_examples_are_another_protocol_of_the_same_data(tmp_path: Path) -> None:
+    before = asked("gsm8k", tmp_path, shots=3, shots_from="library")
+    write_jsonl(tmp_path / "other.jsonl", [{"question": "What is 9 * 9?", "answer": "#### 81"}] * 9)
+    data = {"path": str(tmp_path / "test.jsonl"), "train_path": str(tmp_path / "other.jsonl")}
+    after = asked("gsm8k", tmp_path, shots=3, shots_from="library", dataset=data)
+    assert after.hash != before.hash
+    assert after.dataset_sha256 == before.dataset_sha256
+
+
+def test_the_stop_strings_and_the_versions_are_the_task_s(tmp_path: Path) -> None:
+    from importlib.metadata import version
+
+    questionnaire = asked("gsm8k", tmp_path)
+    assert questionnaire.stop == ("Question:", "</s>", "<|im_end|>")
+    assert questionnaire.task.version == f"lm-eval {version('lm-eval')}, task version 3.0"
+
+
+def faults(task: str, **changes: object) -> list[tuple[tuple[object, ...], str]]:
+    settings: dict[str, object] = {"task": f"lm_eval:{task}", "shots": 0}
+    return list(dataset.faults(ProtocolConfig.model_validate(settings | changes)))
+
+
+@pytest.mark.parametrize(
+    ("task", "why"),
+    [
+        ("humaneval", "runs the code"),
+        ("mbpp", "runs the code"),
+        ("hellaswag", "multiple_choice"),
+        ("wikitext", "loglikelihood_rolling"),
+        ("squadv2", "YAML"),
+        ("gsm8k_cot_self_consistency", "64 outputs"),
+        ("wmt16-en-de", "bleu"),
+        ("gsm8k:exact_match,strict", "exact_match,flexible-extract"),
+        ("gsm8k:bleu,strict-match", "exact_match,strict-match"),
+    ],
+)
+def test_what_cannot_be_asked_or_scored_is_refused_with_the_reason(task: str, why: str) -> None:
+    ((where, reason),) = faults(task)
+    assert where == ("protocol", "task")
+    assert why in reason
+
+
+def test_an_unknown_task_is_refused_with_the_nearest_and_a_group_with_its_tasks() -> None:
+    assert "did you mean gsm8k?" in faults("gsm8")[0][1]
+    assert "group" in faults("mmlu_pro")[0][1]
+
+
+def test_worked_examples_need_the_library_s_rule_and_a_source(tmp_path: Path) -> None:
+    assert faults("gsm8k", shots=5)[0][0] == ("protocol", "shots_from")
+    assert faults("aime24", shots=5)[0][0] == ("protocol", "shots")
+    local = {"dataset": {"path": "embedded:tiny-gemma4"}, "shots_from": "library", "shots": 5}
+    assert faults("gsm8k", **local)[0][0] == ("protocol", "dataset")
+    assert faults("gsm8k_cot", **local) == []
+
+
+def test_without_the_hub_a_local_file_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*names: object, **settings: object) -> None:
+        raise ConnectionError("Couldn't reach the Hub")
+
+    monkeypatch.setattr("datasets.load_dataset", away)
+    with pytest.raises(BadInput, match=r"reach the Hub\n.*protocol\.dataset\.path"):
+        dataset.load(ProtocolConfig(task="lm_eval:gsm8k", shots=0))
