@@ -27,14 +27,14 @@ from sweep.tasks.base import Record, Score, Task
 from sweep.tasks.questionnaire import fingerprint
 
 Questions = Sequence[PinnedQuestion]
-SAME = ("engine", *(field.name for field in fields(Measurement)))
+SAME = ("engine", "batch_verify_steps", *(field.name for field in fields(Measurement)))
 """Columns that have one value in all rows of a unit."""
 PRESENT = (
     *("text", "finish_reason", "completion_tokens", "seconds", "engine"),
     *("fingerprint", "gold", "correct", "invalid"),
 )
 """Columns that are never null; the text is looked at where it was read."""
-COUNTS = ("prompt_tokens", "completion_tokens", "verify_steps", "cached_tokens", "seconds")
+COUNTS = ("prompt_tokens", "completion_tokens", "verify_steps", "batch_verify_steps", "cached_tokens", "seconds")
 """Columns that are never negative."""
 MOST = 50_000
 """Outputs whose scores are kept: deterministic variants give the same ones again, repetition after repetition."""
