@@ -94,6 +94,8 @@ BACKENDS: dict[str, str] = {
 """Name to module."""
 
 
+ELSEWHERE = "imported"
+"""What stands for a backend where results were measured elsewhere: nothing can be started with it."""
 _OF_NAME = "it is a server: write backend: server, with arguments: {{preset: {}, options: {{FLAG: VALUE}}}}"
 _OTHER = "it is a server: write backend: server, with arguments: {command: PROGRAM {model} --port {port}}"
 _RUNNING = "for servers that run already write backend: openai, with arguments: {base_urls: [http://HOST:PORT/v1]}"
@@ -111,9 +113,15 @@ INSTEAD: Mapping[str, str] = {
 
 def backend(name: str) -> Backend:
     """The backend of this name. Raises KeyError for an unknown one."""
+    if name == ELSEWHERE:
+        return Backend(make_engine=_no_engine, check_specs=lambda specs: [[] for _ in specs])
     chosen = importlib.import_module(BACKENDS[name]).BACKEND
     assert isinstance(chosen, Backend)
     return chosen
+
+
+def _no_engine() -> Engine:
+    raise BadInput("its results were imported: no engine can measure more of them")
 
 
 def runs_model(name: str) -> bool:

@@ -15,13 +15,13 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 
-from cluster.backends import check_specs
+from cluster.backends import BACKENDS, ELSEWHERE, check_specs
 from cluster.secrets import REFERENCE
 from sweep import clean, files
 from sweep.bounds import DEEPEST, LONGEST_TEXT, MOST_FAULTS, SWEEP_FILE
 from sweep.errors import BadInput, suggestion
 from sweep.gate.rules import RULES, Rule
-from sweep.plan.config import ProtocolConfig, SweepConfig, is_local
+from sweep.plan.config import KNOWN, ProtocolConfig, SweepConfig, is_local
 from sweep.plan.document import parse
 from sweep.plan.reference import reference_plan
 from sweep.plan.secrets import Keeper, on_command_line, secrets_in
@@ -70,7 +70,13 @@ def load(
         faults = [_fault(detail, document) for detail in error.errors() if not _of_other_kind(detail)]
     else:
         config = config.keeping(keeper.secrets)
+        if config.imported and not recorded:
+            raise BadInput(
+                f"{file}: its results were imported, so no engine can measure more of them; `sweep import` takes "
+                "further files, and `sweep init` begins a sweep"
+            )
         faults = [*fault_list(config), *_stop_faults(config), *_start_faults(config), *_sampling_faults(config)]
+        faults += _unknown_faults(config)
         faults += threshold_faults(config)
         # Nothing is known of a file whose name is not.
         faults += () if keeper.faults else config.secrets.hide(list(further(config.revealed_protocol())))
@@ -176,6 +182,19 @@ def dump(config: SweepConfig) -> str:
     yaml.width = 110
     yaml.dump(config.model_dump(mode="json"), out)
     return out.getvalue()
+
+
+def _unknown_faults(config: SweepConfig) -> Iterator[Fault]:
+    """What only an imported run may say, or leave open."""
+    if config.imported is not None:
+        return
+    if config.engine.backend == ELSEWHERE:
+        yield ("engine", "backend"), f"is of imported results; name one that measures: {', '.join(BACKENDS)}"
+    if config.protocol.task == ELSEWHERE:
+        yield ("protocol", "task"), "is of imported results; name a benchmark that can be asked"
+    for path in (*KNOWN, ("seed",)):
+        if reduce(getattr, path, config) is None:
+            yield path, "must not be null; give a value, or leave the key out"
 
 
 def _stop_faults(config: SweepConfig) -> Iterator[Fault]:
