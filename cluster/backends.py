@@ -94,11 +94,34 @@ BACKENDS: dict[str, str] = {
 """Name to module."""
 
 
+ELSEWHERE = "imported"
+"""What stands for a backend where results were measured elsewhere: nothing can be started with it."""
+_OF_NAME = "it is a server: write backend: server, with arguments: {{preset: {}, options: {{FLAG: VALUE}}}}"
+_OTHER = "it is a server: write backend: server, with arguments: {command: PROGRAM {model} --port {port}}"
+_RUNNING = "for servers that run already write backend: openai, with arguments: {base_urls: [http://HOST:PORT/v1]}"
+INSTEAD: Mapping[str, str] = {
+    "vllm": _OF_NAME.format("vllm"),
+    **dict.fromkeys(("trtllm", "trt-llm", "tensorrt-llm", "trtllm-serve"), _OF_NAME.format("trtllm-serve")),
+    **dict.fromkeys(("llama.cpp", "llama-cpp", "llamacpp", "llama-server"), _OF_NAME.format("llama-server")),
+    **dict.fromkeys(("lmdeploy", "tgi", "mlc-llm", "ollama", "command"), _OTHER),
+    **dict.fromkeys(
+        ("http", "https", "api", "remote", "openai-api", "local-completions", "local-chat-completions"), _RUNNING
+    ),
+}
+"""What to write for names, in small letters and with dashes, that are no backend's, of engines reached by HTTP."""
+
+
 def backend(name: str) -> Backend:
     """The backend of this name. Raises KeyError for an unknown one."""
+    if name == ELSEWHERE:
+        return Backend(make_engine=_no_engine, check_specs=lambda specs: [[] for _ in specs])
     chosen = importlib.import_module(BACKENDS[name]).BACKEND
     assert isinstance(chosen, Backend)
     return chosen
+
+
+def _no_engine() -> Engine:
+    raise BadInput("its results were imported: no engine can measure more of them")
 
 
 def runs_model(name: str) -> bool:

@@ -105,7 +105,7 @@ class RequestFailed(SweepError):
 
 
 class EngineLost(RequestFailed):
-    """What an engine had loaded has ended, so that no request will be answered: the engine is replaced."""
+    """What an engine had loaded has ended, or hangs: no request will be answered, and the engine is replaced."""
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

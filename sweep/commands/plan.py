@@ -116,7 +116,7 @@ def _forecasts(plan: Plan) -> tuple[int | None, dict[int, Forecast | None]]:
 
 
 def _gpu_hours(plan: Plan, forecast: Forecast) -> float:
-    return forecast.busy * plan.config.engine.gpus / 3600
+    return forecast.busy * plan.config.engine.owned / 3600
 
 
 def _blocks(plan: Plan) -> Iterator[Block]:
@@ -156,6 +156,7 @@ def _value(value: Any) -> str:
 
 def _amounts(plan: Plan) -> Iterator[str]:
     """How many units, on which engines, and for how long; and which claims they cannot check."""
+    from sweep.plan.gold import gold_plan
     from sweep.plan.variants import two_level_factors, unchecked_claims
 
     config, engine = plan.config, plan.config.engine
@@ -166,11 +167,14 @@ def _amounts(plan: Plan) -> Iterator[str]:
         f"{len(plan.variants)} variants x {config.repetitions} repetitions{split} of {config.protocol.questions} "
         f"questions = {len(plan.units) - extra} units"
     )
+    if gold_plan(config):
+        gold = config.protocol.gold
+        yield f"first: one more repetition of {gold.variant if gold else ''}, whose outputs are right"
     if extra:
         yield f"perturbed: {', '.join(v.name for v in plan.perturbed)} = {extra} units"
     owns = f"{_gpus(engine.gpus)} each" if engine.gpus else "no GPU"
     if engine.nodes > 1:
-        owns += f", {engine.gpus / engine.nodes:g} on each of {engine.nodes} nodes"
+        owns += f", {engine.owned / engine.nodes:g} on each of {engine.nodes} nodes"
     yield f"engines: {plan.engines or engine.engines}, {owns}"
     if engine.starts > 1:
         yield f"the repetitions of a variant are spread over at least {engine.starts} starts of an engine"

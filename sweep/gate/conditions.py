@@ -34,19 +34,33 @@ def checks(
         detail = f"on {ended}, and today is {today}; launch the sweep again for a new contract"
         yield Check(what="expired", state="mismatch", detail=detail)
     yield _check("questions", (terms or contract.protocol).questions, measured.questions)
+    yield from _runs(contract.threshold.runs_per_attempt, measured.repetitions)
     yield _check("protocol hash", contract.protocol.hash, measured.protocol_hash)
     yield _check("data set SHA-256", contract.dataset.sha256, measured.dataset_sha256)
     # A whole run without a GPU's name ran without a GPU.
     gpu = "none" if measured.gpu is None and measured.engine is not None else measured.gpu
-    yield _check("GPU", _plain(contract.gpu.name or "none"), gpu and _plain(gpu))
-    yield _check("GPUs an engine", contract.gpu.count, measured.gpu_count)
-    if terms:
+    if contract.gpu:
+        yield _check("GPU", _plain(contract.gpu.name or "none"), gpu and _plain(gpu))
+        yield _check("GPUs an engine", contract.gpu.count, measured.gpu_count)
+    if terms and terms.engine:
         yield from _engine(terms.engine, measured.engine)
     # Other versions are what a gate is there to judge: worth knowing, no reason not to apply.
     differing = [str(change) for change in changes(contract.versions, measured.versions)]
     state: Literal["match", "differs"] = "differs" if differing else "match"
-    yield Check(what="versions", state=state if measured.versions else "unchecked", detail="; ".join(differing))
+    yield Check(
+        what="versions",
+        state=state if measured.versions and contract.versions else "unchecked",
+        detail="; ".join(differing),
+    )
     yield from (Check(what=held.condition, state="unchecked") for held in limits if held.value is None)
+
+
+def _runs(needed: int, repetitions: int) -> Iterator[Check]:
+    """The mean of fewer runs than the threshold is for varies more than that allows for."""
+    if repetitions < needed:
+        remedy = "measure more, or say of how many the score is the mean"
+        detail = f"the threshold is for the mean of {needed}, measured {repetitions}; {remedy}"
+        yield Check(what="runs", state="mismatch", detail=detail)
 
 
 def _check(what: str, contract: Any, measured: Any) -> Check:

@@ -27,7 +27,7 @@ from sweep.plan.units import Plan
 from sweep.report.limits import limit_reason, limit_statements
 from sweep.report.promises import silent_lines, threshold_statements
 from sweep.report.summary import Summary
-from sweep.run.provenance import Provenance, identity
+from sweep.run.provenance import Provenance, known_identity
 from sweep.stats.samples import VariantSamples
 from sweep.words import counted
 
@@ -70,10 +70,10 @@ def build(
         f"{name}: {limit_reason(limit)}"
         for name, those in summary.limits.items()
         for limit in those
-        if limit.value is None
+        if limit.missing
     ]
     if without:
-        raise BadInput(f"No contract: the sweep file asks for a floor that there is none of. {' '.join(without)}")
+        raise BadInput(f"No contract: the sweep file asks for a limit that there is none of. {' '.join(without)}")
     contract = Contract(
         sweep_id=summary.sweep_id,
         created=created,
@@ -81,12 +81,13 @@ def build(
         commit=provenance.git_commit,
         protocol=ProtocolTerms(hash=provenance.protocol.hash, questions=summary.protocol.questions),
         dataset=DatasetTerms(sha256=provenance.dataset.sha256),
-        gpu=GpuTerms(name=provenance.gpu, count=plan.config.engine.gpus),
+        gpu=None if plan.config.imported else GpuTerms(name=provenance.gpu, count=plan.config.engine.owned),
         versions=provenance.all_versions,
         threshold=ThresholdTerms(
             value=threshold.value,
             rule=dict(threshold.settings),
             retries=threshold.retries,
+            runs_per_attempt=threshold.runs_per_attempt,
             statements=(*threshold_statements(threshold), *limit_statements(summary.limits)),
         ),
         audits=tuple(
@@ -121,13 +122,13 @@ def _variant(plan: Plan, summary: Summary, name: str) -> VariantContract:
         void=measured.repetitions.void,
         questions=measured.questions,
         accept_length=_accept_length(summary, name),
-        engine=identity(plan, name),
+        engine=known_identity(plan, name),
         attempts=None if outcome.sequential is None else _attempts(outcome.sequential),
         limits={
             limit.quantity: _limit(limit)
             for limit in summary.limits.get(name, ())
             # The accept length's has a place of its own, which older programs read; a number needs no more.
-            if (limit.quantity, limit.source) != (Quantity.ACCEPT_LENGTH, Source.NUMBER)
+            if (limit.quantity, limit.source) != (Quantity.ACCEPT_LENGTH, Source.NUMBER) and limit.value is not None
         },
     )
 
@@ -141,6 +142,7 @@ def _limit(limit: Limit) -> LimitTerms:
     assert limit.value is not None  # or there would be no contract
     return LimitTerms(
         value=limit.value,
+        upper=limit.upper,
         source=limit.source,
         rule=limit.rule,
         false_alarm=limit.false_alarm,

@@ -190,9 +190,9 @@ def _drive(
     engine, address = run.plan.config.engine, address_of(options.address)
     spec = PoolSpec(
         engines=run.plan.engines,
-        gpus=engine.gpus,
+        gpus=engine.owned,
         nodes=engine.nodes,
-        needs_real_gpus=runs_model(engine.backend) and engine.gpus > 0,
+        needs_real_gpus=runs_model(engine.backend) and engine.owned > 0,
         address=address,
         deadline=options.wait,
         sweep=run.plan.sweep_id,

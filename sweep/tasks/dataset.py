@@ -69,7 +69,7 @@ def _gold_faults(config: ProtocolConfig, task: Task) -> Iterator[Fault]:
         yield where, "names nobody whose outputs are right; write variant: NAME, or run: FOLDER"
     if config.shots:
         yield ("protocol", "shots"), f"task {task.name} has no answers that worked examples could show; write 0"
-    if config.temperature > 0:
+    if config.temperature:
         yield (
             ("protocol", "temperature"),
             f"above 0 outputs are drawn at random, and that two are equal says nothing; write 0 for {task.name}",

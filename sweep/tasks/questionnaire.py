@@ -94,11 +94,17 @@ class Questionnaire:
 
     def batch(self, unit: Unit, attempt: int) -> Batch:
         """What an engine is handed to run the unit."""
+        asked, concurrency = self.config, unit.condition.concurrency
+        # Of an imported run alone some of it is not known, and no engine runs that.
+        assert asked.max_tokens is not None
+        assert asked.temperature is not None
+        assert concurrency is not None
+        assert unit.seed is not None
         return Batch(
             requests=ordered(unit, self._requests),
-            concurrency=unit.condition.concurrency,
-            max_tokens=self.config.max_tokens,
-            temperature=self.config.temperature,
+            concurrency=concurrency,
+            max_tokens=asked.max_tokens,
+            temperature=asked.temperature,
             stop=self.stop,
             sampling=self.config.sampling,
             chat_template_kwargs=self.config.chat_template_kwargs,
@@ -155,6 +161,9 @@ def choose(
 
     Raises ValueError when there are not enough records.
     """
+    # As in all that engines measure.
+    assert config.shots is not None
+    assert config.shots_from is not None
     test = splits["test"]
     # A library's worked examples are in its prompts, and no records.
     source = () if config.shots_from == LIBRARY else splits.get(config.shots_from, ())

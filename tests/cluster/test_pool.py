@@ -102,6 +102,19 @@ def test_a_unit_that_outlives_its_deadline_costs_its_engine_which_is_replaced(po
     assert [c.request_id for c in completed.completions] == ["q"]
 
 
+def test_an_engine_that_hangs_is_replaced_at_once(pool: RayPool) -> None:
+    (engine,) = pool.engines
+    pool.load(engine, make_spec({"hang_rate": 1.0}))
+    assert isinstance(event(pool), Loaded)
+    pool.run(engine, "v-r01", BATCH, deadline=LONG)
+    failed = event(pool)
+    assert isinstance(failed, Failed)
+    assert (failed.engine, failed.work, failed.died) == (engine, "v-r01", True)
+    assert isinstance(failed.error, RequestFailed)
+    assert "hangs" in failed.error.message
+    assert event(pool) == Back(engine=engine)
+
+
 def test_an_engine_whose_server_dies_in_a_unit_is_replaced(pool: RayPool) -> None:
     (engine,) = pool.engines
     spec = replace(

@@ -29,11 +29,14 @@ def of(preset: str, options: dict[str, object], **changes: object) -> EngineSpec
         ("server", {"command": "serve {port} {draft_model}"}, "{draft_model}"),
         ("openai", {"base_urls": ["localhost:8000"]}, "no address"),
         ("openai", {"base_urls": []}, "at least 1"),
+        ("openai", {"base_urls": ["http://h:8000"]}, "write http://h:8000/v1"),
+        ("openai", {"base_url": "http://h:8000/v1"}, "did you mean base_urls"),
+        ("server", {"preset": "vllm", "tensor_parallel_size": 2}, "go under arguments.options"),
     ],
 )
 def test_arguments_that_cannot_be_right_are_told(backend: str, arguments: dict[str, object], fault: str) -> None:
-    ((problem, *_),) = check_specs(backend, [replace(OWN, backend=backend, arguments=arguments)])
-    assert fault in problem[1]
+    (problems,) = check_specs(backend, [replace(OWN, backend=backend, arguments=arguments)])
+    assert any(fault in text for _, text in problems)
 
 
 @pytest.mark.parametrize(
@@ -78,6 +81,14 @@ def test_sglangs_server_is_started_as_its_backend_would_be() -> None:
     assert " ".join(words) == (
         "-m sglang.launch_server --model-path m --tp-size 2 --speculative-draft-model-path d "
         "--speculative-algorithm NEXTN --host 127.0.0.1 --port 8"
+    )
+
+
+def test_the_command_line_of_a_server_can_be_pasted_into_a_shell() -> None:
+    spec = of("vllm", {"speculative_config": {"k": 1}}, environment={"A": "b c"})
+    assert backend("server").command_line(spec) == (
+        "A='b c' VLLM_SERVER_DEV_MODE=1 vllm serve m --host 127.0.0.1 --port 8000 "
+        """--speculative-config '{"k": 1}'"""
     )
 
 

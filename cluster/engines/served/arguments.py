@@ -20,6 +20,7 @@ PLACES = ("model", "draft_model", "port", "python")
 """What a command may have in braces."""
 
 
+_FLAGS = "; the server's own flags go under arguments.options"
 MODELS = ("model", "draft_model")
 """What a problem may be about that is no argument."""
 
@@ -71,6 +72,8 @@ def running_problems(spec: EngineSpec) -> list[Problem]:
         text = "a server that runs already has its draft; take out `draft`, and write arguments.speculates: true"
         problems.append(("draft_model", text))
     for url in Running.model_validate(dict(spec.arguments)).base_urls:
+        if urlsplit(url).netloc and not urlsplit(url).path:
+            problems.append(("base_urls", f"`{url}` has no path; write {url}/v1, or {url}/ if its API is there"))
         if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc:
             problems.append(("base_urls", f"`{url}` is no address such as http://127.0.0.1:8000/v1"))
     return problems
@@ -95,7 +98,7 @@ def started_problems(spec: EngineSpec) -> list[Problem]:
     """What is wrong with a spec of the backend `server`, but for a preset's options."""
     problems = faults(Started, spec.arguments)
     if problems:
-        return problems
+        return [(name, f"{text}{'' if name in Started.model_fields else _FLAGS}") for name, text in problems]
     asked = Started.model_validate(dict(spec.arguments))
     if (asked.preset is None) == (asked.command is None):
         return [("command", f"give a command, or one of the presets {', '.join(PRESETS)}: one of the two")]
@@ -126,6 +129,16 @@ def command(spec: EngineSpec, port: int) -> list[str]:
     words = [word.format(**places) for word in shlex.split(str(spec.arguments["command"]))]
     given = options(spec.arguments).items()
     return words + [word for name, value in given if value not in (None, False) for word in flag(name, value)]
+
+
+def command_line(spec: EngineSpec) -> str | None:
+    """What starts the server, for a shell, at a port of its user's choice; None where the spec does not say."""
+    from cluster.engines.sglang.arguments import for_shell
+
+    if started_problems(spec):
+        return None
+    words = ["python" if word == sys.executable else word for word in command(spec, 8000)]
+    return for_shell(environment(spec), words)
 
 
 def environment(spec: EngineSpec) -> Mapping[str, str]:

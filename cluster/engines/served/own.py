@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from cluster.backends import GEMMA, Backend
-from cluster.engines.served.arguments import check_started, deterministic, gpus, plain, speculates
+from cluster.engines.served.arguments import check_started, command_line, deterministic, gpus, plain, speculates
 from cluster.spec import Engine
 
 
@@ -32,4 +32,5 @@ BACKEND = Backend(
     plain=plain,
     deterministic=deterministic,
     gpus=gpus,
+    command_line=command_line,
 )

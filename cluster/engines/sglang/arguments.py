@@ -59,8 +59,13 @@ def command_line(spec: EngineSpec) -> str:
     if spec.nodes > 1 and spec.address is None:
         parts = [replace(spec, rank=rank, address=ANY_ADDRESS) for rank in range(spec.nodes)]
         return "\n".join(map(command_line, parts))
-    environment = [f"{name}={_quoted(value)}" for name, value in sorted(spec.environment.items())]
-    return " ".join([*environment, *map(_quoted, to_argv(spec))])
+    return for_shell(spec.environment, to_argv(spec))
+
+
+def for_shell(environment: Mapping[str, str], words: Sequence[str]) -> str:
+    """The words for a shell, the environment in front. Marks of secrets stay."""
+    variables = [f"{name}={_quoted(value)}" for name, value in sorted(environment.items())]
+    return " ".join([*variables, *map(_quoted, words)])
 
 
 def _quoted(word: str) -> str:

@@ -110,7 +110,7 @@ def gpus(config: SweepConfig | None, nodes: list[Node]) -> Iterator[Check]:
             yield Check(name="GPUs", state=State.WARNING, text=text, remedy="run engines on machines with NVIDIA's")
     found = [len(node.gpus) for node in nodes]
     engine = config.engine if config and backend(config.engine.backend).real_model else None
-    wanted = engine.gpus / engine.nodes if engine else 0
+    wanted = engine.owned / engine.nodes if engine else 0
     having = sum(count >= wanted for count in found)
     if engine and having < engine.nodes:
         text = f"an engine wants {wanted:g}, and no machine has more than {max(found)}"
