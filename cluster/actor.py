@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
+import socket
+import threading
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 
 from cluster.backends import make_engine, runs_model
 from cluster.errors import EngineStartFailed, RequestFailed
 from cluster.secrets import Secrets
 from cluster.spec import Batch, Completion, Engine, EngineFacts, EngineSpec, Report
+
+PORTS = 8
+"""How many in a row are free where an engine's parts meet: SGLang takes the ones after its address, too."""
 
 
 class EngineActor:
@@ -24,8 +30,17 @@ class EngineActor:
         """On the Ray dashboard, which reads it once, when the actor is made; the tasks' names tell what it does."""
         return self._name
 
-    def load(self, spec: EngineSpec, report: Report) -> EngineFacts:
+    def meeting_point(self) -> str:
+        """HOST:PORT at which the parts of an engine may meet, on this machine."""
+        import ray
+
+        host = ray.util.get_node_ip_address()
+        return f"{f'[{host}]' if ':' in host else host}:{free_port(host)}"
+
+    def load(self, spec: EngineSpec, report: Report, address: str | None = None) -> EngineFacts:
         """Stop the variant that is loaded and start another. Raises EngineStartFailed.
+
+        `address` is where its parts meet, if it has several.
 
         An engine may tell its arguments, and Ray keeps what an actor raises: here the secrets go in, and none goes
         out.
@@ -35,7 +50,7 @@ class EngineActor:
         engine = make_engine(spec.backend)
         with secrets.hidden_in_errors():
             try:
-                named = replace(spec.revealed(), engine=self._name)
+                named = replace(spec.revealed(), engine=self._name, address=address)
                 engine.start(named, lambda phase, log: report(secrets.hide(phase), secrets.hide(log)))
                 facts = secrets.hide(engine.describe())
                 _check_gpus(spec, facts)
@@ -60,6 +75,10 @@ class EngineActor:
             )
         return completions
 
+    def stay(self) -> None:
+        """Never returns. It fails when the process ends, which with nothing to do would pass unnoticed."""
+        threading.Event().wait()
+
     def stop(self) -> None:
         """Give back the engine's memory and processes."""
         engine, self._engine = self._engine, None
@@ -68,16 +87,33 @@ class EngineActor:
 
 
 def _check_gpus(spec: EngineSpec, facts: EngineFacts) -> None:
-    """Raises EngineStartFailed unless a real model runs on as many GPUs as the sweep file gives it, each of a name.
+    """Raises EngineStartFailed unless a real model has as many GPUs here as the sweep file says, all with names.
 
     A contract names both, and a cluster may be told to have GPUs that its machines lack.
     """
-    owned, device = math.ceil(spec.gpus), facts.device
+    owned, device = math.ceil(spec.gpus_here), facts.device
     named = [gpu.name for gpu in device.gpus if gpu.name]
     if owned and len(named) != owned and runs_model(spec.backend):
         raise EngineStartFailed(
-            f"{spec.label}: engine.gpus is {spec.gpus:g}, but on {device.host} the engine finds "
+            f"{spec.label}: engine.gpus is {spec.gpus:g}{_shared(spec)}, but on {device.host} the engine finds "
             f"{', '.join(named) or 'no GPU'}; run where the GPUs and their driver are (--address names another "
             "cluster, `nvidia-smi` on the machine shows what it has), or correct engine.gpus",
             (),
         )
+
+
+def _shared(spec: EngineSpec) -> str:
+    return f", {spec.gpus_here:g} on each of {spec.nodes} machines" if spec.nodes > 1 else ""
+
+
+def free_port(host: str) -> int:
+    """The first of PORTS ports in a row that are free at an address of this machine."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    while True:
+        with suppress(OSError, OverflowError), ExitStack() as held:
+            first = held.enter_context(socket.socket(family))
+            first.bind((host, 0))
+            port: int = first.getsockname()[1]
+            for following in range(port + 1, port + PORTS):
+                held.enter_context(socket.socket(family)).bind((host, following))
+            return port

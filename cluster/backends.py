@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,8 @@ class Backend:
     """Whether these arguments claim identical outputs, whatever the order of the questions."""
     speculative: Callable[[str], bool] = lambda name: False
     """Whether the argument of this name belongs to speculation: a baseline has none of them."""
+    plain: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda arguments: arguments
+    """The arguments without what is of speculation inside one of them."""
     speculates: Callable[[Mapping[str, Any]], bool] = lambda arguments: False
     """Whether these arguments speculate by themselves, without a draft model: an n-gram search, a prompt lookup."""
     draft_depth: Callable[[Mapping[str, Any]], int | None] = lambda arguments: None
@@ -72,6 +74,9 @@ class Backend:
     gpus: Callable[[EngineSpec], Mapping[str, int] | None] = lambda spec: None
     """What multiplies to the number of GPUs that the engine uses, by name; empty where it uses none, None where its
     GPUs are logical or it cannot be known."""
+    spans_nodes: bool = False
+    """Whether an engine can have parts on several machines: a part is started for each, and the first one's takes
+    the requests."""
     most_engines: Callable[[Mapping[str, Any]], int | None] = lambda arguments: None
     """How many engines there can be with these arguments; None for as many as the cluster has room for."""
     usual: Usual = field(default_factory=Usual)
@@ -89,11 +94,34 @@ BACKENDS: dict[str, str] = {
 """Name to module."""
 
 
+ELSEWHERE = "imported"
+"""What stands for a backend where results were measured elsewhere: nothing can be started with it."""
+_OF_NAME = "it is a server: write backend: server, with arguments: {{preset: {}, options: {{FLAG: VALUE}}}}"
+_OTHER = "it is a server: write backend: server, with arguments: {command: PROGRAM {model} --port {port}}"
+_RUNNING = "for servers that run already write backend: openai, with arguments: {base_urls: [http://HOST:PORT/v1]}"
+INSTEAD: Mapping[str, str] = {
+    "vllm": _OF_NAME.format("vllm"),
+    **dict.fromkeys(("trtllm", "trt-llm", "tensorrt-llm", "trtllm-serve"), _OF_NAME.format("trtllm-serve")),
+    **dict.fromkeys(("llama.cpp", "llama-cpp", "llamacpp", "llama-server"), _OF_NAME.format("llama-server")),
+    **dict.fromkeys(("lmdeploy", "tgi", "mlc-llm", "ollama", "command"), _OTHER),
+    **dict.fromkeys(
+        ("http", "https", "api", "remote", "openai-api", "local-completions", "local-chat-completions"), _RUNNING
+    ),
+}
+"""What to write for names, in small letters and with dashes, that are no backend's, of engines reached by HTTP."""
+
+
 def backend(name: str) -> Backend:
     """The backend of this name. Raises KeyError for an unknown one."""
+    if name == ELSEWHERE:
+        return Backend(make_engine=_no_engine, check_specs=lambda specs: [[] for _ in specs])
     chosen = importlib.import_module(BACKENDS[name]).BACKEND
     assert isinstance(chosen, Backend)
     return chosen
+
+
+def _no_engine() -> Engine:
+    raise BadInput("its results were imported: no engine can measure more of them")
 
 
 def runs_model(name: str) -> bool:
@@ -137,7 +165,13 @@ def check_specs(name: str, specs: Sequence[EngineSpec], *, here: bool = True) ->
     known = [_without(spec, {key for key, _ in listed}) for spec, listed in zip(specs, models, strict=True)]
     arguments = chosen.check_specs(known)
     return [
-        [*_gpu_problems(chosen, spec), *_environment_problems(chosen, spec), *of_models, *of_arguments]
+        [
+            *_node_problems(chosen, spec),
+            *_gpu_problems(chosen, spec),
+            *_environment_problems(chosen, spec),
+            *of_models,
+            *of_arguments,
+        ]
         for spec, of_models, of_arguments in zip(known, models, arguments, strict=True)
     ]
 
@@ -155,6 +189,18 @@ def _without(spec: EngineSpec, absent: Collection[str]) -> EngineSpec:
         model="unknown" if "model" in absent else spec.model,
         draft_model="unknown" if "draft_model" in absent else spec.draft_model,
     )
+
+
+def _node_problems(chosen: Backend, spec: EngineSpec) -> Iterator[Problem]:
+    """An engine over several machines has an equal part of its GPUs, of whole ones, on each."""
+    if spec.nodes == 1:
+        return
+    if not chosen.spans_nodes:
+        yield "nodes", f"is {spec.nodes}, but an engine of this backend is on one machine; take it out"
+    elif spec.gpus < spec.nodes or spec.gpus % spec.nodes:
+        least = max(1, round(spec.gpus / spec.nodes)) * spec.nodes
+        text = f"{_gpus(math.ceil(spec.gpus))} cannot be shared out equally to {spec.nodes} machines"
+        yield "gpus", f"{text}; write engine.gpus: {least}, or correct engine.nodes"
 
 
 def _gpu_problems(chosen: Backend, spec: EngineSpec) -> list[Problem]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -40,6 +40,8 @@ class PoolSpec:
     """How many; None takes what the cluster has room for."""
     gpus: float
     """GPUs each owns."""
+    nodes: int = 1
+    """Machines that each spans, with an equal part of its GPUs on each."""
     needs_real_gpus: bool
     """False: a local cluster may pretend to have the GPUs."""
     address: str | None
@@ -191,6 +193,11 @@ def engine_count(spec: PoolSpec, *, local: bool) -> int:
 
     Raises ClusterUnavailable when there is room for none, or too little in a local cluster, which will not grow.
     """
+    if local and spec.nodes > 1:
+        raise ClusterUnavailable(
+            f"an engine spans {spec.nodes} machines, and a launch without an address has this one alone; name a "
+            "Ray cluster with --address or RAY_ADDRESS, or take engine.nodes out"
+        )
     total = ray.cluster_resources()
     if spec.engines is not None:
         needed = spec.engines * spec.gpus
@@ -202,12 +209,25 @@ def engine_count(spec: PoolSpec, *, local: bool) -> int:
         return spec.engines
     if not spec.gpus:
         return max(1, int(total.get("CPU", 0)) // CPUS_PER_ENGINE)
-    count = int(sum(n["Resources"].get("GPU", 0) // spec.gpus for n in ray.nodes() if n["Alive"]))
+    part = spec.gpus / spec.nodes
+    count = room([int(n["Resources"].get("GPU", 0) // part) for n in ray.nodes() if n["Alive"]], spec.nodes)
     if not count:
         raise ClusterUnavailable(
-            f"no node of the cluster has the {counted(spec.gpus, 'GPU')} of one engine; {inventory()}. {REMEDY}"
+            f"the cluster has no room for one engine of {wanted(spec)}; {inventory()}. {REMEDY}"
         )
     return count
+
+
+def room(parts: Sequence[int], nodes: int) -> int:
+    """How many engines of a part on each of `nodes` machines there can be; `parts` are how many fit on each."""
+    # So many engines use a machine at most once each.
+    return max(n for n in range(sum(parts) // nodes + 1) if sum(min(n, fit) for fit in parts) >= n * nodes)
+
+
+def wanted(spec: PoolSpec) -> str:
+    """The GPUs of an engine, in words."""
+    gpus = counted(spec.gpus, "GPU")
+    return f"{gpus}, {spec.gpus / spec.nodes:g} on each of {spec.nodes} nodes" if spec.nodes > 1 else gpus
 
 
 def inventory() -> str:

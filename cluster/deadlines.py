@@ -5,6 +5,8 @@ docs/reliability.md has the table of what happens at each.
 
 from __future__ import annotations
 
+SIGN_OF_LIFE = 15.0
+"""For an engine to give one token, after a request that is past `engine.request_deadline`, or it hangs."""
 START_GRACE = 150.0
 """Past `engine.start_deadline`, for an engine to say why it is late, and to take its workers down."""
 UNIT_GRACE = 30.0

@@ -104,6 +104,10 @@ class RequestFailed(SweepError):
     exit_code = ExitCode.VOID
 
 
+class EngineLost(RequestFailed):
+    """What an engine had loaded has ended, or hangs: no request will be answered, and the engine is replaced."""
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
     """`did you mean ...?` with the nearest of the known names, or all of them where none is near."""
     names = list(known)

@@ -30,6 +30,8 @@ class Loaded(_OfEngine):
 
     facts: EngineFacts
     """What is running."""
+    others: tuple[EngineFacts, ...] = ()
+    """What runs on each further machine of an engine that spans several."""
     seconds: float
     """From the request to ready."""
 

@@ -95,11 +95,11 @@ OF_ENGINES = (STARTS, START_SECONDS, RETRIES, FAILURES, TOKENS, TOKEN_RATE, ACCE
 """What the pool measures by itself."""
 
 
-def of_start(facts: EngineFacts, seconds: float, tags: Mapping[str, str]) -> list[Reading]:
-    """What an engine's start tells; `tags` name the engine and its variant."""
+def of_start(parts: Sequence[EngineFacts], seconds: float, tags: Mapping[str, str]) -> list[Reading]:
+    """What an engine's start tells, by its parts on each machine; `tags` name the engine and its variant."""
     used = {
         str(number): gpu.memory_mib - gpu.free_mib
-        for number, gpu in enumerate(facts.device.gpus)
+        for number, gpu in enumerate(gpu for facts in parts for gpu in facts.device.gpus)
         if gpu.memory_mib is not None and gpu.free_mib is not None
     }
     return [

@@ -25,6 +25,8 @@ SECONDS = 45.0
 GPU_SECONDS = 10.0
 """For the driver of a node's GPUs to answer."""
 QUERY = ("nvidia-smi", "--query-gpu=name,memory.total,memory.free", "--format=csv,noheader,nounits")
+AMD = Path("/dev/kfd")
+"""What the driver of AMD's GPUs makes."""
 TOKEN = ("InvalidAuthToken", "Unauthenticated", "AuthenticationError")
 """Words in Ray's notes by which it says that the token is the wrong one."""
 
@@ -47,6 +49,9 @@ class Node:
     ray: str
     """Version, as that of Python."""
     gpus: tuple[GpuMemory, ...]
+    """NVIDIA's."""
+    amd: bool = False
+    """Whether it has GPUs of AMD's."""
     scratch: str
     """The folder for temporary files."""
     scratch_free: int
@@ -67,6 +72,7 @@ def here() -> Node:
         python=platform.python_version(),
         ray=metadata.version("ray"),
         gpus=_gpus(),
+        amd=AMD.exists(),
         scratch=scratch,
         scratch_free=shutil.disk_usage(scratch).free,
         clock=time.time(),

@@ -1,6 +1,6 @@
-"""Engines as Ray actors. All of Ray that the program uses is here and in `cluster.connection`.
+"""Engines as Ray actors. All of Ray that the program uses is here, in `cluster.parts` and in `cluster.connection`.
 
-Both import Ray, which takes a second: import them where a pool is opened.
+They import Ray, which takes a second: import them where a pool is opened.
 """
 
 from __future__ import annotations
@@ -8,36 +8,34 @@ from __future__ import annotations
 import os
 import pickle
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from cluster import deadlines
-from cluster.actor import EngineActor
-from cluster.board import Board, Poster
+from cluster.board import Board
 from cluster.connection import (
     REMEDY,
     PoolSpec,
     answers,
     connect,
-    counted,
     engine_count,
     inventory,
     job_page,
     status_command,
+    wanted,
 )
-from cluster.errors import ClusterUnavailable, EngineStartFailed, RequestFailed, SweepError
+from cluster.errors import ClusterUnavailable, EngineLost, EngineStartFailed, RequestFailed, SweepError
 from cluster.events import Back, Completed, Event, Failed, Gone, Loaded, Starting
-from cluster.log import SEARCHED, TAIL, last_error, tail
+from cluster.log import TAIL, last_error
 from cluster.metrics import FAILURES, RETRIES, Reading, of_batch, of_start
+from cluster.parts import Parts
 from cluster.reaper import Reaper
-from cluster.spec import Batch, EngineSpec
+from cluster.spec import Batch, EngineSpec, part_name
 
 TELL_SECONDS = 10.0
 """Between two words on what is waited for."""
@@ -45,11 +43,13 @@ SEND_SECONDS = 1.0
 """At least, between two messages on how the work goes: one costs the driver more than all that is in it."""
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class _Task:
-    """A call that an engine is at: a start, a batch, or the coming up of a new process."""
+    """What an engine is at: a start, a batch, or the coming up of new processes."""
 
     engine: str
+    calls: tuple[Any, ...]
+    """One for each part of the engine that is at it, the first one's first."""
     work: str | None = None
     """The batch's name."""
     back: bool = False
@@ -76,16 +76,14 @@ class RayPool:
         """
         self._spec = spec
         self._tasks: dict[Any, _Task] = {}
-        self._actors: dict[str, Any] = {}
+        """Each call that is out, to what it is of."""
+        self._parts: dict[str, Parts] = {}
+        """Each engine's processes."""
         self._nodes: dict[str, str] = {}
-        """Where an engine's process is, by Ray's id."""
-        self._logs: dict[str, str | None] = {}
-        """A loaded engine's log on its node, where it keeps one."""
+        """Where the part of an engine of this name is, by Ray's id."""
         self._labels: dict[str, str] = {}
         """What each engine has loaded, or loads."""
         self._remark: Callable[[str], str | None] = lambda work: None
-        self._processes: Counter[str] = Counter()
-        """How many each engine has had."""
         self._board: Any = None
         self._readings: list[Reading] = []
         self._lines: list[str] = []
@@ -103,7 +101,9 @@ class RayPool:
             options = {"num_cpus": 0, "max_restarts": -1, "enable_task_events": False}
             self._board = ray.remote(Board).options(name=f"sweep/{spec.sweep}", **options).remote(spec.sweep)
             for number in range(engine_count(spec, local=not address)):
-                self._bring_up(f"engine-{number + 1}", time.monotonic())
+                engine = f"engine-{number + 1}"
+                self._parts[engine] = Parts(engine, spec)
+                self._bring_up(engine, time.monotonic())
             self._await_one(tell)
         except BaseException:
             self.close()
@@ -111,26 +111,23 @@ class RayPool:
 
     @property
     def engines(self) -> tuple[str, ...]:
-        return tuple(self._actors)
+        return tuple(self._parts)
 
     @property
     def absent(self) -> frozenset[str]:
         return frozenset(task.engine for task in self._tasks.values() if task.back)
 
     def load(self, engine: str, spec: EngineSpec) -> None:
-        call = self._actors[engine].load.options(name=f"{engine} [loading {spec.label}]")
         self._labels[engine] = spec.label
-        self._logs.pop(engine, None)
-        task = _Task(engine=engine, begun=time.monotonic(), deadline=spec.start_deadline + deadlines.START_GRACE)
-        self._tasks[call.remote(spec, Poster(self._board, engine, spec.label))] = task
+        calls, deadline = self._parts[engine].load(spec, self._board), spec.start_deadline + deadlines.START_GRACE
+        self._begin(_Task(engine=engine, calls=calls, begun=time.monotonic(), deadline=deadline))
 
     def run(self, engine: str, work: str, batch: Batch, deadline: float) -> None:
         remark = self._remark(work)
-        call = self._actors[engine].run.options(name=f"{engine} [{work}{f', {remark}' if remark else ''}]")
+        call = self._parts[engine].run(batch, f"{engine} [{work}{f', {remark}' if remark else ''}]")
         if batch.attempt > 1:
             self._readings.append(Reading(metric=RETRIES, value=1, tags=self._tags(engine)))
-        task = _Task(engine=engine, work=work, begun=time.monotonic(), deadline=deadline)
-        self._tasks[call.remote(batch)] = task
+        self._begin(_Task(engine=engine, calls=(call,), work=work, begun=time.monotonic(), deadline=deadline))
 
     def wait(self, timeout: float) -> list[Event]:
         if (self._readings or self._lines) and time.monotonic() - self._sent >= SEND_SECONDS:
@@ -138,11 +135,17 @@ class RayPool:
         if not self._tasks:
             return []
         due = min(task.left for task in self._tasks.values())
-        done, _ = ray.wait([*self._tasks], timeout=max(0.0, min(timeout, due)))
+        stays = {call: parts for parts in self._parts.values() for call in parts.stays}
+        done, _ = ray.wait([*stays, *self._tasks], timeout=max(0.0, min(timeout, due)))
         events: list[Event] = [*self._phases()]
-        events += [event for ref in done if (event := self._finish(ref, self._tasks.pop(ref)))]
-        late = [ref for ref, task in self._tasks.items() if task.left <= 0]
-        events += [self._overrun(self._tasks.pop(ref)) for ref in late]
+        for call in done:
+            if call in stays:
+                stays[call].lose(call)
+            # What has failed as a whole has no further calls.
+            elif (task := self._tasks.pop(call, None)) and (event := self._finish(call, task)):
+                events.append(event)
+        late = dict.fromkeys(task for task in self._tasks.values() if task.left <= 0)
+        events += [self._overrun(task) for task in late]
         self._measure(events)
         return events
 
@@ -158,14 +161,14 @@ class RayPool:
     def close(self) -> None:
         absent = {task.engine for task in self._tasks.values()}
         idle = all(task.back for task in self._tasks.values())
-        stops = [actor.stop.remote() for name, actor in self._actors.items() if idle and name not in absent]
+        stops = [parts.stop() for name, parts in self._parts.items() if idle and name not in absent]
         if self._board:
             stops.append(self._send())
         if stops:
             ray.wait(stops, num_returns=len(stops), timeout=deadlines.STOP)
-        for actor in self._actors.values():
-            ray.kill(actor)
-        self._actors.clear()
+        for parts in self._parts.values():
+            parts.give_back()
+        self._parts.clear()
         self._tasks.clear()
         ray.shutdown()
         if self._reaper:
@@ -174,20 +177,16 @@ class RayPool:
             self.dashboard = None
 
     def _bring_up(self, engine: str, since: float, log: tuple[str, ...] = ()) -> None:
-        """Ask for a process for an engine that has had none `since`, in the place of one that it may have had.
+        """Ask for processes for an engine that has had none `since`, in the place of those that it may have had."""
+        calls, deadline = self._parts[engine].make(), self._spec.deadline
+        self._begin(_Task(engine=engine, calls=calls, back=True, begun=since, deadline=deadline, log=log))
 
-        Ray does not restart it by itself: what was loaded is lost, and the driver must know.
-        """
-        if engine in self._actors:
-            ray.kill(self._actors[engine])
-        self._processes[engine] += 1
-        process = f", process {self._processes[engine]}" if self._processes[engine] > 1 else ""
-        # The name of one that died is not free at once.
-        name = f"sweep/{self._spec.sweep}/{engine}{process}"
-        actor = ray.remote(EngineActor).options(num_cpus=0, num_gpus=self._spec.gpus, name=name).remote(engine)
-        self._actors[engine] = actor
-        task = _Task(engine=engine, back=True, begun=since, deadline=self._spec.deadline, log=log)
-        self._tasks[actor.__ray_ready__.remote()] = task
+    def _begin(self, task: _Task) -> None:
+        self._tasks |= dict.fromkeys(task.calls, task)
+
+    def _end(self, task: _Task) -> None:
+        for call in task.calls:
+            self._tasks.pop(call, None)
 
     def _await_one(self, tell: Callable[[str], None]) -> None:
         """Until an engine is up; the others come by themselves, as those do that are replaced."""
@@ -197,10 +196,10 @@ class RayPool:
                 if isinstance(event, Gone):
                     raise event.error
             if not events:
-                missing = ", ".join(task.engine for task in self._tasks.values())
+                missing = ", ".join(sorted(self.absent))
                 status = status_command(ray.get_runtime_context().gcs_address)
                 tell(
-                    f"waiting for {missing}, which need {counted(self._spec.gpus, 'GPU')} each; {inventory()}; "
+                    f"waiting for {missing}: an engine needs {wanted(self._spec)}; {inventory()}; "
                     f"{status} shows more"
                 )
 
@@ -209,7 +208,8 @@ class RayPool:
         for event in events:
             match event:
                 case Loaded():
-                    self._readings += of_start(event.facts, event.seconds, self._tags(event.engine))
+                    parts = (event.facts, *event.others)
+                    self._readings += of_start(parts, event.seconds, self._tags(event.engine))
                 case Completed():
                     self._readings += of_batch(event.completions, event.seconds, self._tags(event.engine))
                 case Failed():
@@ -226,48 +226,56 @@ class RayPool:
     def _tags(self, engine: str) -> dict[str, str]:
         return {"engine": engine, "variant": self._labels[engine]}
 
-    def _finish(self, ref: Any, task: _Task) -> Event | None:
-        """What came of a call; None for a new process that died again, and is replaced again."""
+    def _finish(self, call: Any, task: _Task) -> Event | None:
+        """What came of a task, one of whose calls is over; None where others are not, and for new processes of
+        which one died again: they are replaced again."""
         try:
-            result = ray.get(ref)
+            ray.get(call)
         except RayTaskError as error:
+            self._end(task)
             cause = error.cause
+            if isinstance(cause, EngineLost):
+                return self._died(task, task.calls.index(call), cause.message)
+            if task.work is None:
+                self._parts[task.engine].start_failed()
             # One that is no SweepError is kept whole, as text.
             text = f"{task.engine}: {type(cause).__name__}: {cause}\n{error}"
             return _failed(task, cause if isinstance(cause, SweepError) else text, died=False)
         except RayError as error:
-            # The process died, or Ray could not make or reach it.
-            return self._died(task, str(error))
+            # A process died, or Ray could not make or reach it.
+            self._end(task)
+            return self._died(task, task.calls.index(call), str(error))
+        if task in self._tasks.values():
+            return None
         seconds = time.monotonic() - task.begun
         if task.back:
             return Back(engine=task.engine)
+        results = ray.get([*task.calls])
         if task.work is not None:
-            return Completed(engine=task.engine, work=task.work, completions=result, seconds=seconds)
-        self._logs[task.engine] = result.device.log
-        return Loaded(engine=task.engine, facts=result, seconds=seconds)
+            return Completed(engine=task.engine, work=task.work, completions=results[0], seconds=seconds)
+        self._parts[task.engine].loaded(results)
+        return Loaded(engine=task.engine, facts=results[0], others=tuple(results[1:]), seconds=seconds)
 
-    def _died(self, task: _Task, ray_says: str) -> Failed | None:
+    def _died(self, task: _Task, rank: int, ray_says: str) -> Failed | None:
         if task.back:
             self._bring_up(task.engine, task.begun, (_gist(ray_says),))
             return None
-        words = self._last_words(task)
+        rank, ray_says = self._parts[task.engine].cause(rank, ray_says)
+        words = self._last_words(task, rank)
         task.log = words[-TAIL:]
         self._bring_up(task.engine, time.monotonic())
         error = last_error(words)
         what = f"in the middle of {task.work}" if task.work else "while it started"
         # The last error in the engine's own log says more than Ray can.
-        text = f"{task.engine} died {what}: {f'{error}. Ray: ' if error else ''}{_gist(ray_says)}"
+        text = f"{part_name(task.engine, rank)} died {what}: {f'{error}. Ray: ' if error else ''}{_gist(ray_says)}"
         return _failed(task, text, died=True)
 
     def _overrun(self, task: _Task) -> Failed | Gone:
         """Replace an engine that is past its deadline; one that got no process by then is gone."""
+        self._end(task)
         if task.back:
-            ray.kill(self._actors[task.engine])
-            why = (
-                f"the last one died: {task.log[0]}"
-                if task.log
-                else f"it waits for {counted(self._spec.gpus, 'GPU')}"
-            )
+            self._parts[task.engine].give_back()
+            why = f"the last one died: {task.log[0]}" if task.log else f"it waits for {wanted(self._spec)}"
             text = f"{task.engine} has no process after {task.deadline:g} s, {why}; {inventory()}. {REMEDY}"
             return Gone(engine=task.engine, error=ClusterUnavailable(text))
         task.log = self._last_words(task)[-TAIL:]
@@ -277,18 +285,10 @@ class RayPool:
             text = f"had not finished {task.work} after {task.deadline:g} s (engine.request_deadline)"
         return _failed(task, f"{task.engine} {text}", died=True)
 
-    def _last_words(self, task: _Task) -> tuple[str, ...]:
-        """The log lines of a task that came to a bad end: posted while it started, else read where it ran."""
-        path = self._logs.pop(task.engine, None)
-        if path is None:
-            return task.log
-        there = NodeAffinitySchedulingStrategy(self._nodes[task.engine], soft=False)
-        read = ray.remote(tail).options(num_cpus=0, max_retries=0, scheduling_strategy=there)
-        try:
-            return tuple(ray.get(read.remote(path, SEARCHED), timeout=deadlines.EVIDENCE))
-        except (GetTimeoutError, RayError) as error:
-            # The node went with its engine: the log is out of reach, and that is the evidence.
-            return (f"its log {path} could not be read: {type(error).__name__}",)
+    def _last_words(self, task: _Task, rank: int = 0) -> tuple[str, ...]:
+        """The log lines of a task that came to a bad end: posted while it started, else read where the part ran."""
+        words = self._parts[task.engine].last_words(rank, self._nodes)
+        return task.log if words is None else words
 
     def _phases(self) -> list[Starting]:
         """What the engines posted since the last look; keeps their last log lines."""
@@ -301,11 +301,12 @@ class RayPool:
         except RayActorError:
             # Its node went: it comes back on another, and what was on it is lost, which is a few phases.
             return []
-        for engine, phase, log, node in posts:
-            self._nodes[engine] = node
-            if engine in loading:
-                loading[engine].log = log or loading[engine].log
-                phases.append(Starting(engine=engine, phase=phase))
+        for part, phase, log, node in posts:
+            self._nodes[part] = node
+            # The parts go through the same phases: the first one's are told.
+            if part in loading:
+                loading[part].log = log or loading[part].log
+                phases.append(Starting(engine=part, phase=phase))
         return phases
 
 

@@ -24,6 +24,12 @@ class EngineSpec:
     """The MTP draft to decode with, like `model`; None for a variant without speculation."""
     gpus: float = 0.0
     """GPUs this engine owns (logical where there is no model to run); a fraction shares one."""
+    nodes: int = 1
+    """Machines that it spans, each with an equal part of its GPUs; at least 1."""
+    rank: int = 0
+    """Which of these machines the spec is for; the first, 0, takes the requests."""
+    address: str | None = None
+    """HOST:PORT on the first of several machines, where their parts meet; None for an engine on one."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
     """The backend's own arguments, by its own names."""
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -39,6 +45,11 @@ class EngineSpec:
     answers: Mapping[str, str] | None = None
     """Request id to a right completion, for an engine that has no model to ask; None for every other."""
 
+    @property
+    def gpus_here(self) -> float:
+        """GPUs on the machine that the spec is for."""
+        return self.gpus / self.nodes
+
     def revealed(self) -> EngineSpec:
         """The spec that an engine is started with: values in the places of all marks."""
         reveal = self.secrets.reveal
@@ -50,6 +61,11 @@ class EngineSpec:
             environment={name: str(value) for name, value in reveal(self.environment).items()},
             secrets=Secrets(),
         )
+
+
+def part_name(engine: str, rank: int) -> str:
+    """What a part of an engine goes by: `engine-3` on its first machine, `engine-3/2` on its second."""
+    return f"{engine}/{rank + 1}" if rank else engine
 
 
 @dataclass(frozen=True, kw_only=True, order=True)

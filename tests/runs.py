@@ -60,12 +60,9 @@ def finished(
     run = store.create_run(folder / "runs", plan, dump(plan.config))
     run.pin(questionnaire)
     for variant in plan.variants:
-        engine_facts = facts(plan.spec(variant.name))
-        run.record_engine(
-            variant.name,
-            "engine-1@here",
-            replace(engine_facts, device=Device(host="here", gpus=(Gpu(name=gpu),) * 2)),
-        )
+        here = Device(host="here", gpus=(Gpu(name=gpu),) * 2)
+        engine_facts = replace(facts(plan.spec(variant.name)), device=here)
+        run.record_engine(variant.name, engine_facts, {"engine-1@here": engine_facts})
     for unit in plan.units:
         bad = (
             questionnaire.question_ids[: wrong[unit.variant]]

@@ -28,7 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cluster.backends import Backend, Problem, Usual
 from cluster.engines.arguments import faults, refuse
-from cluster.errors import EngineStartFailed, RequestFailed
+from cluster.errors import EngineLost, EngineStartFailed, RequestFailed
 from cluster.spec import Batch, Completion, Device, EngineFacts, EngineSpec, Report, Request
 
 VERSION = "1"
@@ -66,6 +66,8 @@ class Arguments(BaseModel):
     """Probability that the host process is killed in the middle of a batch."""
     error_rate: float = Field(0.0, ge=0, le=1)
     """Probability that a batch fails with RequestFailed."""
+    hang_rate: float = Field(0.0, ge=0, le=1)
+    """Probability that a batch finds the engine hanging."""
     start_failure_rate: float = Field(0.0, ge=0, le=1)
     """Probability that a start fails."""
 
@@ -104,6 +106,8 @@ class SimulatedEngine:
             os.kill(os.getpid(), signal.SIGKILL)
         if _uniform("error", *place) < arguments.error_rate:
             raise RequestFailed(f"{spec.label}: a simulated failure of a request")
+        if _uniform("hang", *place) < arguments.hang_rate:
+            raise EngineLost(f"{spec.label}: a simulated engine that hangs")
         # One request after the other, at one pace: what the batch took, shared by the tokens.
         pace = (time.perf_counter() - begun) / tokens
         return [replace(c, seconds=c.completion_tokens * pace) for c in completions]
@@ -188,6 +192,7 @@ BACKEND = Backend(
     make_engine=SimulatedEngine,
     check_specs=check_specs,
     real_model=False,
+    spans_nodes=True,
     usual=Usual(model="simulated", arguments=lambda gpus: {"accuracy": 0.8, "noise": 0.3}),
     deterministic=lambda arguments: bool(arguments.get("deterministic")),
     speculative=lambda name: name == "accept_length",

@@ -28,7 +28,7 @@ SHOWN = 5
 
 def findings(evidence: Evidence) -> Iterable[Finding]:
     """Each variant that claims determinism over its repetitions, and beside those under other conditions."""
-    sampled = evidence.temperature > 0
+    sampled = bool(evidence.temperature)
     conditions = [
         (v, evidence.samples[v.perturbs], table)
         for v, table in evidence.perturbed
@@ -40,7 +40,7 @@ def findings(evidence: Evidence) -> Iterable[Finding]:
         if variant.deterministic and not sampled:
             yield _finding(table, _any_two(table))
         elif variant.deterministic and variant.name not in judged:
-            yield _of_other_seeds(table, evidence.temperature)
+            yield _of_other_seeds(table, evidence.temperature or 0.0)
     for variant, base, table in conditions:
         both = base.beside(table, variant.name)
         if not sampled:

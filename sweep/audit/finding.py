@@ -50,18 +50,20 @@ class Evidence:
     """The sweep's own variants, in the plan's order."""
     samples: Mapping[str, VariantSamples]
     """The complete repetitions of each of them by name, in the same order."""
-    max_tokens: int
-    """Where outputs are cut."""
-    temperature: float
-    """0 is greedy."""
+    max_tokens: int | None
+    """Where outputs are cut; None where it is not known."""
+    temperature: float | None
+    """0 is greedy; None where it is not known."""
+    outputs_are_answers: bool = False
+    """What is right is a whole output, cut at the same place as the others: a cut one lacks no answer."""
     perturbed: Sequence[tuple[Variant, VariantSamples]] = ()
     """The same variants under other conditions."""
     earlier: Mapping[str, VariantSamples] | None = None
     """The variants of an earlier run with the same protocol hash; None where no run was named."""
     reference: Reference | None = None
     """What the sweep file names to be held against; None where it names nothing."""
-    shot_ids: tuple[str, ...] = ()
-    """Records used as shots."""
+    shot_ids: tuple[str, ...] | None = ()
+    """Records used as shots; None where they are not known."""
     places: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Each engine and its host to what may move its scores: package to version, GPU, driver."""
 

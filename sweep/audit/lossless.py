@@ -48,7 +48,7 @@ def findings(evidence: Evidence) -> Iterable[Finding]:
     """
     known, tables = {variant.name: variant for variant in evidence.variants}, evidence.samples
     held = [v for v in evidence.variants if v.baseline is not None or v.speculates]
-    if evidence.temperature > 0:
+    if evidence.temperature:
         yield from _sampled([v.name for v in held], evidence.temperature)
         return
     yield from judged(

@@ -30,20 +30,22 @@ FEWEST = 20
 def findings(evidence: Evidence) -> Iterable[Finding]:
     """Shots among the questions, cut and empty outputs, a missing BOS, a first part unlike the rest."""
     measured = [table for table in evidence.samples.values() if table.correct.size]
-    yield _shots(evidence)
+    if evidence.shot_ids is not None:
+        yield _shots(evidence, evidence.shot_ids)
     if evidence.places:
         yield _one_environment(evidence)
     for table in measured:
-        yield _truncated(table, evidence.max_tokens)
+        if not evidence.outputs_are_answers:
+            yield _truncated(table, evidence.max_tokens)
         yield _invalid(table)
     yield from _bos(measured)
     yield from _first_questions(measured)
 
 
-def _shots(evidence: Evidence) -> Finding:
+def _shots(evidence: Evidence, shot_ids: Sequence[str]) -> Finding:
     asked = {question for table in evidence.samples.values() for question in table.question_ids}
-    leaked = [shot for shot in evidence.shot_ids if shot in asked]
-    shots = len(evidence.shot_ids)
+    leaked = [shot for shot in shot_ids if shot in asked]
+    shots = len(shot_ids)
     return finding(
         f"{NAME}: shots",
         None,
@@ -78,22 +80,24 @@ def _one_environment(evidence: Evidence) -> Finding:
     )
 
 
-def _truncated(table: VariantSamples, max_tokens: int) -> Finding:
+def _truncated(table: VariantSamples, max_tokens: int | None) -> Finding:
     wrong = float((table.truncated * ~table.correct).mean())  # NaN where it is not known, as below.
-    seen = f"are cut at {max_tokens} tokens; {wrong:.1%} are cut and wrong"
+    cut = f"at {max_tokens} tokens" if max_tokens else "at the most tokens that they may have"
+    seen = f"are cut {cut}; {wrong:.1%} are cut and wrong"
+    unsaid = "It is not known of every output whether it was cut."
     do = "Raise max_tokens, or read these outputs to see whether they go on past a missing stop string."
-    return _graded("truncation", table.variant, known_mean(table.truncated), seen, do)
+    return _graded("truncation", table.variant, known_mean(table.truncated), seen, do, unsaid)
 
 
 def _invalid(table: VariantSamples) -> Finding:
     do = "Read some of these outputs: the prompt, the stop strings or the engine may be at fault."
-    return _graded("invalid", table.variant, known_mean(table.invalid), "hold no answer", do)
+    unsaid = "It is not known of every output whether it holds an answer."
+    return _graded("invalid", table.variant, known_mean(table.invalid), "hold no answer", do, unsaid)
 
 
-def _graded(what: str, variant: str, rate: float | None, seen: str, do: str) -> Finding:
-    """`rate`: the share of outputs of which `seen` holds; None where it is not known."""
+def _graded(what: str, variant: str, rate: float | None, seen: str, do: str, unsaid: str) -> Finding:
+    """`rate`: the share of outputs of which `seen` holds; None where it is not known, as `unsaid` says."""
     if rate is None:
-        unsaid = "It is not known of each output whether it ended by itself and held an answer."
         return finding(f"{NAME}: {what}", variant, Verdict.UNKNOWN, unsaid)
     verdict = Verdict.FAIL if rate > DECIDES else Verdict.WARN if rate > WORTH_A_LOOK else Verdict.PASS
     return finding(f"{NAME}: {what}", variant, verdict, f"{rate:.1%} of the outputs {seen}.", do, rate=rate)

@@ -38,7 +38,7 @@ def findings(evidence: Evidence) -> Iterable[Finding]:
     reference = evidence.reference
     if reference is None:
         return
-    if evidence.temperature > 0:
+    if evidence.temperature:
         yield _unknown(
             f"At temperature {evidence.temperature:g} tokens are drawn at random, by each engine in a way of its "
             "own.",

@@ -81,7 +81,7 @@ def _costs(options: dict[str, Any]) -> tuple[Costs, int, float]:
         raise BadInput("--start and --repetition are seconds, 0 or more")
     repetition = given.get("repetition", usual)
     costs = Costs(start=given.get("start", start), question=repetition / questions)
-    return costs, options["most_questions"] or GSM8K, config.engine.gpus if config else 0
+    return costs, options["most_questions"] or GSM8K, config.engine.owned if config else 0
 
 
 def _as_json(found: Spent | None, costs: Costs, most: int, gpus: float) -> dict[str, Any]:

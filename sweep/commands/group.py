@@ -27,6 +27,7 @@ COMMANDS = {
     "compare": "Compare two runs or two variants, paired per question.",
     "gate": "Judge a run or a score by a threshold contract.",
     "history": "The scores of many nights, and whether they drift.",
+    "import": "Make a run folder out of results that exist already.",
     "stats": "Numbers and thresholds from a plain list of scores.",
     "power": "How many repetitions a threshold needs.",
     "list": "List the runs here and the sweeps of a cluster.",
@@ -48,7 +49,9 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"sweep.commands.{name}").command
+        # A module cannot be called as the word of the language is.
+        module = "import_run" if name == "import" else name
+        command: click.Command = importlib.import_module(f"sweep.commands.{module}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -57,6 +57,7 @@ def _described(plan: Plan) -> dict[str, Any]:
         "model": engine.model,
         "engines": engine.engines,
         "gpus_per_engine": engine.gpus,
+        "nodes_per_engine": engine.nodes,
         "repetitions": plan.config.repetitions,
         "shards": plan.config.shards,
         "questions": plan.config.protocol.questions,
@@ -115,7 +116,7 @@ def _forecasts(plan: Plan) -> tuple[int | None, dict[int, Forecast | None]]:
 
 
 def _gpu_hours(plan: Plan, forecast: Forecast) -> float:
-    return forecast.busy * plan.config.engine.gpus / 3600
+    return forecast.busy * plan.config.engine.owned / 3600
 
 
 def _blocks(plan: Plan) -> Iterator[Block]:
@@ -168,6 +169,8 @@ def _amounts(plan: Plan) -> Iterator[str]:
     if extra:
         yield f"perturbed: {', '.join(v.name for v in plan.perturbed)} = {extra} units"
     owns = f"{_gpus(engine.gpus)} each" if engine.gpus else "no GPU"
+    if engine.nodes > 1:
+        owns += f", {engine.owned / engine.nodes:g} on each of {engine.nodes} nodes"
     yield f"engines: {plan.engines or engine.engines}, {owns}"
     if engine.starts > 1:
         yield f"the repetitions of a variant are spread over at least {engine.starts} starts of an engine"

@@ -38,14 +38,19 @@ def checks(
     yield _check("data set SHA-256", contract.dataset.sha256, measured.dataset_sha256)
     # A whole run without a GPU's name ran without a GPU.
     gpu = "none" if measured.gpu is None and measured.engine is not None else measured.gpu
-    yield _check("GPU", _plain(contract.gpu.name or "none"), gpu and _plain(gpu))
-    yield _check("GPUs an engine", contract.gpu.count, measured.gpu_count)
-    if terms:
+    if contract.gpu:
+        yield _check("GPU", _plain(contract.gpu.name or "none"), gpu and _plain(gpu))
+        yield _check("GPUs an engine", contract.gpu.count, measured.gpu_count)
+    if terms and terms.engine:
         yield from _engine(terms.engine, measured.engine)
     # Other versions are what a gate is there to judge: worth knowing, no reason not to apply.
     differing = [str(change) for change in changes(contract.versions, measured.versions)]
     state: Literal["match", "differs"] = "differs" if differing else "match"
-    yield Check(what="versions", state=state if measured.versions else "unchecked", detail="; ".join(differing))
+    yield Check(
+        what="versions",
+        state=state if measured.versions and contract.versions else "unchecked",
+        detail="; ".join(differing),
+    )
     yield from (Check(what=held.condition, state="unchecked") for held in limits if held.value is None)
 
 

@@ -191,8 +191,8 @@ class VariantContract(_Terms, Grown):
     """Questions in a repetition."""
     accept_length: Annotated[float, Field(ge=1)] | None
     """Floor of the mean accept length; null for none."""
-    engine: EngineIdentity
-    """Model, draft, and every engine argument and environment variable."""
+    engine: EngineIdentity | None
+    """Model, draft, and every engine argument and environment variable; null of imported results, likewise."""
     attempts: AttemptTerms | None = None
     """How attempts decide together; null where a build passes if any of its attempts passes."""
     limits: dict[Quantity, LimitTerms] = {}
@@ -223,8 +223,8 @@ class Contract(_Terms):
     """What must have been asked."""
     dataset: DatasetTerms
     """The records that must have been asked."""
-    gpu: GpuTerms
-    """Where it must have been measured."""
+    gpu: GpuTerms | None
+    """Where it must have been measured; null of imported results, where it is not known."""
     versions: dict[str, str]
     """Package to version."""
     threshold: ThresholdTerms

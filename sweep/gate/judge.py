@@ -277,7 +277,7 @@ def _notes(contract: Contract, measured: Measured) -> Iterator[str]:
     if measured.void:
         yield f"{measured.void} repetitions are void and left out"
     engines = [variant.engine for variant in contract.variants.values()]
-    if all(answers_mean_nothing(engine.backend, engine.arguments) for engine in engines):
+    if all(engine and answers_mean_nothing(engine.backend, engine.arguments) for engine in engines):
         yield "the contract comes from an engine without a trained model: it says nothing about one"
     if contract.override is not None:
         yield (

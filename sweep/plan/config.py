@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, Field, JsonValue, PrivateAttr
 from pydantic_core import PydanticCustomError
 
-from cluster.backends import BACKENDS
+from cluster.backends import BACKENDS, ELSEWHERE, INSTEAD
 from cluster.secrets import Secrets
 from sweep.bounds import LONGEST_NAME, LONGEST_TIME, MOST_COUNT, MOST_SEED
 from sweep.gate.rules import Count, OpenShare, Strict, ThresholdRule
@@ -49,8 +49,8 @@ def _named(value: str) -> str:
 
 
 def _registered(value: str) -> str:
-    if value not in BACKENDS:
-        known = {"known": list(BACKENDS)}
+    if value not in (*BACKENDS, ELSEWHERE):
+        known = {"known": list(BACKENDS), "instead": INSTEAD.get(value.lower().replace("_", "-"))}
         raise PydanticCustomError("unknown_name", "must be a backend that is registered", known)
     return value
 
@@ -89,13 +89,15 @@ class EngineConfig(Strict):
     """The engines: what each is and how many."""
 
     backend: Annotated[Text, AfterValidator(_registered)]
-    """One of `cluster.backends.BACKENDS`."""
-    model: Text
+    """One of `cluster.backends.BACKENDS`; ELSEWHERE in an imported run."""
+    model: Text | None
     """A hub id, a folder, or a model of the package, such as `embedded:tiny-gemma4`."""
     draft_model: Text | None = None
     """The MTP draft of the variants that say `draft: true`."""
-    gpus: Annotated[float, Field(ge=0, le=MOST_COUNT), AfterValidator(_whole_above_one)] = 0.0
+    gpus: Annotated[float, Field(ge=0, le=MOST_COUNT), AfterValidator(_whole_above_one)] | None = 0.0
     """GPUs an engine owns; a fraction lets engines share one."""
+    nodes: Count = 1
+    """Machines that an engine spans, each with an equal part of its GPUs."""
     engines: Count | Literal["auto"] = "auto"
     """How many engines; `auto` takes what the cluster has room for."""
     starts: Count = 1
@@ -115,6 +117,12 @@ class EngineConfig(Strict):
     expected: Expected = Expected()
     schedule: Literal["fast", "frugal"] = "fast"
     """`fast` starts a variant on further engines where that ends the sweep sooner; `frugal` starts it on one."""
+
+    @property
+    def owned(self) -> float:
+        """`gpus`, which is known but in an imported run."""
+        assert self.gpus is not None
+        return self.gpus
 
 
 class VariantConfig(Strict):
@@ -172,24 +180,38 @@ class DatasetConfig(Strict):
     """Of the canonical test records: the task's columns. The sweep refuses to run on others."""
 
 
+class GoldConfig(Strict):
+    """Whose outputs are right, of a task without answers."""
+
+    run: Text | None = None
+    """The folder of an earlier run; absent: the variant is measured once more, before the sweep."""
+    variant: Text | None = None
+    """A variant of the sweep, or of the earlier run; absent: what the earlier run was held to itself."""
+
+
 class ProtocolConfig(Strict):
-    """What is asked and how it is scored. Everything here is in the protocol's hash."""
+    """What is asked and how it is scored. Everything here is in the protocol's hash.
+
+    What KNOWN lists is null in an imported run, and there alone, as far as it is not known.
+    """
 
     task: Text = "gsm8k"
     """The benchmark, as in `sweep.tasks.TASKS` or LIBRARY:NAME: makes the prompts and scores the outputs."""
     dataset: DatasetConfig = DatasetConfig()
-    shots: Annotated[int, Field(ge=0, le=MOST_COUNT, strict=True)] = 5
+    gold: GoldConfig | None = None
+    """Whose outputs are right, of a task without answers; the outputs are in the protocol's hash."""
+    shots: Annotated[int, Field(ge=0, le=MOST_COUNT, strict=True)] | None = 5
     """Worked examples before each question."""
-    shots_from: Literal["test", "train", "library"] = "test"
+    shots_from: Literal["test", "train", "library"] | None = "test"
     """`test`: its first records, and the questions follow them (SGLang). `train`: its first (vLLM). `library`: as
     the task's library draws them."""
     questions: Count | Literal["all"] = 200
     """How many, from the head of what the shots leave."""
     stop: tuple[Text, ...] | None = None
     """An output ends before the first of these; absent: the task's own."""
-    max_tokens: Count = 512
+    max_tokens: Count | None = 512
     """Most tokens in an output."""
-    temperature: Annotated[float, Field(ge=0, le=MOST_COUNT)] = 0.0
+    temperature: Annotated[float, Field(ge=0, le=MOST_COUNT)] | None = 0.0
     """0 is greedy."""
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     """Above temperature 0: draw from the likeliest tokens that have this probability together; absent: from all."""
@@ -197,15 +219,15 @@ class ProtocolConfig(Strict):
     """Likewise: from so many of the likeliest tokens."""
     min_p: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Likewise: from the tokens that have this share of the likeliest one's probability."""
-    chat: bool = False
+    chat: bool | None = False
     """The task's text is the user's message of a chat, which the model's own template makes a prompt of."""
     system: Text | None = None
     """The system message that a chat begins with."""
     chat_template_kwargs: Annotated[dict[str, JsonValue], AfterValidator(_no_own_kwargs)] = {}
     """What the template of a chat is given beside the messages, such as `enable_thinking: false`."""
-    concurrency: Count = 128
+    concurrency: Count | None = 128
     """Requests in flight at once."""
-    question_order: Literal["shuffled", "fixed"] = "shuffled"
+    question_order: Literal["shuffled", "fixed"] | None = "shuffled"
     """`shuffled`: by the repetition's seed, so that each is batched in another way."""
 
     @property
@@ -217,7 +239,7 @@ class ProtocolConfig(Strict):
     def unset(self) -> frozenset[str]:
         """Of the settings that came later those left at their defaults: no hash has them, so that none changes."""
         fields = type(self).model_fields
-        return frozenset(name for name in SAMPLING | CHAT if getattr(self, name) == fields[name].default)
+        return frozenset(name for name in SAMPLING | CHAT | {"gold"} if getattr(self, name) == fields[name].default)
 
 
 class TrackingConfig(Strict):
@@ -265,6 +287,38 @@ class StopRule(Strict):
     """Of the bound that `width` looks at, over all the looks together: each has its share of the error."""
 
 
+class ImportedFile(Strict):
+    """A file that results were read from."""
+
+    path: Text
+    """Where it was."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """Of its content."""
+
+
+class ImportedConfig(Strict):
+    """Where the results of an imported run come from. What a sweep measures itself has none of this."""
+
+    format: Text
+    """The program that wrote them, such as `lm-eval`; `table` for rows of anybody's."""
+    task: Text | None
+    """The benchmark, as that program calls it; null where it does not say."""
+    metric: Text
+    """What an answer's value was taken from, such as `exact_match,strict-match`."""
+    repetitions: dict[Name, Count]
+    """Of each variant."""
+    files: Annotated[tuple[ImportedFile, ...], Field(min_length=1)]
+    """In the order given."""
+
+
+KNOWN: tuple[tuple[str, str], ...] = (
+    *(("engine", name) for name in ("model", "gpus")),
+    *(("protocol", name) for name in ("shots", "shots_from", "max_tokens", "temperature")),
+    *(("protocol", name) for name in ("concurrency", "question_order", "chat")),
+)
+"""What a sweep file must say, unless the results were imported."""
+
+
 class SweepConfig(Strict):
     """A sweep file, validated."""
 
@@ -278,8 +332,8 @@ class SweepConfig(Strict):
     protocol: ProtocolConfig
     repetitions: Count
     """Per variant."""
-    seed: Annotated[int, Field(ge=0, le=MOST_SEED, strict=True)] = 0
-    """Repetition r has seed + r - 1."""
+    seed: Annotated[int, Field(ge=0, le=MOST_SEED, strict=True)] | None = 0
+    """Repetition r has seed + r - 1; null in an imported run, whose seeds are not known."""
     shards: Count = 1
     """Parts a repetition is split in, so that engines can share one."""
     threshold: ThresholdRule | None = None
@@ -289,6 +343,8 @@ class SweepConfig(Strict):
     reference: ReferenceConfig | None = None
     audits: AuditConfig = AuditConfig()
     tracking: TrackingConfig = TrackingConfig()
+    imported: ImportedConfig | None = None
+    """Written by `sweep import` alone: nothing of such a run can be measured."""
     _secrets: Secrets = PrivateAttr(default_factory=Secrets)
 
     @property

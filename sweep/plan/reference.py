@@ -35,7 +35,7 @@ def reference_plan(config: SweepConfig) -> Plan | None:
                 request_deadline=engine.request_deadline,
             ),
             variants={NAME: VariantConfig(draft=engine.draft_model is not None)},
-            protocol=protocol.model_copy(update={"questions": questions}),
+            protocol=protocol.model_copy(update={"questions": questions, "gold": None}),
             repetitions=1,
             seed=config.seed,
             tracking=TrackingConfig(uri=None),

@@ -6,6 +6,7 @@ import io
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from functools import reduce
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -14,13 +15,13 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 
-from cluster.backends import check_specs
+from cluster.backends import BACKENDS, ELSEWHERE, check_specs
 from cluster.secrets import REFERENCE
 from sweep import clean, files
 from sweep.bounds import DEEPEST, LONGEST_TEXT, MOST_FAULTS, SWEEP_FILE
 from sweep.errors import BadInput, suggestion
 from sweep.gate.rules import RULES, Rule
-from sweep.plan.config import ProtocolConfig, SweepConfig, is_local
+from sweep.plan.config import KNOWN, ProtocolConfig, SweepConfig, is_local
 from sweep.plan.document import parse
 from sweep.plan.reference import reference_plan
 from sweep.plan.secrets import Keeper, on_command_line, secrets_in
@@ -31,6 +32,8 @@ from sweep.words import counted, cut
 
 Check = Callable[[ProtocolConfig], Iterable[Fault]]
 ABSENT = object()
+NEAR = 0.7
+"""How like a key of the engine's another one must be to be taken for it, and not for an argument of a backend's."""
 LOCAL_PATHS: tuple[KeyPath, ...] = (("protocol", "dataset", "path"), ("protocol", "dataset", "train_path"))
 """Keys whose value, when it names a local file, is relative to the sweep file."""
 LOCAL_MODELS: tuple[KeyPath, ...] = (("engine", "model"), ("engine", "draft_model"))
@@ -67,7 +70,13 @@ def load(
         faults = [_fault(detail, document) for detail in error.errors() if not _of_other_kind(detail)]
     else:
         config = config.keeping(keeper.secrets)
+        if config.imported and not recorded:
+            raise BadInput(
+                f"{file}: its results were imported, so no engine can measure more of them; `sweep import` takes "
+                "further files, and `sweep init` begins a sweep"
+            )
         faults = [*fault_list(config), *_stop_faults(config), *_start_faults(config), *_sampling_faults(config)]
+        faults += _unknown_faults(config)
         faults += threshold_faults(config)
         # Nothing is known of a file whose name is not.
         faults += () if keeper.faults else config.secrets.hide(list(further(config.revealed_protocol())))
@@ -175,6 +184,19 @@ def dump(config: SweepConfig) -> str:
     return out.getvalue()
 
 
+def _unknown_faults(config: SweepConfig) -> Iterator[Fault]:
+    """What only an imported run may say, or leave open."""
+    if config.imported is not None:
+        return
+    if config.engine.backend == ELSEWHERE:
+        yield ("engine", "backend"), f"is of imported results; name one that measures: {', '.join(BACKENDS)}"
+    if config.protocol.task == ELSEWHERE:
+        yield ("protocol", "task"), "is of imported results; name a benchmark that can be asked"
+    for path in (*KNOWN, ("seed",)):
+        if reduce(getattr, path, config) is None:
+            yield path, "must not be null; give a value, or leave the key out"
+
+
 def _stop_faults(config: SweepConfig) -> Iterator[Fault]:
     rule = config.stop
     if rule and rule.identical is None and rule.width is None:
@@ -272,6 +294,9 @@ def _make_absolute(document: dict[str, Any], folder: Path) -> None:
     builds = _at(document, ("perturb", "build"))
     if isinstance(builds, list):
         builds[:] = [str(folder / run) if isinstance(run, str) else run for run in builds]
+    gold = _at(document, ("protocol", "gold"))
+    if isinstance(gold, dict) and isinstance(run := gold.get("run"), str):
+        gold["run"] = str(folder / run)
 
 
 def _fault(detail: ErrorDetails, document: Any) -> Fault:
@@ -280,10 +305,9 @@ def _fault(detail: ErrorDetails, document: Any) -> Fault:
         return path, "missing; add it"
     if detail["type"] == "extra_forbidden":
         known = dict.fromkeys(_fields_at(SweepConfig, path[:-1], document))
-        text = f"unknown key; {suggestion(str(path[-1]), known)}"
-        if path[:-1] != ("engine",) or ("did you mean" in text and "arg" not in str(path[-1])):
-            return path, text
-        return path, f"{text}; the backend's own arguments go under engine.arguments"
+        if path[:-1] == ("engine",) and not get_close_matches(str(path[-1]), known, n=1, cutoff=NEAR):
+            return path, "unknown key; the backend's own arguments go under engine.arguments"
+        return path, f"unknown key; {suggestion(str(path[-1]), known)}"
     # Of a key in a wrong place too, where no secrets are looked for.
     value = json.dumps(detail["input"], default=str)
     shown = cut(secrets_in(value).hide(value))
@@ -334,6 +358,8 @@ def _fields_at(annotation: Any, path: KeyPath, document: Any) -> list[str]:
 
 def _remedy(detail: ErrorDetails) -> str:
     context = detail.get("ctx", {})
+    if context.get("instead"):
+        return str(context["instead"])
     if "known" in context:
         return suggestion(str(detail["input"]), context["known"])
     if "expected" in context:

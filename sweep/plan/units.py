@@ -20,6 +20,7 @@ RESULT_FREE: Any = {
     ),
     "perturb": {"build": True},
     "reference": True,
+    "imported": {"files": {"__all__": {"path"}}},
 }
 """What changes how a sweep runs but not what it measures, and so not the sweep's id."""
 
@@ -39,10 +40,10 @@ class Condition:
 
     loads: str
     """The variant that an engine must have loaded."""
-    concurrency: int
-    """Requests in flight at once."""
-    question_order: Literal["shuffled", "fixed"]
-    """`shuffled` by the unit's seed, or `fixed` as in the data set."""
+    concurrency: int | None
+    """Requests in flight at once; None where it is not known, as of imported results."""
+    question_order: Literal["shuffled", "fixed"] | None
+    """`shuffled` by the unit's seed, or `fixed` as in the data set; None likewise."""
     engine: str | None = None
     """The only engine that may run it; None where any may."""
     start: int = 1
@@ -66,8 +67,8 @@ class Unit:
     """From 1."""
     shards: int
     """How many the repetition has."""
-    seed: int
-    """The repetition's: orders the questions, and samples above temperature 0."""
+    seed: int | None
+    """The repetition's: orders the questions, and samples above temperature 0. None where it is not known."""
     condition: Condition
     """How it is run."""
 
@@ -118,19 +119,24 @@ class Plan:
 
     def repetitions(self, variant: Variant) -> int:
         """How many are planned of it."""
-        asked = self.config.perturb
+        asked, imported = self.config.perturb, self.config.imported
+        if imported:
+            return imported.repetitions[variant.name]
         return asked.repetitions if variant.perturbs and asked else self.config.repetitions
 
     def spec(self, variant: str) -> EngineSpec:
-        """How to start an engine with this variant. Raises KeyError for an unknown name."""
+        """How to start an engine with this variant, which is not of an imported run. Raises KeyError for an unknown
+        name."""
         chosen = {v.name: v for v in self.measured}[variant]
         engine = self.config.engine
+        assert engine.model is not None
         return EngineSpec(
             label=chosen.name,
             backend=engine.backend,
             model=engine.model,
             draft_model=engine.draft_model if chosen.draft else None,
-            gpus=engine.gpus,
+            gpus=engine.owned,
+            nodes=engine.nodes,
             arguments=chosen.arguments,
             environment=chosen.environment,
             start_deadline=engine.start_deadline,
@@ -165,7 +171,7 @@ def _units(plan: Plan, variant: Variant) -> Iterator[Unit]:
                 repetition=repetition,
                 shard=shard,
                 shards=shards,
-                seed=plan.config.seed + repetition - 1,
+                seed=None if plan.config.seed is None else plan.config.seed + repetition - 1,
                 condition=Condition(loads=variant.loads, start=1 + (repetition - 1) % starts, **settings),
             )
 
@@ -178,12 +184,15 @@ def content_hash(config: SweepConfig) -> str:
 def result_settings(config: SweepConfig) -> dict[str, Any]:
     """What the sweep file says about its results, as JSON values.
 
-    Factors without levels are left out, and so are a single start and what a protocol leaves unset: a sweep keeps
-    its id, and its run folder, when it names a build, and when this program learns of another factor.
+    Factors without levels are left out, and so are a single start, a single node and what a protocol leaves unset:
+    a sweep keeps its id, and its run folder, when it names a build, and when this program learns of another factor.
     """
     settings = config.model_dump(mode="json", exclude=RESULT_FREE)
-    if config.engine.starts == 1:
-        del settings["engine"]["starts"]
+    for name in ("starts", "nodes"):
+        if settings["engine"][name] == 1:
+            del settings["engine"][name]
+    if config.imported is None:
+        del settings["imported"]
     for name in config.protocol.unset:
         del settings["protocol"][name]
     asked = settings.pop("perturb") or {}

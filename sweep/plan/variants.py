@@ -116,6 +116,10 @@ def _variant_faults(config: SweepConfig) -> Iterator[Fault]:
         elif variant.baseline is not None and variant.baseline not in names:
             known = f"known: {', '.join(sorted(names))}"
             yield (*path, "baseline"), f"variant `{name}` has the unknown baseline `{variant.baseline}`; {known}"
+    gold = config.protocol.gold
+    if gold and gold.run is None and gold.variant is not None and gold.variant not in names:
+        known = f"known: {', '.join(sorted(names))}; of another run, name its folder in run"
+        yield ("protocol", "gold", "variant"), f"no variant of this sweep is called `{gold.variant}`; {known}"
     if not names:
         yield ("variants",), "no variants; write at least one under variants, or axes under grid"
 
@@ -290,5 +294,6 @@ def _merged(config: SweepConfig, parts: Parts) -> VariantConfig:
 
 def _mode(chosen: Backend, variant: VariantConfig) -> str:
     """What two variants share when they differ in nothing but speculation."""
-    kept = [(name, value) for name, value in sorted(variant.arguments.items()) if not chosen.speculative(name)]
+    arguments = sorted(chosen.plain(variant.arguments).items())
+    kept = [(name, value) for name, value in arguments if not chosen.speculative(name)]
     return repr((kept, sorted(variant.environment.items())))

@@ -13,6 +13,7 @@ from sweep.audit import Reference
 from sweep.errors import BadInput
 from sweep.gate.contract import CONTRACT, Contract
 from sweep.gate.threshold import Fits, fit_all
+from sweep.plan.config import ProtocolConfig
 from sweep.report.contract import build
 from sweep.report.figures import write_all
 from sweep.report.sections import markdown
@@ -21,10 +22,13 @@ from sweep.report.summary import Summary
 from sweep.run.documents import PROVENANCE, SUMMARY
 from sweep.run.folder import Run
 from sweep.run.others import described, earlier, other_builds
+from sweep.run.provenance import Provenance
 from sweep.run.questions import clusters_of
 from sweep.run.reference import reference_run
 from sweep.run.stopping import Stopped, StopWatch, saving
 from sweep.stats.samples import VariantSamples
+from sweep.tasks import task
+from sweep.tasks.base import Unanswered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,15 +96,20 @@ def _read(run: Run, named: Run | None) -> RunEvidence:
         builds=other_builds(run),
         clusters=clusters_of(run.questions()),
         reference=_reference(run),
-        shot_ids=provenance.protocol.shot_ids if protocol.shots_from == "test" else (),
+        shot_ids=None if run.plan.config.imported else _shots_of_test(protocol, provenance),
         max_tokens=protocol.max_tokens,
         temperature=protocol.temperature,
+        outputs_are_answers=isinstance(task(protocol.task), Unanswered),
         places={name: place.environment for name, place in provenance.places.items()},
         void=run.void(),
         stopped=_stopped(run, samples),
         against=described(run, against) if against else None,
         earlier=against.variant_samples() if against else None,
     )
+
+
+def _shots_of_test(protocol: ProtocolConfig, provenance: Provenance) -> tuple[str, ...]:
+    return provenance.protocol.shot_ids if protocol.shots_from == "test" else ()
 
 
 def _reference(run: Run) -> Reference | None:

@@ -27,7 +27,7 @@ from sweep.plan.units import Plan
 from sweep.report.limits import limit_reason, limit_statements
 from sweep.report.promises import silent_lines, threshold_statements
 from sweep.report.summary import Summary
-from sweep.run.provenance import Provenance, identity
+from sweep.run.provenance import Provenance, known_identity
 from sweep.stats.samples import VariantSamples
 from sweep.words import counted
 
@@ -81,7 +81,7 @@ def build(
         commit=provenance.git_commit,
         protocol=ProtocolTerms(hash=provenance.protocol.hash, questions=summary.protocol.questions),
         dataset=DatasetTerms(sha256=provenance.dataset.sha256),
-        gpu=GpuTerms(name=provenance.gpu, count=plan.config.engine.gpus),
+        gpu=None if plan.config.imported else GpuTerms(name=provenance.gpu, count=plan.config.engine.owned),
         versions=provenance.all_versions,
         threshold=ThresholdTerms(
             value=threshold.value,
@@ -121,7 +121,7 @@ def _variant(plan: Plan, summary: Summary, name: str) -> VariantContract:
         void=measured.repetitions.void,
         questions=measured.questions,
         accept_length=_accept_length(summary, name),
-        engine=identity(plan, name),
+        engine=known_identity(plan, name),
         attempts=None if outcome.sequential is None else _attempts(outcome.sequential),
         limits={
             limit.quantity: _limit(limit)

@@ -10,7 +10,7 @@ from sweep.gate.limits import limits
 from sweep.gate.operating import operate
 from sweep.gate.rules import Rule, default_rule, every_rule
 from sweep.gate.threshold import Fits, Threshold, derive_all
-from sweep.plan.config import ProtocolConfig
+from sweep.plan.config import SweepConfig
 from sweep.plan.units import Plan, Unit
 from sweep.plan.variants import Variant
 from sweep.report.beside import beside
@@ -83,7 +83,7 @@ def summarise(evidence: RunEvidence, fits: Fits) -> Summary:
         real_model=plan.real_model,
         complete=all(v.complete for v in variants.values())
         and all(p.repetitions.measured == p.repetitions.planned for p in perturbed.values()),
-        protocol=_protocol(plan.config.protocol, provenance.protocol),
+        protocol=_protocol(plan.config, provenance.protocol),
         dataset=provenance.dataset,
         shards=plan.config.shards,
         variants=variants,
@@ -95,6 +95,7 @@ def summarise(evidence: RunEvidence, fits: Fits) -> Summary:
         perturbed=perturbed,
         against=evidence.against,
         tried_twice=provenance.tried_twice,
+        imported=plan.config.imported,
         no_contract="No contract: none was made.",
     )
 
@@ -105,12 +106,15 @@ def _default_rule(evidence: RunEvidence, audits: Sequence[Finding]) -> Rule:
     return default_rule(fewest, any(suspected))
 
 
-def _protocol(written: ProtocolConfig, facts: AskedProtocol) -> ProtocolSummary:
+def _protocol(config: SweepConfig, facts: AskedProtocol) -> ProtocolSummary:
+    written = config.protocol
+    asked = None if config.imported else stop_strings(written, task(written.task))
+    stop = asked if facts.stop is None else facts.stop
     return ProtocolSummary(
         **written.model_dump(exclude={"questions", "stop"}),
         hash=facts.hash,
         questions=len(facts.question_ids),
-        stop=stop_strings(written, task(written.task)) if facts.stop is None else facts.stop,
+        stop=stop,
     )
 
 
@@ -154,9 +158,10 @@ def _perturbed(evidence: RunEvidence) -> dict[str, PerturbedSummary]:
 
 
 def _variant(evidence: RunEvidence, variant: Variant) -> VariantSummary:
-    statistics = describe(evidence.samples[variant.name], evidence.clusters)
+    samples = evidence.samples[variant.name]
+    statistics = describe(samples, evidence.clusters)
     void = {unit: reason for unit, reason in evidence.void.items() if unit.variant == variant.name}
-    stopped, planned = evidence.stopped.get(variant.name), evidence.plan.config.repetitions
+    stopped, planned = evidence.stopped.get(variant.name), evidence.plan.repetitions(variant)
     measured = len(statistics.accuracy.per_repetition)
     return VariantSummary(
         **vars(statistics),
@@ -172,5 +177,5 @@ def _variant(evidence: RunEvidence, variant: Variant) -> VariantSummary:
         ),
         stopped=stopped,
         void_units={unit.id: reason for unit, reason in void.items()},
-        pass_at=pass_at(evidence.samples[variant.name].correct) if evidence.temperature > 0 else (),
+        pass_at=pass_at(samples.correct) if evidence.temperature and samples.counts else (),
     )

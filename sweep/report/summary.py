@@ -13,7 +13,7 @@ from sweep.gate.identity import Change
 from sweep.gate.limits import Limit
 from sweep.gate.rules import Strict
 from sweep.gate.threshold import Threshold
-from sweep.plan.config import ProtocolConfig
+from sweep.plan.config import ImportedConfig, ProtocolConfig
 from sweep.report.settled import SCHEMA
 from sweep.run.documents import SUMMARY
 from sweep.run.folder import Run
@@ -137,6 +137,8 @@ class Summary(Strict):
     """Why there is no contract; None where there is one."""
     tried_twice: dict[str, TwoTries] = {}
     """Unit to the two engines that tried it, since it was late on the first."""
+    imported: ImportedConfig | None = None
+    """Where imported results come from; None of what the sweep measured itself."""
     limits: dict[str, tuple[Limit, ...]] = {}
     """What every attempt is held to beside the threshold, by variant; those without any are left out."""
     figures: tuple[str, ...] = ()

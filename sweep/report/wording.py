@@ -14,6 +14,7 @@ from sweep.words import counted
 
 if TYPE_CHECKING:
     from sweep.audit.finding import Finding
+    from sweep.plan.config import GoldConfig, ImportedConfig
     from sweep.report.exported import Exported, ExportUnavailable
     from sweep.report.summary import PerturbedSummary, RepetitionCounts, Summary
     from sweep.run.launch import Finished
@@ -115,16 +116,49 @@ ALTERNATIVES = {
 def protocol_sentence(summary: Summary) -> str:
     """What was asked, from which data, and what the standard deviations are."""
     protocol, dataset = summary.protocol, summary.dataset
+    if summary.imported:
+        return f"{_imported_sentence(summary, summary.imported)} {_HASH.format(protocol.hash[:12])}"
     chat = " as a chat" if protocol.chat else ""
     cut = "".join(f", {name} {value:g}" for name, value in protocol.sampling.items())
     source = "the task's library" if dataset.path == LIBRARY else f"`{dataset.path}`"
     drawn = "of the task's library" if protocol.shots_from == LIBRARY else f"from the {protocol.shots_from} split"
     return (
         f"Each repetition asks {protocol.questions} questions of {source} (task {protocol.task}{chat}, SHA-256 "
-        f"`{dataset.sha256[:12]}`) after {protocol.shots} worked examples {drawn}, "
-        f"with {protocol.concurrency} requests in flight, at most {protocol.max_tokens} tokens an answer, at "
-        f"temperature {protocol.temperature:g}{cut}. The hash of this protocol is `{protocol.hash[:12]}`. Standard "
-        "deviations are sample ones (ddof=1) between repetitions."
+        f"`{dataset.sha256[:12]}`) after {protocol.shots} worked examples {drawn}, with {protocol.concurrency} "
+        f"requests in flight, at most {protocol.max_tokens} tokens an answer, at temperature "
+        f"{protocol.temperature:g}{cut}. {_HASH.format(protocol.hash[:12])}"
+    ) + (f" {_gold_sentence(protocol.gold)}" if protocol.gold else "")
+
+
+_HASH = "The hash of this protocol is `{}`. Standard deviations are sample ones (ddof=1) between repetitions."
+
+
+def _imported_sentence(summary: Summary, imported: ImportedConfig) -> str:
+    """Where results from elsewhere come from, and what of the protocol is known."""
+    protocol = summary.protocol
+    known = {
+        "worked examples": protocol.shots,
+        "requests in flight": protocol.concurrency,
+        "most tokens of an answer": protocol.max_tokens,
+        "temperature": protocol.temperature,
+    }
+    told = ", ".join(f"{name}: {value:g}" for name, value in known.items() if value is not None)
+    unknown = ", ".join(name for name, value in known.items() if value is None)
+    return (
+        f"These results were not measured by this program but imported from {counted(len(imported.files), 'file')} "
+        f"({imported.format}{f', task {imported.task}' if imported.task else ''}): each repetition has "
+        f"{counted(protocol.questions, 'question')}, and an answer counts by `{imported.metric}` there."
+        f"{f' Known is: {told}.' if told else ''}{f' Not known: {unknown}.' if unknown else ''}"
+    )
+
+
+def _gold_sentence(gold: GoldConfig) -> str:
+    """What makes an output right where the records do not say."""
+    variant = f"`{gold.variant}`" if gold.variant else "what was right"
+    if gold.run is not None:
+        return f"An output is right where it equals that of {variant} in the earlier run `{gold.run}`."
+    return (
+        f"An output is right where it equals that of {variant} in one more repetition, measured before the others."
     )
 
 
@@ -224,6 +258,8 @@ def left_out_sentence(questions: int, folder: str) -> str:
 def method_sentence(summary: Summary, commit: str | None) -> str:
     """How the scores of a pull request were made, so that a reader can make them again."""
     order = {"shuffled": "in another order each time", "fixed": "in the same order each time"}
+    if summary.imported or summary.protocol.question_order is None:
+        return protocol_sentence(summary)
     place = f"commit `{commit}` of accuracy-sweep" if commit else "a released accuracy-sweep"
     return (
         f"{protocol_sentence(summary)} The questions are asked {order[summary.protocol.question_order]}. The sweep "

@@ -159,7 +159,8 @@ def _path_faults(file: str, overrides: Sequence[str]) -> Iterator[Fault]:
         written |= dict(_texts(parse(value, str).value, tuple(path.split("."))))
     for keys, value in written.items():
         if (keys in LOCAL_MODELS and value.startswith(("./", "../"))) or (
-            keys[:2] == ("perturb", "build") and not Path(value).is_absolute()
+            (keys[:2] == ("perturb", "build") or keys == ("protocol", "gold", "run"))
+            and not Path(value).is_absolute()
         ):
             yield (
                 keys,

@@ -16,7 +16,7 @@ from cluster.backends import backend
 from cluster.deadlines import unit_deadline
 from cluster.errors import EngineStartFailed, ExitCode
 from cluster.events import Back, Completed, Event, Failed, Gone, Loaded, Pool, Starting
-from cluster.spec import EngineSpec
+from cluster.spec import EngineSpec, part_name
 from sweep.plan.units import Unit
 from sweep.run.failures import Failure, Void
 from sweep.run.folder import ATTEMPTS, Run
@@ -229,7 +229,9 @@ class Driver:
         self._places[event.engine] = place = f"{event.engine}@{event.facts.device.host}"
         # A place has many starts, over the launches of a sweep too.
         self._starts[event.engine] = f"{place}#{uuid4().hex[:8]}"
-        self._run.record_engine(variant, place, event.facts)
+        parts = enumerate((event.facts, *event.others))
+        places = {f"{part_name(event.engine, rank)}@{facts.device.host}": facts for rank, facts in parts}
+        self._run.record_engine(variant, event.facts, places)
         self._outlook.add_start(event.seconds)
         if unit.id in self._measured:
             self.progress.engines[event.engine].unit = None

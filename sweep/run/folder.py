@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -264,11 +264,11 @@ class Run:
         """Write provenance.json; `settle` as for `write_json`."""
         self.write_json(PROVENANCE, provenance.model_dump(mode="json"), settle=settle)
 
-    def record_engine(self, variant: str, place: str, facts: EngineFacts) -> None:
-        """Add to the provenance what an engine says of itself with a variant loaded, and the place it runs at."""
+    def record_engine(self, variant: str, facts: EngineFacts, places: Mapping[str, EngineFacts]) -> None:
+        """Add to the provenance what an engine says of itself with a variant loaded, and the places it runs at."""
         before = self.provenance()
-        there = Place(versions=dict(facts.versions), device=facts.device)
-        update = {"engines": before.engines | {variant: facts}, "places": before.places | {place: there}}
+        there = {name: Place(versions=dict(part.versions), device=part.device) for name, part in places.items()}
+        update = {"engines": before.engines | {variant: facts}, "places": before.places | there}
         self.write_provenance(before.model_copy(update=update), settle=False)
 
     def record_two_tries(self, unit: Unit, tries: TwoTries) -> None:

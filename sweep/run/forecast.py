@@ -66,6 +66,7 @@ def repetition_seconds(config: SweepConfig, questions: int) -> float:
     expected = config.engine.expected.repetition
     if expected is not None:
         return expected
+    assert config.protocol.max_tokens  # As in all that engines measure.
     tokens = questions * config.protocol.max_tokens
     return USUAL_SECONDS * tokens / (USUAL_QUESTIONS * USUAL_TOKENS)
 

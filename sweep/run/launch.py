@@ -12,6 +12,7 @@ from cluster.backends import check_installed, runs_model
 from cluster.errors import ClusterUnavailable, EngineStartFailed
 from cluster.reach import address_of, check_reachable
 from sweep.disk import OPEN, PRIVATE
+from sweep.errors import BadInput
 from sweep.interrupts import answer_with, check, kept, patient
 from sweep.out import busy
 from sweep.plan.reference import reference_plan
@@ -19,6 +20,7 @@ from sweep.plan.sweepfile import check_arguments, dump, load
 from sweep.plan.units import Plan, Unit, make_plan
 from sweep.run.driver import Driver
 from sweep.run.folder import Run, create_run, open_run
+from sweep.run.gold import gold_run, with_gold
 from sweep.run.hashes import keep_hashes
 from sweep.run.lock import hold
 from sweep.run.mirror import mirrored
@@ -98,6 +100,12 @@ def launch(file: str, overrides: Sequence[str], options: Options, audience: Audi
         check_arguments(plan, file, options.address, overrides)
         with plan.config.secrets.hidden_in_errors():
             questionnaire = dataset.load(plan.config.revealed_protocol())
+        questionnaire = with_gold(Run(folder=options.runs / plan.sweep_id, plan=plan), questionnaire)
+        if questionnaire.lacks_gold and (options.against or (plan.config.perturb and plan.config.perturb.build)):
+            raise BadInput(
+                "--against or perturb.build: what is right in this sweep is still to be measured, and an earlier "
+                "run was held to other outputs; name that run in protocol.gold.run too"
+            )
         against = open_run(options.against) if options.against else None
         if against is not None:
             refuse_other_protocol(against, questionnaire.hash)
@@ -111,6 +119,8 @@ def launch(file: str, overrides: Sequence[str], options: Options, audience: Audi
     held.enter_context(mirrored(options.runs / plan.sweep_id, url, audience.tell))
     run = create_run(options.runs, plan, dump(plan.config))
     keep_hashes(run.folder, plan.config)
+    if questionnaire.lacks_gold:
+        questionnaire = _complete_gold(run, questionnaire, options, audience)
     interrupted, dashboard = _complete(run, questionnaire, options, audience)
     if reference and not interrupted:
         interrupted = _complete_reference(run, reference, questionnaire, options, audience)
@@ -132,6 +142,28 @@ def _complete(
     if len(measured) == units:
         return False, None
     return _drive(run, questionnaire, measured, options, audience)
+
+
+def _complete_gold(run: Run, questionnaire: Questionnaire, options: Options, audience: Audience) -> Questionnaire:
+    """Measure what is right in the run, below its folder; the questionnaire with it.
+
+    Raises KeyboardInterrupt when that was interrupted, and EngineStartFailed when it came to nothing.
+    """
+    own = gold_run(run)
+    assert own is not None  # of an earlier run it is known, or refused
+    (variant,) = own.plan.variants
+    audience.tell(f"First, {variant.name} is measured once more: its outputs are right in this sweep.")
+    gold = create_run(run.folder, own.plan, dump(own.plan.config))
+    interrupted, _ = _complete(gold, questionnaire, options, audience)
+    if interrupted:
+        raise KeyboardInterrupt
+    answered = with_gold(run, questionnaire)
+    if answered.lacks_gold:
+        raise EngineStartFailed(
+            f"the outputs of {variant.name} that are right in this sweep could not be measured: "
+            f"{'; '.join(gold.void().values())}\nThe evidence is in {gold.folder / 'failures'}"
+        )
+    return answered
 
 
 def _complete_reference(
@@ -158,8 +190,9 @@ def _drive(
     engine, address = run.plan.config.engine, address_of(options.address)
     spec = PoolSpec(
         engines=run.plan.engines,
-        gpus=engine.gpus,
-        needs_real_gpus=runs_model(engine.backend) and engine.gpus > 0,
+        gpus=engine.owned,
+        nodes=engine.nodes,
+        needs_real_gpus=runs_model(engine.backend) and engine.owned > 0,
         address=address,
         deadline=options.wait,
         sweep=run.plan.sweep_id,

@@ -9,7 +9,7 @@ from statistics import fmean
 from sweep.errors import BadInput
 from sweep.gate.measured import Measured
 from sweep.run.folder import Run
-from sweep.run.provenance import identity
+from sweep.run.provenance import known_identity
 from sweep.stats.alike import alike
 from sweep.stats.answered import answered
 from sweep.stats.describe import describe
@@ -39,7 +39,7 @@ def measure(run: Run) -> dict[str, Measured]:
             dataset_sha256=provenance.dataset.sha256,
             gpu=provenance.gpu,
             gpu_count=run.plan.config.engine.gpus,
-            engine=identity(run.plan, name),
+            engine=known_identity(run.plan, name),
             versions=provenance.all_versions,
             answers=answered(tables[name]),
         )

@@ -94,7 +94,7 @@ class Provenance(Strict):
     git_commit: str | None
     """Of this program's checkout; null outside of one."""
     seeds: tuple[int, ...]
-    """Repetition to seed."""
+    """Repetition to seed; empty where seeds are not known."""
     protocol: AskedProtocol
     """What was asked."""
     dataset: DatasetFacts
@@ -102,7 +102,7 @@ class Provenance(Strict):
     engines: dict[str, EngineFacts] = {}
     """Variant to what its engine last said of itself."""
     places: dict[str, Place] = {}
-    """`engine-1@host` to what ran there."""
+    """`engine-1@host` to what ran there; `engine-1/2@host` is the part on its second machine."""
     tried_twice: dict[str, TwoTries] = {}
     """Unit to the engines that measured it at the same time; one that had failed before is none of these."""
 
@@ -149,9 +149,15 @@ def identity(plan: Plan, variant: str) -> EngineIdentity:
     return EngineIdentity.model_validate(plan.spec(variant), from_attributes=True)
 
 
+def known_identity(plan: Plan, variant: str) -> EngineIdentity | None:
+    """The same; None for imported results, of which it is not known."""
+    return None if plan.config.imported else identity(plan, variant)
+
+
 def gather(plan: Plan, questionnaire: Questionnaire) -> Provenance:
     """The provenance of a run, but for what its engines will say of themselves."""
-    config = plan.config
+    config, seed = plan.config, plan.config.seed
+    assert seed is not None  # As of all that engines measure.
     return Provenance(
         sweep_id=plan.sweep_id,
         config_sha256=content_hash(config),
@@ -164,7 +170,7 @@ def gather(plan: Plan, questionnaire: Questionnaire) -> Provenance:
         },
         host={"name": platform.node(), "system": platform.platform(), "machine": platform.machine()},
         git_commit=git_commit(),
-        seeds=tuple(config.seed + r for r in range(config.repetitions)),
+        seeds=tuple(seed + r for r in range(config.repetitions)),
         protocol=AskedProtocol(
             hash=questionnaire.hash,
             shot_ids=tuple(record.id for record in questionnaire.shots),

@@ -18,10 +18,10 @@ class PinnedQuestion(Strict):
 
     id: str
     """Stable within the data set, such as `test-17`."""
-    question: str
-    """Its text, without the shots before it."""
-    gold: str
-    """The answer that counts as right."""
+    question: str | None
+    """Its text, without the shots before it; None where it is not known."""
+    gold: str | None
+    """The answer that counts as right; None where it is not known."""
     cluster: str | None
     """Questions of the same cluster are no independent evidence; None where the questions have no clusters."""
 

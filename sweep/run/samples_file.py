@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache, partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -163,8 +164,7 @@ def _table(samples: Sequence[Sample], measurement: Measurement) -> Any:
 
     same, schema = vars(measurement), _schema()
     values = {
-        name: [same[name]] * len(samples) if name in same else [getattr(sample, name) for sample in samples]
-        for name in NAMES
+        name: [same[name]] * len(samples) if name in same else [*map(attrgetter(name), samples)] for name in NAMES
     }
     return pa.Table.from_arrays([column(values[field.name], field.type) for field in schema], schema=schema)
 
@@ -238,6 +238,8 @@ def _read(content: Path | bytes, names: Sequence[str]) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    # pyarrow's own pool leaves as much unused beside the columns of many units as these take.
+    pa.set_memory_pool(pa.system_memory_pool())
     # Not by `read_table`, which would look for columns in the path: `batch=8/samples/...`.
     source = content if isinstance(content, Path) else pa.BufferReader(content)
     with pq.ParquetFile(source, page_checksum_verification=True) as file:

@@ -143,7 +143,7 @@ def saving(plan: Plan, samples: VariantSamples, reason: str) -> Stopped:
     if not len(known):
         return Stopped(reason=reason, engine_seconds=None, gpu_seconds=None)
     seconds = (plan.config.repetitions - len(samples.repetitions)) * float(known.mean())
-    return Stopped(reason=reason, engine_seconds=seconds, gpu_seconds=seconds * plan.config.engine.gpus)
+    return Stopped(reason=reason, engine_seconds=seconds, gpu_seconds=seconds * plan.config.engine.owned)
 
 
 def look_count(plan: Plan, variant: Variant) -> int:

@@ -15,7 +15,7 @@ from sweep.plan.units import Plan, Unit
 from sweep.run import samples_file
 from sweep.run.checksums import MANIFEST, Checksums, state_of
 from sweep.run.samples_file import Columns, Stored, Unfit
-from sweep.run.verify import Asked, Questions, Scorer, check_rows, check_scores, scorer
+from sweep.run.verify import PRESENT, PRESENT_ELSEWHERE, Asked, Questions, Scorer, check_rows, check_scores, scorer
 from sweep.stats.samples import Measurement, Sample
 from sweep.tasks import task
 from sweep.tasks.questionnaire import ordered
@@ -23,6 +23,7 @@ from sweep.tasks.questionnaire import ordered
 SAMPLES = "samples"
 SHOWN = 10
 """Files with faults that are listed."""
+REMEDY_ELSEWHERE = "`sweep import` the same files again: it keeps such a file as .corrupt and writes it anew"
 REMEDY = "`sweep launch` the sweep file again: it keeps such a file as .corrupt and measures its unit again"
 
 
@@ -68,8 +69,9 @@ class UnitFiles:
         unheld = self.checksums.digests is None
         table = samples_file.decode(stored, content, whole=unheld)
         asked = Asked(ordered(unit, self.questions())) if unit.shards > 1 else self._asked
-        check_rows(table, stored.file, unit, asked)
-        if unheld:
+        imported = self.plan.config.imported is not None
+        check_rows(table, stored.file, unit, asked, PRESENT_ELSEWHERE if imported else PRESENT)
+        if unheld and not imported:
             check_scores(table, samples_file.token_ids([stored]), stored.file, self._score)
         return samples_file.kept(table, (stored,))
 
@@ -113,7 +115,7 @@ class UnitFiles:
         if unfit:
             faults = [fault.message for fault in unfit.values()]
             more = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
-            raise BadInput("\n".join([*faults[:SHOWN], *more, REMEDY]))
+            raise BadInput("\n".join([*faults[:SHOWN], *more, self._remedy]))
         return measured
 
     def check(self) -> None:
@@ -123,7 +125,11 @@ class UnitFiles:
         """
         faults = self._changed() if self.checksums.digests is not None else list(self.sorted_out()[1].values())
         if faults:
-            raise BadInput(f"{len(faults)} of its files cannot be used. {faults[0]}. {REMEDY}")
+            raise BadInput(f"{len(faults)} of its files cannot be used. {faults[0]}. {self._remedy}")
+
+    @property
+    def _remedy(self) -> str:
+        return REMEDY_ELSEWHERE if self.plan.config.imported else REMEDY
 
     def _changed(self) -> list[Unfit]:
         there = {_name(unit): unit for unit in self.plan.units if self.path(unit).exists()}

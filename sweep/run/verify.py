@@ -10,7 +10,7 @@ and what an earlier version of a task held right stays so.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
@@ -33,7 +33,9 @@ PRESENT = (
     *("text", "finish_reason", "completion_tokens", "seconds", "engine"),
     *("fingerprint", "gold", "correct", "invalid"),
 )
-"""Columns that are never null; the text is looked at where it was read."""
+"""Columns that are never null where an engine was asked; the text is looked at where it was read."""
+PRESENT_ELSEWHERE = ("correct",)
+"""Columns that are never null in imported results."""
 COUNTS = ("prompt_tokens", "completion_tokens", "verify_steps", "cached_tokens", "seconds")
 """Columns that are never negative."""
 MOST = 50_000
@@ -53,12 +55,12 @@ class Asked:
         self.golds = column([question.gold for question in questions], pa.string())
 
 
-def check_rows(table: Any, file: Path, unit: Unit, asked: Asked) -> None:
+def check_rows(table: Any, file: Path, unit: Unit, asked: Asked, present: Collection[str] = PRESENT) -> None:
     """Raises Unfit when the rows cannot be the unit's, with the first reason; `asked`: what it asks.
 
-    `table`: pyarrow's, of the file.
+    `table`: pyarrow's, of the file. `present`: the columns that no row may lack.
     """
-    for reason in _row_faults(table, unit, asked):
+    for reason in _row_faults(table, unit, asked, present):
         raise Unfit(f"{file}: {reason}")
 
 
@@ -94,11 +96,12 @@ def scorer(task: Task, questions: Questions) -> Scorer:
     It raises BadInput for a task that scores by columns of the data set, which are not in the run folder.
     """
     row = _NotKept()
-    records = {q.id: Record(id=q.id, question=q.question, gold=q.gold, row=row) for q in questions}
+    # Of imported results alone a question or its answer is not known, and those are not scored again.
+    records = {q.id: Record(id=q.id, question=q.question or "", gold=q.gold or "", row=row) for q in questions}
     return lru_cache(MOST)(lambda question, output: task.score(records[question], output))
 
 
-def _row_faults(table: Any, unit: Unit, asked: Asked) -> Iterator[str]:
+def _row_faults(table: Any, unit: Unit, asked: Asked, present: Collection[str]) -> Iterator[str]:
     import pyarrow.compute as pc
 
     questions = pc.index_in(table["question_id"], value_set=asked.ids).combine_chunks()
@@ -112,7 +115,7 @@ def _row_faults(table: Any, unit: Unit, asked: Asked) -> Iterator[str]:
         wanted = getattr(unit, name)
         yield from (f"{name} is {value}, not {wanted}" for value in _distinct(table, name) if value != wanted)
     yield from (f"{name} differs between rows" for name in SAME if len(_distinct(table, name)) > 1)
-    there = (name for name in PRESENT if name in table.column_names)
+    there = (name for name in present if name in table.column_names)
     yield from (f"{name} is missing in a row" for name in there if table[name].null_count)
     golds = asked.golds.take(questions)
     if not table["gold"].combine_chunks().equals(golds):
@@ -144,7 +147,8 @@ def _number_faults(table: Any) -> Iterator[str]:
             yield f"{name} is no number in a row"
     [began], [ended] = (_distinct(table, name) for name in ("began", "ended"))
     # That it ended before it began is no fault: a clock may have been set back meanwhile.
-    if (began is None) != (ended is None):
+    # Of imported results the end alone is known.
+    if ended is None and began is not None:
         yield f"it ended at {ended} and began at {began}"
 
 
@@ -152,7 +156,8 @@ def _answer_faults(table: Any) -> Iterator[str]:
     import pyarrow.compute as pc
 
     invalid = table["invalid"]
-    if not invalid.equals(table["extracted"].is_null()):
+    known = table.filter(pc.is_valid(invalid))
+    if not known["invalid"].equals(known["extracted"].is_null()):
         yield "a row has an answer and is invalid, or has none and is valid"
     if pc.any(pc.and_(invalid, table["correct"])).as_py():
         yield "a row is right without an answer"

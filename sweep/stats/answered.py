@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -70,7 +70,9 @@ def read(source: str) -> Answered:
     twice in a repetition, and a repetition that lacks a question of another one.
     """
     text = files.text(source, DATA_FILE)
-    rows = list(_json_rows(text, source) if text.lstrip().startswith("{") else _csv_rows(text, source))
+    needed = ("question", "correct")
+    written = json_rows(text, source) if text.lstrip().startswith("{") else csv_rows(text, source, ",", needed)
+    rows = [_row(place, cells) for place, cells in written]
     if not rows:
         raise BadInput(f"{source}: no answers in it; give lines such as {{{_EXAMPLE}}}")
     first: dict[tuple[str, str], str] = {}
@@ -102,7 +104,8 @@ def read(source: str) -> Answered:
 _EXAMPLE = '"question": "test-17", "correct": true'
 
 
-def _json_rows(text: str, source: str) -> Iterator[_Row]:
+def json_rows(text: str, source: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Where each object of JSON lines stands, and the object. Raises BadInput with file:line."""
     # Not splitlines: it would also break a line at what JSON may hold unescaped, such as U+2028.
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
@@ -114,24 +117,29 @@ def _json_rows(text: str, source: str) -> Iterator[_Row]:
             raise BadInput(f"{place}: broken JSON: {error}; one object on every line") from None
         if not isinstance(written, dict):
             raise BadInput(f"{place}: not a JSON object; give lines such as {{{_EXAMPLE}}}")
-        yield _row(place, written)
+        yield place, written
 
 
-def _csv_rows(text: str, source: str) -> Iterator[_Row]:
-    reader = csv.DictReader(io.StringIO(text), strict=True, skipinitialspace=True)
+def csv_rows(
+    text: str, source: str, delimiter: str, needed: Collection[str] = ()
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Where each row of a table stands, and its cells by column. Raises BadInput with file:line."""
+    reader = csv.DictReader(io.StringIO(text), strict=True, skipinitialspace=True, delimiter=delimiter)
     try:
-        columns = [column.strip() for column in reader.fieldnames or ()]
-        if columns and not {"question", "correct"} <= set(columns):
+        columns = [column.strip().lower() for column in reader.fieldnames or ()]
+        if len(set(columns)) < len(columns):
+            raise BadInput(f"{source}:1: the columns are {cut(', '.join(columns))}; name each once")
+        if columns and not set(needed) <= set(columns):
             raise BadInput(
-                f"{source}:1: the columns are {cut(', '.join(columns))}; a first line must name question and "
-                "correct"
+                f"{source}:1: the columns are {cut(', '.join(columns))}; a first line must name "
+                f"{' and '.join(needed)}"
             )
         reader.fieldnames = columns
         for cells in reader:
             place = f"{source}:{reader.line_num}"
             if None in cells or None in cells.values():
                 raise BadInput(f"{place}: not as many cells as the first line has columns")
-            yield _row(place, {name: cell for name, cell in cells.items() if cell != ""})
+            yield place, {name: cell for name, cell in cells.items() if cell != ""}
     except csv.Error as error:
         raise BadInput(f"{source}:{reader.reader.line_num}: broken CSV: {error}") from None
 

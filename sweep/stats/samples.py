@@ -44,7 +44,7 @@ class Sample:
     """The variant's name."""
     repetition: int
     """From 1."""
-    seed: int
+    seed: int | None
     """The repetition's seed."""
     question_id: str
     """Stable within the data set: `test-17` is record 17 of the test split."""

@@ -7,13 +7,16 @@ from collections.abc import Callable
 from sweep.errors import BadInput, suggestion
 from sweep.tasks.base import Task
 from sweep.tasks.gsm8k import Gsm8k
+from sweep.tasks.imported import Imported
 from sweep.tasks.lm_eval.task import lm_eval_task
+from sweep.tasks.match import Match
 from sweep.tasks.multiple_choice import MultipleChoice
 from sweep.tasks.sgl_eval import sgl_eval_task
 
 TASKS: dict[str, Task] = {
     "gsm8k": Gsm8k(),
     "multiple_choice": MultipleChoice(),
+    "match": Match(),
 }
 """Name, as `protocol.task` in a sweep file, to task."""
 LIBRARIES: dict[str, Callable[[str], Task]] = {
@@ -25,7 +28,10 @@ imported when the task is used."""
 
 
 def task(name: str) -> Task:
-    """The task of that name. Raises BadInput with the nearest known one when there is none."""
+    """The task of that name, or what stands for one in an imported run. Raises BadInput with the nearest known one
+    when there is none."""
+    if name == Imported.name:
+        return Imported()
     library, colon, rest = name.partition(":")
     if colon and rest and library in LIBRARIES:
         return LIBRARIES[library](name)

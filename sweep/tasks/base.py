@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from cluster.spec import Message
 from sweep.stats.metric import Metric
@@ -86,17 +86,31 @@ class Task(Protocol):
         """An output that scores as correct; the simulated engine, which has no model, gives it."""
 
 
+@runtime_checkable
+class Unanswered(Task, Protocol):
+    """A benchmark whose records have no answers: the outputs of a reference are right, once they are measured."""
+
+    @property
+    def forms(self) -> Sequence[Mapping[str, type]]:
+        """Columns that a row may have: the first of these counts that it has."""
+
+    def answered(self, record: Record, output: str) -> Record:
+        """The record with the reference's output as its right answer."""
+
+
 def read(task: Task, row: object, record_id: str) -> Record:
     """The record of a row of a data set. Raises ValueError with the reason when the task cannot use the row."""
     if not isinstance(row, Mapping):
         raise ValueError(f"not a record but a {type(row).__name__}; a record of {task.name} is {wanted(task)}")
-    for column, kind in task.columns.items():
+    forms = task.forms if isinstance(task, Unanswered) else ()
+    columns = next((form for form in forms if form.keys() <= row.keys()), task.columns)
+    for column, kind in columns.items():
         if not _is(row.get(column), kind):
             raise ValueError(
                 f"no {TYPES[kind]} in `{column}`, it has {', '.join(sorted(row)) or 'nothing'}; "
                 f"a record of {task.name} is {wanted(task)}"
             )
-    return task.record({column: row[column] for column in task.columns}, record_id)
+    return task.record({column: row[column] for column in columns}, record_id)
 
 
 def _is(value: object, kind: type) -> bool:
@@ -108,4 +122,5 @@ def _is(value: object, kind: type) -> bool:
 
 def wanted(task: Task) -> str:
     """The columns of the task's rows, as messages write them."""
-    return f"{{{', '.join(task.columns)}}}"
+    forms = task.forms if isinstance(task, Unanswered) else (task.columns,)
+    return " or ".join(f"{{{', '.join(form)}}}" for form in forms)

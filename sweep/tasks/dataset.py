@@ -16,7 +16,7 @@ from sweep.errors import BadInput, suggestion
 from sweep.plan.config import FORMATS, LIBRARY, DatasetConfig, ProtocolConfig, is_embedded, is_local
 from sweep.plan.variants import Fault, KeyPath
 from sweep.tasks import TASKS, task
-from sweep.tasks.base import Record, Row, Task, read, wanted
+from sweep.tasks.base import Record, Row, Task, Unanswered, read, wanted
 from sweep.tasks.library import LibraryTask, Placed
 from sweep.tasks.questionnaire import Questionnaire, choose
 
@@ -45,6 +45,7 @@ def faults(config: ProtocolConfig) -> Iterator[Fault]:
 def _task_faults(config: ProtocolConfig) -> Iterator[Fault]:
     """What is wrong with the task, and with what is left to its library. Raises BadInput when there is none."""
     chosen = task(config.task)
+    yield from _gold_faults(config, chosen)
     if isinstance(chosen, LibraryTask):
         yield from chosen.faults(config)
     elif config.dataset.path == LIBRARY:
@@ -52,6 +53,27 @@ def _task_faults(config: ProtocolConfig) -> Iterator[Fault]:
         yield ("protocol", "dataset"), f"{config.task} has no data set of its own; {remedy}"
     elif config.shots_from == LIBRARY:
         yield ("protocol", "shots_from"), f"{config.task} draws no worked examples itself; write test or train"
+
+
+def _gold_faults(config: ProtocolConfig, task: Task) -> Iterator[Fault]:
+    """What does not go together with a task that has no answers, or that has them."""
+    where = ("protocol", "gold")
+    if not isinstance(task, Unanswered):
+        if config.gold is not None:
+            yield where, f"task {task.name} has right answers in its records; take gold out, or write task: match"
+        return
+    if config.gold is None:
+        remedy = "write {variant: NAME}, one of this sweep, or {run: FOLDER}, an earlier run"
+        yield where, f"missing: task {task.name} has no answers, so say whose outputs are right; {remedy}"
+    elif config.gold.run is None and config.gold.variant is None:
+        yield where, "names nobody whose outputs are right; write variant: NAME, or run: FOLDER"
+    if config.shots:
+        yield ("protocol", "shots"), f"task {task.name} has no answers that worked examples could show; write 0"
+    if config.temperature:
+        yield (
+            ("protocol", "temperature"),
+            f"above 0 outputs are drawn at random, and that two are equal says nothing; write 0 for {task.name}",
+        )
 
 
 def _file_faults(dataset: DatasetConfig, split: str, where: KeyPath) -> Iterator[Fault]:

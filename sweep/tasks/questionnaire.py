@@ -15,7 +15,7 @@ from cluster.spec import Batch, Completion, Message, Request
 from sweep.plan.config import CHAT, LIBRARY, ProtocolConfig
 from sweep.plan.units import Unit, digest
 from sweep.stats.samples import Sample
-from sweep.tasks.base import Prompt, Record, Task
+from sweep.tasks.base import Prompt, Record, Task, Unanswered
 
 Q = TypeVar("Q")
 
@@ -41,7 +41,7 @@ class Questionnaire:
 
         Two sweeps with this hash ask the same thing; the data set's location is not in it.
         """
-        settings = self.config.model_dump(mode="json", exclude={"dataset", *self.config.unset})
+        settings = self.config.model_dump(mode="json", exclude={"dataset", "gold", *self.config.unset})
         settings |= {"stop": self.stop}
         records = [[record.id, dict(record.row)] for record in (*self.shots, *self.questions)]
         return digest([settings, self.task.version, records])
@@ -55,6 +55,20 @@ class Questionnaire:
     def question_ids(self) -> tuple[str, ...]:
         """In data set order."""
         return tuple(record.id for record in self.questions)
+
+    @property
+    def lacks_gold(self) -> bool:
+        """What is right is still to be measured."""
+        return isinstance(self.task, Unanswered) and not all(record.gold for record in self.questions)
+
+    def answered(self, outputs: Mapping[str, str]) -> Questionnaire:
+        """The same with a reference's outputs, by question, as what is right. Raises KeyError for a missing one."""
+        if not isinstance(self.task, Unanswered):
+            return self
+        task = self.task
+        return replace(
+            self, questions=tuple(task.answered(record, outputs[record.id]) for record in self.questions)
+        )
 
     def first(self, questions: int | Literal["all"]) -> Questionnaire:
         """The same with so many of its questions, from the head; with all where it has no more."""
@@ -80,11 +94,17 @@ class Questionnaire:
 
     def batch(self, unit: Unit, attempt: int) -> Batch:
         """What an engine is handed to run the unit."""
+        asked, concurrency = self.config, unit.condition.concurrency
+        # Of an imported run alone some of it is not known, and no engine runs that.
+        assert asked.max_tokens is not None
+        assert asked.temperature is not None
+        assert concurrency is not None
+        assert unit.seed is not None
         return Batch(
             requests=ordered(unit, self._requests),
-            concurrency=unit.condition.concurrency,
-            max_tokens=self.config.max_tokens,
-            temperature=self.config.temperature,
+            concurrency=concurrency,
+            max_tokens=asked.max_tokens,
+            temperature=asked.temperature,
             stop=self.stop,
             sampling=self.config.sampling,
             chat_template_kwargs=self.config.chat_template_kwargs,
@@ -141,6 +161,9 @@ def choose(
 
     Raises ValueError when there are not enough records.
     """
+    # As in all that engines measure.
+    assert config.shots is not None
+    assert config.shots_from is not None
     test = splits["test"]
     # A library's worked examples are in its prompts, and no records.
     source = () if config.shots_from == LIBRARY else splits.get(config.shots_from, ())

@@ -34,6 +34,12 @@ def test_cut_and_invalid_outputs_are_graded_at_1_and_20_percent(cut: int, verdic
     assert graded["truncation"].evidence["rate"] == pytest.approx(cut / 200)
 
 
+def test_outputs_that_are_answers_themselves_may_be_cut() -> None:
+    cut = changed(table("a", first(100)), truncated=first(200))
+    assert protocol(cut)["truncation"].verdict is Verdict.FAIL
+    assert "truncation" not in protocol(cut, outputs_are_answers=True)
+
+
 def test_one_prompt_without_bos_is_a_failure() -> None:
     samples = table("a", first(100))
     bos = samples.starts_with_bos.copy()

@@ -234,7 +234,7 @@ def start_cost(folder: Path, units: int, starts: int) -> float:
     said = facts(made.plan.spec("a"))
     begun = time.process_time()
     for number in range(starts):
-        made.run.record_engine("a", f"engine-{number}@here", said)
+        made.run.record_engine("a", said, {f"engine-{number}@here": said})
     return 1e3 * (time.process_time() - begun) / starts
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -151,6 +153,43 @@ def test_transformers_has_its_model_on_one_gpu(gpus: float, faults: int) -> None
     assert [key for key, _ in check_specs("transformers", [spec])[0]] == ["gpus"] * faults
 
 
+@pytest.mark.parametrize(
+    ("backend", "gpus", "nodes", "keys"),
+    [
+        ("simulated", 16.0, 2, []),
+        ("simulated", 2.0, 2, []),
+        ("simulated", 15.0, 2, ["gpus"]),
+        ("simulated", 0.5, 2, ["gpus"]),
+        ("simulated", 0.0, 2, ["gpus"]),
+        ("toy", 16.0, 2, ["nodes"]),
+        ("toy", 16.0, 1, []),
+    ],
+)
+def test_an_engine_on_several_machines_has_equal_parts_if_its_backend_can_have_parts(
+    backend: str, gpus: float, nodes: int, keys: list[str]
+) -> None:
+    spec = EngineSpec(label="v", backend=backend, model="m", gpus=gpus, nodes=nodes)
+    assert [key for key, _ in check_specs(backend, [spec])[0]] == keys
+
+
+def test_the_machines_of_an_engine_are_in_the_plan_and_a_fault_of_them_has_its_line(write_sweep: Write) -> None:
+    text = SWEEP.replace("engines: 2\n", "gpus: 16\n  nodes: 2\n")
+    file = write_sweep(text)
+    assert json.loads(CliRunner().invoke(command, [str(file), "--json"]).output)["nodes_per_engine"] == 2
+    assert "16 GPUs each, 8 on each of 2 nodes" in CliRunner().invoke(command, [str(file)]).output
+    file.write_text(text.replace("nodes: 2", "nodes: 3"))
+    with pytest.raises(BadInput, match=rf"{file}:6: gpus: 16 GPUs"):
+        check_arguments(make_plan(load(file)), str(file))
+
+
+def test_a_sweep_keeps_its_id_where_an_engine_is_on_one_machine_and_no_other(write_sweep: Write) -> None:
+    def id_of(nodes: int | None) -> str:
+        setting = "" if nodes is None else f"nodes: {nodes}\n  "
+        return make_plan(load(write_sweep(SWEEP.replace("engines: 2", f"{setting}gpus: 2")))).sweep_id
+
+    assert id_of(None) == id_of(1) != id_of(2)
+
+
 def test_an_engine_does_not_choose_its_own_gpus(write_sweep: Write) -> None:
     text = TOY.replace("model: none\n", "model: none\n  environment: {CUDA_VISIBLE_DEVICES: '3'}\n", 1)
     file = write_sweep(text)
@@ -223,6 +262,15 @@ def test_an_engine_starts_only_on_the_gpus_that_the_file_gives_it(
         actor.load(spec, lambda phase, log: None)
     assert refused.value.exit_code == 4
     assert stopped == [True]
+
+
+def test_a_part_of_an_engine_starts_on_its_share_of_the_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ToyEngine, "describe", lambda engine: facts("NVIDIA H100"))
+    actor = EngineActor("engine-1/2")
+    spec = EngineSpec(label="v", backend="toy", model="m", gpus=2.0, nodes=2, rank=1)
+    assert actor.load(spec, lambda phase, log: None, "head:20000") == facts("NVIDIA H100")
+    with pytest.raises(EngineStartFailed, match="2 on each of 2 machines"):
+        actor.load(replace(spec, gpus=4.0), lambda phase, log: None, "head:20000")
 
 
 @pytest.mark.parametrize(

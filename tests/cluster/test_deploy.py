@@ -126,7 +126,7 @@ def test_every_volume_that_is_mounted_is_there(job: RayJob) -> None:
 
 
 def test_each_node_has_the_gpus_of_four_engines(job: RayJob, ray_up: Any) -> None:
-    needed = ENGINES * load(str(ROOT / "configs" / "gemma4.yaml")).engine.gpus
+    needed = ENGINES * load(str(ROOT / "configs" / "gemma4.yaml")).engine.owned
     # As Ray reads the job where it scales a cluster.
     cluster = {
         "metadata": {"name": "x", "namespace": "y"},

@@ -56,11 +56,20 @@ def test_a_start_tells_its_seconds_and_what_is_used_of_each_gpu_that_is_known() 
         Gpu(name="c", memory_mib=50, free_mib=50),
     )
     spec = EngineSpec(label="topk1", backend="simulated", model="none")
-    readings = of_start(replace(facts(spec), device=Device(host="here", gpus=gpus)), 41.5, TAGS)
+    readings = of_start([replace(facts(spec), device=Device(host="here", gpus=gpus))], 41.5, TAGS)
     used = [(reading.tags["gpu"], reading.value) for reading in readings if reading.metric is GPU_USED]
     assert used == [("0", 70), ("2", 0)]
     others = [reading for reading in readings if reading.metric is not GPU_USED]
     assert values(others) == {STARTS.name: 1, START_SECONDS.name: 41.5}
+
+
+def test_the_gpus_of_an_engine_on_two_machines_are_counted_on() -> None:
+    one = replace(
+        facts(EngineSpec(label="v", backend="simulated", model="none")),
+        device=Device(host="here", gpus=(Gpu(name="a", memory_mib=100, free_mib=30),)),
+    )
+    readings = [reading for reading in of_start([one, one], 1.0, TAGS) if reading.metric is GPU_USED]
+    assert [(reading.tags["gpu"], reading.value) for reading in readings] == [("0", 70), ("1", 70)]
 
 
 def exported(metric: Metric) -> str:

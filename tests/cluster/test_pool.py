@@ -18,13 +18,14 @@ import ray
 from ray.exceptions import RaySystemError
 
 from cluster import deadlines
-from cluster.connection import PoolSpec, answers, status_command
-from cluster.errors import EngineStartFailed, RequestFailed
+from cluster.connection import PoolSpec, answers, engine_count, room, status_command
+from cluster.errors import ClusterUnavailable, EngineStartFailed, RequestFailed
 from cluster.events import Back, Completed, Event, Failed, Loaded, Starting
 from cluster.metrics import Metric, Reading
 from cluster.pool import RayPool
 from cluster.scratch import scratch_folder
 from cluster.spec import Batch, EngineSpec, Request
+from tests.cluster import fake_server
 
 HOUR = 3600.0
 # Not monitor.py: its port is a fixed one, which another Ray on this machine may hold.
@@ -99,6 +100,43 @@ def test_a_unit_that_outlives_its_deadline_costs_its_engine_which_is_replaced(po
     completed = event(pool)
     assert isinstance(completed, Completed)
     assert [c.request_id for c in completed.completions] == ["q"]
+
+
+def test_an_engine_that_hangs_is_replaced_at_once(pool: RayPool) -> None:
+    (engine,) = pool.engines
+    pool.load(engine, make_spec({"hang_rate": 1.0}))
+    assert isinstance(event(pool), Loaded)
+    pool.run(engine, "v-r01", BATCH, deadline=LONG)
+    failed = event(pool)
+    assert isinstance(failed, Failed)
+    assert (failed.engine, failed.work, failed.died) == (engine, "v-r01", True)
+    assert isinstance(failed.error, RequestFailed)
+    assert "hangs" in failed.error.message
+    assert event(pool) == Back(engine=engine)
+
+
+def test_an_engine_whose_server_dies_in_a_unit_is_replaced(pool: RayPool) -> None:
+    (engine,) = pool.engines
+    spec = replace(
+        make_spec({}),
+        backend="server",
+        arguments={"command": f"{{python}} {fake_server.__file__} --port {{port}}"},
+        # The first request is the start's own.
+        environment={"DIES_AT": "2"},
+    )
+    pool.load(engine, spec)
+    assert isinstance(event(pool), Loaded)
+    pool.run(engine, "v-r01", BATCH, deadline=LONG)
+    failed = event(pool)
+    assert isinstance(failed, Failed)
+    assert (failed.engine, failed.work, failed.died) == (engine, "v-r01", True)
+    assert isinstance(failed.error, RequestFailed)
+    assert "RuntimeError: the GPU fell off" in failed.log
+    assert event(pool) == Back(engine=engine)
+    pool.load(engine, replace(spec, environment={}))
+    assert isinstance(event(pool), Loaded)
+    pool.run(engine, "v-r01", BATCH, deadline=LONG)
+    assert isinstance(event(pool), Completed)
 
 
 def test_a_start_that_outlives_its_deadline_costs_its_engine_which_is_replaced(
@@ -244,3 +282,29 @@ def test_the_command_for_a_clusters_state_turns_tokens_on_where_the_cluster_has_
         (tmp_path / ".ray" / "auth_token").write_text("t")
     command = status_command("192.0.2.1:6379")
     assert command == f"`{'RAY_AUTH_MODE=token ' * token}ray status --address 192.0.2.1:6379`"
+
+
+# By hand: an engine has its parts on so many different machines.
+@pytest.mark.parametrize(
+    ("parts", "nodes", "engines"),
+    [
+        ([4, 4], 1, 8),
+        ([1, 1], 2, 1),
+        ([2, 2], 2, 2),
+        ([4, 1, 1], 2, 2),
+        ([3, 3, 3], 2, 4),
+        ([4], 2, 0),
+        ([], 2, 0),
+        ([2, 2, 1], 3, 1),
+    ],
+)
+def test_as_many_engines_fit_as_find_different_machines_for_their_parts(
+    parts: list[int], nodes: int, engines: int
+) -> None:
+    assert room(parts, nodes) == engines
+
+
+def test_an_engine_on_two_machines_finds_no_second_one_in_a_launch_without_a_cluster() -> None:
+    spec = PoolSpec(engines=1, gpus=2, nodes=2, needs_real_gpus=False, address=None, deadline=LONG, sweep="s")
+    with pytest.raises(ClusterUnavailable, match="--address"):
+        engine_count(spec, local=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
-from multiprocessing.synchronize import Event
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import psutil
@@ -18,12 +19,13 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from cluster.backends import check_specs, make_engine
+from cluster.backends import make_engine
 from cluster.engines.served import arguments as of_servers
 from cluster.engines.served.process import ServerProcess
-from cluster.errors import EngineStartFailed, RequestFailed
+from cluster.errors import EngineLost, EngineStartFailed
 from cluster.models import resolve
-from cluster.spec import EngineSpec
+from cluster.spec import Engine, EngineSpec
+from tests.cluster import fake_server
 from tests.engine_contract import EngineContract, Started, questions
 
 SERVE = "transformers serve {model} --host 127.0.0.1 --port {port} --device cpu --dtype float32"
@@ -79,58 +81,65 @@ def test_each_engine_has_a_server_of_its_own(running: EngineSpec) -> None:
         engine.start(replace(second, engine="sweep/x/engine-1"), lambda phase, log: None)
 
 
-def test_a_request_that_the_server_refuses_has_no_completion(running: EngineSpec) -> None:
-    engine = make_engine("openai")
-    engine.start(running, lambda phase, log: None)
-    engine._spec = replace(running, model="no-such-model")  # type: ignore[attr-defined]
-    with pytest.raises(RequestFailed, match="request q0"):
-        engine.generate(questions(1))
-
-
-ECHO = """\
-import json, subprocess, sys
-from http.server import BaseHTTPRequestHandler, HTTPServer
-print(subprocess.Popen(["sleep", "600"]).pid, file=open(sys.argv[2], "w"), flush=True)
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.answer({"version": "1.2"} if self.path == "/version" else None)
-    def do_POST(self):
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or "{}")
-        usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
-        choice = {"index": 0, "text": asked.get("prompt"), "finish_reason": "length"}
-        self.answer({"id": "1", "object": "text_completion", "created": 1, "model": "m", "choices": [choice],
-                     "usage": usage} if asked else {})
-    def answer(self, document):
-        body = json.dumps(document).encode()
-        self.send_response(200 if document is not None or self.path == "/health" else 404)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
-"""
-"""A server that gives back the prompt, says that it is vLLM, and has a child that would outlive it."""
+def test_a_model_that_the_server_does_not_have_fails_the_start(running: EngineSpec) -> None:
+    with pytest.raises(EngineStartFailed, match=r"HTTP 4.*no-such-model"):
+        make_engine("openai").start(replace(running, model="no-such-model"), lambda phase, log: None)
 
 
 def gone(pid: int) -> bool:
     return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
-def test_an_engine_starts_its_own_server_and_ends_it_with_all_its_children(tmp_path: Path) -> None:
-    (tmp_path / "server.py").write_text(ECHO)
-    child = tmp_path / "child"
-    spec = replace(OWN, arguments={"command": f"{{python}} {tmp_path / 'server.py'} {{port}} {child}"})
+@pytest.fixture
+def vllm(tmp_path: Path) -> EngineSpec:
+    """A variant of a program that is found as vLLM's, takes its command line and answers as it does."""
+    program = tmp_path / "vllm"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} {fake_server.__file__} "$@"\n')
+    program.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    return replace(OWN, arguments={"preset": "vllm"}, environment=environment, start_deadline=60)
+
+
+def log_of(engine: Engine) -> Path:
+    log = engine.describe().device.log
+    assert log is not None
+    return Path(log)
+
+
+def child_in(log: Path) -> int:
+    (child,) = re.findall(r"^child (\d+) ", log.read_text(), re.MULTILINE)
+    return int(child)
+
+
+def test_an_engine_starts_its_own_server_and_ends_it_with_all_its_children(vllm: EngineSpec) -> None:
     engine = make_engine("server")
-    engine.start(spec, lambda phase, log: None)
+    options = {"enforce_eager": True, "max_model_len": 4096, "enable_prefix_caching": False}
+    engine.start(replace(vllm, arguments={"preset": "vllm", "options": options}), lambda phase, log: None)
     try:
-        assert [c.text for c in engine.generate(questions(2))] == ["", ""]  # It begins with the stop string.
-        facts = engine.describe()
+        assert [c.text for c in engine.generate(questions(2))] == [fake_server.TEXT] * 2
+        facts, log = engine.describe(), log_of(engine)
         assert facts.versions["vllm"] == "1.2"
+        # It empties its cache in vLLM's development mode alone, which the preset turns on.
         assert facts.arguments["prefix_cache_emptied"] is True
+        assert "--enforce-eager --max-model-len 4096 --no-enable-prefix-caching" in facts.arguments["command"]
         engine.flush()
     finally:
         engine.stop()
-    assert gone(int(child.read_text()))
+    # The log stays, as evidence.
+    assert f"serve {resolve(OWN.model)} --host 127.0.0.1" in log.read_text()
+    assert gone(child_in(log))
+
+
+def test_a_server_that_dies_in_a_batch_loses_the_engine_and_leaves_no_child(vllm: EngineSpec) -> None:
+    engine = make_engine("server")
+    # The first request is the start's own.
+    engine.start(replace(vllm, environment={**vllm.environment, "DIES_AT": "2"}), lambda phase, log: None)
+    log = log_of(engine)
+    with pytest.raises(EngineLost, match="RuntimeError: the GPU fell off"):
+        engine.generate(questions(2))
+    assert gone(child_in(log))
+    with pytest.raises(EngineStartFailed, match="no variant loaded"):
+        engine.generate(questions(1))
 
 
 def test_the_log_tells_why_a_server_did_not_start(tmp_path: Path) -> None:
@@ -146,63 +155,34 @@ def test_the_log_tells_why_a_server_did_not_start(tmp_path: Path) -> None:
     assert gone(int(child.read_text()))
 
 
-def test_a_server_that_never_answers_fails_at_the_deadline(tmp_path: Path) -> None:
+def test_a_command_that_is_not_installed_is_named() -> None:
+    spec = replace(OWN, arguments={"command": "no-such-server {port}"})
+    with pytest.raises(EngineStartFailed, match="no-such-server"):
+        make_engine("server").start(spec, lambda phase, log: None)
+
+
+def test_a_server_that_never_answers_fails_at_the_deadline() -> None:
     spec = replace(OWN, arguments={"command": "sleep 600 {port}"}, start_deadline=0.1)
     with pytest.raises(EngineStartFailed, match="start_deadline"):
         make_engine("server").start(spec, lambda phase, log: None)
 
 
-def test_a_server_ends_with_an_engine_that_is_killed(tmp_path: Path) -> None:
-    (tmp_path / "server.py").write_text(ECHO)
-    child = tmp_path / "child"
-    spec = replace(OWN, arguments={"command": f"{{python}} {tmp_path / 'server.py'} {{port}} {child}"})
+def test_a_server_and_its_children_end_with_an_engine_that_is_killed(vllm: EngineSpec) -> None:
     context = multiprocessing.get_context("spawn")
-    engine = context.Process(target=held, args=(spec, ready := context.Event()))
+    receiver, sender = context.Pipe(duplex=False)
+    engine = context.Process(target=held, args=(vllm, sender))
     engine.start()
-    assert ready.wait(60)
-    server = psutil.Process(int(child.read_text())).ppid()
+    sender.close()
+    log = receiver.recv()
+    child = child_in(log)
+    family = [psutil.Process(child), psutil.Process(child).parent()]
     engine.kill()
-    psutil.wait_procs([psutil.Process(server)] if psutil.pid_exists(server) else [], timeout=20)
-    assert gone(server)
-    with suppress(psutil.NoSuchProcess):
-        psutil.Process(int(child.read_text())).kill()
+    psutil.wait_procs([process for process in family if process], timeout=20)
+    assert all(gone(process.pid) for process in family if process)
 
 
-def held(spec: EngineSpec, ready: Event) -> None:
-    make_engine("server").start(spec, lambda phase, log: None)
-    ready.set()
+def held(spec: EngineSpec, sender: Connection) -> None:
+    engine = make_engine("server")
+    engine.start(spec, lambda phase, log: None)
+    sender.send(log_of(engine))
     signal.pause()
-
-
-@pytest.mark.parametrize(
-    ("backend", "arguments", "fault"),
-    [
-        ("server", {}, "one of the two"),
-        ("server", {"preset": "vllm", "command": "x {port}"}, "one of the two"),
-        ("server", {"command": "serve {model}"}, "no {port}"),
-        ("server", {"command": "serve {modle} {port}"}, "{modle}"),
-        ("server", {"command": "serve 'a {port}"}, "cannot be read"),
-        ("server", {"command": "serve {port} {draft_model}"}, "{draft_model}"),
-        ("openai", {"base_urls": ["localhost:8000"]}, "no address"),
-        ("openai", {"base_urls": []}, "at least 1"),
-    ],
-)
-def test_arguments_that_cannot_be_right_are_told(backend: str, arguments: dict[str, object], fault: str) -> None:
-    ((problem, *_),) = check_specs(backend, [replace(OWN, backend=backend, arguments=arguments)])
-    assert fault in problem[1]
-
-
-def words(spec: EngineSpec, port: int) -> list[str]:
-    return of_servers.command(spec, of_servers.Started.model_validate(spec.arguments), port)
-
-
-def test_the_presets_write_the_servers_own_options() -> None:
-    options = {"tensor_parallel_size": 2, "enable_prefix_caching": True, "swap_space": None, "x": {"a": 1}}
-    vllm = replace(OWN, model="m", arguments={"preset": "vllm", "options": options})
-    assert words(vllm, 8000) == [
-        *("vllm", "serve", "m", "--host", "127.0.0.1", "--port", "8000"),
-        *("--tensor-parallel-size", "2", "--enable-prefix-caching", "--x", '{"a": 1}'),
-    ]
-    sglang = replace(OWN, model="m", draft_model="d", arguments={"preset": "sglang"})
-    assert words(sglang, 1)[-2:] == ["--speculative-draft-model-path", "d"]
-    assert os.path.basename(words(sglang, 1)[0]).startswith("python")

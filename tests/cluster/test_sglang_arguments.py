@@ -118,6 +118,8 @@ def test_a_draft_that_would_not_be_used_is_refused() -> None:
     [
         ("model_path", "x"),
         ("nnodes", 2),
+        ("node_rank", 1),
+        ("dist_init_addr", "head:20000"),
         ("base_gpu_id", 1),
         ("gpu_id_step", 2),
         ("delete_ckpt_after_loading", True),
@@ -143,6 +145,30 @@ def test_what_the_engine_owns_cannot_be_given(name: str, value: object) -> None:
     ],
 )
 def test_a_server_that_completes_nothing_is_refused(name: str, value: object) -> None:
+    assert problem({name: value})[0] == name
+
+
+def test_a_half_of_a_pair_is_refused_with_the_way_to_measure_the_pair() -> None:
+    assert "backend: openai" in problem({"disaggregation_mode": "prefill"})[1]
+
+
+def test_a_spread_of_requests_that_asks_for_the_pairs_router_is_refused() -> None:
+    # follow_bootstrap_room_scheduler in srt/managers/data_parallel_controller.py asserts that a request has a room.
+    sizes = {"dp_size": 2, "tp_size": 1}
+    assert problem({**sizes, "load_balance_method": "follow_bootstrap_room"})[0] == "load_balance_method"
+    assert check_spec(make_spec({**sizes, "load_balance_method": "total_tokens"})) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("device", "xpu"),
+        ("attention_backend", "aiter"),
+        ("mm_attention_backend", "aiter_attn"),
+        ("enable_aiter_allreduce_fusion", True),
+    ],
+)
+def test_what_is_for_gpus_that_are_not_nvidias_is_refused(name: str, value: object) -> None:
     assert problem({name: value})[0] == name
 
 
@@ -222,6 +248,47 @@ def test_dp_attention_splits_tensor_parallelism_evenly() -> None:
     key, text = problem({"tp_size": 4, "dp_size": 3, "enable_dp_attention": True}, gpus=4.0)
     assert key == "dp_size"
     assert re.findall(r"\d+", text)[:2] == ["4", "3"]
+
+
+# By _calculate_rank_ranges and check_server_args of SGLang 0.5.21.
+@pytest.mark.parametrize(
+    ("arguments", "gpus", "nodes", "key"),
+    [
+        ({}, 16, 2, None),
+        ({"tp_size": 8, "pp_size": 2}, 16, 2, None),
+        ({"tp_size": 4, "pp_size": 2}, 8, 4, None),
+        ({"tp_size": 1, "pp_size": 4}, 4, 2, None),
+        ({"dp_size": 16, "enable_dp_attention": True}, 16, 2, None),
+        # Three stages leave a rank of two machines without a stage.
+        ({"tp_size": 2, "pp_size": 3}, 6, 2, "pp_size"),
+        ({"tp_size": 3}, 3, 2, "tp_size"),
+        ({"tp_size": 8, "dp_size": 2}, 16, 2, "dp_size"),
+    ],
+)
+def test_ranks_are_shared_out_to_machines_or_refused(
+    arguments: dict[str, Any], gpus: float, nodes: int, key: str | None
+) -> None:
+    assert [name for name, _ in check_spec(make_spec(arguments, gpus=gpus, nodes=nodes))] == ([key] if key else [])
+
+
+def test_each_machine_of_an_engine_is_told_its_rank_and_where_the_first_one_is() -> None:
+    spec = make_spec({}, gpus=16.0, nodes=2, rank=1, address="10.0.0.1:20000")
+    arguments = engine_arguments(spec)
+    assert (arguments["tp_size"], arguments["nnodes"], arguments["node_rank"]) == (16, 2, 1)
+    assert arguments["dist_init_addr"] == "10.0.0.1:20000"
+    assert not {"nnodes", "node_rank", "dist_init_addr"} & engine_arguments(make_spec({})).keys()
+
+
+def test_the_command_line_of_an_engine_on_two_machines_has_a_line_for_each() -> None:
+    lines = command_line(make_spec({}, gpus=16.0, nodes=2)).splitlines()
+    assert [re.findall(r"--(?:nnodes|node-rank) (\d+)", line) for line in lines] == [["2", "0"], ["2", "1"]]
+    assert len({line.rpartition("--dist-init-addr ")[2] for line in lines}) == 1
+
+
+def test_an_engine_on_two_machines_owns_the_gpus_of_both() -> None:
+    assert check_without_sglang(make_spec({}, gpus=16.0, nodes=2)) == []
+    ((_, text),) = gpu_problems(make_spec({"tp_size": 8}, gpus=16.0, nodes=2))
+    assert "8 GPUs would idle" in text
 
 
 @pytest.mark.parametrize("size", [0, -1])
@@ -390,7 +457,7 @@ def test_engines_of_a_node_share_their_caches_unless_told_otherwise(
     assert changes["TRITON_CACHE_DIR"] == "/variant"
     assert "CUDA_CACHE_PATH" not in changes
     assert changes["FLASHINFER_WORKSPACE_BASE"] == str(tmp_path / "accuracy-sweep" / "kernels" / "flashinfer")
-    assert set(changes) == {*CACHES, "A"} - {"CUDA_CACHE_PATH"}
+    assert set(changes) - {"SGLANG_BLOCK_NONZERO_RANK_CHILDREN"} == {*CACHES, "A"} - {"CUDA_CACHE_PATH"}
 
 
 def test_engines_that_share_a_gpu_take_turns_until_the_deadline(

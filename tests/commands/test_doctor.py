@@ -6,6 +6,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +63,9 @@ def node(*, gpus: tuple[GpuMemory, ...] = (), ahead: float | None = None, asked_
     )
 
 
-def of(config: SweepConfig, gpus: float) -> SweepConfig:
-    return config.model_copy(update={"engine": config.engine.model_copy(update={"gpus": gpus})})
+def of(config: SweepConfig, gpus: float, nodes: int = 1) -> SweepConfig:
+    changes = {"gpus": gpus, "nodes": nodes}
+    return config.model_copy(update={"engine": config.engine.model_copy(update=changes)})
 
 
 def test_a_machine_where_all_is_well_exits_0_and_json_is_alone_on_stdout(write: Any, tmp_path: Path) -> None:
@@ -127,6 +129,15 @@ def test_an_engine_needs_its_gpus_on_one_machine(write: Any) -> None:
     nodes = [node(gpus=(gpu,)), node(gpus=(gpu,))]
     assert states(machines.gpus(of(config, 1), nodes)) == [State.OK] * 2
     assert states(machines.gpus(of(config, 2), nodes)) == [State.OK] * 2 + [State.BROKEN]
+    assert states(machines.gpus(of(config, 2, nodes=2), nodes)) == [State.OK] * 2
+    *_, last = machines.gpus(of(config, 4, nodes=2), [node(gpus=(gpu, gpu)), node(gpus=(gpu,))])
+    assert last.state is State.BROKEN
+    assert "2 on each of 2 machines, and 1 have" in last.text
+
+
+def test_gpus_of_amds_are_warned_of() -> None:
+    (warned, _) = machines.gpus(None, [replace(node(), amd=True)])
+    assert warned.state is State.WARNING
 
 
 @pytest.mark.parametrize(

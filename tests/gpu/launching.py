@@ -11,6 +11,18 @@ from pathlib import Path
 import psutil
 
 CONFIGS = Path(__file__).parents[2] / "configs"
+TWO_GPUS = (
+    "engine.model=embedded:tiny-gemma4-mm",
+    "engine.draft_model=embedded:tiny-gemma4-assistant",
+    "engine.engines=1",
+    # The tiny model has no image processor.
+    "engine.arguments.enable_multimodal=false",
+    # Neither is compiled before it is needed, nor asks the driver for multicast memory.
+    "engine.arguments.sampling_backend=pytorch",
+    "engine.arguments.disable_custom_all_reduce=true",
+    "protocol.dataset={path: embedded:tiny-gemma4}",
+)
+"""For configs/gemma4.yaml: tiny weights in the place of those that need a hub, one engine."""
 
 
 def start(config: str, changes: Sequence[str], runs: Path) -> subprocess.Popen[bytes]:

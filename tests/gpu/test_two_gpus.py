@@ -19,25 +19,13 @@ pytest.importorskip("sglang")
 import psutil
 
 from cluster.engines.sglang import host
-from tests.gpu.launching import schedulers, start
+from tests.gpu.launching import TWO_GPUS, schedulers, start
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(1500)]
 if len(host.device().gpus) < 2:
     pytest.skip("fewer than two GPUs", allow_module_level=True)
 
-CHANGES = (
-    "engine.model=embedded:tiny-gemma4-mm",
-    "engine.draft_model=embedded:tiny-gemma4-assistant",
-    "engine.engines=1",
-    # The tiny model has no image processor.
-    "engine.arguments.enable_multimodal=false",
-    # Neither is compiled before it is needed, nor asks the driver for multicast memory.
-    "engine.arguments.sampling_backend=pytorch",
-    "engine.arguments.disable_custom_all_reduce=true",
-    "protocol.dataset={path: embedded:tiny-gemma4}",
-    "repetitions=3",
-    "tracking.uri=null",
-)
+CHANGES = (*TWO_GPUS, "repetitions=3", "tracking.uri=null")
 NOT_LOSSLESS = ["topk1-det", "topk3-det"]
 """What deterministic MTP past the sliding window does to a score is SGLang's fault, and for the audits to find."""
 

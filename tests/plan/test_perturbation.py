@@ -216,7 +216,7 @@ def simulated(folder: Path, *overrides: str) -> Run:
     for unit in plan.units:
         spec = replace(plan.spec(unit.condition.loads), answers=questionnaire.answers())
         engine.start(spec, lambda phase, lines: None)
-        run.record_engine(unit.condition.loads, "engine-1@here", engine.describe())
+        run.record_engine(unit.condition.loads, engine.describe(), {"engine-1@here": engine.describe()})
         run.save(unit, questionnaire.score(unit, "engine-1@here", engine.generate(questionnaire.batch(unit, 1))))
     return run
 

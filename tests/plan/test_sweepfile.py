@@ -29,6 +29,29 @@ def test_a_missing_file_names_the_nearest_one(write_sweep: Write) -> None:
     assert f"did you mean {file}?" in message
 
 
+@pytest.mark.parametrize(
+    ("backend", "instead"),
+    [
+        ("vllm", "backend: server, with arguments: {preset: vllm"),
+        ("TensorRT_LLM", "{preset: trtllm-serve"),
+        ("llama.cpp", "{preset: llama-server"),
+        ("http", "backend: openai, with arguments: {base_urls: [http://HOST:PORT/v1]}"),
+        ("local-completions", "backend: openai"),
+        ("tgi", "{command: "),
+        ("sglan", "did you mean sglang?"),
+    ],
+)
+def test_an_engine_that_others_name_otherwise_is_told_as_what_to_write_here(
+    write_sweep: Write, backend: str, instead: str
+) -> None:
+    assert instead in faults(write_sweep(SWEEP), f"engine.backend={backend}")
+
+
+def test_an_argument_of_a_backend_that_stands_beside_its_name_is_told_where_it_goes(write_sweep: Write) -> None:
+    message = faults(write_sweep(SWEEP), "engine.base_url=http://h:8000")
+    assert "engine.base_url: unknown key; the backend's own arguments go under engine.arguments" in message
+
+
 def test_broken_yaml_says_where(write_sweep: Write) -> None:
     file = write_sweep("name: x\nengine: {backend: simulated\nvariants: {}\n")
     assert f"{file}:3: not valid YAML" in faults(file)
@@ -46,8 +69,8 @@ def test_every_fault_is_reported_at_once_with_its_line(write_sweep: Write) -> No
 
 
 def test_an_unknown_backend_names_the_known_ones(write_sweep: Write) -> None:
-    file = write_sweep(SWEEP.replace("backend: simulated", "backend: vllm"))
-    assert '"vllm"; known: transformers, simulated, sglang' in faults(file)
+    file = write_sweep(SWEEP.replace("backend: simulated", "backend: abacus"))
+    assert '"abacus"; known: transformers, simulated, sglang' in faults(file)
 
 
 def test_no_variants_is_a_fault(write_sweep: Write) -> None:

@@ -1,4 +1,4 @@
-"""Sweeps on a Ray cluster of two nodes of eight GPUs that keep them, and one that loses a node under it."""
+"""Sweeps on a Ray cluster of two nodes of eight GPUs that keep them, and some that lose a node under them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import json
 import signal
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import ray
 from ray.cluster_utils import Cluster
 
-from cluster.connection import status_command
+from cluster.connection import PoolSpec, status_command
+from cluster.events import Back, Completed, Event, Failed, Loaded
 from cluster.nodes import look
+from cluster.pool import RayPool
+from tests.cluster.test_pool import BATCH, HOUR, LONG, event, make_spec
 from tests.conftest import small_sweep
 from tests.processes import finish, launch, until
 
@@ -59,6 +63,80 @@ def test_a_sweep_outlives_the_node_of_one_of_its_engines(
     # No unit waited for an engine that has no node any more: each failed at most once.
     assert all(failure["attempt"] == 1 for failure in failed)
     cluster.add_node(**NODE)
+
+
+def test_a_sweep_outlives_a_node_of_an_engine_that_spans_two(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    runs = tmp_path / "runs"
+    spans = ("engine.gpus=16", "engine.nodes=2", "engine.engines=auto")
+    process = launch(small_sweep(tmp_path), runs, *SPREAD, *spans)
+    # The provenance has both of its parts, and there is no room for another engine.
+    until(process, lambda: bool(places(runs)))
+    assert {place.partition("@")[0] for place in places(runs)} == {"engine-1", "engine-1/2"}
+    cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
+    cluster.add_node(**NODE)
+    summary = finish(process)
+    assert {v["repetitions"]["measured"] for v in summary["variants"].values()} == {10}
+    failed = [json.loads(line) for file in runs.glob("*/failures/*") for line in file.read_text().splitlines()]
+    # It was replaced as a whole, once.
+    assert [failure["died"] for failure in failed] == [True]
+
+
+@pytest.fixture
+def pool(cluster: Cluster) -> Iterator[RayPool]:
+    """One engine that spans both nodes."""
+    spec = PoolSpec(
+        engines=1,
+        gpus=16.0,
+        nodes=2,
+        needs_real_gpus=False,
+        address=cluster.address,
+        deadline=LONG,
+        sweep="two",
+    )
+    pool = RayPool(spec, lambda text: None)
+    yield pool
+    pool.close()
+
+
+def test_the_parts_of_an_engine_are_new_for_each_variant_and_end_together(pool: RayPool) -> None:
+    (engine,) = pool.engines
+
+    def load(**arguments: float) -> Event:
+        pool.load(engine, replace(make_spec(arguments), gpus=16.0, nodes=2))
+        return event(pool)
+
+    # Of a part that says that it cannot start, the engine has its processes no longer, but is none that died.
+    failed = load(start_failure_rate=1.0)
+    assert isinstance(failed, Failed)
+    assert not failed.died
+    loaded = load()
+    assert isinstance(loaded, Loaded)
+    assert len(loaded.others) == 1
+    first = engines()
+    assert isinstance(load(), Loaded)
+    assert len(engines()) == 2
+    assert not engines() & first
+
+    # A part that is lost while nothing is asked of the engine costs the next batch, which no part waits for.
+    part = next(name for name in engines() if "engine-1/2" in name)
+    ray.kill(ray.get_actor(part))
+    pool.run(engine, "v-r01", BATCH, deadline=HOUR)
+    died = event(pool)
+    assert isinstance(died, Failed)
+    assert died.died
+    assert "engine-1/2 died in the middle of v-r01" in died.error.message
+    assert event(pool) == Back(engine=engine)
+    assert isinstance(load(), Loaded)
+    pool.run(engine, "v-r01", BATCH, deadline=LONG)
+    assert isinstance(event(pool), Completed)
+
+
+def engines() -> set[str]:
+    """The names of the processes of engines that there are."""
+    return {str(name) for name in ray.util.list_named_actors() if "/engine-" in str(name)}
 
 
 def test_a_sweep_begins_while_the_cluster_has_no_room_for_all_its_engines(

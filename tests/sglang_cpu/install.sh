@@ -19,7 +19,7 @@ install --no-deps sglang==0.5.21 triton==3.7.1 torchvision==0.28.0 compressed-te
 install torch==2.13.0 transformers==5.12.1 tokenizers==0.22.2 sentencepiece==0.2.1 apache-tvm-ffi==0.1.11 \
     soundfile==0.13.1 openai==2.6.1 orjson psutil pybase64 requests packaging pillow starlette msgspec pyzmq tqdm \
     ipython pydantic aiohttp dill loguru gguf uvloop partial_json_parser uvicorn fastapi setproctitle einops \
-    jsonschema python-multipart numpy scipy ruamel.yaml filelock platformdirs "ray[default]>=2.50,<3" pytest pytest-timeout
+    jsonschema python-multipart numpy scipy ruamel.yaml filelock platformdirs click rich pyarrow matplotlib "ray[default]>=2.50,<3" pytest pytest-timeout
 install --no-deps -e "$project"
 
 site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')

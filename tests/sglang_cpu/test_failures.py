@@ -16,9 +16,10 @@ pytest.importorskip("sglang")
 
 import psutil
 
+from cluster import deadlines
 from cluster.engines.sglang import host
 from cluster.engines.sglang.engine import SGLangEngine
-from cluster.errors import EngineStartFailed, RequestFailed
+from cluster.errors import EngineLost, EngineStartFailed, RequestFailed
 from cluster.models import resolve
 from tests.sglang_cpu.sglang_tiny import make_batch, make_spec
 
@@ -38,6 +39,25 @@ def test_a_request_past_its_deadline_fails_and_is_taken_back() -> None:
         engine.flush()
         assert len(engine.generate(make_batch(1, max_tokens=2))) == 1
     finally:
+        engine.stop()
+
+
+def test_an_engine_whose_scheduler_is_stopped_is_said_to_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadlines, "SIGN_OF_LIFE", 1.0)
+    engine = SGLangEngine()
+    engine.start(make_spec(request_deadline=1.0), quiet)
+    workers = [psutil.Process(pid) for pid in host.children()]
+    scheduler = next(w for w in workers if "scheduler" in " ".join(w.cmdline()))
+    scheduler.suspend()
+    try:
+        with pytest.raises(EngineLost, match="no completion after 1 s"):
+            engine.generate(make_batch(2))
+        # One that goes on in time is only slow.
+        scheduler.resume()
+        engine.flush()
+        assert len(engine.generate(make_batch(1, max_tokens=2))) == 1
+    finally:
+        scheduler.resume()
         engine.stop()
 
 

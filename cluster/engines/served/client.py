@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import json
 import time
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from cluster.engines.concurrent import complete_each
+from cluster.engines.served.kinds import KINDS, OTHER, Kind, token_ids, verify_steps
 from cluster.errors import RequestFailed
 from cluster.spec import Batch, Completion, EngineSpec, Request
 
-CACHES = {"sglang": "/flush_cache", "vllm": "/reset_prefix_cache"}
-"""Where a server empties its prefix cache."""
-VERSIONS = {"sglang": "/get_server_info", "vllm": "/version"}
-"""Where a server says which version it is, under `version`."""
-ANSWER = 30.0
+KEY = "OPENAI_API_KEY"
+"""The variable in an engine's environment that has a server's key."""
+GIVEN_UP = ("abort", "cancelled", "error", "timeout", "not_finished")
+"""The reasons for an end that is no answer."""
+LONGEST = 300
+"""Characters of what a server says of a request that it refuses."""
+ANSWER = 40.0
 """Seconds for anything but a completion."""
-
 REASONING = ("reasoning_content", "reasoning")
 """What servers call the reasoning beside a message's content: SGLang and older vLLM, and newer vLLM."""
 
@@ -31,8 +35,10 @@ class Server:
 
     base_url: str
     """`http://host:port/v1`."""
-    kind: str | None
-    """`sglang`, `vllm`; None for any other."""
+    key: str | None
+    """Its own; None where it wants none."""
+    name: str | None
+    """Of KINDS; None for any other."""
     version: str | None
     """What it says of itself."""
 
@@ -41,26 +47,42 @@ class Server:
         """Without the API's version."""
         return self.base_url.rstrip("/").removesuffix("/v1")
 
+    @property
+    def kind(self) -> Kind:
+        """What it is asked, and what it tells."""
+        return KINDS[self.name] if self.name else OTHER
+
     @classmethod
-    def at(cls, base_url: str) -> Server:
+    def at(cls, base_url: str, key: str | None) -> Server:
         """What answers there, as far as it can be told."""
-        unknown = cls(base_url=base_url, kind=None, version=None)
-        for kind, path in VERSIONS.items():
-            answer = ask(f"{unknown.root}{path}")
-            if answer is not None and isinstance(version := answer.get("version"), str):
-                return cls(base_url=base_url, kind=kind, version=version)
+        unknown = cls(base_url=base_url, key=key, name=None, version=None)
+        listed = (ask(f"{unknown.root}/v1/models", key) or {}).get("data") or [{}]
+        owner = listed[0].get("owned_by")
+        for name, kind in KINDS.items():
+            if kind.owner == owner:
+                versions = ((ask(f"{unknown.root}{path}", key) or {}).get(at) for path, at in kind.versions.items())
+                version = next((str(said) for said in versions if said), None)
+                return cls(base_url=base_url, key=key, name=name, version=version)
         return unknown
 
     def empty_cache(self) -> bool:
         """Whether the server has emptied its prefix cache."""
-        return self.kind is not None and ask(f"{self.root}{CACHES[self.kind]}", post=True) is not None
+        path = self.kind.empties
+        return path is not None and ask(f"{self.root}{path}", self.key, post=True) is not None
 
 
-def ask(url: str, *, post: bool = False) -> Mapping[str, Any] | None:
+def ask(
+    url: str, key: str | None = None, *, post: bool = False, seconds: float = ANSWER
+) -> Mapping[str, Any] | None:
     """The JSON object at an address, empty where the answer is something else; None where there is none."""
-    request = urllib.request.Request(url, method="POST" if post else "GET", data=b"" if post else None)
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    request = urllib.request.Request(
+        url, method="POST" if post else "GET", data=b"" if post else None, headers=headers
+    )
+    proxies: dict[str, str] | None = {} if is_here(url) else None
     try:
-        with urllib.request.urlopen(request, timeout=ANSWER) as answer:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler(proxies))
+        with opener.open(request, timeout=seconds) as answer:
             text = answer.read()
     except (OSError, ValueError):
         return None
@@ -71,88 +93,109 @@ def ask(url: str, *, post: bool = False) -> Mapping[str, Any] | None:
     return found if isinstance(found, dict) else {}
 
 
-def complete(server: Server, spec: EngineSpec, batch: Batch, extra_body: Mapping[str, Any]) -> list[Completion]:
-    """Complete every request, `batch.concurrency` at a time, in the batch's order.
-
-    Raises RequestFailed, and takes the batch's other requests back, when one has no completion.
-    """
-    return asyncio.run(_complete_all(server, spec, batch, extra_body))
-
-
-async def _complete_all(
-    server: Server, spec: EngineSpec, batch: Batch, extra_body: Mapping[str, Any]
-) -> list[Completion]:
-    from openai import AsyncOpenAI
-
-    # A request that is tried again would be batched with others than the first time: the unit is, as a whole.
-    key = spec.environment.get("OPENAI_API_KEY", "none")
-    async with AsyncOpenAI(
-        base_url=server.base_url, api_key=key, max_retries=0, timeout=spec.request_deadline
-    ) as client:
-        return await complete_each(batch, lambda request: _complete(client, spec, request, batch, extra_body))
-
-
-async def _complete(
-    client: Any,
-    spec: EngineSpec,
-    request: Request,
-    batch: Batch,
-    extra_body: Mapping[str, Any],
-) -> Completion:
-    from openai import OpenAIError
-
-    where = f"{spec.label}: request {request.id}"
-    settings = {"model": spec.model, "max_tokens": batch.max_tokens, **_sampling(request, batch, extra_body)}
-    began = time.perf_counter()
+def is_here(url: str) -> bool:
+    """Whether the address is this machine's own. A proxy that the environment names would look for it elsewhere."""
+    host = urlsplit(url).hostname or ""
     try:
-        async with asyncio.timeout(spec.request_deadline):
-            if isinstance(request.prompt, str):
-                answer = await client.completions.create(prompt=request.prompt, **settings)
-            else:
-                turns = [asdict(message) for message in request.prompt]
-                answer = await client.chat.completions.create(messages=turns, **settings)
-    except TimeoutError:
-        text = f"no completion after {spec.request_deadline:g} s (engine.request_deadline)"
-        raise RequestFailed(f"{where}: {text}") from None
-    except OpenAIError as error:
-        raise RequestFailed(f"{where}: {type(error).__name__}: {error}") from error
-    seconds = time.perf_counter() - began
-    return _completion(answer, request, batch, where, seconds)
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
-def _completion(answer: Any, request: Request, batch: Batch, where: str, seconds: float) -> Completion:
-    """Raises RequestFailed for an answer without a text, its end or its tokens."""
-    choice = answer.choices[0] if answer.choices else None
-    usage = answer.usage
-    if choice is None or choice.finish_reason is None or usage is None:
-        raise RequestFailed(f"{where}: the server's answer has no choice, no finish_reason or no usage")
-    said = None if isinstance(request.prompt, str) else choice.message
-    # Without an answer where the tokens ran out in the reasoning: then it is empty, and not failed.
-    text = (choice.text if said is None else said.content) or ""
-    # Not every server heeds every stop string.
-    before = batch.until_stop(text)
-    details = getattr(usage, "prompt_tokens_details", None)
-    return Completion(
-        request_id=request.id,
-        text=before,
-        reasoning=next((told for name in REASONING if (told := getattr(said, name, None))), None),
-        finish_reason="stop" if before != text else choice.finish_reason,
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-        cached_tokens=getattr(details, "cached_tokens", None),
-        seconds=seconds,
-    )
+@dataclass(frozen=True, kw_only=True)
+class Client:
+    """A server, and how a variant's requests are put to it."""
 
+    server: Server
+    """Answers them."""
+    spec: EngineSpec
+    """The variant's."""
+    extra_body: Mapping[str, Any]
+    """Goes into every request, under the API's own parameters."""
+    speculates: bool
+    """Whether the server decodes speculatively."""
 
-def _sampling(request: Request, batch: Batch, extra_body: Mapping[str, Any]) -> dict[str, Any]:
-    """The API's sampling parameters; those that it does not name go beside them, as SGLang and vLLM read them."""
-    settings: dict[str, Any] = {"temperature": batch.temperature, "stop": list(batch.stop) or None}
-    cut = dict(batch.sampling)
-    if batch.temperature > 0:
-        settings["seed"] = batch.sampling_seed(request)
-        settings["top_p"] = cut.pop("top_p", 1.0)
-    if batch.chat_template_kwargs:
-        # The variant's own settings over the protocol's.
-        kwargs = {**batch.chat_template_kwargs, **extra_body.get("chat_template_kwargs", {})}
-        extra_body = {**extra_body, "chat_template_kwargs": kwargs}
-    return settings | {"extra_body": {**cut, **extra_body}}
+    def complete(self, batch: Batch) -> list[Completion]:
+        """Complete every request, `batch.concurrency` at a time, in the batch's order.
+
+        Raises RequestFailed, and takes the batch's other requests back, when one has no completion.
+        """
+        return asyncio.run(self._complete_all(batch))
+
+    async def _complete_all(self, batch: Batch) -> list[Completion]:
+        from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+
+        # A request that is tried again would be batched with others than the first time: the unit is, as a whole.
+        async with AsyncOpenAI(
+            base_url=self.server.base_url,
+            api_key=self.server.key or "none",
+            max_retries=0,
+            timeout=self.spec.request_deadline,
+            http_client=DefaultAsyncHttpxClient(trust_env=not is_here(self.server.base_url)),
+        ) as client:
+            return await complete_each(batch, lambda request: self._complete(client, request, batch))
+
+    async def _complete(self, client: Any, request: Request, batch: Batch) -> Completion:
+        from openai import APIStatusError, OpenAIError
+
+        where = f"{self.spec.label}: request {request.id}"
+        settings = {"model": self.spec.model, "max_tokens": batch.max_tokens, **self._sampling(request, batch)}
+        began = time.perf_counter()
+        try:
+            async with asyncio.timeout(self.spec.request_deadline):
+                if isinstance(request.prompt, str):
+                    answer = await client.completions.create(prompt=request.prompt, **settings)
+                else:
+                    turns = [asdict(message) for message in request.prompt]
+                    answer = await client.chat.completions.create(messages=turns, **settings)
+        except TimeoutError:
+            text = f"no completion after {self.spec.request_deadline:g} s (engine.request_deadline)"
+            raise RequestFailed(f"{where}: {text}") from None
+        except APIStatusError as error:
+            said = " ".join(error.response.text.split())[:LONGEST]
+            raise RequestFailed(f"{where}: HTTP {error.status_code}: {said}") from error
+        # An answer that is no JSON is a ValueError.
+        except (OpenAIError, ValueError) as error:
+            raise RequestFailed(f"{where}: {type(error).__name__}: {error}") from error
+        return self._completion(answer, request, batch, time.perf_counter() - began)
+
+    def _sampling(self, request: Request, batch: Batch) -> dict[str, Any]:
+        """The API's sampling parameters; those that it does not name go beside them, for SGLang and vLLM."""
+        settings: dict[str, Any] = {"temperature": batch.temperature, "stop": list(batch.stop) or None}
+        cut = dict(batch.sampling)
+        if batch.temperature > 0:
+            settings["seed"] = batch.sampling_seed(request)
+            settings["top_p"] = cut.pop("top_p", 1.0)
+        body = {**self.server.kind.asks, **cut, **self.extra_body}
+        if batch.chat_template_kwargs:
+            # The variant's own settings over the protocol's.
+            own = self.extra_body.get("chat_template_kwargs", {})
+            body["chat_template_kwargs"] = {**batch.chat_template_kwargs, **own}
+        return settings | {"extra_body": body}
+
+    def _completion(self, answer: Any, request: Request, batch: Batch, seconds: float) -> Completion:
+        """Raises RequestFailed for an answer without a text, its end or its tokens."""
+        choices, usage = getattr(answer, "choices", None), getattr(answer, "usage", None)
+        reason = choices[0].finish_reason if choices else None
+        if not choices or reason is None or usage is None or reason in GIVEN_UP:
+            lacks = f"finish_reason {reason}" if reason in GIVEN_UP else "no choice, no finish_reason or no usage"
+            raise RequestFailed(f"{self.spec.label}: request {request.id}: the server's answer has {lacks}")
+        said = None if isinstance(request.prompt, str) else choices[0].message
+        # Without an answer where the tokens ran out in the reasoning: then it is empty, and not failed.
+        text = (choices[0].text if said is None else said.content) or ""
+        # Not every server heeds every stop string.
+        before = batch.until_stop(text)
+        details = getattr(usage, "prompt_tokens_details", None)
+        told = answer.to_dict()
+        return Completion(
+            request_id=request.id,
+            text=before,
+            reasoning=next((apart for name in REASONING if (apart := getattr(said, name, None))), None),
+            token_ids=token_ids(told),
+            finish_reason="stop" if before != text else reason,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            verify_steps=verify_steps(self.server.kind, told, usage.completion_tokens, self.speculates),
+            cached_tokens=getattr(details, "cached_tokens", None),
+            seconds=seconds,
+        )

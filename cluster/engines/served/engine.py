@@ -6,14 +6,21 @@ import re
 import time
 from dataclasses import replace
 from importlib import metadata
-from typing import Any
 from urllib.parse import urlsplit
 
 from cluster.engines.arguments import refuse
-from cluster.engines.served.arguments import Running, Served, Started, check_running, check_started, command
-from cluster.engines.served.client import Server, complete
+from cluster.engines.served.arguments import (
+    Running,
+    Served,
+    Started,
+    command,
+    running_problems,
+    speculates,
+    started_problems,
+)
+from cluster.engines.served.client import KEY, Client, Server
 from cluster.engines.served.process import ServerProcess
-from cluster.errors import EngineStartFailed, RequestFailed
+from cluster.errors import EngineLost, EngineStartFailed, RequestFailed
 from cluster.models import resolve
 from cluster.spec import Batch, Completion, Device, EngineFacts, EngineSpec, Report, Request
 
@@ -32,55 +39,63 @@ class RunningServer:
     """The backend `openai`, behind `cluster.spec.Engine`."""
 
     def __init__(self) -> None:
-        self._spec: EngineSpec | None = None
-        self._server: Server | None = None
-        self._extra_body: dict[str, Any] = {}
+        self._client: Client | None = None
         self._empties = False
+        self._fingerprint_of = "text"
         self._seconds: dict[str, float] = {}
 
     def start(self, spec: EngineSpec, report: Report) -> None:
         """Take the engine's own server. Raises EngineStartFailed when it does not answer, or not for the model."""
-        refuse(spec, check_running([spec])[0])
+        deadline = time.monotonic() + spec.start_deadline
+        refuse(spec, running_problems(spec))
         asked = Running.model_validate(dict(spec.arguments))
         number = re.search(r"([0-9]+)$", spec.engine or "")
         url = asked.base_urls[(int(number[1]) - 1 if number else 0) % len(asked.base_urls)]
-        self._answer(spec, asked, url, report)
+        self._answer(spec, asked, url, report, deadline)
 
-    def _answer(self, spec: EngineSpec, asked: Served, base_url: str, report: Report) -> None:
+    def _answer(self, spec: EngineSpec, asked: Served, base_url: str, report: Report, deadline: float) -> None:
         report("asking the server", ())
         began = time.monotonic()
-        server = Server.at(base_url)
+        speculating = spec.draft_model is not None or speculates(spec.arguments)
+        client = Client(
+            server=Server.at(base_url, spec.environment.get(KEY)),
+            spec=spec,
+            extra_body=asked.extra_body,
+            speculates=speculating,
+        )
+        left = min(spec.request_deadline, max(1.0, deadline - began))
         try:
-            complete(server, spec, FIRST, asked.extra_body)
+            (first,) = replace(client, spec=replace(spec, request_deadline=left)).complete(FIRST)
         except RequestFailed as error:
             raise EngineStartFailed(f"{spec.label}: {base_url}: no completion: {error}", ()) from None
-        self._extra_body, self._empties = asked.extra_body, asked.empty_cache and server.empty_cache()
+        self._fingerprint_of = "text" if first.token_ids is None else "token_ids"
+        self._empties = asked.empty_cache and client.server.empty_cache()
         self._seconds["answering"] = time.monotonic() - began
-        self._spec, self._server = spec, server
+        self._client = client
         report("ready", ())
 
     def generate(self, batch: Batch) -> list[Completion]:
         """Complete every request, `batch.concurrency` at a time. Raises RequestFailed if any has no completion."""
-        spec, server = self._started()
-        return complete(server, spec, batch, self._extra_body)
+        return self._started().complete(batch)
 
     def flush(self) -> None:
         """Empty the server's prefix cache, where it can. Raises RequestFailed when it could and does not."""
-        spec, server = self._started()
-        if self._empties and not server.empty_cache():
-            raise RequestFailed(f"{spec.label}: {server.base_url} did not empty its cache")
+        client = self._started()
+        if self._empties and not client.server.empty_cache():
+            raise RequestFailed(f"{client.spec.label}: {client.server.base_url} did not empty its cache")
 
     def describe(self) -> EngineFacts:
         """What the server says of itself. Its GPUs are not known."""
-        spec, server = self._started()
+        client = self._started()
+        spec, server = client.spec, client.server
         versions = {"openai": metadata.version("openai")}
-        if server.kind and server.version:
-            versions[server.kind] = server.version
+        if server.name and server.version:
+            versions[server.name] = server.version
         return EngineFacts(
             backend=spec.backend,
             versions=versions,
             device=self._device(spec, server),
-            fingerprint_of="text",
+            fingerprint_of=self._fingerprint_of,
             start_seconds=dict(self._seconds),
             arguments={**spec.arguments, "model": spec.model, "prefix_cache_emptied": self._empties},
         )
@@ -90,13 +105,13 @@ class RunningServer:
 
     def stop(self) -> None:
         """Let go of the server, which runs on."""
-        self._spec = self._server = None
+        self._client = None
         self._seconds = {}
 
-    def _started(self) -> tuple[EngineSpec, Server]:
-        if self._spec is None or self._server is None:
+    def _started(self) -> Client:
+        if self._client is None:
             raise EngineStartFailed("the server engine has no variant loaded; call start first", ())
-        return self._spec, self._server
+        return self._client
 
 
 class OwnServer(RunningServer):
@@ -109,23 +124,45 @@ class OwnServer(RunningServer):
 
     def start(self, spec: EngineSpec, report: Report) -> None:
         """Start the server. Raises EngineStartFailed, with its last log lines, when it does not come up in time."""
-        refuse(spec, check_started([spec])[0])
+        refuse(spec, started_problems(spec))
         deadline = time.monotonic() + spec.start_deadline
         placed = replace(
             spec, model=resolve(spec.model), draft_model=spec.draft_model and resolve(spec.draft_model)
         )
         asked = Started.model_validate(dict(spec.arguments))
         # The port is another one at each start, and says nothing of the engine.
-        self._command = " ".join(command(placed, asked, 0))
+        self._command = " ".join(command(placed, 0))
         self._process = ServerProcess(placed, asked)
         try:
             began = time.monotonic()
             self._process.wait(deadline, report)
             self._seconds["server"] = time.monotonic() - began
-            self._answer(placed, asked, self._process.base_url, report)
+            self._answer(placed, asked, self._process.base_url, report, deadline)
         except BaseException:
             self.stop()
             raise
+
+    def generate(self, batch: Batch) -> list[Completion]:
+        """As of a server that runs already. Raises EngineLost when the server itself has ended."""
+        try:
+            return super().generate(batch)
+        except RequestFailed as error:
+            self._raise_if_ended(error)
+            raise
+
+    def flush(self) -> None:
+        """As of a server that runs already. Raises EngineLost when the server has ended."""
+        try:
+            super().flush()
+        except RequestFailed as error:
+            self._raise_if_ended(error)
+            raise
+
+    def _raise_if_ended(self, error: RequestFailed) -> None:
+        if self._process is not None and (end := self._process.ended()):
+            # What it started may hold the GPUs still.
+            self.stop()
+            raise EngineLost(f"{error}; {end}") from error
 
     def describe(self) -> EngineFacts:
         """With the command that the server was started by."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from cluster.backends import GEMMA, Backend
-from cluster.engines.served.arguments import check_started
+from cluster.engines.served.arguments import check_started, command_line, deterministic, gpus, plain, speculates
 from cluster.spec import Engine
 
 
@@ -28,5 +28,9 @@ BACKEND = Backend(
     extra="http",
     usual=replace(GEMMA, arguments=_usual_arguments),
     speculative=lambda name: name == "speculates",
-    speculates=lambda arguments: bool(arguments.get("speculates")),
+    speculates=speculates,
+    plain=plain,
+    deterministic=deterministic,
+    gpus=gpus,
+    command_line=command_line,
 )

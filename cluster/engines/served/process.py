@@ -7,13 +7,13 @@ import signal
 import socket
 import subprocess
 import time
-import urllib.request
 from contextlib import closing, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 from cluster.children import end_with_parent
-from cluster.engines.served.arguments import Started, command
+from cluster.engines.served.arguments import Started, command, environment
+from cluster.engines.served.client import ask
 from cluster.errors import EngineStartFailed
 from cluster.log import SEARCHED, last_error, tail
 from cluster.scratch import scratch_folder
@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     import psutil
 
 POLL_SECONDS = 0.5
+HEALTH_SECONDS = 5.0
 REPORT_SECONDS = 2.0
+END_SECONDS = 5.0
+"""Seconds that a server may take to end once it has lost what it needs to answer."""
+KEEP = 'cat > /dev/null; kill -s KILL -- "-$1"'
+"""A shell that waits for the end of the process at the other end of its input, and kills a group of others then."""
 STOP_SECONDS = 30.0
 """Seconds that a server may take to end by itself."""
 
@@ -35,7 +40,7 @@ class ServerProcess:
         """Start it. Raises EngineStartFailed where the command is not there."""
         self._spec, self._asked = spec, asked
         self._port = _free_port()
-        words = command(spec, asked, self._port)
+        words = command(spec, self._port)
         self.log = scratch_folder() / f"server-{os.getpid()}-{self._port}.log"
         with self.log.open("wb") as log:
             try:
@@ -44,13 +49,20 @@ class ServerProcess:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    env={**os.environ, **spec.environment},
+                    env={**os.environ, **environment(spec)},
                     # A group of its own, so that its children end with it.
                     start_new_session=True,
                     preexec_fn=partial(end_with_parent, signal.SIGKILL),
                 )
             except OSError as error:
                 raise EngineStartFailed(f"{spec.label}: `{words[0]}`: {error.strerror}; install it", ()) from None
+        # The server ends with this process by itself, and what it started does not.
+        self._keeper = subprocess.Popen(
+            ["sh", "-c", KEEP, "sh", str(self._process.pid)],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
     @property
     def base_url(self) -> str:
@@ -61,10 +73,13 @@ class ServerProcess:
         """Until it answers. Raises EngineStartFailed when it ends, or time.monotonic() passes the deadline."""
         health = f"http://127.0.0.1:{self._port}{self._asked.health}"
         reported = 0.0
-        while not _answers(health):
+        while True:
+            answers = ask(health, seconds=HEALTH_SECONDS) is not None
+            # Whoever answers then is another program, which took the port.
             if self._process.poll() is not None:
-                text = last_error(tail(self.log, SEARCHED)) or f"it ended with exit code {self._process.returncode}"
-                raise self._failure(f"the server did not start: {text}")
+                raise self._failure(f"the server did not start: {self._end()}")
+            if answers:
+                return
             now = time.monotonic()
             if now >= deadline:
                 raise self._failure(f"not ready after {self._spec.start_deadline:g} s (engine.start_deadline)")
@@ -73,6 +88,17 @@ class ServerProcess:
                 report("starting the server", tail(self.log))
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(POLL_SECONDS)
+
+    def ended(self) -> str | None:
+        """Why the server ended, if it has, or does within END_SECONDS."""
+        try:
+            self._process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            return None
+        return f"the server ended: {self._end()}. Its log: {self.log}"
+
+    def _end(self) -> str:
+        return last_error(tail(self.log, SEARCHED)) or f"it ended with exit code {self._process.returncode}"
 
     def _failure(self, text: str) -> EngineStartFailed:
         return EngineStartFailed(f"{self._spec.label}: {text}. Its log: {self.log}", tail(self.log))
@@ -90,6 +116,8 @@ class ServerProcess:
                 left.kill()
         _, alive = psutil.wait_procs(alive, timeout=STOP_SECONDS)
         self._process.wait(STOP_SECONDS)
+        self._keeper.kill()
+        self._keeper.communicate()
         if alive:
             raise EngineStartFailed(f"{self._spec.label}: processes of the server stay: {alive}", tail(self.log))
 
@@ -114,11 +142,3 @@ def _free_port() -> int:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
         return port
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            return bool(answer.status == 200)
-    except (OSError, ValueError):
-        return False

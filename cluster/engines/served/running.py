@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cluster.backends import GEMMA, Backend
-from cluster.engines.served.arguments import check_running
+from cluster.engines.served.arguments import check_running, speculates
 from cluster.spec import Engine
 
 
@@ -22,6 +22,6 @@ BACKEND = Backend(
     extra="http",
     usual=replace(GEMMA, gpus=0, arguments=lambda gpus: {"base_urls": ["http://127.0.0.1:8000/v1"]}),
     speculative=lambda name: name == "speculates",
-    speculates=lambda arguments: bool(arguments.get("speculates")),
+    speculates=speculates,
     most_engines=lambda arguments: len(arguments.get("base_urls") or ()) or None,
 )

@@ -45,5 +45,6 @@ BACKEND = Backend(
     speculates=lambda arguments: arguments.get("speculative_algorithm") is not None,
     draft_depth=_draft_depth,
     gpus=gpus,
+    spans_nodes=True,
     command_line=command_line,
 )

@@ -13,6 +13,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -26,17 +27,21 @@ from cluster.spec import EngineSpec
 
 _ESCAPED = r"\${"
 """What a shell takes for the two characters between double quotes."""
+ANY_ADDRESS = "FIRST_MACHINE:20000"
+"""Where the parts of an engine meet, in a command line for people to complete."""
 VALIDATION_SECONDS = 180.0
 """For the installed SGLang to judge a sweep's variants; a cold import alone has taken 25 s."""
 
 
 def engine_arguments(spec: EngineSpec) -> dict[str, Any]:
-    """The arguments to start `sglang.Engine` with: the spec's own, and the models, tp size and GPU share."""
+    """The arguments to start `sglang.Engine` with: the spec's own, and the models, sizes, share and machines."""
     added: dict[str, Any] = {"model_path": resolve(spec.model), "tp_size": tp_size(spec)}
     if spec.draft_model is not None:
         added["speculative_draft_model_path"] = resolve(spec.draft_model)
     if 0 < spec.gpus < 1:
         added["mem_fraction_static"] = round(GPU_SHARE * spec.gpus, 3)
+    if spec.nodes > 1:
+        added |= {"nnodes": spec.nodes, "node_rank": spec.rank, "dist_init_addr": spec.address}
     return {**added, **spec.arguments}
 
 
@@ -47,9 +52,20 @@ def to_argv(spec: EngineSpec) -> list[str]:
 
 
 def command_line(spec: EngineSpec) -> str:
-    """`to_argv` for a shell, the environment in front. The shell itself puts values in the places of `${NAME}`."""
-    environment = [f"{name}={_quoted(value)}" for name, value in sorted(spec.environment.items())]
-    return " ".join([*environment, *map(_quoted, to_argv(spec))])
+    """`to_argv` for a shell, the environment in front; of several machines, a line for each.
+
+    The shell itself puts values in the places of `${NAME}`.
+    """
+    if spec.nodes > 1 and spec.address is None:
+        parts = [replace(spec, rank=rank, address=ANY_ADDRESS) for rank in range(spec.nodes)]
+        return "\n".join(map(command_line, parts))
+    return for_shell(spec.environment, to_argv(spec))
+
+
+def for_shell(environment: Mapping[str, str], words: Sequence[str]) -> str:
+    """The words for a shell, the environment in front. Marks of secrets stay."""
+    variables = [f"{name}={_quoted(value)}" for name, value in sorted(environment.items())]
+    return " ".join([*variables, *map(_quoted, words)])
 
 
 def _quoted(word: str) -> str:

@@ -86,16 +86,20 @@ class SGLangEngine:
         return running.in_loop(lambda: complete_all(running.engine, running.spec, batch))
 
     def flush(self) -> None:
-        """Empty the prefix cache. Raises RequestFailed when SGLang would not."""
+        """Empty the prefix cache of every replica. Raises RequestFailed when SGLang would not."""
+        from sglang.srt.managers.io_struct import FlushCacheReqInput
+
         running = self._started
-        result = running.in_loop(lambda: running.engine.tokenizer_manager.flush_cache(timeout_s=FLUSH_SECONDS))
-        if not result.success:
-            raise RequestFailed(f"{running.spec.label}: SGLang did not empty its cache: {result}")
+        # Its own flush_cache gives the answer of one replica.
+        ask = running.engine.tokenizer_manager.flush_cache_communicator
+        answers = running.in_loop(lambda: ask(FlushCacheReqInput(timeout_s=FLUSH_SECONDS)))
+        if not all(answer.success for answer in answers):
+            raise RequestFailed(f"{running.spec.label}: SGLang did not empty its cache: {answers}")
 
     def describe(self) -> EngineFacts:
         """Versions, GPUs and driver, and the arguments as SGLang resolved them."""
         running = self._started
-        info = running.thread.submit(running.engine.get_server_info).result()
+        info = {} if running.spec.rank else running.thread.submit(running.engine.get_server_info).result()
         public = field_names(type(running.engine.server_args)) - SECRETS
         arguments = {key: value for key, value in info.items() if key in public}
         return EngineFacts(
@@ -151,6 +155,9 @@ class _Running:
             self._watch(self.thread.submit(self._boot), deadline, report)
         self._turn.close()
         self.log.die_by_sigquit()
+        if self.spec.rank:
+            watched = (self.engine.get_all_child_pids(), self._abandoned)
+            threading.Thread(target=host.end_with_any, args=watched, daemon=True).start()
 
     def stop(self) -> None:
         fault = self.close(keep_log=False)
@@ -209,6 +216,8 @@ class _Running:
             engine.shutdown()
             return
         self.engine = engine
+        if self.spec.rank:
+            return  # the part on the first machine answers
         self.log.mark(ANSWERING)
         self.first = engine.generate("Question:", {"temperature": 0.0, "max_new_tokens": 1})
 

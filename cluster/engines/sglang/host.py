@@ -11,11 +11,13 @@ import contextlib
 import gc
 import os
 import platform
+import signal
 import socket
 import sys
+import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -40,11 +42,12 @@ CACHES = {
 def engine_environment(variant: Mapping[str, str]) -> dict[str, str]:
     """The variables to set for an engine: the variant's, over the shared caches that are not set already.
 
-    A node's engines share compiled kernels in one folder per user.
+    A node's engines share compiled kernels in one folder per user. A part of an engine on a further machine is to
+    come back when it is ready, and not to serve (see _launch_subprocesses in srt/entrypoints/engine.py).
     """
     folder = user_cache_path("accuracy-sweep", appauthor=False) / "kernels"
     caches = {name: str(folder / place) for name, place in CACHES.items() if name not in os.environ}
-    return {**caches, **variant}
+    return {**caches, "SGLANG_BLOCK_NONZERO_RANK_CHILDREN": "0", **variant}
 
 
 @contextlib.contextmanager
@@ -87,6 +90,21 @@ def kill_children(keep: set[int], deadline: float) -> list[int]:
             child.kill()
     _, alive = psutil.wait_procs(doomed, timeout=deadline)
     return [child.pid for child in alive]
+
+
+def end_with_any(workers: Sequence[int], given_up: threading.Event) -> None:
+    """Wait until one of these processes has ended, and then send this one SIGQUIT, as one that fails does itself.
+
+    Returns when `given_up` is set. SGLang watches the workers of an engine's first machine alone.
+    """
+    import psutil
+
+    with contextlib.suppress(psutil.NoSuchProcess):
+        watched = [psutil.Process(worker) for worker in workers]
+        while not given_up.is_set() and not psutil.wait_procs(watched, timeout=1.0)[0]:
+            pass
+    if not given_up.is_set():
+        os.kill(os.getpid(), signal.SIGQUIT)
 
 
 def open_sockets() -> weakref.WeakSet[Any]:

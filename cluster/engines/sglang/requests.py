@@ -7,20 +7,43 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from cluster import deadlines
 from cluster.engines.chat import prompt_ids
 from cluster.engines.concurrent import complete_each
-from cluster.errors import RequestFailed
+from cluster.errors import EngineLost, RequestFailed
 from cluster.spec import Batch, Completion, EngineSpec, Request
+
+FIRST_PROMPT = "Question:"
+"""Every tokenizer has tokens for it."""
 
 
 async def complete_all(engine: Any, spec: EngineSpec, batch: Batch) -> list[Completion]:
     """Complete every request, `batch.concurrency` at a time, in the batch's order; see `SGLangEngine.generate`."""
     try:
         return await complete_each(batch, lambda request: _complete(engine, spec, request, batch))
-    except BaseException:
+    except BaseException as error:
         # Cancelling drops our end only; the engine would go on with them beside the next attempt's.
         engine.tokenizer_manager.abort_request(abort_all=True)
+        if isinstance(error, _Late) and not await _lives(engine):
+            text = f"{error.message}, nor is there a token for a new request after {deadlines.SIGN_OF_LIFE:g} s"
+            raise EngineLost(f"{text}: the engine hangs") from None
         raise
+
+
+class _Late(RequestFailed):
+    """No completion within the request's deadline."""
+
+
+async def _lives(engine: Any) -> bool:
+    """Whether the engine gives a token. One that is only slow does, now that all its requests are taken back."""
+    one_token = {"temperature": 0.0, "max_new_tokens": 1}
+    try:
+        async with asyncio.timeout(deadlines.SIGN_OF_LIFE):
+            await engine.async_generate(FIRST_PROMPT, sampling_params=one_token)
+    except TimeoutError:
+        engine.tokenizer_manager.abort_request(abort_all=True)
+        return False
+    return True
 
 
 async def _complete(engine: Any, spec: EngineSpec, request: Request, batch: Batch) -> Completion:
@@ -35,7 +58,7 @@ async def _complete(engine: Any, spec: EngineSpec, request: Request, batch: Batc
             out = await engine.async_generate(**given, sampling_params=_sampling(request, batch))
     except TimeoutError:
         text = f"no completion after {spec.request_deadline:g} s (engine.request_deadline)"
-        raise RequestFailed(f"{where}: {text}") from None
+        raise _Late(f"{where}: {text}") from None
     except (HTTPException, ValueError, RuntimeError) as error:
         raise RequestFailed(f"{where}: {type(error).__name__}: {error}") from error
     seconds = time.perf_counter() - began
@@ -84,5 +107,5 @@ def starts_with_bos(given: dict[str, Any], tokenizer: Any) -> bool | None:
     """Whether the model sees BOS first; None for a tokenizer that has no BOS."""
     if getattr(tokenizer, "bos_token_id", None) is None:
         return None
-    ids = given.get("input_ids") or tokenizer("Question:")["input_ids"]
+    ids = given.get("input_ids") or tokenizer(FIRST_PROMPT)["input_ids"]
     return bool(ids[:1] == [tokenizer.bos_token_id])

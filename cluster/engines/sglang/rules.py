@@ -21,13 +21,13 @@ DRAFTLESS = frozenset({"NGRAM", "UNO"})
 """Those that never read a draft model."""
 SIZES = ("tp_size", "dp_size", "pp_size")
 
-_ONE_NODE = "an engine is one process on one node, with the GPUs that Ray gave it; take it out"
+_MEETING = "is chosen as the engine starts, on the machine of its first part; take it out"
 _RAY_CHOOSES = "Ray chooses the GPUs, and the engine counts the ones it was given from 0; take it out"
 _OWNED = {
     "model_path": "comes from engine.model; take it out of the arguments",
-    "nnodes": _ONE_NODE,
-    "node_rank": _ONE_NODE,
-    "dist_init_addr": _ONE_NODE,
+    "nnodes": "comes from engine.nodes; write it there",
+    "node_rank": _MEETING,
+    "dist_init_addr": _MEETING,
     "base_gpu_id": _RAY_CHOOSES,
     "gpu_id_step": _RAY_CHOOSES,
     "use_ray": "makes actors of its own, outside the ones that own the GPUs; take it out",
@@ -40,7 +40,10 @@ _SERVED = {
     "default_chat_template_kwargs": f"{_SERVERS}write them as protocol.chat_template_kwargs",
 }
 """What would change a chat's prompts or answers, and does not here."""
-_HALF = "is one half of a pair of servers, which completes no request alone; take it out"
+_HALF = (
+    "is one half of a pair of servers, which completes no request alone; take it out, or start the pair with its"
+    " router yourself and measure the router with backend: openai"
+)
 _GRPC = "serves by gRPC, and requests reach an engine inside its own process; take it out"
 _ANSWERLESS = {
     "disaggregation_mode": _HALF,
@@ -53,11 +56,19 @@ _ANSWERLESS = {
     "smg_grpc_mode": _GRPC,
 }
 """Arguments with which no completion comes back; `null` is SGLang's own word for neither half."""
+_DEVICES = (None, "cuda", "cpu")
 
 
 def check_spec(spec: EngineSpec) -> list[Problem]:
     """Every problem of a spec's arguments."""
-    return [*_owned_problems(spec), *_answerless_problems(spec), *_size_problems(spec), *_draft_problems(spec)]
+    return [
+        *_owned_problems(spec),
+        *_answerless_problems(spec),
+        *_device_problems(spec.arguments),
+        *_size_problems(spec),
+        *_node_problems(spec),
+        *_draft_problems(spec),
+    ]
 
 
 def gpus(spec: EngineSpec) -> Mapping[str, int]:
@@ -111,6 +122,15 @@ def _answerless_problems(spec: EngineSpec) -> Iterator[Problem]:
             yield name, f"{value} {why}" if isinstance(value, str) else why
 
 
+def _device_problems(arguments: Mapping[str, Any]) -> Iterator[Problem]:
+    """GPUs whose names and driver nobody here can read, so that no provenance and no contract could name them."""
+    if arguments.get("device") not in _DEVICES:
+        yield "device", f"{arguments['device']} is not supported, only NVIDIA GPUs (cuda) and cpu are; correct it"
+    for name, value in arguments.items():
+        if "aiter" in name or (isinstance(value, str) and value.startswith("aiter")):
+            yield name, "is for AMD GPUs, which are not supported; take it out, or choose one for NVIDIA's"
+
+
 def _size_problems(spec: EngineSpec) -> Iterator[Problem]:
     for name in SIZES:
         size = spec.arguments.get(name)
@@ -122,6 +142,34 @@ def _size_problems(spec: EngineSpec) -> Iterator[Problem]:
             "dp_size",
             f"enable_dp_attention splits tp_size {tp_size(spec)} into {parts} equal parts, which cannot be;"
             " write a divisor of tp_size",
+        )
+    if spec.arguments.get("load_balance_method") == "follow_bootstrap_room":
+        yield (
+            "load_balance_method",
+            "follow_bootstrap_room shares requests out by a number that only the router of a prefill and decode"
+            " pair gives them; take it out, for round_robin",
+        )
+
+
+def _node_problems(spec: EngineSpec) -> Iterator[Problem]:
+    """Ranks that several machines cannot share (check_server_args in srt/arg_groups/validation_hook.py).
+
+    A machine has whole pipeline stages, or a stage whole machines (_calculate_rank_ranges in
+    srt/entrypoints/engine.py, which SGLang does not check).
+    """
+    nodes, stages = spec.nodes, _size(spec, "pp_size")
+    if nodes == 1:
+        return
+    if nodes % stages and stages % nodes:
+        yield "pp_size", f"{stages} stages and {nodes} machines: one must divide the other; write pp_size: {nodes}"
+    elif tp_size(spec) * stages % nodes:
+        ranks = f"tp_size x pp_size = {tp_size(spec) * stages} ranks"
+        yield "tp_size", f"{ranks} cannot be shared out equally to {nodes} machines; correct it"
+    if _size(spec, "dp_size") > 1 and not spec.arguments.get("enable_dp_attention"):
+        yield (
+            "dp_size",
+            "SGLang spreads replicas over machines only with enable_dp_attention; add it, or take dp_size and"
+            " engine.nodes out: engines on one machine each share a sweep by themselves",
         )
 
 

@@ -105,10 +105,17 @@ def gpus(config: SweepConfig | None, nodes: list[Node]) -> Iterator[Check]:
         return
     for node in nodes:
         yield from _memory(node)
+        if node.amd:
+            text = f"{node.host} has GPUs of AMD's, which are not supported"
+            yield Check(name="GPUs", state=State.WARNING, text=text, remedy="run engines on machines with NVIDIA's")
     found = [len(node.gpus) for node in nodes]
-    wanted = config.engine.gpus if config and backend(config.engine.backend).real_model else 0
-    if wanted > max(found):
+    engine = config.engine if config and backend(config.engine.backend).real_model else None
+    wanted = engine.owned / engine.nodes if engine else 0
+    having = sum(count >= wanted for count in found)
+    if engine and having < engine.nodes:
         text = f"an engine wants {wanted:g}, and no machine has more than {max(found)}"
+        if engine.nodes > 1:
+            text = f"an engine wants {wanted:g} on each of {engine.nodes} machines, and {having} have as many"
         remedy = "lower engine.gpus, name a cluster with --address, or see whether `nvidia-smi` works there"
         yield Check(name="GPUs", state=State.BROKEN, text=text, remedy=remedy)
     elif not any(found):

@@ -191,6 +191,8 @@ def span_of(*tables: VariantSamples, rows: slice = slice(None)) -> Span:
     """From the first begin to the last end of the tables' repetitions, as far as they are known."""
     began = [second for table in tables for second in table.began[rows].tolist() if 0 <= second <= LAST]
     ended = [second for table in tables for second in table.ended[rows].tolist() if 0 <= second <= LAST]
+    # Of imported results the end alone is known, and MLflow wants a beginning.
+    began = began or ended
     if not began or not ended or min(began) > max(ended):
         return Span(began=None, ended=None)
     return Span(began=round(min(began) * 1000), ended=round(max(ended) * 1000))

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from cluster.backends import ELSEWHERE
 from sweep import clean
 from sweep.audit import Verdict
 from sweep.plan.config import SweepConfig
@@ -38,6 +39,7 @@ from sweep.words import counted
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+UNKNOWN = "not known"
 URGENT = (Verdict.FAIL, Verdict.WARN, Verdict.UNKNOWN)
 """The verdicts that are shown one by one, in this order."""
 
@@ -126,7 +128,7 @@ def _of(config: SweepConfig, provenance: Provenance, tables: list[VariantSamples
     days = sorted({datetime.fromtimestamp(time, UTC).date().isoformat() for time in times})
     when = f", {' to '.join(dict.fromkeys((days[0], days[-1])))}" if days else ""
     gpu = f" on {provenance.gpu}" if provenance.gpu else ""
-    what = dict.fromkeys((config.engine.model, provenance.backend))
+    what = dict.fromkeys(filter(None, (config.engine.model, provenance.backend)))
     return f"{', '.join(what)}{gpu}{when}"
 
 
@@ -134,14 +136,17 @@ def _provenance(provenance: Provenance) -> Iterator[tuple[str, Any]]:
     """What the numbers come from: name and value."""
     dataset, protocol = provenance.dataset, provenance.protocol
     yield "Backend", provenance.backend
-    yield "GPU", provenance.gpu or "none"
-    yield "Engines", ", ".join(provenance.places) or "none yet"
-    yield "Driver's host", ", ".join(provenance.host.values())
-    yield "Versions", ", ".join(f"{name} {version}" for name, version in sorted(provenance.all_versions.items()))
+    imported = provenance.backend == ELSEWHERE
+    yield "GPU", provenance.gpu or (UNKNOWN if imported else "none")
+    yield "Engines", ", ".join(provenance.places) or (UNKNOWN if imported else "none yet")
+    yield "Driver's host", ", ".join(provenance.host.values()) or UNKNOWN
+    versions = (f"{name} {version}" for name, version in sorted(provenance.all_versions.items()))
+    yield "Versions", ", ".join(versions) or UNKNOWN
     yield "Commit of accuracy-sweep", provenance.git_commit or "a released version"
     yield "Data set", dataset.path + (f" at {dataset.revision}" if dataset.revision else "")
     yield "SHA-256 of its records", dataset.sha256
     yield "Protocol hash", protocol.hash
-    yield "Questions", f"{len(protocol.question_ids)}, after {len(protocol.shot_ids)} worked examples"
-    yield "Seeds", ", ".join(map(str, provenance.seeds))
+    shots = "" if imported else f", after {len(protocol.shot_ids)} worked examples"
+    yield "Questions", f"{len(protocol.question_ids)}{shots}"
+    yield "Seeds", ", ".join(map(str, provenance.seeds)) or UNKNOWN
     yield "SHA-256 of the settings", provenance.config_sha256

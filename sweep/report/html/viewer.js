@@ -137,7 +137,9 @@ function start(data) {
     byId("detail").replaceChildren(
       element("h3", {}, q.id),
       element("p", { class: "question", dir: "auto" }, q.question),
-      element("p", {}, "The right answer is ", element("strong", { dir: "auto" }, q.gold), "."),
+      q.gold === null
+        ? element("p", {}, "The right answer is not known.")
+        : element("p", {}, "The right answer is ", element("strong", { dir: "auto" }, q.gold), "."),
       grid(q),
       element("p", { class: "hint" }, "✓ right, ✗ wrong, ∅ no answer (invalid), double line: cut at max tokens. " +
         "Click a repetition for the right side, or with Shift for the left one; the arrow keys and Enter do the same."),

@@ -119,8 +119,8 @@ def _question(
     there = {table.text[row, index] for table, rows in zip(tables, kept, strict=True) for row in rows}
     return {
         "id": clean.line(asked.id),
-        "question": clean.text(asked.question),
-        "gold": clean.text(asked.gold),
+        "question": clean.text(asked.question or ""),
+        "gold": None if asked.gold is None else clean.text(asked.gold),
         "answers": [clean.text(answer) for answer in answers],
         "outputs": [clean.text(text) if text in there else None for text in texts],
         "cells": cells,

@@ -13,7 +13,7 @@ from sweep import files
 from sweep.bounds import MOST_SCORED, SCORE_FILE
 from sweep.errors import BadInput
 from sweep.stats.history import History, Night
-from sweep.stats.score_files import documents, junit, lines, tables
+from sweep.stats.score_files import documents, junit, lines, nemo, tables
 from sweep.stats.score_files.rows import LABELS, Moments, Passes, Reader, Reading, Row
 from sweep.stats.scores import Scores, fault_of, fault_of_questions
 from sweep.words import cut
@@ -21,9 +21,9 @@ from sweep.words import cut
 LIKELY_LENGTHS = (1, 20)
 """Where accept lengths lie, in tokens for each verification step: drafts of more tokens are not in use."""
 SHAPES = (
-    "JSON (a list, records with a `score`, variants with lists, results of lm-eval or SGLang), a table with "
+    "JSON (a list, records with a `score`, variants with lists, results of lm-eval, SGLang or vLLM), a table with "
     "commas, semicolons or tabs whose first line names a `score` column, one number in each line, a log with "
-    "lines such as `Score: 0.445` (or --pattern), JUnit XML"
+    "lines such as `Score: 0.445` (or --pattern), JUnit XML, results.yml of NeMo Evaluator"
 )
 """What is read."""
 
@@ -121,6 +121,8 @@ def _items(source: str, reading: Reading, failures: bool) -> Iterator[Row | Mome
         return lines.log(text, reader)
     if documents.is_json(text):
         return documents.document(documents.parsed(text, name), reader)
+    if nemo.is_results(text):
+        return nemo.results(text, reader)
     if text.lstrip().startswith("<"):
         return junit.junit(text, reader)
     if part is not None:

@@ -19,6 +19,8 @@ from sweep.words import cut
 
 OURS = ("sweep_id", "schema_version", "conditions")
 """Keys of files that this program writes and does not read as scores."""
+NO_JSON = re.compile(r"\[[0-9]+[-/][0-9]+[-/]|\[(?!null|true|false|NaN)[A-Za-z]|\{'")
+"""How lines of logs begin, such as `[05/20/2025-07:12:45] [TRT-LLM]`, and dicts of Python."""
 READ_SHAPES = (
     "a list of scores such as [0.385, 0.37], records with a `score`, or variants such as "
     '{"baseline": [0.385, 0.37]}'
@@ -42,9 +44,9 @@ def parsed(text: str, name: str) -> Any:
 
 
 def is_json(text: str) -> bool:
-    """Whether it begins as JSON does, not as a log with dates in brackets or as a printed dict of Python."""
+    """Whether it begins as JSON does, and not as a log with brackets or as a printed dict of Python."""
     begin = text.lstrip()
-    return begin.startswith(("[", "{")) and not re.match(r"\[[0-9]{4}-|\{'", begin)
+    return begin.startswith(("[", "{")) and not NO_JSON.match(begin)
 
 
 def document(found: Any, reader: Reader) -> Iterator[Item]:

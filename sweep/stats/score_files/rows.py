@@ -162,14 +162,19 @@ def told(columns: Iterable[str], reader: Reader) -> None:
 
 
 def day(value: Any, place: str) -> date | None:
-    """The day of a date or a time, in UTC where the time says where it is; None for none. Raises BadInput."""
+    """The day of a date or a time, in UTC where the time says where it is; None for none. Raises BadInput.
+
+    A number is in seconds since 1970, as vLLM's gsm8k_eval writes its `timestamp`.
+    """
     text = "" if value is None else str(value).strip()
     if not text:
         return None
     try:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return datetime.fromtimestamp(value, UTC).date()
         time = datetime.fromisoformat(text)
         return (time.astimezone(UTC) if time.tzinfo else time).date()
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, OSError):
         raise BadInput(f"{place}: date: `{cut(text)}` is not {DAY}") from None
 
 

@@ -75,6 +75,7 @@ def open_task(written: Written, wanted: str | None, config: ProtocolConfig, rows
     """Read the data and make the prompts. Raises BadInput when the library cannot."""
     scored_by = written.scored_by(wanted)
     assert scored_by is not None, "its faults were looked at"
+    assert config.shots is not None, "it is no imported run"
     overrides = {"num_fewshot": config.shots, **_data(written, config.dataset, rows)}
     with _as_lm_eval_begins(), _refusing(written, config.dataset):
         task = _built(written, overrides)

@@ -1,0 +1,112 @@
+"""The servers that are known by what they say of themselves: what each is asked, and what it tells of a request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Answer = Mapping[str, Any]
+"""A completion as the server gave it, with what it adds to OpenAI's API."""
+Steps = Callable[[Answer, int, bool], int | None]
+"""The target's decoding passes for a request: from the answer, the number of tokens, and whether the server drafts.
+
+The prompt's own pass, which gives the first token, is none of them; a pass that had no draft to verify is one. None
+where the answer does not tell.
+"""
+
+
+def _tells_nothing(answer: Answer, tokens: int, speculates: bool) -> int | None:
+    return None
+
+
+def _sglang_steps(answer: Answer, tokens: int, speculates: bool) -> int | None:
+    """`sglext` since 0.5.19; a chat's `meta_info` before."""
+    details = _object(_object(answer, "sglext"), "spec_tokens_details") or _object(_choice(answer), "meta_info")
+    return details.get("spec_verify_ct")
+
+
+def _vllm_steps(answer: Answer, tokens: int, speculates: bool) -> int | None:
+    """From a server that was started with `--per-request-spec-decode-metrics summary`.
+
+    It leaves out the passes without a draft, which give a token each.
+    """
+    details = _object(_object(answer, "metrics"), "speculative_decoding")
+    if "num_spec_steps" not in details:
+        return None
+    return max(int(details["num_spec_steps"]), tokens - 1 - int(details["num_accepted_draft_tokens"]))
+
+
+def _trtllm_steps(answer: Answer, tokens: int, speculates: bool) -> int | None:
+    """Tokens over iterations, the prompt's among them; it is told of plain decoding too."""
+    mean = _choice(answer).get("avg_decoded_tokens_per_iter")
+    return round(tokens / mean) - 1 if mean and speculates else None
+
+
+def _llama_steps(answer: Answer, tokens: int, speculates: bool) -> int | None:
+    """Every pass gives the drafted tokens that it accepts and one more. Without a draft it tells of none."""
+    timings = _object(answer, "timings")
+    return tokens - 1 - int(timings.get("draft_n_accepted") or 0) if timings and speculates else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A server program."""
+
+    owner: str
+    """Who owns its models, by its own list of them."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Where it says its version: a path, and the name at which it stands there."""
+    empties: str | None = None
+    """Where its prefix cache is emptied; None where it cannot be."""
+    asks: Mapping[str, Any] = field(default_factory=dict)
+    """Goes into every request, so that the answer says more."""
+    steps: Steps = _tells_nothing
+    """What its answer says of speculative decoding."""
+
+
+OTHER = Kind(owner="")
+"""Any other."""
+KINDS: Mapping[str, Kind] = {
+    "sglang": Kind(
+        owner="sglang",
+        # The second is that of older ones, and newer ones warn of it.
+        versions={"/server_info": "version", "/get_server_info": "version"},
+        empties="/flush_cache?timeout=30",
+        asks={"return_token_ids": True, "return_spec_tokens_details": True, "return_meta_info": True},
+        steps=_sglang_steps,
+    ),
+    "vllm": Kind(
+        owner="vllm",
+        versions={"/version": "version"},
+        empties="/reset_prefix_cache",
+        asks={"return_token_ids": True},
+        steps=_vllm_steps,
+    ),
+    "tensorrt_llm": Kind(owner="tensorrt_llm", versions={"/version": "version"}, steps=_trtllm_steps),
+    "llama.cpp": Kind(owner="llamacpp", versions={"/props": "build_info"}, steps=_llama_steps),
+}
+"""By the name that the provenance has for the program."""
+
+
+def verify_steps(kind: Kind, answer: Answer, tokens: int, speculates: bool) -> int | None:
+    """The target's decoding passes for a request; None where the answer does not tell, and without speculation."""
+    steps = kind.steps(answer, tokens, speculates)
+    # Of one that the prompt's own pass completed, SGLang tells nothing.
+    return 0 if steps is None and speculates and tokens == 1 else steps
+
+
+def token_ids(answer: Answer) -> tuple[int, ...] | None:
+    """The generated tokens, of a server that gives them."""
+    ids = _choice(answer).get("token_ids")
+    return None if ids is None else tuple(ids)
+
+
+def _choice(answer: Answer) -> Mapping[str, Any]:
+    choices = answer.get("choices")
+    return choices[0] if choices else {}
+
+
+def _object(around: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = around.get(name)
+    return found if isinstance(found, dict) else {}

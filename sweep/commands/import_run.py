@@ -1,0 +1,53 @@
+"""`sweep import`: a run folder out of results that exist already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sweep.out import busy, note, say
+
+
+@click.command(name="import")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path())
+@click.option(
+    "--variant", "names", multiple=True, metavar="NAME", help="What to call the variant: once, or for each PATH."
+)
+@click.option("--metric", metavar="NAME", help="What says whether an answer is right, where a file has several.")
+@click.option("--name", default="imported", show_default=True, help="What the run's name begins with.")
+@click.option("--runs", default="runs", show_default=True, type=click.Path(path_type=Path), help="Run folders.")
+def command(paths: tuple[str, ...], names: tuple[str, ...], metric: str | None, name: str, runs: Path) -> int:
+    """Make a run folder out of results of single questions that exist already, so that compare, report, show, gate,
+    track and list read them as a sweep's own.
+
+    PATH is a file, or a folder of them: samples of lm-eval, output-rs*.jsonl of sgl-eval, logs of inspect_ai,
+    per-sample outputs of NeMo Evaluator, or JSON lines or a table with the columns question and value, and if
+    wanted variant, repetition, output, answer and gold. What a file does not say is not known in the run.
+
+    \b
+    Examples:
+      sweep import lm_eval_out/model/samples_gsm8k_*.jsonl --metric exact_match,strict-match
+      sweep import nightly/plain nightly/mtp --variant plain --variant mtp
+      sweep import answers.csv --name gsm8k-by-hand
+    """
+    from sweep.errors import ExitCode
+    from sweep.report.conclude import conclude
+    from sweep.report.sections import closing
+    from sweep.report.terminal import show
+    from sweep.run.imported.folder import plan_of, write
+    from sweep.run.imported.reading import found, read
+    from sweep.run.imported.runs import tell_apart
+    from sweep.run.lock import hold
+
+    with busy("reading the results"):
+        files = [(number, file) for number, path in enumerate(paths) for file in found(path)]
+        sources = [read(file, metric) for _, file in files]
+        told = tell_apart(sources, [number for number, _ in files], names, note)
+        plan = plan_of(name, sources, told)
+    with hold(runs / plan.sweep_id, "import", note), busy("writing the run folder"):
+        run = write(runs, plan, sources, told)
+        summary = conclude(run)
+    say(f"{told.how}")
+    show(closing(summary, [f"run folder     {run.folder}"]))
+    return ExitCode.OK

@@ -1,0 +1,162 @@
+"""What is read of results from elsewhere, whatever wrote them: an answer for each question and run. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sweep.errors import BadInput
+from sweep.words import cut
+
+Record = Mapping[str, Any]
+"""An object of a file."""
+RIGHT = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
+"""How files write whether an answer is right."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """One answer. None is what its file does not say."""
+
+    place: str
+    """File and line, or what else finds it."""
+    question: str
+    """The question's id there."""
+    correct: bool | None
+    """Whether it is right; None for a request that failed, which is no answer."""
+    run: str = ""
+    """Sets the runs of one file apart; the same in all where the file is one run."""
+    variant: str | None = None
+    """As the file names it."""
+    asked: str | None = None
+    """The question's text."""
+    gold: str | None = None
+    """The right answer."""
+    text: str | None = None
+    """The output."""
+    extracted: str | None = None
+    """The answer that was read from the output."""
+    invalid: bool | None = None
+    """Whether the output holds no answer."""
+    finish_reason: str | None = None
+    """`stop`, `length`, or the engine's own word."""
+    prompt_tokens: int | None = None
+    """In the prompt."""
+    completion_tokens: int | None = None
+    """Generated."""
+    seconds: float | None = None
+    """From the request to its last token."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What one file holds."""
+
+    path: str
+    """As it was named, or as its folder has it."""
+    sha256: str
+    """Of its content."""
+    format: str
+    """The program that wrote it."""
+    metric: str
+    """What says whether an answer is right."""
+    answers: Sequence[Answer]
+    """In the file's order."""
+    task: str | None = None
+    """The benchmark, as that program calls it."""
+    model: str | None = None
+    """The model, likewise."""
+    max_tokens: int | None = None
+    """Of an answer."""
+    temperature: float | None = None
+    """0 is greedy."""
+    shots: int | None = None
+    """Worked examples before each question."""
+    ended: float | None = None
+    """When the last answer was there, in seconds since 1970."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Package to version."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class File:
+    """A file to be read."""
+
+    path: str
+    """Where it is."""
+    content: bytes
+    """All of it."""
+    metric: str | None
+    """What was asked to count; None for the only thing that can."""
+
+    @property
+    def sha256(self) -> str:
+        """Of the content."""
+        return hashlib.sha256(self.content).hexdigest()
+
+    @property
+    def text(self) -> str:
+        """Raises BadInput for what is not UTF-8."""
+        try:
+            return self.content.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = self.content.count(b"\n", 0, error.start) + 1
+            raise BadInput(f"{self.path}:{line}: cannot be read: not text in UTF-8; save it in UTF-8") from None
+
+
+def chosen(names: Iterable[str], file: File) -> str:
+    """The one of these that counts: the only one, or the one that was asked for by its name or a part of it.
+
+    A part is what stands between commas. Raises BadInput where several can be meant, and for none.
+    """
+    listed = list(dict.fromkeys(names))
+    wanted = file.metric
+    fitting = listed if wanted is None else [name for name in listed if wanted in (name, *name.split(","))]
+    if len(fitting) == 1:
+        return fitting[0]
+    can = ", ".join(f"`{cut(name)}`" for name in listed) or "nothing"
+    if wanted is not None and not fitting:
+        raise BadInput(f"{file.path}: --metric {wanted}: an answer's value can be taken from {can}")
+    raise BadInput(f"{file.path}: an answer's value can be taken from {can}: choose one with --metric")
+
+
+def truth(value: Any, place: str, metric: str) -> bool:
+    """Whether the value says right or wrong. Raises BadInput for a value that says neither."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        found = RIGHT.get(value.strip().lower())
+    else:
+        found = bool(value) if isinstance(value, int | float) and value in (0, 1) else None
+    if found is None:
+        raise BadInput(
+            f"{place}: {cut(metric)} is {cut(repr(value))}; only answers that are right or wrong (1 or 0, true or "
+            "false) can be imported. `sweep stats` reads scores of whole runs"
+        )
+    return found
+
+
+def text_of(value: Any) -> str | None:
+    """A text or a number as text; None for all else."""
+    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
+
+
+def count_of(value: Any) -> int | None:
+    """A count above 0; None for all else, since programs write 0 for what they do not know."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+
+
+def number_of(value: Any) -> float | None:
+    """A finite number; None for all else."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def same(values: Iterable[Any]) -> Any:
+    """The one value of all; None where they differ."""
+    first, *others = {repr(value): value for value in values}.values()
+    return None if others else first

@@ -1,0 +1,110 @@
+"""lm-eval's `samples_<task>_<time>.jsonl`, written with --log_samples: a record for each question and filter. Pure.
+
+Its fields are those of 0.4.13 (evaluator.evaluate, loggers/evaluation_tracker.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sweep.run.imported.answers import (
+    Answer,
+    File,
+    Record,
+    Source,
+    chosen,
+    count_of,
+    number_of,
+    same,
+    text_of,
+    truth,
+)
+
+NAME = re.compile(r"samples_(?P<task>.+)_(?P<time>\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}(?:\.\d+)?)\.jsonl")
+INVALID = "[invalid]"
+"""What a filter gives of an output without an answer."""
+
+
+def is_it(records: Sequence[Record]) -> bool:
+    """Whether these are lm-eval's samples."""
+    return all("doc_id" in record and isinstance(record.get("metrics"), list) for record in records)
+
+
+def read(records: Sequence[Record], file: File) -> Source:
+    """The answers by one metric and filter. Raises BadInput where there are several and none is asked for."""
+    keys = ((f"{metric},{_filter(record)}", record) for record in records for metric in record["metrics"])
+    metric = chosen((key for key, _ in keys), file)
+    name, _, by = metric.rpartition(",")
+    own = [(number, record) for number, record in enumerate(records, start=1) if _filter(record) == by]
+    named = NAME.fullmatch(Path(file.path).name)
+    settings = [_settings(record) for _, record in own]
+    return Source(
+        path=file.path,
+        sha256=file.sha256,
+        format="lm-eval",
+        metric=metric,
+        task=named and named["task"],
+        answers=[_answer(record, name, f"{file.path}:{number}") for number, record in own],
+        max_tokens=count_of(same(each.get("max_gen_toks") for each in settings)),
+        temperature=number_of(same(_temperature(each) for each in settings)),
+        ended=_time(named["time"]) if named else None,
+    )
+
+
+def _filter(record: Record) -> str:
+    return str(record.get("filter", "none"))
+
+
+def _answer(record: Record, metric: str, place: str) -> Answer:
+    output, filtered = _only(record.get("resps")), _only(record.get("filtered_resps"))
+    # Of a question with choices there is no output but a likelihood for each of them.
+    text = output if isinstance(output, str) else None
+    extracted = text_of(filtered) if text is not None else None
+    invalid = None if extracted is None else extracted == INVALID
+    return Answer(
+        place=place,
+        question=str(record["doc_id"]),
+        correct=truth(record.get(metric), place, metric),
+        asked=_question(record.get("doc")),
+        gold=text_of(record.get("target")),
+        text=text,
+        extracted=None if invalid else extracted,
+        invalid=invalid,
+    )
+
+
+def _only(value: Any) -> Any:
+    """What lists of one are around."""
+    while isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    return value
+
+
+def _question(doc: Any) -> str | None:
+    names = ("question", "problem", "input", "query", "prompt")
+    return (
+        next((doc[name] for name in names if isinstance(doc.get(name), str)), None)
+        if isinstance(doc, dict)
+        else None
+    )
+
+
+def _settings(record: Record) -> Record:
+    """How an output was generated: the second argument of the request."""
+    first = record.get("arguments", {}).get("gen_args_0", {}) if isinstance(record.get("arguments"), dict) else {}
+    settings = first.get("arg_1") if isinstance(first, dict) else None
+    return settings if isinstance(settings, dict) else {}
+
+
+def _temperature(settings: Record) -> Any:
+    return settings.get("temperature", 0.0 if settings.get("do_sample") is False else None)
+
+
+def _time(text: str) -> float:
+    """Seconds since 1970 of the time in a file's name, taken for UTC."""
+    day, _, clock = text.partition("T")
+    return datetime.fromisoformat(f"{day}T{clock.replace('-', ':')}").replace(tzinfo=UTC).timestamp()

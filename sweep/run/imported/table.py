@@ -1,0 +1,77 @@
+"""Answers that somebody wrote down: JSON lines or a table of question, variant, repetition and value. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sweep.errors import BadInput
+from sweep.run.imported.answers import Answer, File, Record, Source, chosen, text_of, truth
+from sweep.stats.answered import csv_rows
+from sweep.stats.score_files.tables import DELIMITERS
+from sweep.words import cut
+
+QUESTION = ("question", "question_id", "id")
+VALUE = ("value", "correct", "score")
+OUTPUT = ("output", "text")
+RUN = ("repetition", "run", "epoch")
+Placed = tuple[str, Record]
+"""Where a row stands, and its cells by column."""
+
+
+def is_rows(record: Record) -> bool:
+    """Whether a record, or a first line that names columns, is of an answer."""
+    return any(name in record for name in QUESTION) and any(name in record for name in VALUE)
+
+
+def delimiter(text: str) -> str | None:
+    """What parts the cells of a table whose first line names a question and a value; None for no such table."""
+    first = text.lstrip("\n").partition("\n")[0]
+    names = {part: [name.strip().strip('"').lower() for name in first.split(part)] for part in DELIMITERS}
+    return next((part for part, columns in names.items() if is_rows(dict.fromkeys(columns))), None)
+
+
+def read_table(file: File, part: str) -> Source:
+    """Of a table. Raises BadInput with file:line."""
+    return read(list(csv_rows(file.text, file.path, part)), file)
+
+
+def read(rows: Sequence[Placed], file: File) -> Source:
+    """Of rows. Raises BadInput with the place of one that says nothing of an answer."""
+    if not rows:
+        raise BadInput(f"{file.path}: no answers in it")
+    metric = chosen((name for name in VALUE if any(name in record for _, record in rows)), file)
+    return Source(
+        path=file.path,
+        sha256=file.sha256,
+        format="table",
+        metric=metric,
+        answers=[_answer(record, place, metric) for place, record in rows],
+    )
+
+
+def _answer(record: Record, place: str, metric: str) -> Answer:
+    value = record.get(metric)
+    failed = value is None or value == ""
+    return Answer(
+        place=place,
+        question=_named(record, QUESTION, place),
+        correct=None if failed else truth(value, place, metric),
+        run=_named(record, RUN, place) if any(name in record for name in RUN) else "",
+        variant=_named(record, ("variant",), place) if "variant" in record else None,
+        gold=text_of(record.get("gold")),
+        text=_first(record, OUTPUT) if isinstance(_first(record, OUTPUT), str) else None,
+        extracted=text_of(record.get("answer")),
+        invalid=False if text_of(record.get("answer")) else None,
+    )
+
+
+def _first(record: Record, names: Sequence[str]) -> Any:
+    return next((record[name] for name in names if name in record), None)
+
+
+def _named(record: Record, names: Sequence[str], place: str) -> str:
+    name = text_of(_first(record, names))
+    if not name:
+        raise BadInput(f"{place}: {names[0]} is {cut(repr(_first(record, names)))}, not a name or a number")
+    return name

@@ -1,0 +1,224 @@
+"""What each known server program is asked and tells, and how requests to a server fail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+pytest.importorskip("openai")
+
+from cluster.backends import make_engine
+from cluster.errors import EngineStartFailed, RequestFailed
+from cluster.spec import Batch, Completion, Engine, EngineSpec, Message, Request
+from tests.cluster.fake_server import TEXT, Answer, Body, Fake, completed
+
+BATCH = Batch(
+    requests=(Request(id="q1", prompt="3 + 1?"), Request(id="q2", prompt="2 + 2?")),
+    concurrency=2,
+    max_tokens=16,
+    temperature=0.0,
+    stop=("Question",),
+    seed=0,
+)
+CHAT = replace(BATCH, requests=(Request(id="q1", prompt=(Message(role="user", content="3 + 1?"),)),))
+
+
+def spec(fake: Fake, *, speculates: bool = False, **changes: Any) -> EngineSpec:
+    arguments = {"base_urls": [fake.url], "speculates": speculates}
+    fields: dict[str, Any] = {"label": "v", "backend": "openai", "model": "m", "arguments": arguments}
+    return EngineSpec(**{**fields, **changes})
+
+
+@contextmanager
+def started(spec: EngineSpec) -> Iterator[Engine]:
+    engine = make_engine(spec.backend)
+    engine.start(spec, lambda phase, log: None)
+    try:
+        yield engine
+    finally:
+        engine.stop()
+
+
+def one(fake: Fake, batch: Batch = BATCH, *, speculates: bool = False) -> Completion:
+    with started(spec(fake, speculates=speculates)) as engine:
+        return engine.generate(batch)[0]
+
+
+VLLM = {"num_spec_steps": 3, "num_accepted_draft_tokens": 6}
+"""Of ten tokens: the prompt's pass gives one, three passes accept six and give one each."""
+SEARCHED = {"num_spec_steps": 1, "num_accepted_draft_tokens": 3}
+"""Of ten tokens: one from the prompt, four from a pass with a draft, and five from five passes without."""
+
+
+@pytest.mark.parametrize(
+    ("owner", "batch", "choice", "beside", "steps"),
+    [
+        ("sglang", BATCH, {}, {"sglext": {"spec_tokens_details": {"spec_verify_ct": 4}}}, 4),
+        ("sglang", CHAT, {"meta_info": {"spec_verify_ct": 4}}, {}, 4),
+        ("sglang", BATCH, {}, {}, None),
+        ("vllm", BATCH, {}, {"metrics": {"speculative_decoding": VLLM}}, 3),
+        ("vllm", BATCH, {}, {"metrics": {"speculative_decoding": SEARCHED}}, 6),
+        ("vllm", BATCH, {}, {"metrics": {"speculative_decoding": None}}, None),
+        ("vllm", BATCH, {}, {}, None),
+        # Ten tokens over four iterations, one of which is the prompt's.
+        ("tensorrt_llm", BATCH, {"avg_decoded_tokens_per_iter": 2.5}, {}, 3),
+        ("tensorrt_llm", BATCH, {}, {}, None),
+        ("llamacpp", BATCH, {}, {"timings": {"predicted_n": 10, "draft_n": 9, "draft_n_accepted": 6}}, 3),
+        # Nothing was drafted: each token but the first is a pass's.
+        ("llamacpp", BATCH, {}, {"timings": {"predicted_n": 10}}, 9),
+        ("somebody", BATCH, {}, {"metrics": {"speculative_decoding": VLLM}}, None),
+    ],
+)
+def test_the_passes_of_a_draft_are_what_the_server_tells_of_them(
+    owner: str, batch: Batch, choice: Mapping[str, Any], beside: Mapping[str, Any], steps: int | None
+) -> None:
+    with Fake(owner) as fake:
+        fake.complete = lambda body: completed(body, choice=choice, **beside)
+        assert one(fake, batch, speculates=True).verify_steps == steps
+
+
+def test_a_completion_of_the_prompts_own_pass_verified_nothing() -> None:
+    with Fake("sglang") as fake:
+        fake.complete = lambda body: completed(body, tokens=1)
+        assert one(fake, speculates=True).verify_steps == 0
+        assert one(fake).verify_steps is None
+
+
+@pytest.mark.parametrize(
+    ("owner", "choice", "beside"),
+    [
+        ("tensorrt_llm", {"avg_decoded_tokens_per_iter": 1.0}, {}),
+        ("llamacpp", {}, {"timings": {"predicted_n": 10}}),
+    ],
+)
+def test_without_a_draft_nothing_is_verified(
+    owner: str, choice: Mapping[str, Any], beside: Mapping[str, Any]
+) -> None:
+    with Fake(owner) as fake:
+        fake.complete = lambda body: completed(body, choice=choice, **beside)
+        assert one(fake).verify_steps is None
+
+
+@pytest.mark.parametrize(("owner", "given"), [("sglang", True), ("vllm", True), ("llamacpp", False)])
+def test_fingerprints_are_of_the_tokens_where_the_server_gives_them(owner: str, given: bool) -> None:
+    with Fake(owner) as fake, started(spec(fake)) as engine:
+        assert engine.describe().fingerprint_of == ("token_ids" if given else "text")
+        assert [c.token_ids for c in engine.generate(BATCH)] == [tuple(range(10)) if given else None] * 2
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "version"),
+    [
+        ("sglang", "sglang", "1.2"),
+        ("vllm", "vllm", "1.2"),
+        ("tensorrt_llm", "tensorrt_llm", "1.2"),
+        ("llamacpp", "llama.cpp", "b1-2"),
+        ("somebody", None, None),
+    ],
+)
+def test_the_facts_name_the_server_program_and_its_version(
+    owner: str, name: str | None, version: str | None
+) -> None:
+    with Fake(owner) as fake, started(spec(fake)) as engine:
+        versions = dict(engine.describe().versions)
+        del versions["openai"]
+        assert versions == ({name: version} if name else {})
+
+
+@pytest.mark.parametrize("owner", ["sglang", "vllm"])
+def test_the_prefix_cache_is_emptied_before_each_unit(owner: str) -> None:
+    with Fake(owner) as fake, started(spec(fake)) as engine:
+        assert engine.describe().arguments["prefix_cache_emptied"] is True
+        before = len(fake.calls)
+        engine.flush()
+        assert [path for path, _ in fake.calls[before:]] == [
+            {"vllm": "/reset_prefix_cache", "sglang": "/flush_cache"}[owner]
+        ]
+        fake.empties = False
+        with pytest.raises(RequestFailed, match="did not empty"):
+            engine.flush()
+
+
+@pytest.mark.parametrize("owner", ["vllm", "llamacpp", "somebody"])
+def test_the_facts_tell_of_a_cache_that_is_not_emptied(owner: str) -> None:
+    with Fake(owner, empties=False) as fake, started(spec(fake)) as engine:
+        assert engine.describe().arguments["prefix_cache_emptied"] is False
+        engine.flush()
+
+
+def test_the_key_is_sent_with_everything_that_is_asked() -> None:
+    with Fake("vllm") as fake, started(spec(fake, environment={"OPENAI_API_KEY": "k"})) as engine:
+        engine.generate(BATCH)
+        engine.flush()
+        assert {path for path, _ in fake.calls} > {"/v1/models", "/version", "/v1/completions"}
+        assert {key for _, key in fake.calls} == {"Bearer k"}
+
+
+def test_no_proxy_stands_between_an_engine_and_a_server_of_its_own_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with Fake("vllm") as fake, started(spec(fake)) as engine:
+        assert engine.describe().versions["vllm"] == "1.2"
+        assert [c.text for c in engine.generate(BATCH)] == [TEXT, TEXT]
+
+
+def _of(status: int, said: Any) -> Any:
+    return lambda body: (status, said)
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (_of(429, {"error": "too many requests"}), "too many requests"),
+        (_of(500, {"error": "out of memory"}), "out of memory"),
+        (_of(503, b"loading"), "loading"),
+        (_of(200, b"<html>a proxy's page</html>"), "no choice"),
+        (_of(200, {"choices": []}), "no choice"),
+        (_of(200, None), "APIConnectionError"),
+        (lambda body: completed(body, choice={"finish_reason": "abort"}), "abort"),
+        (lambda body: completed(body, choice={"finish_reason": None}), "no finish_reason"),
+        (lambda body: completed(body, usage=None), "no usage"),
+    ],
+)
+def test_a_request_without_an_answer_fails_its_batch_and_is_asked_once(answer: Any, told: str) -> None:
+    with Fake("vllm") as fake, started(spec(fake)) as engine:
+        asked = len(fake.bodies)
+
+        def second_fails(body: Body) -> Answer:
+            failed: Answer = answer(body)
+            return failed if body["prompt"] == "2 + 2?" else completed(body)
+
+        fake.complete = second_fails
+        with pytest.raises(RequestFailed, match=f"v: request q2: .*{told}"):
+            engine.generate(replace(BATCH, concurrency=1))
+        assert [body["prompt"] for body in fake.bodies[asked:]] == ["3 + 1?", "2 + 2?"]
+        fake.complete = completed
+        assert [c.text for c in engine.generate(BATCH)] == [TEXT, TEXT]
+
+
+def test_a_request_past_its_deadline_fails() -> None:
+    with Fake("vllm") as fake, started(spec(fake, request_deadline=0.3)) as engine:
+
+        def hang(body: Body) -> Answer:
+            fake.released.wait()
+            return completed(body)
+
+        fake.complete = hang
+        with pytest.raises(RequestFailed, match="request_deadline"):
+            engine.generate(BATCH)
+        fake.released.set()
+
+
+def test_a_server_that_does_not_answer_its_first_request_fails_the_start_at_the_starts_deadline() -> None:
+    with Fake("vllm") as fake:
+        fake.complete = lambda body: completed(body) if fake.released.wait() else (500, b"")
+        with pytest.raises(EngineStartFailed, match="no completion"):
+            make_engine("openai").start(spec(fake, start_deadline=0.1), lambda phase, log: None)

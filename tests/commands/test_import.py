@@ -1,0 +1,158 @@
+"""`sweep import`, and the commands that read a run folder, on results that somebody else measured."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from sweep.errors import BadInput, ExitCode
+from sweep.plan.sweepfile import load
+from sweep.report.nights import read_experiment
+from sweep.run.folder import Run, open_run
+from tests.conftest import small_sweep
+from tests.processes import sweep
+from tests.run.elsewhere import jsonl, lm_eval, sgl_eval
+
+QUESTIONS = 20
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def imported(*arguments: object) -> Run:
+    """The run that was made; there is one of its name."""
+    done = sweep("import", *arguments)
+    assert done.returncode == ExitCode.OK, done.stderr
+    [folder] = Path("runs").glob(f"{arguments[-1]}-*")
+    return open_run(folder)
+
+
+def table(name: str, wrong: dict[str, list[set[int]]]) -> Path:
+    """A CSV of 20 questions; `wrong`: of each repetition of a variant the questions that are not right."""
+    lines = [
+        f"q{question},{variant},{number},{int(question not in missed)}"
+        for variant, runs in wrong.items()
+        for number, missed in enumerate(runs, start=1)
+        for question in range(QUESTIONS)
+    ]
+    Path(name).write_text("\n".join(["question,variant,repetition,value", *lines]) + "\n")
+    return Path(name)
+
+
+def as_json(*arguments: object) -> Any:
+    """What a command prints, which may end in any way."""
+    return json.loads(sweep(*arguments, "--json").stdout)
+
+
+def test_two_variants_are_compared_by_mcnemar_as_by_hand() -> None:
+    run = imported(table("t.csv", {"a": [{0}], "b": [set(range(1, 9))]}), "--name", "night")
+    [compared] = as_json("compare", f"{run.folder}:a", f"{run.folder}:b")["comparisons"]
+    # 8 lost and 1 gained: 2 (1 + 9) / 2^9.
+    assert compared["p_mcnemar"] == pytest.approx(0.0390625)
+    assert (compared["a"]["accuracy"], compared["b"]["accuracy"]) == (0.95, 0.6)
+    assert compared["verdict"] == "worse"
+    assert compared["a"]["tokens_per_second"] is None
+
+
+def test_the_report_has_unequal_numbers_of_repetitions_and_null_for_what_nobody_said() -> None:
+    wrong = {"a": [{0, 1}, {0, 1, 2, 3}, {0}], "b": [{5}]}
+    run = imported(table("t.csv", wrong), "--name", "night")
+    summary = as_json("report", run.folder)
+    a, b = summary["variants"]["a"], summary["variants"]["b"]
+    assert a["repetitions"] == {"planned": 3, "measured": 3, "void": 0, "saved": 0}
+    assert b["repetitions"]["planned"] == 1
+    assert summary["complete"] is True
+    assert a["accuracy"]["per_repetition"] == [0.9, 0.8, 0.95]
+    # Mean 53/60; deviations of 1, -5 and 4 sixtieths: variance 42/7200.
+    assert a["accuracy"]["mean"] == pytest.approx(53 / 60)
+    assert a["accuracy"]["std"] == pytest.approx(math.sqrt(42 / 7200))
+    for unknown in ("identical_outputs", "identical_answers", "invalid_rate", "truncated_rate", "accept_length"):
+        assert a[unknown] is None
+    asked = summary["protocol"]
+    assert {asked[key] for key in ("shots", "max_tokens", "temperature", "concurrency", "question_order")} == {None}
+    assert not [audit for audit in summary["audits"] if audit["audit"] == "protocol: shots"]
+    provenance = run.provenance()
+    assert (provenance.seeds, provenance.engines, provenance.places, provenance.versions) == ((), {}, {}, {})
+    assert (run.plan.config.engine.model, run.plan.config.engine.gpus) == (None, None)
+    [row, *_] = pq.read_table(run.unit_file(run.plan.units[0])).to_pylist()
+    known = {key for key, value in row.items() if value is not None}
+    assert known == {"variant", "repetition", "question_id", "correct"}
+
+
+def test_a_gate_judges_by_imported_results_and_judges_imported_ones() -> None:
+    moving = [{number, number + 1} | ({2} if number % 2 else set()) for number in range(10)]
+    run = imported(table("t.csv", {"a": moving}), "--name", "calibration")
+    contract = json.loads((run.folder / "thresholds.json").read_text())
+    assert (contract["gpu"], contract["versions"], contract["variants"]["a"]["engine"]) == (None, {}, None)
+    bad = imported(table("bad.csv", {"a": [set(range(15))]}), "--name", "bad")
+    good = imported(table("good.csv", {"a": [{3, 4}]}), "--name", "good")
+    terms = run.folder / "thresholds.json"
+    assert sweep("gate", terms, "--run", bad.folder).returncode == ExitCode.BELOW
+    assert sweep("gate", terms, "--run", good.folder).returncode == ExitCode.OK
+    other = imported(
+        jsonl(Path("s.jsonl"), [lm_eval(d, "none", 1.0) for d in range(20)]), "--variant", "a", "--name", "x"
+    )
+    assert sweep("gate", terms, "--run", other.folder).returncode == ExitCode.NOT_APPLICABLE
+
+
+def test_the_nights_of_imported_results_are_the_days_on_which_they_were_measured() -> None:
+    day = 86_400
+    for night, right in enumerate((True, False), start=0):
+        time = 1_767_225_600.0 + night * day
+        records = [sgl_eval(q, right or q == 0, generation_end_time=time) for q in range(4)]
+        jsonl(Path("night", f"output-rs{night}.jsonl"), records)
+    run = imported("night", "--name", "nightly")
+    assert sweep("track", run.folder).returncode == ExitCode.OK
+    [history] = read_experiment("nightly", "sqlite:///mlflow.db", None, print)
+    assert [(night.date.isoformat(), night.scores) for night in history.nights if night.date] == [
+        ("2026-01-01", (1.0,)),
+        ("2026-01-02", (0.25,)),
+    ]
+
+
+def test_an_imported_run_is_listed_and_shown_and_cannot_be_launched() -> None:
+    run = imported(table("t.csv", {"a": [{0}, {1}]}), "--name", "night")
+    [listed] = as_json("list")
+    assert (listed["state"], listed["accuracy"]) == ("finished", {"a": 0.95})
+    assert sweep("show", run.folder).returncode == ExitCode.OK
+    assert "not known" in (run.folder / "report.html").read_text()
+    for command in ("launch", "plan"):
+        refused = sweep(command, run.folder / "sweep.yaml")
+        assert refused.returncode == ExitCode.BAD_INPUT
+        assert "results were imported" in refused.stderr
+
+
+def test_importing_the_same_again_changes_nothing_and_mends_what_is_damaged() -> None:
+    answers = table("t.csv", {"a": [{0}, {1}]})
+    run = imported(answers, "--name", "night")
+    unit = run.unit_file(run.plan.units[0])
+    before = unit.read_bytes()
+    unit.write_bytes(b"torn")
+    assert "`sweep import`" in sweep("report", run.folder).stderr
+    assert imported(answers, "--name", "night").folder == run.folder
+    assert unit.read_bytes() == before
+
+
+def test_results_with_other_content_are_another_run() -> None:
+    table("t.csv", {"a": [{0}]})
+    first = imported("t.csv", "--name", "one").folder.name.removeprefix("one-")
+    table("t.csv", {"a": [{1}]})
+    assert imported("t.csv", "--name", "two").folder.name.removeprefix("two-") != first
+
+
+@pytest.mark.parametrize("key", ["protocol.max_tokens", "protocol.temperature", "engine.model", "seed"])
+def test_only_an_imported_run_may_leave_open_what_was_asked(tmp_path: Path, key: str) -> None:
+    with pytest.raises(BadInput, match=rf"{key}: must not be null"):
+        load(small_sweep(tmp_path), [f"{key}=null"])
+
+
+def test_a_sweep_file_cannot_measure_with_what_stands_for_imported_results(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"engine\.backend: is of imported results"):
+        load(small_sweep(tmp_path), ["engine.backend=imported"])
