@@ -9,6 +9,7 @@ from shutil import copytree
 import pytest
 
 from cluster.models import resolve
+from sweep.plan.sweepfile import load
 from sweep.report.conclude import conclude
 from sweep.run.folder import Run, open_run
 from sweep.stats.samples import Sample
@@ -64,6 +65,13 @@ def by_sgl_eval(name: str, asked: Questionnaire, told: Sequence[Sample]) -> list
     """The answers and scores of sgl-eval's own runner for the outputs in samples."""
     problems = [(q.question, q.gold, str(s.text)) for q, s in zip(asked.questions, told, strict=True)]
     return [(answer, score) for _, answer, score in sgl_eval_run(name, problems)]
+
+
+@pytest.mark.parametrize(("file", "library"), [("lm-eval.yaml", "lm_eval"), ("aime.yaml", "sgl_eval")])
+def test_the_sweep_files_of_libraries_benchmarks_have_no_faults(file: str, library: str) -> None:
+    pytest.importorskip(library)
+    config = load(Path(__file__).parents[2] / "configs" / file, (), dataset.faults)
+    assert len(dataset.load(config.protocol).questions) == {"lm_eval": 48, "sgl_eval": 30}[library]
 
 
 def test_an_aime_of_sgl_eval_s_wheel_is_swept_with_the_simulated_engine(tmp_path: Path) -> None:
