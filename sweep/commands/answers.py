@@ -13,6 +13,7 @@ from sweep.bounds import LONGEST_NAME
 from sweep.errors import BadInput, suggestion
 from sweep.plan.config import LIBRARY
 from sweep.tasks import TASKS, task
+from sweep.tasks.base import Unanswered
 from sweep.tasks.library import LibraryTask
 
 Ask = Callable[[str, str], str]
@@ -60,8 +61,9 @@ class Answers:
             *self._variants(),
             "protocol:",
             f"  task: {_value(self.task)}",
+            *(["  gold: {variant: baseline}   # whose outputs are right"] if self._unanswered else []),
             f"  dataset: {json.dumps(self._dataset())}",
-            f"  shots: {0 if self._of_library else 5}               # worked examples before each question",
+            f"  shots: {self._shots}               # worked examples before each question",
             f"  questions: {self.questions}          # more of them catch smaller drops",
             f"  max_tokens: {self._max_tokens}",
             f"  concurrency: {128 if usual.large else 16}        # requests in flight at once",
@@ -75,6 +77,14 @@ class Answers:
     @property
     def _of_library(self) -> bool:
         return isinstance(task(self.task), LibraryTask)
+
+    @property
+    def _unanswered(self) -> bool:
+        return isinstance(task(self.task), Unanswered)
+
+    @property
+    def _shots(self) -> int:
+        return 0 if self._of_library or self._unanswered else 5
 
     @property
     def _max_tokens(self) -> int:

@@ -54,6 +54,7 @@ CODES = (
 @click.option("--samples", type=click.Path(), help="Answers from elsewhere: JSON lines or CSV, see docs/gate.md.")
 @click.option("--against", type=click.Path(), help="The calibration's run folder, to show its outputs too.")
 @click.option("--questions", type=int, metavar="N", help="Questions that the score is over.")
+@click.option("--runs", type=click.IntRange(min=1), metavar="N", help="Repetitions that a score is the mean of.")
 @click.option("--variant", metavar="NAME", help="The contract's variant; absent: the sweep's own threshold.")
 @click.option("--accept-length", type=float, metavar="A", help="Mean accept length, where that is gated.")
 @click.option("--output-match", type=float, metavar="S", help="Share of outputs like the baseline's, 0 to 1.")
@@ -160,7 +161,7 @@ def _measured(
         return _of_run(run, terms, variant)
     if samples is None:
         return [_of_score(variant, given)], ()
-    named = {name: given.pop(name) for name in ("score", "questions", "attempts")}
+    named = {name: given.pop(name) for name in ("score", "questions", "attempts", "runs")}
     _refuse(named, "--samples", "the answers say how many are right")
     return [_of_answers(samples, terms, variant, given)], ()
 
@@ -204,7 +205,7 @@ def _of_score(variant: str | None, given: dict[str, Any]) -> Measured:
         raise BadInput("nothing to judge: give --run RUN, --samples FILE, or --score X with --questions N")
     if given["questions"] is None:
         raise BadInput("--score: over how many questions? Give --questions N")
-    return Measured(variant=variant, **given)
+    return Measured(variant=variant, repetitions=given.pop("runs") or 1, **given)
 
 
 @contextmanager

@@ -156,6 +156,7 @@ def _value(value: Any) -> str:
 
 def _amounts(plan: Plan) -> Iterator[str]:
     """How many units, on which engines, and for how long; and which claims they cannot check."""
+    from sweep.plan.gold import gold_plan
     from sweep.plan.variants import two_level_factors, unchecked_claims
 
     config, engine = plan.config, plan.config.engine
@@ -166,6 +167,9 @@ def _amounts(plan: Plan) -> Iterator[str]:
         f"{len(plan.variants)} variants x {config.repetitions} repetitions{split} of {config.protocol.questions} "
         f"questions = {len(plan.units) - extra} units"
     )
+    if gold_plan(config):
+        gold = config.protocol.gold
+        yield f"first: one more repetition of {gold.variant if gold else ''}, whose outputs are right"
     if extra:
         yield f"perturbed: {', '.join(v.name for v in plan.perturbed)} = {extra} units"
     owns = f"{_gpus(engine.gpus)} each" if engine.gpus else "no GPU"

@@ -33,6 +33,7 @@ def assert_gate(
     gpu: str | None = None,
     protocol_hash: str | None = None,
     now: datetime | None = None,
+    runs: SupportsIndex = 1,
 ) -> Verdict:
     """Assert in a test that a score passes a contract; `now` is the current time unless given.
 
@@ -41,6 +42,8 @@ def assert_gate(
 
     `answers`, in place of score and questions: question id to whether its answer is right, of one run. Then the
     questions are judged too: which of them were lost.
+
+    `runs`: repetitions that each score is the mean of, as many as the contract's `runs_per_attempt`.
 
     Raises AssertionError when it is below, ContractDoesNotApply when the contract cannot judge it, and
     BadInput for what is no score, variant or contract. Returns the verdict otherwise.
@@ -56,13 +59,14 @@ def assert_gate(
     _refuse_others(contract_path, now, {"variant": variant, "gpu": gpu, "protocol_hash": protocol_hash})
     measured = Measured(
         score=attempts[-1] if attempts else _number("score", score),
-        questions=_count(questions),
+        questions=_count("questions", questions),
         variant=variant,
         accept_length=None if accept_length is None else _number("accept_length", accept_length),
         output_match=None if output_match is None else _number("output_match", output_match),
         gpu=gpu,
         protocol_hash=protocol_hash,
         attempts=attempts,
+        repetitions=_count("runs", runs),
         answers=given,
     )
     verdict = judge(load(contract_path), measured, now or datetime.now(UTC))
@@ -121,8 +125,8 @@ def _number(name: str, value: object) -> float:
         raise BadInput(f"{name}: larger than any number that can be judged") from None
 
 
-def _count(questions: SupportsIndex) -> int:
+def _count(name: str, count: SupportsIndex) -> int:
     try:
-        return operator.index(questions)
+        return operator.index(count)
     except TypeError:
-        raise BadInput(f"questions: {questions!r} is not a whole number") from None
+        raise BadInput(f"{name}: {count!r} is not a whole number") from None

@@ -29,7 +29,7 @@ from sweep.gate.paired import OF_THE_CALIBRATION, Alone, Paired
 from sweep.gate.paired_words import shown
 from sweep.gate.rules import Count, Share, Strict
 from sweep.gate.sequential import Decision, Stop, decide
-from sweep.stats.scores import possible
+from sweep.stats.scores import exact
 from sweep.words import apart
 
 SLACK = 1e-9
@@ -110,16 +110,16 @@ def judge_attempts(contract: Contract, measured: Measured, paired: Paired | Alon
     passes a build if any of its `retries` passes. So do answers. The scores are checked ones.
     """
     variant = measured.variant
-    exact = [_exact(score, measured.questions) for score in measured.attempts]
+    scores = [exact(score, measured.questions) for score in measured.attempts]
     terms = None if variant is None else contract.variants[variant]
     tested = _tested(contract, measured, paired)
     sequential = terms.attempts if terms and tested is None else None
     stops = [Stop(**vars(stop)) for stop in sequential.stops] if sequential else []
     threshold, retries = terms.value if terms else contract.threshold.value, contract.threshold.retries
-    passes = _passing(exact, threshold, tested)
-    decision, count = decide(stops, exact) if stops else _any_passes(passes, retries)
+    passes = _passing(scores, threshold, tested)
+    decision, count = decide(stops, scores) if stops else _any_passes(passes, retries)
     return Attempts(
-        scores=tuple(exact),
+        scores=tuple(scores),
         decision=decision,
         count=count,
         most=len(stops) or retries,
@@ -145,12 +145,6 @@ def _passing(scores: Sequence[float], threshold: float, tested: Tested | None) -
         return by_score
     both = zip(by_score, tested.p_values, strict=True)
     return [passed if p is None else p >= tested.alpha for passed, p in both]
-
-
-def _exact(score: float, questions: int | None) -> float:
-    """What a score was before it was rounded, where that is a share of the questions."""
-    whole = questions is not None and len(possible(score, questions)) > 0
-    return round(score * questions) / questions if whole and questions else score
 
 
 def _any_passes(passes: Sequence[bool], retries: int) -> tuple[Decision, int]:

@@ -34,6 +34,7 @@ def checks(
         detail = f"on {ended}, and today is {today}; launch the sweep again for a new contract"
         yield Check(what="expired", state="mismatch", detail=detail)
     yield _check("questions", (terms or contract.protocol).questions, measured.questions)
+    yield from _runs(contract.threshold.runs_per_attempt, measured.repetitions)
     yield _check("protocol hash", contract.protocol.hash, measured.protocol_hash)
     yield _check("data set SHA-256", contract.dataset.sha256, measured.dataset_sha256)
     # A whole run without a GPU's name ran without a GPU.
@@ -52,6 +53,14 @@ def checks(
         detail="; ".join(differing),
     )
     yield from (Check(what=held.condition, state="unchecked") for held in limits if held.value is None)
+
+
+def _runs(needed: int, repetitions: int) -> Iterator[Check]:
+    """The mean of fewer runs than the threshold is for varies more than that allows for."""
+    if repetitions < needed:
+        remedy = "measure more, or say of how many the score is the mean"
+        detail = f"the threshold is for the mean of {needed}, measured {repetitions}; {remedy}"
+        yield Check(what="runs", state="mismatch", detail=detail)
 
 
 def _check(what: str, contract: Any, measured: Any) -> Check:

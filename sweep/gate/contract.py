@@ -84,8 +84,10 @@ class GpuTerms(_Terms):
     """GPUs that an engine owns."""
 
 
-class ThresholdTerms(_Terms):
+class ThresholdTerms(_Terms, Grown):
     """The sweep's threshold."""
+
+    newer: ClassVar[frozenset[str]] = frozenset({"runs_per_attempt"})
 
     value: Share
     """The least of the variants' values."""
@@ -93,6 +95,8 @@ class ThresholdTerms(_Terms):
     """The rule's name under `rule`, and its parameters."""
     retries: Count
     """Attempts that CI gives a build; it passes if one does."""
+    runs_per_attempt: Count = 1
+    """Repetitions that an attempt's score is the mean of."""
     statements: tuple[str, ...]
     """What the threshold implies, in sentences."""
 
@@ -143,7 +147,9 @@ class LimitTerms(_Terms):
     """What every attempt is held to beside the threshold, and why. Probabilities are of one attempt."""
 
     value: Number
-    """At or above it passes."""
+    """At or above it passes, or at or below an upper one."""
+    upper: bool = False
+    """It is an upper bound."""
     source: Source
     """Where it comes from."""
     rule: str | None
@@ -153,7 +159,7 @@ class LimitTerms(_Terms):
     false_alarm_interval: tuple[Share, Share] | None
     """Its lower and upper 95 % bounds."""
     mde80: Number | None
-    """Smallest drop of the mean that is caught with 80 % power."""
+    """Smallest drop of the mean, or rise over an upper bound, that is caught with 80 % power."""
     mean: Number | None
     """Observed mean; null where it was not measured."""
     std: Number | None
@@ -251,7 +257,7 @@ class Contract(_Terms):
 
     def oldest(self) -> Contract:
         """The same in the oldest schema that can say it, so that older programs read what they can judge by."""
-        newer = any(variant.limits for variant in self.variants.values())
+        newer = any(v.limits for v in self.variants.values()) or self.threshold.runs_per_attempt > 1
         return self.model_copy(update={"schema_version": SCHEMA if newer else 2})
 
     def to_json(self) -> dict[str, Any]:

@@ -178,7 +178,7 @@ class Verdict:
             "threshold": self.threshold,
             "accept_length": self.measured.accept_length,
             "accept_floor": self.accept_floor,
-            "held": [{"what": h.quantity, "limit": h.limit, "value": h.value} for h in self.held],
+            "held": [{"what": h.quantity, "limit": h.limit, "upper": h.upper, "value": h.value} for h in self.held],
             "faults": list(self.faults),
             "mismatches": [{"what": c.what, "detail": c.detail} for c in self.mismatches],
             "differs": [{"what": c.what, "detail": c.detail} for c in self._that("differs")],
@@ -272,8 +272,9 @@ def _notes(contract: Contract, measured: Measured) -> Iterator[str]:
             f"to {retries} times and fails it when all {retries} attempts fail; --attempt or --state judges them "
             "together"
         )
-    if measured.repetitions > 1:
-        yield f"the score is the mean of {measured.repetitions} repetitions; the threshold is for one"
+    if measured.repetitions > (needed := contract.threshold.runs_per_attempt):
+        of = "one" if needed == 1 else f"the mean of {needed}"
+        yield f"the score is the mean of {measured.repetitions} repetitions; the threshold is for {of}"
     if measured.void:
         yield f"{measured.void} repetitions are void and left out"
     engines = [variant.engine for variant in contract.variants.values()]

@@ -1,4 +1,4 @@
-"""What every attempt is held to beside the threshold: the accept length, and the outputs that are the baseline's.
+"""What every attempt is held to beside the threshold: accept length, outputs that are the baseline's, a high score.
 
 A floor is a number, or comes from the repetitions' own values by the rules of scores, or is a share of what a
 reference reaches. A build fails if any attempt lies beyond a limit, whatever its score is. Pure.
@@ -7,20 +7,22 @@ reference reaches. A build fails if any attempt lies beyond a limit, whatever it
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 from sweep.gate.estimates import Estimates
 from sweep.gate.operating import operate
 from sweep.gate.rules import Rule, ShareOfReference
-from sweep.gate.threshold import Fits, Reason, reason_of
+from sweep.gate.threshold import Fits, Reason, attempted, reason_of
 from sweep.stats.noise import Fitted
 
 
 class Quantity(StrEnum):
     """What is held to a limit."""
 
+    SCORE = "score"
+    """The score, which a two-sided rule holds to an upper bound too."""
     ACCEPT_LENGTH = "accept_length"
     """Completion tokens over verification steps, of a whole run."""
     OUTPUT_MATCH = "output_match"
@@ -45,7 +47,7 @@ class Limit:
     quantity: Quantity
     """What is held to it."""
     value: float | None
-    """At or above it passes; None where there is none, and then no contract is made."""
+    """At or above it passes, or at or below an upper one; None where there is none."""
     source: Source
     """Where it comes from."""
     rule: str | None
@@ -61,11 +63,20 @@ class Limit:
     false_alarm_interval: tuple[float, float] | None = None
     """Its lower and upper 95 % bounds."""
     mde80: float | None = None
-    """Smallest drop of the mean that is caught with 80 % probability."""
+    """Smallest drop of the mean, or rise over an upper bound, that is caught with 80 % probability."""
     mde95: float | None = None
     """The same with 95 %."""
     reason: Reason | None = None
     """Why there is no value."""
+    upper: bool = False
+    """It is an upper bound."""
+
+    @property
+    def missing(self) -> bool:
+        """It was asked for, and there is none, so that no contract can be made.
+
+        An upper bound may lie over all that a score can be, and then no score is too high."""
+        return self.value is None and not (self.upper and self.reason is Reason.BOUND_NOT_POSITIVE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,15 +91,17 @@ class Beside:
     """Accept length that the reference reaches with the variant's draft."""
 
 
-def limits(rule: Rule, beside: Beside) -> dict[str, tuple[Limit, ...]]:
-    """The limits of each variant that has any, by its name."""
+def limits(rule: Rule, fits: Fits, beside: Beside) -> dict[str, tuple[Limit, ...]]:
+    """The limits of each variant that has any, by its name. `fits`: of the scores."""
     found: dict[str, list[Limit]] = {}
-    for name, limit in _all(rule, beside):
+    for name, limit in _all(rule, fits, beside):
         found.setdefault(name, []).append(limit)
     return {name: tuple(those) for name, those in found.items()}
 
 
-def _all(rule: Rule, beside: Beside) -> Iterator[tuple[str, Limit]]:
+def _all(rule: Rule, fits: Fits, beside: Beside) -> Iterator[tuple[str, Limit]]:
+    if rule.two_sided:
+        yield from ((name, _ceiling(rule, fitted)) for name, fitted in fits.items() if fitted is not None)
     if rule.accept_length is not None:
         for name, fitted in beside.accept_length.items():
             reached = beside.reached.get(name)
@@ -96,6 +109,15 @@ def _all(rule: Rule, beside: Beside) -> Iterator[tuple[str, Limit]]:
     if rule.output_match is not None:
         for name, fitted in beside.output_match.items():
             yield name, _floor(Quantity.OUTPUT_MATCH, rule.output_match, fitted, rule.retries, None)
+
+
+def _ceiling(rule: Rule, fitted: Fitted) -> Limit:
+    """The upper bound of the scores, which is the lower one of the mirrored scores."""
+    mirrored, back = attempted(rule, fitted.mirrored()), fitted.metric.mirrored
+    one = rule.one_side().in_one_attempt()
+    value = one.value(Estimates.of(mirrored))
+    limit = _limit(Quantity.SCORE, Source.RULE, value, mirrored, one, reason_of(one, mirrored))
+    return replace(limit, value=None if value is None else back(value), mean=fitted.mean, upper=True)
 
 
 def _floor(
@@ -132,7 +154,7 @@ def _limit(
     odds, noise = operate(value, fitted, 1, rule), fitted.noise
     return Limit(
         **common,
-        n=len(fitted.scores.values),
+        n=fitted.runs,
         mean=fitted.mean,
         std=noise.std if noise else None,
         false_alarm=odds.false_alarm,

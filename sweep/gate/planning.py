@@ -211,7 +211,7 @@ def rehearse(model: Model, goal: Goal, rule: ThresholdRule, repetitions: int, se
         given = f"drop {goal.drop:.12g} leaves nothing of accuracy {model.accuracy:.12g}"
         raise BadInput(f"{given}; give a smaller one")
     _check_count("repetitions", repetitions, 2, MOST_REPETITIONS)
-    silent = failed = caught = 0
+    rule, silent, failed, caught = rule.one_side(), 0, 0, 0  # for attempts of one run each
     for batch in range(SWEEPS // BATCH):
         measured, healthy, worse = np.random.default_rng([seed, batch]).spawn(3)
         scores = simulate(model, BATCH, repetitions, measured)

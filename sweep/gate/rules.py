@@ -7,6 +7,7 @@ builds that it gates is worked out in `sweep.gate.threshold`, for every rule ali
 from __future__ import annotations
 
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
@@ -49,13 +50,24 @@ class Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True)
 
 
-GATE = ("retries", "accept_length", "output_match")
+GATE = ("retries", "accept_length", "output_match", "two_sided", "runs_per_attempt")
 """What a rule says of the gate as a whole, and not of one bound."""
 _NUMBERS = {
     "accept_length": TypeAdapter(Annotated[float, Field(ge=1, le=MOST_COUNT)]),
     "output_match": TypeAdapter(Annotated[float, Field(gt=0, le=1)]),
 }
 """Floors that are given as a number."""
+_SHARE = TypeAdapter(Share)
+PERCENT = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*%\s*")
+
+
+def _margin(written: Any) -> float | str:
+    """A share, or a percentage of the mean in one form of writing. Raises ValidationError for what is neither."""
+    if isinstance(written, str) and (percent := PERCENT.fullmatch(written)) and 0 <= float(percent[1]) <= 100:
+        return f"{percent[1]}%"
+    if isinstance(written, str):
+        raise PydanticCustomError("margin", "must be a share such as 0.03, or of the mean such as 3%")
+    return _SHARE.validate_python(written)
 
 
 def _parsed(written: Any) -> Any:
@@ -143,9 +155,23 @@ class Rule(Grown, ABC):
     def _floor(self, floor: float | Strict | None) -> Any:
         return floor.model_dump(mode="json", exclude=set(GATE)) if isinstance(floor, Strict) else floor
 
-    newer: ClassVar[frozenset[str]] = frozenset({"output_match"})
+    two_sided: Annotated[bool, Field(strict=True)] = False
+    """A score that is far too high is a fault as well, as of another data set or of answers that leaked: what is
+    allowed is split between a lower and an upper bound."""
+    runs_per_attempt: Annotated[int, Field(ge=1, le=MOST_COUNT, strict=True)] = 1
+    """An attempt's score is the mean of so many repetitions."""
+
+    newer: ClassVar[frozenset[str]] = frozenset({"output_match", "two_sided", "runs_per_attempt"})
     needs_noise: ClassVar[bool] = False
     """Whether the rule can say nothing of repetitions that show no noise."""
+
+    def one_side(self) -> Rule:
+        """The rule for one of the bounds that there are: of two each has half of the error that is allowed."""
+        return self.halved().model_copy(update={"two_sided": False}) if self.two_sided else self
+
+    def halved(self) -> Rule:
+        """The same with half of the error; the rule itself where none is allowed."""
+        return self
 
     def in_one_attempt(self) -> Rule:
         """The rule for what every attempt is held to, where a build fails by any of its `retries` attempts."""
@@ -190,11 +216,14 @@ class MarginRule(Rule):
     """The least of the variants' observed means, less a margin: what upstream does by hand."""
 
     rule: Literal["margin"] = "margin"
-    margin: Share = 0.03
-    """In accuracy, 0..1."""
+    margin: Annotated[Share | str, PlainValidator(_margin)] = 0.03
+    """In the score, 0..1, or as a share of the observed mean: `3%`."""
 
     def bound(self, seen: Estimates) -> Floats:
         """Mean less margin."""
+        if isinstance(self.margin, str):
+            observed = seen.mean if seen.observed is None else seen.observed
+            return seen.mean - float(self.margin.removesuffix("%")) / 100 * observed
         return seen.mean - self.margin
 
 
@@ -208,6 +237,11 @@ class ToleranceRule(Rule):
     """Probability, over sweeps like this one, that the bound holds."""
 
     needs_noise: ClassVar[bool] = True
+
+    def halved(self) -> ToleranceRule:
+        """By Bonferroni: with `confidence` both bounds hold, and `coverage` of the runs lie between them."""
+        errors = {name: 1 - (1 - getattr(self, name)) / 2 for name in ("coverage", "confidence")}
+        return self.model_copy(update=errors)
 
     def bound(self, seen: Estimates) -> Floats:
         """Centre less k std, on the cautious scale and on the grid; see `tolerance_factor`."""
@@ -228,6 +262,10 @@ class FalseAlarmRule(Rule):
         """Centre less k std, on the cautious scale and on the grid; see `false_alarm_factor`."""
         alpha = self.alpha / seen.looks
         return seen.under(lambda weight, dof: false_alarm_factor(weight, dof, self.retries, alpha))
+
+    def halved(self) -> FalseAlarmRule:
+        """Half of `alpha`: a score cannot lie beyond both bounds."""
+        return self.model_copy(update={"alpha": self.alpha / 2})
 
     def in_one_attempt(self) -> FalseAlarmRule:
         """Each attempt has its share of `alpha` (Bonferroni)."""
@@ -295,9 +333,10 @@ ENOUGH = 10
 
 
 def every_rule(retries: int = 1, chosen: Rule | None = None) -> tuple[Rule, ...]:
-    """The rules with their default parameters, but for the `chosen` one."""
+    """The rules with their default parameters, but for the `chosen` one; each for attempts of as many runs."""
+    common = {"retries": retries, "runs_per_attempt": chosen.runs_per_attempt if chosen else 1}
     return tuple(
-        chosen if chosen and chosen.rule == name else kind.model_validate({"rule": name, "retries": retries})
+        chosen if chosen and chosen.rule == name else kind.model_validate({"rule": name, **common})
         for name, kind in RULES.items()
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -20,6 +20,7 @@ from sweep.gate.estimates import Estimates
 from sweep.gate.operating import Operating, operate
 from sweep.gate.rules import ENOUGH, Rule, every_rule
 from sweep.gate.sequential import Sequential
+from sweep.stats.averaged import averaged
 from sweep.stats.describe import Floats
 from sweep.stats.noise import FactorVariance, Fitted, Noise, NoiseSource
 from sweep.stats.scores import Scores
@@ -33,6 +34,8 @@ class Reason(StrEnum):
 
     NO_COMPLETE_REPETITION = "no_complete_repetition"
     EVERY_SCORE_IS_ZERO = "every_score_is_zero"
+    LESS_THAN_AN_ATTEMPT = "less_than_an_attempt"
+    """The rule needs scores of attempts, and there are fewer repetitions than one is the mean of."""
     ONE_REPETITION = "one_repetition"
     """The rule needs noise, and one score shows none."""
     IDENTICAL_REPETITIONS = "identical_repetitions"
@@ -135,6 +138,8 @@ class Threshold:
     """By variant, in the order given; without those that have no complete repetition."""
     silent: Mapping[str, Reason]
     """The variants without a value, in the order given, and why."""
+    runs_per_attempt: int = 1
+    """Repetitions that an attempt's score is the mean of."""
 
 
 def fit_all(variants: Sequence[Scores]) -> dict[str, Fitted | None]:
@@ -153,12 +158,16 @@ def fit_all(variants: Sequence[Scores]) -> dict[str, Fitted | None]:
 
 
 def derive(rule: Rule, fits: Fits) -> Threshold:
-    """The threshold of a rule over the sweep's variants; it has no value when one of them has none."""
-    measured = {name: fitted for name, fitted in fits.items() if fitted is not None}
+    """The threshold of a rule over the sweep's variants; it has no value when one of them has none.
+
+    Of a two-sided rule this is the lower bound, by its part of the rule; `sweep.gate.limits` has the upper one.
+    """
+    whole, rule = rule, rule.one_side()
+    measured = {name: attempted(rule, fitted) for name, fitted in fits.items() if fitted is not None}
     values = {name: rule.value(Estimates.of(fitted)) for name, fitted in measured.items()}
     silent = {
-        name: Reason.NO_COMPLETE_REPETITION if fitted is None else reason_of(rule, fitted)
-        for name, fitted in fits.items()
+        name: reason_of(rule, measured[name]) if name in measured else Reason.NO_COMPLETE_REPETITION
+        for name in fits
         if values.get(name) is None
     }
     overall = None if silent else min((value for value in values.values() if value is not None), default=None)
@@ -170,10 +179,11 @@ def derive(rule: Rule, fits: Fits) -> Threshold:
         value=overall,
         retries=rule.retries,
         accept_length=rule.accept_length if isinstance(rule.accept_length, float) else None,
-        settings=rule.model_dump(mode="json"),
+        settings=whole.model_dump(mode="json"),
         together=None if overall is None else _together([v.false_alarm for v in variants.values()]),
         variants=variants,
         silent=silent,
+        runs_per_attempt=rule.runs_per_attempt,
     )
 
 
@@ -194,7 +204,7 @@ def _variant(
     at_overall = rule if overall == value else None
     return VariantThreshold(
         **vars(operating),
-        n=len(fitted.scores.values),
+        n=fitted.runs,
         mean=fitted.mean,
         std=noise.std if noise else None,
         noise_source=noise.source if noise else None,
@@ -204,9 +214,26 @@ def _variant(
         cautions=(*cautions(noise), *((Caution.LARGE_DROP,) if large else ())),
         foreseen=_foreseen(rule, fitted) if value is not None else {},
         overall=None if overall is None else operate(overall, fitted, rule.retries, at_overall),
-        sequential=rule.sequential(fitted) if value is not None else None,
+        sequential=rule.sequential(fitted) if value is not None and _judged_together(fitted) else None,
         attempt=None if value is None else rule.own_attempt(fitted) or operating.single.false_alarm,
     )
+
+
+def attempted(rule: Rule, fitted: Fitted) -> Fitted:
+    """The scores of attempts of CI, where those of single repetitions are fitted."""
+    return averaged(fitted, rule.runs_per_attempt)
+
+
+def tried(rule: Rule, judged: VariantThreshold, fitted: Fitted, attempts: int) -> VariantThreshold:
+    """The same value, and what it does to builds that CI tries so many times. `fitted`: single repetitions."""
+    at_value = operate(judged.value, attempted(rule, fitted), attempts, rule.one_side())
+    return replace(judged, overall=None, **vars(at_value))
+
+
+def _judged_together(fitted: Fitted) -> bool:
+    """Boundaries are made for scores from 0 to 1, of which more is better."""
+    metric = fitted.metric
+    return (metric.low, metric.high, metric.higher_is_better) == (0, 1, True)
 
 
 def _foreseen(rule: Rule, fitted: Fitted) -> dict[int, float]:
@@ -214,10 +241,12 @@ def _foreseen(rule: Rule, fitted: Fitted) -> dict[int, float]:
     noise = fitted.noise
     if noise is None or noise.source is NoiseSource.PERTURBATIONS or not rule.needs_noise:
         return {}
+    if rule.runs_per_attempt > 1:
+        return {}  # What more repetitions say of the common cause cannot be foreseen.
     return {
         n: value
         for n in (ENOUGH, 2 * ENOUGH)
-        if len(fitted.scores.values) < ENOUGH and (value := rule.value(Estimates.of(fitted).after(n))) is not None
+        if fitted.runs < ENOUGH and (value := rule.value(Estimates.of(fitted).after(n))) is not None
     }
 
 
@@ -253,8 +282,10 @@ def _checked(variants: Sequence[Scores]) -> list[Scores]:
 
 def reason_of(rule: Rule, fitted: Fitted) -> Reason:
     """Why the rule gave the variant no value."""
-    if max(fitted.scores.values) == 0:
+    if fitted.mean == fitted.metric.low:
         return Reason.EVERY_SCORE_IS_ZERO
+    if not fitted.scores.values and not rule.needs_noise:
+        return Reason.LESS_THAN_AN_ATTEMPT
     if not rule.needs_noise or fitted.noise is not None:
         return Reason.BOUND_NOT_POSITIVE
-    return Reason.ONE_REPETITION if len(fitted.scores.values) == 1 else Reason.IDENTICAL_REPETITIONS
+    return Reason.ONE_REPETITION if fitted.runs == 1 else Reason.IDENTICAL_REPETITIONS

@@ -70,10 +70,10 @@ def build(
         f"{name}: {limit_reason(limit)}"
         for name, those in summary.limits.items()
         for limit in those
-        if limit.value is None
+        if limit.missing
     ]
     if without:
-        raise BadInput(f"No contract: the sweep file asks for a floor that there is none of. {' '.join(without)}")
+        raise BadInput(f"No contract: the sweep file asks for a limit that there is none of. {' '.join(without)}")
     contract = Contract(
         sweep_id=summary.sweep_id,
         created=created,
@@ -87,6 +87,7 @@ def build(
             value=threshold.value,
             rule=dict(threshold.settings),
             retries=threshold.retries,
+            runs_per_attempt=threshold.runs_per_attempt,
             statements=(*threshold_statements(threshold), *limit_statements(summary.limits)),
         ),
         audits=tuple(
@@ -127,7 +128,7 @@ def _variant(plan: Plan, summary: Summary, name: str) -> VariantContract:
             limit.quantity: _limit(limit)
             for limit in summary.limits.get(name, ())
             # The accept length's has a place of its own, which older programs read; a number needs no more.
-            if (limit.quantity, limit.source) != (Quantity.ACCEPT_LENGTH, Source.NUMBER)
+            if (limit.quantity, limit.source) != (Quantity.ACCEPT_LENGTH, Source.NUMBER) and limit.value is not None
         },
     )
 
@@ -141,6 +142,7 @@ def _limit(limit: Limit) -> LimitTerms:
     assert limit.value is not None  # or there would be no contract
     return LimitTerms(
         value=limit.value,
+        upper=limit.upper,
         source=limit.source,
         rule=limit.rule,
         false_alarm=limit.false_alarm,

@@ -15,6 +15,7 @@ from sweep.disk import aside, remove, writing
 from sweep.gate.power_curve import PowerCurve, chances, power_curve
 from sweep.gate.threshold import Fits, Threshold
 from sweep.report.digits import cut
+from sweep.stats.averaged import averaged
 from sweep.stats.noise import Fitted
 from sweep.stats.samples import VariantSamples
 
@@ -156,7 +157,11 @@ def power(fits: Fits, threshold: Threshold) -> Any:
 
     Along the threshold in a panel for each variant; of more than PANELS, at two thresholds in a row for each.
     """
-    noisy = {name: fitted for name, fitted in fits.items() if fitted and fitted.noise}
+    noisy = {
+        name: averaged(fitted, threshold.runs_per_attempt)
+        for name, fitted in fits.items()
+        if fitted and fitted.noise and fitted.metric.higher_is_better
+    }
     if not noisy:
         return None
     return _panels(noisy, threshold) if len(noisy) <= PANELS else _rows(noisy, threshold)

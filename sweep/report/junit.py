@@ -99,7 +99,8 @@ def _held(verdict: Verdict, held: Held) -> Case:
         return Case(name=held.name, state="skipped", kind="not checked", message="not checked: it was not given")
     if held.fault is None:
         return Case(name=held.name)
-    return Case(name=held.name, state="failure", kind="below", message=held.fault)
+    kind = "above" if held.upper else "below"
+    return Case(name=held.name, state="failure", kind=kind, message=held.fault)
 
 
 def _not_judged(name: str) -> Case:

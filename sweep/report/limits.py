@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from math import floor
+from math import ceil, floor
 
 from sweep.gate.limits import Limit, Quantity, Source
 from sweep.gate.threshold import Reason
@@ -12,11 +12,12 @@ from sweep.report.wording import share
 from sweep.words import apart
 
 NAMES = {
+    Quantity.SCORE: "score",
     Quantity.ACCEPT_LENGTH: "accept length",
     Quantity.OUTPUT_MATCH: "output match (outputs like its baseline's, or without one like its own next run's)",
 }
 """What is held to a limit, in words."""
-_DIGITS = {Quantity.ACCEPT_LENGTH: 3, Quantity.OUTPUT_MATCH: 4}
+_DIGITS = {Quantity.SCORE: 4, Quantity.ACCEPT_LENGTH: 3, Quantity.OUTPUT_MATCH: 4}
 
 Limits = Mapping[str, tuple[Limit, ...]]
 """By variant."""
@@ -30,13 +31,16 @@ def limit_statements(limits: Limits) -> tuple[str, ...]:
 def _statement(limit: Limit) -> str:
     if limit.value is None:
         return limit_reason(limit)
-    held = f"The {NAMES[limit.quantity]} must be at least {floored(limit)} in every attempt, {_source(limit)}."
+    least = "most" if limit.upper else "least"
+    held = f"The {NAMES[limit.quantity]} must be at {least} {rounded(limit)} in every attempt, {_source(limit)}."
     return " ".join((held, *_seen(limit)))
 
 
 def limit_reason(limit: Limit) -> str:
     """Why there is no value."""
     assert limit.reason is not None
+    if not limit.missing:
+        return "No score is too high: the upper bound lies above all that a score can be."
     because = reason_sentence(limit.reason, limit.n)
     if limit.reason is Reason.IDENTICAL_REPETITIONS:
         # What is said of equal scores would send people to perturb what their engine claims to hold still.
@@ -44,14 +48,16 @@ def limit_reason(limit: Limit) -> str:
             f"All {limit.n} values are the same, which shows no noise: write a number, or "
             "{rule: margin, margin: 0.05}."
         )
-    return f"The {NAMES[limit.quantity]} has no floor. {because}"
+    return f"The {NAMES[limit.quantity]} has no {'upper bound' if limit.upper else 'floor'}. {because}"
 
 
-def floored(limit: Limit) -> str:
-    """The value, rounded down, so that whatever passes the contract's passes it too."""
+def rounded(limit: Limit) -> str:
+    """The value, rounded so that whatever passes the contract's passes it too."""
     assert limit.value is not None
     digits = _DIGITS[limit.quantity]
-    return f"{floor(limit.value * 10**digits + 1e-6) / 10**digits:.{digits}f}"
+    scaled = limit.value * 10**digits
+    whole = ceil(scaled - 1e-6) if limit.upper else floor(scaled + 1e-6)
+    return f"{whole / 10**digits:.{digits}f}"
 
 
 def _source(limit: Limit) -> str:
@@ -73,16 +79,18 @@ def _seen(limit: Limit) -> Iterator[str]:
     if limit.false_alarm_interval is not None:
         least = f"at most {share(limit.false_alarm_interval[1])}, with 95 % confidence"
         alarm = least if limit.false_alarm is None else f"{share(limit.false_alarm)} ({least})"
-        yield f"This build, measured again, falls under it in one attempt with a probability of {alarm}."
+        lies = "lies above it" if limit.upper else "falls under it"
+        yield f"This build, measured again, {lies} in one attempt with a probability of {alarm}."
     if limit.mde80 is not None:
-        yield f"A drop of {limit.mde80:.{digits}f} is caught with a probability of 80 % or more."
+        move = "rise" if limit.upper else "drop"
+        yield f"A {move} of {limit.mde80:.{digits}f} is caught with a probability of 80 % or more."
 
 
 def beyond_lines(limits: Limits) -> Iterator[str]:
     """Of the builds that were measured those that are themselves beyond a limit, on average; but for an accept
     length under a number, which is told elsewhere."""
     for name, limit in ((name, limit) for name, those in limits.items() for limit in those):
-        if limit.value is None or limit.mean is None or limit.mean >= limit.value:
+        if limit.upper or limit.value is None or limit.mean is None or limit.mean >= limit.value:
             continue
         if (limit.quantity, limit.source) != (Quantity.ACCEPT_LENGTH, Source.NUMBER):
             below, above = apart(limit.mean, limit.value, _DIGITS[limit.quantity])

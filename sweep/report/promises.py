@@ -34,6 +34,11 @@ def reason_sentence(reason: Reason, n: int = 0, bound: float | None = None) -> s
         case Reason.BOUND_NOT_POSITIVE:
             given = "gives no number" if bound is None else f"gives {bound:.3f}"
             return f"The rule {given}, and only a threshold above 0 can fail a build."
+        case Reason.LESS_THAN_AN_ATTEMPT:
+            return (
+                f"An attempt is the mean of more runs (`runs_per_attempt`) than the {n} that there are, so no "
+                "score of an attempt is known. Run more."
+            )
         case Reason.NOT_REPORTED:
             return "What it would be made of was not measured: the engine reported none."
         case Reason.NO_REFERENCE:
@@ -78,7 +83,7 @@ def threshold_statements(threshold: Threshold) -> tuple[str, ...]:
     """What the variants' own thresholds imply, each statement once with the variants that it holds for; then what
     holds for all."""
     of_variants = _with_names((name, _statements(judged)) for name, judged in threshold.variants.items())
-    return (*of_variants, *together_line(threshold), *missed_line(threshold))
+    return (*runs_line(threshold), *of_variants, *together_line(threshold), *missed_line(threshold))
 
 
 def brief_statements(threshold: Threshold) -> tuple[str, ...]:
@@ -97,6 +102,7 @@ def brief_statements(threshold: Threshold) -> tuple[str, ...]:
         if v.foreseen
     )
     return (
+        *runs_line(threshold),
         *basis,
         *_ranges(list(judged.values())),
         *cautions,
@@ -308,6 +314,16 @@ def default_line(threshold: Threshold) -> str:
         f"taken as independent, and for that every variant needs {ENOUGH} repetitions or more that show no common "
         "cause."
     )
+
+
+def runs_line(threshold: Threshold) -> Iterator[str]:
+    """Of how many runs an attempt's score is the mean; nothing for one."""
+    if threshold.runs_per_attempt > 1:
+        yield (
+            f"The score of an attempt is the mean of {threshold.runs_per_attempt} runs; `sweep gate` asks for all. "
+            "The noise of the questions is divided by them. What moves whole runs is not, because the runs of one "
+            "attempt may share it."
+        )
 
 
 def together_line(threshold: Threshold) -> Iterator[str]:

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 
 from sweep.audit import Evidence, Finding, Verdict, common_cause, run_all
 from sweep.gate.limits import limits
-from sweep.gate.operating import operate
 from sweep.gate.rules import Rule, default_rule, every_rule
-from sweep.gate.threshold import Fits, Threshold, derive_all
+from sweep.gate.threshold import Fits, Threshold, derive_all, tried
 from sweep.plan.config import SweepConfig
 from sweep.plan.units import Plan, Unit
 from sweep.plan.variants import Variant
@@ -89,7 +88,7 @@ def summarise(evidence: RunEvidence, fits: Fits) -> Summary:
         variants=variants,
         threshold=thresholds[rule.rule],
         rule_by_default=plan.config.threshold is None,
-        limits=limits(rule, beside(plan, evidence.samples, evidence.reference)),
+        limits=limits(rule, fits, beside(plan, evidence.samples, evidence.reference)),
         audits=audits,
         rules=_rules(rule, fits, thresholds),
         perturbed=perturbed,
@@ -123,15 +122,15 @@ def _rules(chosen: Rule, fits: Fits, thresholds: Mapping[str, Threshold]) -> dic
     several, be they asked for or not."""
     attempts = max(chosen.retries, WITH_RETRIES)
 
-    def tried(rule: Rule, threshold: Threshold) -> Threshold:
+    def of_all(rule: Rule, threshold: Threshold) -> Threshold:
         variants = {
-            name: replace(v, overall=None, **vars(operate(v.value, fitted, attempts, rule)))
+            name: tried(rule, v, fitted, attempts)
             for name, v in threshold.variants.items()
             if (fitted := fits[name]) is not None
         }
         return replace(threshold, retries=attempts, variants=variants)
 
-    return {rule.rule: tried(rule, thresholds[rule.rule]) for rule in every_rule(chosen.retries, chosen)}
+    return {rule.rule: of_all(rule, thresholds[rule.rule]) for rule in every_rule(chosen.retries, chosen)}
 
 
 def _perturbed(evidence: RunEvidence) -> dict[str, PerturbedSummary]:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache, partial
+from itertools import islice
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -35,6 +36,8 @@ KEPT = tuple(
 """The columns that the statistics need, which stay in memory."""
 FEW = ("variant", "engine", "finish_reason", "start")
 """Texts of which a unit has one or two."""
+TOGETHER = 16
+"""Files whose outputs are read at once."""
 
 
 class Unfit(BadInput):
@@ -125,10 +128,11 @@ def _array(values: Any) -> npt.NDArray[Any]:
     return np.from_dlpack(values.cast(pa.uint8())).astype(bool) if truth else np.from_dlpack(values)
 
 
-def _objects(texts: Any) -> npt.NDArray[np.object_]:
-    """Every text is made once: outputs come again, repetition after repetition."""
+def _objects(texts: Any, known: dict[str | None, str | None] | None = None) -> npt.NDArray[np.object_]:
+    """Every text is made once: outputs come again, repetition after repetition. `known`: those made before."""
+    known = {} if known is None else known
     coded = texts.dictionary_encode().unify_dictionaries().combine_chunks()
-    names = np.array([*coded.dictionary.to_pylist(), None], dtype=object)
+    names = np.array([*(known.setdefault(text, text) for text in coded.dictionary.to_pylist()), None], dtype=object)
     [none] = column([len(names) - 1], coded.indices.type)
     cells: npt.NDArray[np.object_] = names[np.from_dlpack(coded.indices.fill_null(none))]
     return cells
@@ -202,12 +206,16 @@ def texts(files: Iterable[Stored]) -> npt.NDArray[np.object_]:
 
     Of a file that is unchanged its other columns are not read again: each page has its own checksum.
     """
-    known: dict[str, str] = {}
+    import pyarrow as pa
+
+    known: dict[str | None, str | None] = {}
     sources = ((stored.file, stored.file if stored.unchanged() else stored.again()) for stored in files)
-    columns = (_decoded(file, source, [TEXT])[TEXT] for file, source in sources)
-    return np.array(
-        [known.setdefault(text, text) for column in columns for text in column.to_pylist()], dtype=object
-    )
+    columns = (_decoded(file, source, [TEXT])[TEXT].combine_chunks() for file, source in sources)
+    cells = [np.empty(0, dtype=object)]
+    # Some files at once: what most of them repeat is made once, and what none does is not all there twice.
+    while some := [*islice(columns, TOGETHER)]:
+        cells.append(_objects(pa.chunked_array(some), known))
+    return np.concatenate(cells)
 
 
 def token_ids(files: Iterable[Stored]) -> npt.NDArray[np.object_]:

@@ -171,6 +171,8 @@ class Fitted:
     """What each perturbation did, in accuracy."""
     perturbed: tuple[Scores, ...] = ()
     """The variant's scores under other conditions."""
+    runs: int = 0
+    """Repetitions of the variant itself."""
     observed: float = math.nan
     """The mean as it was measured, where `mean` is that of mirrored scores; NaN elsewhere."""
 
@@ -200,6 +202,7 @@ class Fitted:
             noise=_noise(base, levels),
             factors=_factors(base, levels, Scale.ACCURACY),
             perturbed=tuple(perturbed),
+            runs=len(base.values),
         )
 
 

@@ -129,6 +129,12 @@ def off_grid(scores: Scores) -> list[float]:
     return [value for value in scores.values if not possible(value, scores.questions)]
 
 
+def exact(score: float, questions: int | None) -> float:
+    """What a score was before it was rounded, where that is a share of the questions."""
+    whole = questions is not None and len(possible(score, questions)) > 0
+    return round(score * questions) / questions if whole and questions else score
+
+
 def possible(score: float, questions: int) -> range:
     """How many of the questions may have been right: all counts that round to the score at its own digits."""
     exponent = Decimal(repr(score)).as_tuple().exponent

@@ -102,8 +102,7 @@ def read(task: Task, row: object, record_id: str) -> Record:
     """The record of a row of a data set. Raises ValueError with the reason when the task cannot use the row."""
     if not isinstance(row, Mapping):
         raise ValueError(f"not a record but a {type(row).__name__}; a record of {task.name} is {wanted(task)}")
-    forms = task.forms if isinstance(task, Unanswered) else ()
-    columns = next((form for form in forms if form.keys() <= row.keys()), task.columns)
+    columns = _form(task, row)
     for column, kind in columns.items():
         if not _is(row.get(column), kind):
             raise ValueError(
@@ -111,6 +110,14 @@ def read(task: Task, row: object, record_id: str) -> Record:
                 f"a record of {task.name} is {wanted(task)}"
             )
     return task.record({column: row[column] for column in columns}, record_id)
+
+
+def _form(task: Task, row: Row) -> Mapping[str, type]:
+    """The columns that the row has, or else those that it should have."""
+    forms = task.forms if isinstance(task, Unanswered) else ()
+    named = [form for form in forms if form.keys() <= row.keys()]
+    fitting = [form for form in named if all(_is(row[column], kind) for column, kind in form.items())]
+    return next(iter([*fitting, *named, task.columns]))
 
 
 def _is(value: object, kind: type) -> bool:
@@ -123,4 +130,4 @@ def _is(value: object, kind: type) -> bool:
 def wanted(task: Task) -> str:
     """The columns of the task's rows, as messages write them."""
     forms = task.forms if isinstance(task, Unanswered) else (task.columns,)
-    return " or ".join(f"{{{', '.join(form)}}}" for form in forms)
+    return " or ".join(dict.fromkeys(f"{{{', '.join(form)}}}" for form in forms))

@@ -23,17 +23,22 @@ class Match:
     version = "1"
     metric = Metric(name="match rate", counts=True)
     columns: Mapping[str, type] = {"prompt": str}
-    forms: tuple[Mapping[str, type], ...] = ({"prompt": str}, {"question": str}, {"messages": list})
+    forms: tuple[Mapping[str, type], ...] = (
+        {"prompt": str},
+        {"question": str},
+        {"messages": list},
+        {"prompt": list},
+    )
     stop = ()
 
     def record(self, row: Row, record_id: str) -> Record:
-        """`messages` are {role, content}, as OpenAI's API has them, and the last is the user's."""
+        """Messages are {role, content}, as OpenAI's API has them, and the last is the user's."""
         (prompt,) = row.values()
         if isinstance(prompt, str):
             return Record(id=record_id, question=prompt, gold=UNMEASURED, row={"prompt": prompt})
         turns = [_turn(message) for message in prompt]
         if not turns or turns[-1].role != "user":
-            raise ValueError("`messages` must end with the user's")
+            raise ValueError("messages must end with the user's")
         text = "\n\n".join(f"{turn.role}: {turn.content}" for turn in turns)
         plain = [{"role": turn.role, "content": turn.content} for turn in turns]
         return Record(id=record_id, question=text, gold=UNMEASURED, row={"prompt": plain})
@@ -62,9 +67,9 @@ class Match:
 
 def _turn(message: Any) -> Message:
     if not isinstance(message, Mapping) or message.get("role") not in ROLES:
-        raise ValueError(f"`messages` must be a list of {{role, content}}, the roles {', '.join(ROLES)}")
+        raise ValueError(f"messages must be a list of {{role, content}}, the roles {', '.join(ROLES)}")
     if not isinstance(message.get("content"), str):
-        raise ValueError("`messages` must have texts for their content, and no images or tool calls")
+        raise ValueError("messages must have texts for their content, and no images or tool calls")
     return Message(role=message["role"], content=message["content"])
 
 

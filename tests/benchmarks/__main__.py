@@ -11,7 +11,7 @@ from importlib import import_module
 
 from tests.benchmarks.rows import HEAD, line
 
-MODULES = ("reading", "driver", "schedule")
+MODULES = ("reading", "driver", "schedule", "pool")
 """Of this folder; each has `rows()`, which measures and gives Rows."""
 
 

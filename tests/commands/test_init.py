@@ -40,6 +40,20 @@ def test_what_init_writes_can_be_planned(
     assert ("draft" in described["variants"]) == (not draft and name in ("transformers", "sglang"))
 
 
+def test_a_sweep_without_answers_is_held_to_its_baseline_and_the_plan_says_that_it_comes_first(
+    tmp_path: Path,
+) -> None:
+    file, prompts = (
+        tmp_path / "mine.yaml",
+        write_jsonl(tmp_path / "p.jsonl", [{"prompt": f"{n}?"} for n in range(40)]),
+    )
+    init(file, "--backend", "simulated", "--task", "match", "--dataset", prompts)
+    protocol = YAML(typ="safe").load(file)["protocol"]
+    assert (protocol["gold"], protocol["shots"]) == ({"variant": "baseline"}, 0)
+    planned = CliRunner().invoke(plan, [str(file)], catch_exceptions=False).stdout
+    assert "one more repetition of baseline" in planned
+
+
 def test_options_are_what_the_file_says(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     options = {"--backend": "simulated", "--questions": 33, "--repetitions": 7, "--mlflow": "none", "--gpus": 0.5}

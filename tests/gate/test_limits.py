@@ -60,7 +60,7 @@ def floor(
     written: object, retries: int = 1, one: Fitted | None = None, reached: dict[str, float] | None = None
 ) -> Limit:
     rule = parsed({"rule": "margin", "retries": retries, "accept_length": written})
-    found = limits(rule, Beside(accept_length={"mtp": one or fitted()}, reached=reached or {}))
+    found = limits(rule, {}, Beside(accept_length={"mtp": one or fitted()}, reached=reached or {}))
     [limit] = found["mtp"]
     return limit
 
@@ -124,7 +124,7 @@ def test_a_healthy_build_falls_under_a_derived_floor_as_often_as_it_says() -> No
     failed, sweeps = 0, 1500
     for lengths, again in zip(rng.normal(3, 0.1, (sweeps, 6)), rng.normal(3, 0.1, sweeps), strict=True):
         gate = MarginRule(accept_length=rule)
-        [limit] = limits(gate, Beside(accept_length={"v": fitted(tuple(lengths))}))["v"]
+        [limit] = limits(gate, {}, Beside(accept_length={"v": fitted(tuple(lengths))}))["v"]
         assert limit.value is not None
         failed += again < limit.value
     # Exact: 10 %. Three standard errors of 1,500 draws are 2.3 %.
@@ -143,7 +143,7 @@ def test_the_output_match_is_a_count_of_outputs_with_its_grid() -> None:
     shares = (0.9, 0.95, 0.85, 0.9, 0.925, 0.875)
     rule = MarginRule(output_match=FalseAlarmRule(alpha=0.05))
     one = fitted(shares, OUTPUT_MATCH, questions=40)
-    [limit] = limits(rule, Beside(output_match={"mtp": one}))["mtp"]
+    [limit] = limits(rule, {}, Beside(output_match={"mtp": one}))["mtp"]
     assert limit.quantity is Quantity.OUTPUT_MATCH
     assert limit.value is not None
     assert limit.value * 40 == pytest.approx(round(limit.value * 40))

@@ -104,7 +104,8 @@ def test_a_fault_in_a_strangers_rule_has_its_line_its_key_and_the_nearest_name(
 def test_a_key_of_another_rule_is_unknown_and_the_rules_own_are_offered(
     write_sweep: Callable[[str], Path],
 ) -> None:
-    with pytest.raises(BadInput, match=r"threshold\.alpha: .* rule, retries, accept_length, output_match, margin$"):
+    known = "rule, retries, accept_length, output_match, two_sided, runs_per_attempt, margin"
+    with pytest.raises(BadInput, match=rf"threshold\.alpha: .* {known}$"):
         load(write_sweep(SWEEP + "threshold: {rule: margin, alpha: 0.1}\n"))
 
 

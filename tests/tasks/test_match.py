@@ -30,6 +30,7 @@ def test_a_row_has_a_prompt_or_a_question_or_the_messages_of_a_chat() -> None:
     assert MATCH.prompt(asked({"prompt": "Name a colour:"}), []) == "Name a colour:"
     assert MATCH.prompt(asked({"id": 7, "question": "Name a colour:"}), []) == "Name a colour:"
     chat = asked({"messages": CHAT})
+    assert asked({"prompt": CHAT}) == chat
     assert MATCH.prompt(chat, []) == (
         Message(role="system", content="Be brief."),
         Message(role="user", content="Name a colour."),

@@ -18,6 +18,7 @@ from sweep.run.imported.answers import (
     Source,
     chosen,
     count_of,
+    mapping_of,
     number_of,
     same,
     text_of,
@@ -86,18 +87,12 @@ def _only(value: Any) -> Any:
 
 def _question(doc: Any) -> str | None:
     names = ("question", "problem", "input", "query", "prompt")
-    return (
-        next((doc[name] for name in names if isinstance(doc.get(name), str)), None)
-        if isinstance(doc, dict)
-        else None
-    )
+    return next((text for name in names if isinstance(text := mapping_of(doc).get(name), str)), None)
 
 
 def _settings(record: Record) -> Record:
     """How an output was generated: the second argument of the request."""
-    first = record.get("arguments", {}).get("gen_args_0", {}) if isinstance(record.get("arguments"), dict) else {}
-    settings = first.get("arg_1") if isinstance(first, dict) else None
-    return settings if isinstance(settings, dict) else {}
+    return mapping_of(mapping_of(mapping_of(record.get("arguments")).get("gen_args_0")).get("arg_1"))
 
 
 def _temperature(settings: Record) -> Any:
