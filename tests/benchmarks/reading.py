@@ -239,6 +239,7 @@ def answered(unit: Unit, outputs: Mapping[str, pa.Array], schema: pa.Schema) -> 
         "cached_tokens": 700,
         "completion_tokens": TOKENS,
         "verify_steps": TOKENS // 3 if drafted else None,
+        "batch_verify_steps": None,
         "starts_with_bos": True,
         "invalid": False,
     }
