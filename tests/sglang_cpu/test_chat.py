@@ -17,7 +17,9 @@ from tests.sglang_cpu.sglang_tiny import COMMON, make_spec
 
 pytestmark = pytest.mark.sglang
 
-TEMPLATE = "{{ bos_token }}{% for m in messages %}{{ m.content }}{% endfor %}{% if more is defined %} and {{ more }}{% endif %}"
+TEMPLATE = """\
+{{ bos_token }}{% for m in messages %}{{ m.content }}{% endfor %}\
+{% if more is defined %} and {{ more }}{% endif %}"""
 PROMPT = "Question: Tom has 3 eggs and buys 4. How many eggs has Tom now?\nAnswer:"
 
 
