@@ -54,6 +54,13 @@ def test_a_file_with_two_scores_of_an_answer_asks_which_counts(tmp_path: Path) -
         read(str(file), "f1")
 
 
+def test_the_samples_of_an_older_lm_eval_name_no_metrics(tmp_path: Path) -> None:
+    old = lm_eval(7, "none", 1.0)
+    del old["metrics"], old["filter"]
+    source = read(str(jsonl(tmp_path / "s.jsonl", [old])), None)
+    assert (source.metric, values(source)) == ("exact_match,none", {"7": True})
+
+
 def test_lm_eval_s_choices_have_no_output(tmp_path: Path) -> None:
     record = lm_eval(
         0, "none", 1.0, resps=[[[-1.5, False]], [[-0.5, True]]], filtered_resps=[[-1.5, False], [-0.5, True]]
