@@ -140,18 +140,18 @@ class Command:
     def rows(self, start: Cost) -> Iterator[Row]:
         """As measured, the seconds and the memory; `start`: what Python takes itself."""
         cost = measure(self.code)
-        law, wider = {}, {}
+        law, wider, larger = {}, {}, list[Row]()
         if self.half is not None:
             half = measure(self.half)
             law = {self.doubled: (cost.seconds - start.seconds) / (half.seconds - start.seconds)}
             wider = {self.doubled: (cost.memory - start.memory) / max(half.memory - start.memory, 1)}
-            if self.larger:
-                yield from self._larger(cost, half, *self.larger)
+            larger += self._larger(cost, half, *self.larger) if self.larger else ()
         seconds, memory = self.before
         yield Row(what=self.what, value=cost.seconds, unit="s", goal=self.seconds, baseline=seconds, law=law)
         if self.memory is not None:
             peak, what = cost.memory / MIB, f"{self.what}, peak"
             yield Row(what=what, value=peak, unit="MiB", goal=self.memory, baseline=memory, law=wider)
+        yield from larger
 
     def _larger(self, cost: Cost, half: Cost, size: str, times: float) -> Iterator[Row]:
         halves = 2 * (times - 1)
