@@ -17,7 +17,7 @@ from sweep.report.conclude import conclude
 from sweep.report.sections import markdown
 from sweep.run.folder import Run, open_run
 from sweep.run.gold import gold_run
-from sweep.run.launch import Finished, Options, launch
+from sweep.run.launch import Options, launch
 from sweep.run.reference import reference_run
 from tests.conftest import write_jsonl
 from tests.fake_pool import ActorPool, FakePool
