@@ -45,8 +45,10 @@ def foreseen_sentence(v: VariantThreshold) -> Iterator[str]:
     """What more repetitions would give, where there are too few for a useful threshold."""
     if not v.foreseen or v.value is None:
         return
-    more = " and ".join(f"{v.mean - value:.3f} with {n}" for n, value in v.foreseen.items())
+    more = " and ".join(f"{abs(v.mean - value):.3f} with {n}" for n, value in v.foreseen.items())
+    side = "over" if v.value > v.mean else "under"
     yield (
         f"{counted(v.n, 'repetition')} {'is' if v.n == 1 else 'are'} too few for a useful threshold: it lies "
-        f"{v.mean - v.value:.3f} under the mean. If the noise stays as it is, it would lie {more} repetitions."
+        f"{abs(v.mean - v.value):.3f} {side} the mean. If the noise stays as it is, it would lie {more} "
+        "repetitions."
     )

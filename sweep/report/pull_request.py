@@ -40,13 +40,11 @@ def threshold_code(summary: Summary) -> list[str]:
     lines.append(f"{task}_SCORE_THRESHOLD = {None if value is None else loose(value)!r}")
     if threshold.accept_length is not None:
         lines.append(f"ACCEPT_LENGTH_THRESHOLD = {None if value is None else threshold.accept_length!r}")
+    every = ((name, limit) for name, limits in summary.limits.items() for limit in limits)
     lengths = {
         name: floored(limit.value)
-        for name, limits in summary.limits.items()
-        for limit in limits
-        if limit.quantity is Quantity.ACCEPT_LENGTH
-        and limit.source is not Source.NUMBER
-        and limit.value is not None
+        for name, limit in every
+        if limit.quantity is Quantity.ACCEPT_LENGTH and limit.source is not Source.NUMBER and limit.value
     }
     if lengths:
         lines.append(f"ACCEPT_LENGTH_THRESHOLDS = {None if value is None else lengths!r}")
