@@ -43,6 +43,7 @@ def table(variant: str, correct: Any, outputs: Any = None, accept_length: float 
         token_ids=lambda: full(None, object),
         completion_tokens=full(TOKENS, np.int64),
         verify_steps=full(steps, np.float64),
+        batch_verify_steps=np.full(runs, np.nan),
         starts_with_bos=full(True, object),
         seconds=full(2.0, np.float64),
         starts=np.full(runs, None, dtype=object),

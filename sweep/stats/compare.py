@@ -27,7 +27,7 @@ import numpy.typing as npt
 from sweep.errors import BadInput, find
 from sweep.stats import paired
 from sweep.stats.accept_length import AcceptRatio, accept_ratio
-from sweep.stats.describe import accept_length
+from sweep.stats.describe import accept_length, passes
 from sweep.stats.differences import Differences, Interval, Spread
 from sweep.stats.samples import VariantSamples
 
@@ -273,7 +273,7 @@ def _side(samples: VariantSamples) -> Side:
         variant=samples.variant,
         repetitions=len(samples.repetitions),
         accuracy=float(samples.value.mean()),
-        accept_length=accept_length(samples.completion_tokens, samples.verify_steps),
+        accept_length=accept_length(*passes(samples)),
         tokens_per_second=samples.tokens_per_second,
         starts=_starts(samples),
     )

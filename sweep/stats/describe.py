@@ -161,8 +161,7 @@ def describe(samples: VariantSamples, clusters: Sequence[str] | None = None) -> 
     unstable = np.flatnonzero((share > 0) & (share < 1))
     scores = describe_scores(samples.scores.tolist() if questions else [], questions, samples.metric)
     means = samples.value.mean(axis=0) if repetitions else np.zeros(0)
-    lengths = map(accept_length, samples.completion_tokens, samples.verify_steps)
-    measured = [length for length in lengths if length is not None]
+    measured = [length for length in accept_lengths(samples) if length is not None]
     return VariantStatistics(
         questions=questions,
         accuracy=Accuracy(
@@ -179,7 +178,7 @@ def describe(samples: VariantSamples, clusters: Sequence[str] | None = None) -> 
         identical_answers=None if np.isnan(samples.invalid).any() else identical(samples.answer),
         invalid_rate=known_mean(samples.invalid),
         truncated_rate=known_mean(samples.truncated),
-        accept_length=accept_length(samples.completion_tokens, samples.verify_steps),
+        accept_length=accept_length(*passes(samples)),
         accept_lengths=_spread(measured) if measured else None,
         common_cause=common_cause(samples.value),
     )
@@ -265,6 +264,21 @@ def accept_length(tokens: Floats, steps: Floats) -> float | None:
     speculated = ~np.isnan(steps) & ~np.isnan(tokens)
     total = float(steps[speculated].sum())
     return float(tokens[speculated].sum()) / total if total > 0 else None
+
+
+def passes(samples: VariantSamples) -> tuple[Floats, Floats]:
+    """Completion tokens and verification steps: (R, Q) of the requests, or (R, 1) of whole repetitions.
+
+    The latter of an engine that counts the steps of its requests together.
+    """
+    if np.isnan(samples.batch_verify_steps).all():
+        return samples.completion_tokens, samples.verify_steps
+    return samples.completion_tokens.sum(axis=1, keepdims=True), samples.batch_verify_steps[:, None]
+
+
+def accept_lengths(samples: VariantSamples) -> list[float | None]:
+    """Of each repetition; None where the engine reported no verification steps."""
+    return list(map(accept_length, *passes(samples)))
 
 
 def own_variance(values: Floats | Table) -> float | None:

@@ -36,6 +36,8 @@ class Sample:
     """Tokens generated."""
     verify_steps: int | None = None
     """Target forward passes that verified a draft; None without speculation."""
+    batch_verify_steps: int | None = None
+    """Those of its whole unit, of a backend that counts them together."""
     cached_tokens: int | None = None
     """Prompt tokens served from the prefix cache."""
     starts_with_bos: bool | None = None
@@ -115,6 +117,8 @@ class VariantSamples:
     """(R, Q); NaN if unknown."""
     verify_steps: npt.NDArray[np.float64]
     """(R, Q); NaN without speculation."""
+    batch_verify_steps: npt.NDArray[np.float64]
+    """(R,): of the whole repetition, where the backend counts them together; NaN elsewhere."""
     starts_with_bos: npt.NDArray[np.object_]
     """(R, Q) of bool, None where unknown."""
     seconds: npt.NDArray[np.float64]
@@ -153,6 +157,8 @@ class VariantSamples:
             for field in fields(self)
             if isinstance(table := getattr(self, field.name), np.ndarray) and table.ndim == 2
         }
+        # Of some questions alone nobody counted them.
+        tables["batch_verify_steps"] = np.full(len(self.repetitions), np.nan)
         texts, token_ids = cache(lambda: self.texts()[:, columns]), cache(lambda: self.token_ids()[:, columns])
         return replace(self, question_ids=tuple(questions), texts=texts, token_ids=token_ids, **tables)
 
@@ -240,6 +246,13 @@ def tabulate(
         token_ids=cache(lambda: table("token_ids")),
         completion_tokens=table("completion_tokens").astype(np.float64),
         verify_steps=table("verify_steps").astype(np.float64),
+        batch_verify_steps=np.array(
+            [
+                _of_units(*row)
+                for row in zip(began, ended, table("batch_verify_steps").astype(np.float64), strict=True)
+            ],
+            dtype=np.float64,
+        ),
         starts_with_bos=table("starts_with_bos").astype(object),
         seconds=table("seconds").astype(np.float64),
         starts=_together(table("start")),
@@ -260,6 +273,17 @@ def _together(names: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
     """(R, Q) names of each question's engine or start to (R,): joined, None where one is unknown."""
     rows = [set(row) for row in names]
     return np.array([None if None in row else " + ".join(sorted(row)) for row in rows], dtype=object)
+
+
+def _of_units(
+    began: npt.NDArray[np.float64], ended: npt.NDArray[np.float64], each: npt.NDArray[np.float64]
+) -> float:
+    """The sum over one repetition's units of what each of its questions has of its unit, by the (Q,) ends of that.
+
+    NaN where one is unknown; see `_busy`.
+    """
+    units = {*zip(began.tolist(), ended.tolist(), each.tolist(), strict=True)}
+    return math.fsum(value for *_, value in units) if np.isfinite(list(units)).all() else math.nan
 
 
 def _busy(began: npt.NDArray[np.float64], ended: npt.NDArray[np.float64]) -> float:

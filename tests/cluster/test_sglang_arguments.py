@@ -261,7 +261,9 @@ def test_dp_attention_splits_tensor_parallelism_evenly() -> None:
         ({"dp_size": 16, "enable_dp_attention": True}, 16, 2, None),
         # Three stages leave a rank of two machines without a stage.
         ({"tp_size": 2, "pp_size": 3}, 6, 2, "pp_size"),
-        ({"tp_size": 3}, 3, 2, "tp_size"),
+        ({"tp_size": 3}, 4, 2, "tp_size"),
+        # Its GPUs cannot be shared out, which is told already.
+        ({"tp_size": 3}, 3, 2, None),
         ({"tp_size": 8, "dp_size": 2}, 16, 2, "dp_size"),
     ],
 )

@@ -7,13 +7,13 @@ import ipaddress
 import json
 import time
 import urllib.request
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from cluster.engines.concurrent import complete_each
-from cluster.engines.served.kinds import KINDS, OTHER, Kind, token_ids, verify_steps
+from cluster.engines.served.kinds import KINDS, OTHER, Counters, Kind, token_ids, verify_steps
 from cluster.errors import RequestFailed
 from cluster.spec import Batch, Completion, EngineSpec, Request
 
@@ -21,6 +21,8 @@ KEY = "OPENAI_API_KEY"
 """The variable in an engine's environment that has a server's key."""
 GIVEN_UP = ("abort", "cancelled", "error", "timeout", "not_finished")
 """The reasons for an end that is no answer."""
+COUNTING = (0.0, 0.1, 0.2, 0.5, 1.0)
+"""Seconds before each look at what a server has counted."""
 LONGEST = 300
 """Characters of what a server says of a request that it refuses."""
 ANSWER = 40.0
@@ -65,6 +67,12 @@ class Server:
                 return cls(base_url=base_url, key=key, name=name, version=version)
         return unknown
 
+    def counters(self) -> Counters | None:
+        """What its metrics say of speculative decoding."""
+        read = self.kind.counters
+        metrics = read and fetch(f"{self.root}/metrics", self.key)
+        return read(metrics.decode(errors="replace")) if read and metrics else None
+
     def empty_cache(self) -> bool:
         """Whether the server has emptied its prefix cache."""
         path = self.kind.empties
@@ -75,6 +83,18 @@ def ask(
     url: str, key: str | None = None, *, post: bool = False, seconds: float = ANSWER
 ) -> Mapping[str, Any] | None:
     """The JSON object at an address, empty where the answer is something else; None where there is none."""
+    text = fetch(url, key, post=post, seconds=seconds)
+    if text is None:
+        return None
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else {}
+
+
+def fetch(url: str, key: str | None, *, post: bool = False, seconds: float = ANSWER) -> bytes | None:
+    """What is at an address; None where nothing answers, or with an error."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     request = urllib.request.Request(
         url, method="POST" if post else "GET", data=b"" if post else None, headers=headers
@@ -83,14 +103,10 @@ def ask(
     try:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler(proxies))
         with opener.open(request, timeout=seconds) as answer:
-            text = answer.read()
+            found: bytes = answer.read()
     except (OSError, ValueError):
         return None
-    try:
-        found = json.loads(text)
-    except ValueError:
-        found = None
-    return found if isinstance(found, dict) else {}
+    return found
 
 
 def is_here(url: str) -> bool:
@@ -120,7 +136,23 @@ class Client:
 
         Raises RequestFailed, and takes the batch's other requests back, when one has no completion.
         """
-        return asyncio.run(self._complete_all(batch))
+        before = self.server.counters() if self.speculates else None
+        completions = asyncio.run(self._complete_all(batch))
+        if before is None or any(completion.verify_steps for completion in completions):
+            return completions
+        steps = self._passes_since(before, completions)
+        return [replace(completion, batch_verify_steps=steps) for completion in completions]
+
+    def _passes_since(self, before: Counters, completions: Sequence[Completion]) -> int | None:
+        """Of the batch together. A server may count the last tokens a moment after it has sent them."""
+        tokens = sum(completion.completion_tokens for completion in completions)
+        for wait in COUNTING:
+            time.sleep(wait)
+            after = self.server.counters()
+            steps = None if after is None else after.passes_since(before, len(completions), tokens)
+            if steps is not None:
+                return steps
+        return None
 
     async def _complete_all(self, batch: Batch) -> list[Completion]:
         from openai import AsyncOpenAI, DefaultAsyncHttpxClient

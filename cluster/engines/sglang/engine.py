@@ -1,7 +1,7 @@
 """SGLang in this process: `sglang.Engine`, its worker processes and the requests through it.
 
 Everything that touches the engine happens in one thread that lives as long as the engine. Three things ask
-for it: the workers are killed when the thread that started them ends (PR_SET_PDEATHSIG), the engine's event
+for it: spawned workers are killed when the thread that started them ends (PR_SET_PDEATHSIG), the engine's event
 loop belongs to a thread, and off the main thread SGLang installs no signal handlers, so that Ray's stay. The
 caller's thread meanwhile watches the engine's log and the deadline.
 """
@@ -30,6 +30,7 @@ from cluster.engines.sglang.requests import complete_all
 from cluster.engines.sglang.rules import check_spec
 from cluster.engines.sglang.table import problems
 from cluster.engines.sglang.validation import describe, field_names
+from cluster.engines.sglang.workers import WORKERS, sparing
 from cluster.errors import EngineStartFailed, RequestFailed
 from cluster.log import SEARCHED, last_error, tail
 from cluster.spec import Batch, Completion, EngineFacts, EngineSpec, Report
@@ -147,7 +148,9 @@ class _Running:
         self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sglang")
 
     def start(self, deadline: float, report: Report) -> None:
-        self._environment.enter_context(restored_environment(host.engine_environment(self.spec.environment)))
+        environment = host.engine_environment(self.spec.environment)
+        self._environment.enter_context(restored_environment(environment))
+        WORKERS.prepare(environment)
         if 0 < self.spec.gpus < 1:
             self._await_turn(deadline, report)
         self.log.survive_sigquit()
@@ -211,9 +214,11 @@ class _Running:
         refuse(self.spec, list(problems(arguments, describe(ServerArgs))))
         if self._abandoned.is_set():
             return
-        engine = sglang.Engine(**arguments)
+        with WORKERS.forking(self.log.mark, self._abandoned.is_set):
+            engine = sglang.Engine(**arguments)
         if self._abandoned.is_set():
-            engine.shutdown()
+            with sparing(WORKERS.template):
+                engine.shutdown()
             return
         self.engine = engine
         if self.spec.rank:
@@ -253,7 +258,8 @@ class _Running:
         engine, self.engine = self.engine, None
         if engine is not None:
             atexit.unregister(engine.shutdown)
-            engine.shutdown()
+            with sparing(WORKERS.template):
+                engine.shutdown()
             for task in asyncio.all_tasks(engine.loop):
                 task.cancel()
             engine.loop.run_until_complete(asyncio.sleep(0))

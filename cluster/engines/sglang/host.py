@@ -24,6 +24,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
+from cluster.engines.sglang.workers import WORKERS
 from cluster.scratch import scratch_folder
 from cluster.spec import Device, Gpu
 
@@ -74,22 +75,34 @@ def shared_gpu_turn(devices: str, deadline: float, waiting: Callable[[], None]) 
 
 
 def children() -> set[int]:
-    """Process ids of everything below this process."""
-    import psutil
-
-    return {child.pid for child in psutil.Process().children(recursive=True)}
+    """Process ids of everything below this process, but the template of its workers."""
+    return {child.pid for child in _below()}
 
 
 def kill_children(keep: set[int], deadline: float) -> list[int]:
-    """Kill everything below this process but `keep`; what is still there after `deadline` seconds."""
+    """Kill everything below this process but `keep` and the template; what is there after `deadline` seconds."""
     import psutil
 
-    doomed = [child for child in psutil.Process().children(recursive=True) if child.pid not in keep]
+    doomed = [child for child in _below() if child.pid not in keep]
     for child in doomed:
         with contextlib.suppress(psutil.NoSuchProcess):
             child.kill()
     _, alive = psutil.wait_procs(doomed, timeout=deadline)
     return [child.pid for child in alive]
+
+
+def _below() -> list[Any]:
+    """The template is not the engine's: it holds no GPU memory, and the next engine's workers are forked of it."""
+    import psutil
+
+    below = psutil.Process().children(recursive=True)
+    if WORKERS.template is None:
+        return below
+    with contextlib.suppress(psutil.NoSuchProcess):
+        template = psutil.Process(WORKERS.template)
+        spared = {template.pid, *(child.pid for child in template.children(recursive=True))}
+        below = [child for child in below if child.pid not in spared]
+    return below
 
 
 def end_with_any(workers: Sequence[int], given_up: threading.Event) -> None:

@@ -1,0 +1,347 @@
+"""The template: a process that has imported SGLang, of which an engine's workers are forked.
+
+A worker that is spawned imports SGLang and torch anew, which takes most of a start. What is forked here is what
+`multiprocessing` would have spawned: the caller's environment, folder, limits and signals, its file descriptors at
+their numbers, and then the program that a new interpreter would have been given.
+
+CUDA does not work in a process that was forked after it was initialised, and much of SGLang (sgl_kernel, for one)
+asks for the GPU while it is imported. So a child of the template asks first, and the template repeats its answers.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import importlib
+import os
+import pickle
+import pkgutil
+import resource
+import signal
+import socket
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import process, spawn
+from multiprocessing.connection import Connection
+from types import CodeType, FrameType, SimpleNamespace
+from typing import Any
+
+MODULES = (
+    "triton",
+    "transformers",
+    "sgl_kernel",
+    "sglang.srt.managers.scheduler",
+    "sglang.srt.managers.detokenizer_manager",
+    "sglang.srt.layers.attention.triton_backend",
+    "sglang.srt.constrained.xgrammar_backend",
+)
+"""What workers import, beside torch and the models. A worker imports itself what the template could not."""
+MODELS = "sglang.srt.models"
+"""The package of which workers import every module, to see which models there are."""
+FORK_SAFE_THREADS = frozenset({"jemalloc_bg_thd"})
+"""Native threads that their library stops before a fork, and starts again after it."""
+LOWEST_FD = 256
+"""Files that libraries open while they are imported get numbers from here on; those below are the workers'."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """What the template says once it has imported."""
+
+    refused: str | None
+    """Why nothing can be forked of it."""
+    read: Mapping[str, str | None]
+    """The environment variables that were read meanwhile, and what the imports made of each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """A worker to fork; its file descriptors follow."""
+
+    program: str
+    """What `python -c` would run."""
+    descriptors: tuple[int, ...]
+    """The numbers that they have in the caller and get in the worker."""
+    environment: Mapping[str, str]
+    folder: str
+    limits: Mapping[int, tuple[int, int]]
+    """Soft and hard, by resource."""
+    ignored: frozenset[int]
+    """The signals that the caller ignores."""
+    blocked: frozenset[int]
+    """The signals that the caller blocks."""
+
+
+def main(descriptor: int, caller: int) -> None:
+    """Import, and fork a worker for each request until the caller closes its socket, or ends.
+
+    In a worker it returns what the worker's program returns.
+    """
+    reserved = _reserved_descriptors()
+    peer = socket.socket(fileno=fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, LOWEST_FD))
+    os.close(descriptor)
+    with peer, Connection(os.dup(peer.fileno())) as connection:
+        with _ending_with(caller), _recorded_reads() as read:
+            refused = _import_all(connection.recv())
+        for one in reserved:
+            os.close(one)
+        connection.send(Ready(refused=refused, read={name: os.environ.get(name) for name in read}))
+        forked = _serve(peer, connection)
+    if forked is not None:
+        _become(*forked)
+
+
+def _serve(peer: socket.socket, connection: Connection) -> tuple[Request, list[int]] | None:
+    """Fork for each request; in a worker, its request and its descriptors."""
+    while True:
+        try:
+            request = connection.recv()
+        except EOFError:
+            return None
+        _, descriptors, _, _ = socket.recv_fds(peer, 1, len(request.descriptors))
+        worker = _fork()
+        if worker == 0:
+            return request, descriptors
+        for one in descriptors:
+            os.close(one)
+        connection.send(worker)
+
+
+def _fork() -> int:
+    """0 in the worker, its process id in the template.
+
+    The process between the two ends at once. The kernel then gives the worker to the caller, which has made itself
+    the subreaper: so SGLang finds its parent, and the caller its child, where they are after a spawn.
+    """
+    here, there = os.pipe()
+    between = os.fork()
+    if between == 0:
+        try:
+            worker = os.fork()
+            if worker:
+                os.write(there, worker.to_bytes(4, "big"))
+        except BaseException:  # noqa: BLE001  # or a second template would go on
+            os._exit(1)
+        if worker:
+            os._exit(0)
+        os.close(here)
+        os.close(there)
+        return 0
+    os.close(there)
+    answer = os.read(here, 4)
+    os.close(here)
+    os.waitpid(between, 0)
+    if not answer:
+        raise OSError("no process could be forked")
+    return int.from_bytes(answer, "big")
+
+
+def _become(request: Request, descriptors: Iterable[int]) -> None:
+    """Be the process that would have been spawned, and run its program."""
+    moved = []
+    for one in descriptors:
+        moved.append(fcntl.fcntl(one, fcntl.F_DUPFD, LOWEST_FD))
+        os.close(one)
+    for one, number in zip(moved, request.descriptors, strict=True):
+        os.dup2(one, number)
+        os.close(one)
+    os.environ.clear()
+    ctypes.CDLL(None).clearenv()  # of what a library has set, which Python does not know
+    os.environ.update(request.environment)
+    os.chdir(request.folder)
+    for limited, (soft, hard) in request.limits.items():
+        resource.setrlimit(limited, (soft, hard))
+    for number in request.ignored - {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, request.blocked)
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed()  # Python's own generator does it itself; torch begins with a constant.
+    sys.argv = ["-c", "--multiprocessing-fork"]
+    exec(request.program, {"__name__": "__main__"})
+
+
+def _reserved_descriptors() -> list[int]:
+    """Every free descriptor below LOWEST_FD, taken, for libraries to open theirs above it."""
+    reserved = [os.open(os.devnull, os.O_RDONLY)]
+    while reserved[-1] < LOWEST_FD:
+        reserved.append(os.dup(reserved[0]))
+    return reserved
+
+
+@contextmanager
+def _ending_with(caller: int) -> Iterator[None]:
+    """End within a second of the caller, while nobody waits for its socket to be closed."""
+
+    def look(number: int, frame: FrameType | None) -> None:
+        if os.getppid() != caller:
+            os._exit(1)
+
+    before = signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, 1.0, 1.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@contextmanager
+def _recorded_reads() -> Iterator[set[str]]:
+    """The environment variables that Python code reads meanwhile, known at the end."""
+    kind, begun = type(os.environ), set(os.environ)
+    look_up = kind.__getitem__
+    readers: dict[CodeType, set[str]] = {}
+    read: set[str] = set()
+
+    def recorded(self: Any, name: str) -> str:
+        frame = sys._getframe(1)
+        while frame.f_globals.get("__name__") in ("os", "_collections_abc") and frame.f_back is not None:
+            frame = frame.f_back
+        readers.setdefault(frame.f_code, set()).add(name)
+        return look_up(self, name)
+
+    kind.__getitem__ = recorded  # type: ignore[method-assign]
+    try:
+        yield read
+    finally:
+        kind.__getitem__ = look_up  # type: ignore[method-assign]
+        # Who goes over all of them copies them, or looks for names of its own.
+        read.update(*(names for names in readers.values() if not begun <= names))
+
+
+def _import_all(preparation: dict[str, Any]) -> str | None:
+    """Import what workers import, their main module too; why they cannot be forked of this process."""
+    process.current_process()._inheriting = True  # type: ignore[attr-defined]
+    try:
+        spawn.prepare(preparation)
+    finally:
+        del process.current_process()._inheriting  # type: ignore[attr-defined]
+    import torch
+
+    with _answering(torch.cuda, _in_a_child(lambda: _ask(torch.cuda))):
+        for name in MODULES:
+            _import(name)
+        for found in pkgutil.iter_modules(importlib.import_module(MODELS).__path__, f"{MODELS}."):
+            _import(found.name)
+    return _unfit(torch.cuda)
+
+
+def _import(name: str) -> None:
+    before = _uses_driver()
+    try:
+        importlib.import_module(name)
+    except Exception:  # noqa: BLE001  # whatever it is, it is the worker's to meet
+        traceback.print_exc()
+    if _uses_driver() and not before:
+        print(f"{name} opened the driver of the GPUs", flush=True)
+
+
+def _uses_driver() -> bool:
+    files = [os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")]
+    return any(file.startswith("/dev/nvidia") for file in files)
+
+
+def _unfit(cuda: Any) -> str | None:
+    """What in this process a fork would not survive."""
+    # OpenBLAS, for one, ends its threads before a fork, and starts them again when they are needed.
+    _in_a_child(lambda: None)
+    tasks = [_thread_name(task) for task in os.listdir("/proc/self/task") if int(task) != os.getpid()]
+    if cuda.is_initialized() or _uses_driver():
+        return "CUDA was initialised by an import"
+    if threading.active_count() > 1 or set(tasks) - FORK_SAFE_THREADS:
+        return f"an import started threads: {', '.join(tasks)}"
+    return None
+
+
+def _thread_name(task: str) -> str:
+    with open(f"/proc/self/task/{task}/comm") as file:
+        return file.read().strip()
+
+
+def _in_a_child(function: Callable[[], Any]) -> Any:
+    """What the function gives, called in a child that then ends."""
+    here, there = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            with os.fdopen(there, "wb") as answer:
+                pickle.dump(function(), answer)
+        except BaseException:  # noqa: BLE001  # or a second template would go on
+            traceback.print_exc()
+        finally:
+            os._exit(0)
+    os.close(there)
+    with os.fdopen(here, "rb") as answer:
+        content = answer.read()
+    os.waitpid(child, 0)
+    return pickle.loads(content)
+
+
+def _ask(cuda: Any) -> list[dict[str, Any]]:
+    """What torch says of each GPU, by the function that says it. Initialises CUDA."""
+    count = cuda.device_count() if cuda.is_available() else 0
+    return [
+        {
+            "get_device_capability": cuda.get_device_capability(number),
+            "get_device_name": cuda.get_device_name(number),
+            "get_device_properties": _plain(cuda.get_device_properties(number)),
+        }
+        for number in range(count)
+    ]
+
+
+def _plain(properties: Any) -> SimpleNamespace:
+    """torch's object cannot leave its process."""
+    fields = {name: getattr(properties, name) for name in dir(properties) if not name.startswith("_")}
+    plain = {name: value for name, value in fields.items() if isinstance(value, str | int | float)}
+    return SimpleNamespace(**plain)
+
+
+@contextmanager
+def _answering(cuda: Any, gpus: list[dict[str, Any]]) -> Iterator[None]:
+    """Have torch.cuda answer with what is known of the GPUs, and not touch them."""
+    over = False
+    originals: dict[Any, Any] = {}
+
+    def put(name: str, answer: Callable[..., Any]) -> None:
+        original = getattr(cuda, name)
+
+        def stand_in(*arguments: Any, **keywords: Any) -> Any:
+            return (original if over or not gpus else answer)(*arguments, **keywords)
+
+        originals[stand_in] = original
+        setattr(cuda, name, stand_in)
+
+    def of_a_gpu(name: str) -> Callable[..., Any]:
+        def answer(device: Any = None) -> Any:
+            return gpus[cuda._utils._get_device_index(device, optional=True)][name]
+
+        return answer
+
+    if cuda._is_compiled():
+        put("is_available", lambda: bool(gpus))
+        put("device_count", lambda: len(gpus))
+        put("current_device", lambda: 0)
+        for name in gpus[0] if gpus else ():
+            put(name, of_a_gpu(name))
+    try:
+        yield
+    finally:
+        over = True
+        _put_back(originals)
+
+
+def _put_back(originals: Mapping[Any, Any]) -> None:
+    """In every module that took one by name too, and in Triton's driver, which is made again when it is needed."""
+    for module in list(sys.modules.values()):
+        for name, value in list(getattr(module, "__dict__", {}).items()):
+            if isinstance(value, type(_put_back)) and value in originals:
+                setattr(module, name, originals[value])
+    driver = getattr(sys.modules.get("triton.runtime.driver"), "driver", None)
+    for name in ("_default", "_active"):
+        if hasattr(driver, name):
+            setattr(driver, name, None)
