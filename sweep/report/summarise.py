@@ -108,8 +108,9 @@ def _default_rule(evidence: RunEvidence, audits: Sequence[Finding]) -> Rule:
 
 def _protocol(config: SweepConfig, facts: AskedProtocol) -> ProtocolSummary:
     written = config.protocol
-    asked = None if config.imported else stop_strings(written, task(written.task))
-    stop = asked if facts.stop is None else facts.stop
+    stop = facts.stop
+    if stop is None and not config.imported:
+        stop = stop_strings(written, task(written.task))
     return ProtocolSummary(
         **written.model_dump(exclude={"questions", "stop"}),
         hash=facts.hash,

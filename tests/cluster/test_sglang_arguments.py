@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -480,6 +483,21 @@ def test_engines_that_share_a_gpu_take_turns_until_the_deadline(
     holder.enter_context(shared_gpu_turn("GPU-a/b", now, lambda: waits.append("first")))
     with shared_gpu_turn("GPU-a/b", now + 600, holder.close):
         pass
+
+
+def test_a_part_that_loses_a_worker_ends_as_if_the_worker_had_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    with subprocess.Popen(["sleep", "1000"]) as worker:
+        sent: list[tuple[int, int]] = []
+        given_up = threading.Event()
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "kill", lambda *signalled: sent.append(signalled))
+            given_up.set()
+            host.end_with_any([worker.pid], given_up)
+            assert sent == []
+        worker.kill()
+        monkeypatch.setattr(os, "kill", lambda *signalled: sent.append(signalled))
+        host.end_with_any([worker.pid], threading.Event())
+        assert sent == [(os.getpid(), signal.SIGQUIT)]
 
 
 @pytest.mark.parametrize(
