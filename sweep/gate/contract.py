@@ -29,7 +29,7 @@ from sweep.errors import BadInput
 from sweep.gate.answers import Answers
 from sweep.gate.identity import EngineIdentity
 from sweep.gate.limits import Quantity, Source
-from sweep.gate.rules import Count, Grown, Strict
+from sweep.gate.rules import Count, Grown, Published
 from sweep.stats.metric import ACCURACY, Metric
 from sweep.stats.scores import fault_of
 from sweep.words import cut
@@ -59,7 +59,7 @@ Loss = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Text = Annotated[str, Field(min_length=1)]
 
 
-class _Terms(Strict):
+class _Terms(Published):
     model_config = ConfigDict(strict=True, allow_inf_nan=False, validate_by_name=True, validate_by_alias=True)
 
 
