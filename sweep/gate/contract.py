@@ -28,7 +28,7 @@ from sweep.errors import BadInput
 from sweep.gate.answers import Answers
 from sweep.gate.identity import EngineIdentity
 from sweep.gate.limits import Quantity, Source
-from sweep.gate.rules import Count, Grown, Strict
+from sweep.gate.rules import Count, Grown, Published
 from sweep.words import cut
 
 CONTRACT = "thresholds.json"
@@ -55,7 +55,7 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 Text = Annotated[str, Field(min_length=1)]
 
 
-class _Terms(Strict):
+class _Terms(Published):
     model_config = ConfigDict(strict=True, allow_inf_nan=False, validate_by_name=True, validate_by_alias=True)
 
 
