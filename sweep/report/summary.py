@@ -13,7 +13,8 @@ from sweep.gate.identity import Change
 from sweep.gate.limits import Limit
 from sweep.gate.rules import Strict
 from sweep.gate.threshold import Threshold
-from sweep.plan.config import ImportedConfig, ProtocolConfig
+from sweep.plan.config import ProtocolConfig
+from sweep.plan.imported import ImportedConfig
 from sweep.report.settled import SCHEMA
 from sweep.run.documents import SUMMARY
 from sweep.run.folder import Run
