@@ -248,6 +248,7 @@ def _of(status: int, said: Any) -> Any:
         (lambda body: completed(body, choice={"finish_reason": "abort"}), "abort"),
         (lambda body: completed(body, choice={"finish_reason": None}), "no finish_reason"),
         (lambda body: completed(body, usage=None), "no usage"),
+        (lambda body: completed(body, usage={"prompt_tokens": 3}), "no usage"),
     ],
 )
 def test_a_request_without_an_answer_fails_its_batch_and_is_asked_once(answer: Any, told: str) -> None:
