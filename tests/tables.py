@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sweep.stats.metric import ACCURACY
 from sweep.stats.noise import Noise, NoiseSource, Normal, Scale
 from sweep.stats.samples import VariantSamples
 
@@ -33,7 +34,7 @@ def table(variant: str, correct: Any, outputs: Any = None, accept_length: float 
         question_ids=tuple(f"test-{number}" for number in range(5, 5 + questions)),
         correct=right,
         value=right.astype(np.float64),
-        counts=True,
+        metric=ACCURACY,
         invalid=full(False, bool),
         truncated=full(False, bool),
         fingerprint=text.copy(),

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field, JsonValue
 
-from sweep.gate.rules import Strict
+from sweep.gate.rules import Published
 
 ABSENT = "absent"
 """Stands for a value on the side that has none."""
@@ -30,7 +30,7 @@ class Change:
         return f"{self.what} {self.before}, now {self.after}"
 
 
-class EngineIdentity(Strict):
+class EngineIdentity(Published):
     """An engine as the sweep file resolved it: everything that decides its outputs, but versions and GPUs."""
 
     backend: str

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sweep.stats.metric import ACCURACY, Metric
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
@@ -96,9 +98,9 @@ class VariantSamples:
     correct: npt.NDArray[np.bool_]
     """(R, Q). Of a metric of values: the value is the best there is."""
     value: npt.NDArray[np.float64]
-    """(R, Q): what each answer is worth; 1 for a right and 0 for a wrong one where `counts`."""
-    counts: bool
-    """Answers are right or wrong; else each has a value in the range of the task's metric."""
+    """(R, Q): what each answer is worth, in the metric's range; 1 for a right and 0 for a wrong one."""
+    metric: Metric
+    """What is measured of each answer."""
     invalid: npt.NDArray[np.float64]
     """(R, Q) of 1 or 0; NaN if unknown."""
     truncated: npt.NDArray[np.float64]
@@ -139,7 +141,7 @@ class VariantSamples:
         tables: dict[str, Any] = {
             field.name: np.concatenate([getattr(self, field.name), getattr(other, field.name)])
             for field in fields(self)
-            if field.name not in ("variant", "repetitions", "question_ids", "counts", "texts", "token_ids")
+            if field.name not in ("variant", "repetitions", "question_ids", "metric", "texts", "token_ids")
         }
         numbers = (*self.repetitions, *(last + number for number in other.repetitions))
         texts = cache(lambda: np.concatenate([self.texts(), other.texts()]))
@@ -178,19 +180,32 @@ class VariantSamples:
         return float(self.completion_tokens[known].sum()) / seconds if seconds > 0 else None
 
     @property
+    def counts(self) -> bool:
+        """Answers are right or wrong; else each has a value in the range of the metric."""
+        return self.metric.counts
+
+    @property
+    def merit(self) -> npt.NDArray[np.float64]:
+        """(R, Q): what each answer is worth with more as the better: mirrored in its range where less is."""
+        return self.value if self.metric.higher_is_better else self.metric.low + self.metric.high - self.value
+
+    @property
     def scores(self) -> npt.NDArray[np.float64]:
         """(R,): each repetition's score, the mean of its answers' values."""
         scores: npt.NDArray[np.float64] = self.value.mean(axis=1)
         return scores
 
 
-def tabulate(variant: str, columns: Mapping[str, npt.NDArray[Any]], question_ids: Sequence[str]) -> VariantSamples:
+def tabulate(
+    variant: str, columns: Mapping[str, npt.NDArray[Any]], question_ids: Sequence[str], metric: Metric = ACCURACY
+) -> VariantSamples:
     """The complete repetitions of one variant as tables, `question_ids` giving the tables' order.
 
     `columns`: the fields of N samples, (N,) each, in any order; `text` and `token_ids` only when somebody reads
     them. A repetition is complete when it has a sample of each question; of several of one question the last
     counts.
-    Raises ValueError for a sample of another variant or of an unknown question.
+    Raises ValueError for a sample of another variant or of an unknown question, and for a value where the metric
+    counts right answers, or none where it does not.
     """
     place = {question: index for index, question in enumerate(question_ids)}
     strange = {*columns["question_id"]} - place.keys() | {*columns["variant"]} - {variant}
@@ -208,6 +223,9 @@ def tabulate(variant: str, columns: Mapping[str, npt.NDArray[Any]], question_ids
         return cells
 
     value, counts = worth(table("correct"), table("value"))
+    if value.size and counts != metric.counts:
+        there = "no values" if counts else "values"
+        raise ValueError(f"{variant}: there are {there} in its samples, and its metric is {metric.name}")
     began, ended = (table(end).astype(np.float64) for end in ("began", "ended"))
     invalid, answer = table("invalid").astype(np.float64), table("extracted").astype(object)
     answer[invalid == 1] = None
@@ -219,7 +237,7 @@ def tabulate(variant: str, columns: Mapping[str, npt.NDArray[Any]], question_ids
         question_ids=tuple(question_ids),
         correct=table("correct"),
         value=value,
-        counts=counts,
+        metric=metric,
         invalid=invalid,
         truncated=np.where(finish == None, np.nan, finish == "length"),  # noqa: E711 - of each element
         fingerprint=table("fingerprint"),

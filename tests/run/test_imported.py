@@ -54,6 +54,14 @@ def test_a_file_with_two_scores_of_an_answer_asks_which_counts(tmp_path: Path) -
         read(str(file), "f1")
 
 
+def test_an_lm_eval_that_does_not_sample_is_greedy(tmp_path: Path) -> None:
+    greedy = {"gen_args_0": {"arg_0": "Q", "arg_1": {"do_sample": False}}}
+    assert (
+        read(str(jsonl(tmp_path / "s.jsonl", [lm_eval(0, "none", 1.0, arguments=greedy)])), None).temperature == 0.0
+    )
+    assert read(str(jsonl(tmp_path / "t.jsonl", [lm_eval(0, "none", 1.0, arguments={})])), None).temperature is None
+
+
 def test_the_samples_of_an_older_lm_eval_name_no_metrics(tmp_path: Path) -> None:
     old = lm_eval(7, "none", 1.0)
     del old["metrics"], old["filter"]
@@ -250,6 +258,19 @@ def test_files_of_one_folder_are_repetitions_and_folders_are_variants(tmp_path: 
         told(tmp_path / "plain", names=("a", "b"))
     with pytest.raises(BadInput, match=r"`a b` cannot be a name"):
         told(tmp_path / "plain", names=("a b",))
+
+
+def test_a_file_that_is_given_twice_is_no_second_repetition(tmp_path: Path) -> None:
+    file = jsonl(tmp_path / "r" / "output-rs0.jsonl", [sgl_eval(0, True)])
+    with pytest.raises(BadInput, match=r"output-rs0\.jsonl: given twice"):
+        told(tmp_path / "r", file)
+
+
+def test_files_of_several_tasks_are_refused(tmp_path: Path) -> None:
+    for task in ("gsm8k", "mmlu"):
+        jsonl(tmp_path / f"samples_{task}_2026-01-01T00-00-00.000000.jsonl", [lm_eval(0, "none", 1.0)])
+    with pytest.raises(BadInput, match=r"its task is mmlu, and that of .*gsm8k.* is gsm8k"):
+        told(tmp_path)
 
 
 def source(path: str, **answers: Any) -> Source:

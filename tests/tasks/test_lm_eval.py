@@ -129,3 +129,20 @@ def test_without_the_hub_a_local_file_is_asked_for(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("datasets.load_dataset", away)
     with pytest.raises(BadInput, match=r"reach the Hub\n.*protocol\.dataset\.path"):
         dataset.load(ProtocolConfig(task="lm_eval:gsm8k", shots=0))
+
+
+def test_a_record_without_a_right_answer_and_records_of_another_form_are_refused(tmp_path: Path) -> None:
+    for rows, told in (
+        ([*SUMS, {"question": "What is 9?"}], "record 6: the task makes no right answer"),
+        ([{"prompt": "What is 9?", "answer": "#### 9"}], "'question' is undefined"),
+        ([SUMS[0], {"question": 7, "answer": "#### 7"}], "differ in form"),
+    ):
+        file = write_jsonl(tmp_path / "data.jsonl", rows)
+        with pytest.raises(BadInput, match=told):
+            asked("gsm8k", tmp_path, dataset={"path": str(file)})
+
+
+def test_an_answer_that_the_task_looks_for_is_found_for_the_simulated_engine(tmp_path: Path) -> None:
+    file = write_jsonl(tmp_path / "data.jsonl", [{"input": "not True is", "target": "False"}])
+    questionnaire = asked("bbh_cot_fewshot_boolean_expressions", tmp_path, dataset={"path": str(file)})
+    assert questionnaire.answers() == {"test-0": "So the answer is False."}

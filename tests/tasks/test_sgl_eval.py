@@ -150,6 +150,12 @@ def test_mmlu_as_it_is_published_is_read_as_the_library_prepares_it(tmp_path: Pa
     assert [gold for _, gold in ours] == ["B", "C"]
 
 
+@pytest.mark.parametrize("answer", ["70", 70])
+def test_an_aime_as_it_is_published_is_read(answer: object, tmp_path: Path) -> None:
+    row = {"problem": "Find it.", "answer": answer, "id": "0"}
+    assert pairs(asked("aime25", [row], tmp_path / "data.jsonl")) == [("Find it.", "70")]
+
+
 def test_mmlu_pro_as_it_is_published_is_read(tmp_path: Path) -> None:
     row = {"question": "2 + 2?", "options": ["3", "4", "5"], "answer": "B", "answer_index": 1, "category": "math"}
     assert pairs(asked("mmlu_pro", [row], tmp_path / "data.jsonl")) == [("2 + 2?\n\nA) 3\nB) 4\nC) 5", "B")]

@@ -58,10 +58,10 @@ class Server:
     def at(cls, base_url: str, key: str | None) -> Server:
         """What answers there, as far as it can be told."""
         unknown = cls(base_url=base_url, key=key, name=None, version=None)
-        listed = (ask(f"{unknown.root}/v1/models", key) or {}).get("data") or [{}]
-        owner = listed[0].get("owned_by")
+        listed = (ask(f"{unknown.root}/v1/models", key) or {}).get("data")
+        owners = [model.get("owned_by") for model in listed if isinstance(model, dict)] if listed else []
         for name, kind in KINDS.items():
-            if kind.owner == owner:
+            if kind.owner in owners:
                 versions = ((ask(f"{unknown.root}{path}", key) or {}).get(at) for path, at in kind.versions.items())
                 version = next((str(said) for said in versions if said), None)
                 return cls(base_url=base_url, key=key, name=name, version=version)
@@ -188,7 +188,8 @@ class Client:
             raise RequestFailed(f"{where}: HTTP {error.status_code}: {said}") from error
         # An answer that is no JSON is a ValueError.
         except (OpenAIError, ValueError) as error:
-            raise RequestFailed(f"{where}: {type(error).__name__}: {error}") from error
+            why = f" ({error.__cause__})" if error.__cause__ else ""
+            raise RequestFailed(f"{where}: {type(error).__name__}: {error}{why}") from error
         return self._completion(answer, request, batch, time.perf_counter() - began)
 
     def _sampling(self, request: Request, batch: Batch) -> dict[str, Any]:
@@ -209,7 +210,8 @@ class Client:
         """Raises RequestFailed for an answer without a text, its end or its tokens."""
         choices, usage = getattr(answer, "choices", None), getattr(answer, "usage", None)
         reason = choices[0].finish_reason if choices else None
-        if not choices or reason is None or usage is None or reason in GIVEN_UP:
+        tokens = getattr(usage, "completion_tokens", None)
+        if not choices or reason is None or usage is None or tokens is None or reason in GIVEN_UP:
             lacks = f"finish_reason {reason}" if reason in GIVEN_UP else "no choice, no finish_reason or no usage"
             raise RequestFailed(f"{self.spec.label}: request {request.id}: the server's answer has {lacks}")
         said = None if isinstance(request.prompt, str) else choices[0].message
@@ -226,8 +228,8 @@ class Client:
             token_ids=token_ids(told),
             finish_reason="stop" if before != text else reason,
             prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
-            verify_steps=verify_steps(self.server.kind, told, usage.completion_tokens, self.speculates),
+            completion_tokens=tokens,
+            verify_steps=verify_steps(self.server.kind, told, tokens, self.speculates),
             cached_tokens=getattr(details, "cached_tokens", None),
             seconds=seconds,
         )

@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import process, spawn
 from multiprocessing.connection import Connection
-from types import CodeType, FrameType, SimpleNamespace
+from types import CodeType, FrameType, FunctionType, SimpleNamespace
 from typing import Any
 
 MODULES = (
@@ -222,7 +222,7 @@ def _import_all(preparation: dict[str, Any]) -> str | None:
         del process.current_process()._inheriting  # type: ignore[attr-defined]
     import torch
 
-    with _answering(torch.cuda, _in_a_child(lambda: _ask(torch.cuda))):
+    with _answering(torch, _in_a_child(lambda: _ask(torch.cuda))):
         for name in MODULES:
             _import(name)
         for found in pkgutil.iter_modules(importlib.import_module(MODELS).__path__, f"{MODELS}."):
@@ -302,19 +302,19 @@ def _plain(properties: Any) -> SimpleNamespace:
 
 
 @contextmanager
-def _answering(cuda: Any, gpus: list[dict[str, Any]]) -> Iterator[None]:
-    """Have torch.cuda answer with what is known of the GPUs, and not touch them."""
-    over = False
+def _answering(torch: Any, gpus: list[dict[str, Any]]) -> Iterator[None]:
+    """Have torch answer with what is known of the GPUs, and not touch them."""
+    cuda, over = torch.cuda, False
     originals: dict[Any, Any] = {}
 
-    def put(name: str, answer: Callable[..., Any]) -> None:
-        original = getattr(cuda, name)
+    def put(module: Any, name: str, answer: Callable[..., Any]) -> None:
+        original = getattr(module, name)
 
         def stand_in(*arguments: Any, **keywords: Any) -> Any:
             return (original if over or not gpus else answer)(*arguments, **keywords)
 
         originals[stand_in] = original
-        setattr(cuda, name, stand_in)
+        setattr(module, name, stand_in)
 
     def of_a_gpu(name: str) -> Callable[..., Any]:
         def answer(device: Any = None) -> Any:
@@ -323,11 +323,14 @@ def _answering(cuda: Any, gpus: list[dict[str, Any]]) -> Iterator[None]:
         return answer
 
     if cuda._is_compiled():
-        put("is_available", lambda: bool(gpus))
-        put("device_count", lambda: len(gpus))
-        put("current_device", lambda: 0)
+        module_of = torch.get_device_module
+        # Asked for the device there is, it initialises CUDA: the body of SGLang's parallel_state does so.
+        put(torch, "get_device_module", lambda device=None: cuda if device is None else module_of(device))
+        put(cuda, "is_available", lambda: bool(gpus))
+        put(cuda, "device_count", lambda: len(gpus))
+        put(cuda, "current_device", lambda: 0)
         for name in gpus[0] if gpus else ():
-            put(name, of_a_gpu(name))
+            put(cuda, name, of_a_gpu(name))
     try:
         yield
     finally:
@@ -339,7 +342,7 @@ def _put_back(originals: Mapping[Any, Any]) -> None:
     """In every module that took one by name too, and in Triton's driver, which is made again when it is needed."""
     for module in list(sys.modules.values()):
         for name, value in list(getattr(module, "__dict__", {}).items()):
-            if isinstance(value, type(_put_back)) and value in originals:
+            if type(value) is FunctionType and value in originals:
                 setattr(module, name, originals[value])
     driver = getattr(sys.modules.get("triton.runtime.driver"), "driver", None)
     for name in ("_default", "_active"):

@@ -74,7 +74,12 @@ def tell_apart(
 
 
 def _check_alike(sources: Sequence[Source]) -> None:
-    """Raises BadInput for files whose scores mean different things."""
+    """Raises BadInput for files whose scores mean different things, and for one that is given twice."""
+    seen: set[Path] = set()
+    for source in sources:
+        if (place := Path(source.path).resolve()) in seen:
+            raise BadInput(f"{source.path}: given twice, and that makes no second repetition; name it once")
+        seen.add(place)
     for what in ("format", "task", "metric"):
         first, *others = {getattr(source, what): source for source in sources}.items()
         if others:
