@@ -31,6 +31,7 @@ def tell(connection: Connection, lock: Any) -> None:
             "parents": (os.getppid(), None if parent is None else parent.pid, os.getpgid(0), os.getsid(0)),
             "name": multiprocessing.current_process().name,
             "start method": multiprocessing.get_start_method(),
+            "processors": os.sched_getaffinity(0),
             "threads": threading.active_count(),
             "output": [os.readlink(f"/proc/self/fd/{number}") for number in (1, 2)],
             "lock": lock.acquire(timeout=1),

@@ -79,6 +79,18 @@ def test_a_forked_worker_finds_what_a_spawned_one_finds(
     assert forked["parents"][0] == os.getpid()
 
 
+def test_a_worker_that_a_script_binds_to_processors_is_forked_and_bound(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    script = tmp_path / "bind.sh"
+    script.write_text(f"""#!/bin/sh\nexec taskset -c 0 {sys.executable} "$@"\n""")
+    script.chmod(0o700)
+    monkeypatch.setattr(multiprocessing.spawn, "_python_exe", os.fsencode(script))
+    told, (_, has), notes = surroundings(workers)
+    assert told["processors"] == {0}
+    assert has, notes
+
+
 def test_a_variable_that_is_read_by_an_import_has_the_worker_spawned(
     workers: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
