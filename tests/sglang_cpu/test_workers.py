@@ -47,7 +47,7 @@ def surroundings(workers: Workers) -> tuple[dict[str, Any], Any, list[str]]:
         process.start()
     there.close()  # A worker that fails ends the wait for it.
     told, rest = here.recv(), here.recv()
-    process.join(20)
+    process.join(60)
     assert process.exitcode == 0
     return told, rest, notes
 
@@ -160,8 +160,8 @@ def test_a_killed_host_takes_the_template_and_its_workers_along(tmp_path: Path) 
     )
     with process:
         assert process.stdout is not None
-        pids = [int(word) for line in process.stdout if line[0].isdigit() for word in line.split()][:3]
-        below = [psutil.Process(pid) for pid in pids]
+        told = next(line for line in process.stdout if line[0].isdigit())
+        below = [psutil.Process(pid) for pid in map(int, told.split())]
         process.kill()
-    assert len(below) == 3
+    assert len(below) >= 3
     assert psutil.wait_procs(below, timeout=20)[1] == []

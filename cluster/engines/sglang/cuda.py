@@ -1,78 +1,147 @@
-"""What torch.cuda says of the GPUs, said again in a process that must not touch CUDA.
+"""What torch and Triton say of the GPUs, said again in a process that must not touch CUDA.
 
-sgl_kernel, for one, asks for the GPU's capability while it is imported, to choose its library.
+Much of SGLang asks while it is imported: sgl_kernel chooses its library by the GPU's capability, the linear
+attention its tiles by the shared memory that Triton tells.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import SimpleNamespace
+from dataclasses import dataclass, field
+from importlib import import_module
+from types import FunctionType, SimpleNamespace
 from typing import Any
 
+QUESTIONS = (
+    ("torch.cuda", "is_available"),
+    ("torch.cuda", "device_count"),
+    ("torch.cuda", "current_device"),
+    ("torch._C", "_get_accelerator"),
+    ("torch._C", "_accelerator_getAccelerator"),
+)
+"""Functions without arguments that use CUDA: module and name."""
+QUESTIONS_OF_A_GPU = (
+    ("torch.cuda", "get_device_capability"),
+    ("torch.cuda", "get_device_name"),
+    ("torch.cuda", "get_device_properties"),
+)
+"""Those that take a device."""
 
-def ask(cuda: Any) -> list[dict[str, Any]]:
-    """What torch says of each GPU, by the function that says it. Initialises CUDA."""
-    count = cuda.device_count() if cuda.is_available() else 0
-    return [
-        {
-            "get_device_capability": cuda.get_device_capability(number),
-            "get_device_name": cuda.get_device_name(number),
-            "get_device_properties": _plain(cuda.get_device_properties(number)),
-        }
-        for number in range(count)
-    ]
+
+@dataclass(frozen=True, kw_only=True)
+class Gpus:
+    """The answers, in the order of QUESTIONS and QUESTIONS_OF_A_GPU."""
+
+    answers: Sequence[Any]
+    by_gpu: Sequence[Sequence[Any]]
+    """An entry per GPU."""
+    triton_target: Any
+    triton_properties: Sequence[Mapping[str, int]]
+    """An entry per GPU."""
 
 
-def _plain(properties: Any) -> SimpleNamespace:
-    """torch's object cannot leave its process."""
-    fields = {name: getattr(properties, name) for name in dir(properties) if not name.startswith("_")}
-    plain = {name: value for name, value in fields.items() if isinstance(value, str | int | float)}
-    return SimpleNamespace(**plain)
+@dataclass
+class Driver:
+    """In the place of Triton's."""
+
+    gpus: Gpus
+    missed: list[str] = field(default_factory=list)
+    """What it was asked and cannot answer."""
+
+    @property
+    def utils(self) -> Driver:
+        """Triton has a second object for some of its answers."""
+        return self
+
+    def get_current_target(self) -> Any:
+        """What kernels are compiled for."""
+        return self.gpus.triton_target
+
+    def get_device_properties(self, device: int) -> Mapping[str, int]:
+        """Of a GPU, by its number."""
+        return self.gpus.triton_properties[device]
+
+    def __getattr__(self, name: str) -> Any:
+        # Who asks may take an error for a processor, so that it has to be remembered.
+        if not name.startswith("__"):
+            self.missed.append(name)
+        raise AttributeError(name)
+
+
+def ask() -> Gpus | None:
+    """The answers, of torch and Triton themselves; None without a GPU. Initialises CUDA."""
+    cuda = import_module("torch.cuda")
+    if not cuda.is_available():
+        return None
+    numbers = range(cuda.device_count())
+    triton = import_module("triton.runtime.driver").driver.active
+    return Gpus(
+        answers=[_function(*question)() for question in QUESTIONS],
+        by_gpu=[[_plain(_function(*question)(number)) for question in QUESTIONS_OF_A_GPU] for number in numbers],
+        triton_target=triton.get_current_target(),
+        triton_properties=[dict(triton.utils.get_device_properties(number)) for number in numbers],
+    )
+
+
+def _function(module: str, name: str) -> Callable[..., Any]:
+    function: Callable[..., Any] = getattr(import_module(module), name)
+    return function
+
+
+def _plain(answer: Any) -> Any:
+    """torch's object for a GPU's properties cannot leave its process."""
+    if isinstance(answer, str | tuple):
+        return answer
+    fields = {name: getattr(answer, name) for name in dir(answer) if not name.startswith("_")}
+    return SimpleNamespace(**{key: value for key, value in fields.items() if isinstance(value, str | int | float)})
 
 
 @contextmanager
-def answering(cuda: Any, gpus: list[dict[str, Any]]) -> Iterator[None]:
-    """Have torch.cuda answer with what is known of the GPUs, and not touch them."""
-    over = False
-    originals: dict[Any, Any] = {}
+def answering(gpus: Gpus | None) -> Iterator[list[str]]:
+    """Have torch and Triton give these answers; what else Triton was asked, known at the end."""
+    if gpus is None:
+        yield []
+        return
+    originals: dict[FunctionType, Callable[..., Any]] = {}
+    over: list[bool] = []
 
-    def put(name: str, answer: Callable[..., Any]) -> None:
-        original = getattr(cuda, name)
+    def put(module: str, name: str, answer: Callable[..., Any]) -> None:
+        original = _function(module, name)
 
         def stand_in(*arguments: Any, **keywords: Any) -> Any:
-            return (original if over or not gpus else answer)(*arguments, **keywords)
+            return (original if over else answer)(*arguments, **keywords)
 
-        originals[stand_in] = original
-        setattr(cuda, name, stand_in)
+        originals[stand_in] = original  # type: ignore[index]
+        setattr(import_module(module), name, stand_in)
 
-    def of_a_gpu(name: str) -> Callable[..., Any]:
-        def answer(device: Any = None) -> Any:
-            return gpus[cuda._utils._get_device_index(device, optional=True)][name]
-
-        return answer
-
-    if cuda._is_compiled():
-        put("is_available", lambda: bool(gpus))
-        put("device_count", lambda: len(gpus))
-        put("current_device", lambda: 0)
-        for name in gpus[0] if gpus else ():
-            put(name, of_a_gpu(name))
+    for question, answer in zip(QUESTIONS, gpus.answers, strict=True):
+        put(*question, lambda answer=answer: answer)
+    for place, question in enumerate(QUESTIONS_OF_A_GPU):
+        put(*question, lambda device=None, place=place: gpus.by_gpu[_number(device)][place])
+    driver = Driver(gpus)
+    import_module("triton.runtime.driver").driver.set_active(driver)
     try:
-        yield
+        yield driver.missed
     finally:
-        over = True
+        over.append(True)
         _put_back(originals)
 
 
-def _put_back(originals: Mapping[Any, Any]) -> None:
-    """In every module that took one by name too, and in Triton's driver, which is made again when it is needed."""
+def _number(device: Any) -> int:
+    """Of a GPU that is told as torch lets it be told: 0, "cuda", "cuda:0", a torch.device; none is the first."""
+    if device is None or isinstance(device, int):
+        return device or 0
+    number: int | None = import_module("torch").device(device).index
+    return number or 0
+
+
+def _put_back(originals: Mapping[FunctionType, Callable[..., Any]]) -> None:
+    """In every module that took one by name too; Triton makes its driver when it is needed."""
     for module in list(sys.modules.values()):
         for name, value in list(getattr(module, "__dict__", {}).items()):
-            if isinstance(value, type(_put_back)) and value in originals:
+            if isinstance(value, FunctionType) and value in originals:
                 setattr(module, name, originals[value])
-    driver = getattr(sys.modules.get("triton.runtime.driver"), "driver", None)
-    for name in ("_default", "_active"):
-        if hasattr(driver, name):
-            setattr(driver, name, None)
+    driver = import_module("triton.runtime.driver").driver
+    driver._active = driver._default = None

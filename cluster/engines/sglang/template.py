@@ -23,7 +23,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import process, spawn
 from multiprocessing.connection import Connection
@@ -92,10 +92,8 @@ class Request:
 
 
 def main(descriptor: int, caller: int) -> None:
-    """Import, and fork a worker for each request until the caller closes its socket, or ends.
-
-    In a worker it returns what the worker's program returns.
-    """
+    """Import, and fork a worker for each request until the caller closes its socket or ends. A worker returns."""
+    _remember_title()
     reserved = _reserved_descriptors()
     peer = socket.socket(fileno=fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, LOWEST_FD))
     os.close(descriptor)
@@ -106,8 +104,9 @@ def main(descriptor: int, caller: int) -> None:
             os.close(one)
         connection.send(Ready(refused=refused, read={name: os.environ.get(name) for name in read}))
         forked = _serve(peer, connection)
-    if forked is not None:
-        _become(*forked)
+    if forked is None:
+        os._exit(0)
+    _become(*forked)
 
 
 def _serve(peer: socket.socket, connection: Connection) -> tuple[Request, list[int]] | None:
@@ -180,6 +179,12 @@ def _become(request: Request, descriptors: Iterable[int]) -> None:
     exec(request.program, {"__name__": "__main__"})
 
 
+def _remember_title() -> None:
+    """SGLang names its workers; where the name goes is found by the environment that the process began with."""
+    with suppress(ImportError):
+        importlib.import_module("setproctitle").getproctitle()
+
+
 def _move(place: Place) -> None:
     os.sched_setaffinity(0, place.processors)
     if place.policy:
@@ -246,12 +251,12 @@ def _import_all(preparation: dict[str, Any]) -> str | None:
         del process.current_process()._inheriting  # type: ignore[attr-defined]
     import torch
 
-    with answering(torch.cuda, _in_a_child(lambda: ask(torch.cuda))):
+    with answering(_in_a_child(ask)) as missed:
         for name in MODULES:
             _import(name)
         for found in pkgutil.iter_modules(importlib.import_module(MODELS).__path__, f"{MODELS}."):
             _import(found.name)
-    return _unfit(torch.cuda)
+    return f"an import asked Triton for {', '.join(missed)}" if missed else _unfit(torch.cuda)
 
 
 def _import(name: str) -> None:
