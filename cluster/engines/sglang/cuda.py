@@ -59,6 +59,10 @@ class Driver:
         """What kernels are compiled for."""
         return self.gpus.triton_target
 
+    def get_current_device(self) -> int:
+        """The first."""
+        return 0
+
     def get_device_properties(self, device: int) -> Mapping[str, int]:
         """Of a GPU, by its number."""
         return self.gpus.triton_properties[device]
