@@ -54,6 +54,11 @@ class PoolSpec:
 
 def connect(spec: PoolSpec, address: str | None) -> str | None:
     """Connect to Ray at the address, or start it here without one; returns the dashboard's address."""
+    if spec.nodes > 1 and not address:
+        raise ClusterUnavailable(
+            f"an engine spans {spec.nodes} machines, and a launch without an address has this one alone; name a "
+            "Ray cluster with --address or RAY_ADDRESS, or take engine.nodes out"
+        )
     # Ray's own handler of SIGTERM prints a trace of the stack, and aborts three seconds later. The constant is for
     # this process, which has read the variable as it imported Ray; the variable is for Ray's others.
     ray_constants.RAY_DISABLE_FAILURE_SIGNAL_HANDLER = True
@@ -193,11 +198,6 @@ def engine_count(spec: PoolSpec, *, local: bool) -> int:
 
     Raises ClusterUnavailable when there is room for none, or too little in a local cluster, which will not grow.
     """
-    if local and spec.nodes > 1:
-        raise ClusterUnavailable(
-            f"an engine spans {spec.nodes} machines, and a launch without an address has this one alone; name a "
-            "Ray cluster with --address or RAY_ADDRESS, or take engine.nodes out"
-        )
     total = ray.cluster_resources()
     if spec.engines is not None:
         needed = spec.engines * spec.gpus

@@ -116,6 +116,7 @@ def of_batch(completions: Sequence[Completion], seconds: float, tags: Mapping[st
         Reading(metric=TOKENS, value=tokens, tags=tags),
         Reading(metric=TOKEN_RATE, value=tokens / seconds, tags=tags),
     ]
-    if steps := sum(completion.verify_steps or 0 for completion in completions):
+    together = completions[0].batch_verify_steps if completions else None
+    if steps := together or sum(completion.verify_steps or 0 for completion in completions):
         readings.append(Reading(metric=ACCEPT_LENGTH, value=tokens / steps, tags=tags))
     return readings

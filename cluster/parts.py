@@ -117,11 +117,6 @@ class Parts:
         """Have it stop by itself; the call."""
         return self._actors[0].stop.remote()
 
-    def start_failed(self) -> None:
-        """A part says that it cannot start: the others would go on, and wait for it."""
-        if self._spec.nodes > 1:
-            self.make()
-
     def lose(self, call: Any) -> None:
         """One of `stays` has ended. All end with it: the batch that they are at fails, or the next one."""
         rank = self.stays.get(call)

@@ -236,8 +236,6 @@ class RayPool:
             cause = error.cause
             if isinstance(cause, EngineLost):
                 return self._died(task, task.calls.index(call), cause.message)
-            if task.work is None:
-                self._parts[task.engine].start_failed()
             # One that is no SweepError is kept whole, as text.
             text = f"{task.engine}: {type(cause).__name__}: {cause}\n{error}"
             return _failed(task, cause if isinstance(cause, SweepError) else text, died=False)

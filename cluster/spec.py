@@ -159,6 +159,8 @@ class Output:
     """Tokens generated."""
     verify_steps: int | None = None
     """Target forward passes that verified a draft; None without speculation."""
+    batch_verify_steps: int | None = None
+    """Those of the request's whole batch, of a backend that counts them together; the same in all of the batch."""
     cached_tokens: int | None = None
     """Prompt tokens served from the prefix cache; None where the backend does not say."""
     starts_with_bos: bool | None = None

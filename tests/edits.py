@@ -154,6 +154,7 @@ CELLS = {
     "prompt_tokens": 11,
     "completion_tokens": 9,
     "verify_steps": 5,
+    "batch_verify_steps": 5,
     "cached_tokens": 1,
     "starts_with_bos": False,
     "seconds": 0.25,
@@ -171,7 +172,7 @@ CELLS = {
 }
 """Column to a value that the first row does not have."""
 DERIVED = {"text", "token_ids", "variant", "repetition", "seed", "question_id", "fingerprint", "extracted", "gold"}
-DERIVED |= {"engine", "start", "began", "ended"}
+DERIVED |= {"engine", "batch_verify_steps", "start", "began", "ended"}
 """Columns whose edit shows without any digest."""
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sweep.stats.metric import ACCURACY
 from sweep.stats.noise import Noise, NoiseSource, Normal, Scale
 from sweep.stats.samples import VariantSamples
 
@@ -33,7 +34,7 @@ def table(variant: str, correct: Any, outputs: Any = None, accept_length: float 
         question_ids=tuple(f"test-{number}" for number in range(5, 5 + questions)),
         correct=right,
         value=right.astype(np.float64),
-        counts=True,
+        metric=ACCURACY,
         invalid=full(False, bool),
         truncated=full(False, bool),
         fingerprint=text.copy(),
@@ -42,6 +43,7 @@ def table(variant: str, correct: Any, outputs: Any = None, accept_length: float 
         token_ids=lambda: full(None, object),
         completion_tokens=full(TOKENS, np.int64),
         verify_steps=full(steps, np.float64),
+        batch_verify_steps=np.full(runs, np.nan),
         starts_with_bos=full(True, object),
         seconds=full(2.0, np.float64),
         starts=np.full(runs, None, dtype=object),

@@ -119,6 +119,10 @@ def test_the_pages_after_it_go_on_from_there(measured: Path, page: str) -> None:
     follow(page, measured)
 
 
+def test_the_page_on_importing_does_what_it_says(tmp_path: Path) -> None:
+    follow("importing.md", tmp_path)
+
+
 def test_the_page_on_clusters_does_what_it_says(tmp_path: Path) -> None:
     first = next(steps("first-sweep.md")).script
     subprocess.run(["bash", "-c", first], cwd=tmp_path, check=True)

@@ -13,7 +13,7 @@ from sweep.bounds import LONGEST_NAME
 from sweep.errors import BadInput, suggestion
 from sweep.plan.config import LIBRARY
 from sweep.tasks import TASKS, task
-from sweep.tasks.base import Unanswered
+from sweep.tasks.base import is_unanswered
 from sweep.tasks.library import LibraryTask
 
 Ask = Callable[[str, str], str]
@@ -80,7 +80,7 @@ class Answers:
 
     @property
     def _unanswered(self) -> bool:
-        return isinstance(task(self.task), Unanswered)
+        return is_unanswered(task(self.task))
 
     @property
     def _shots(self) -> int:
@@ -130,7 +130,9 @@ def answered(given: Mapping[str, Any], ask: Ask | None) -> Answers:
         gpus=_number(answer("gpus", "GPUs of an engine (0: a CPU)", f"{usual.gpus:g}"), "--gpus"),
         task=benchmark,
         dataset=data,
-        questions=int(_number(answer("questions", "Questions", 200 if usual.large else 40), "--questions")),
+        questions=int(
+            _number(answer("questions", "Questions", _usual_questions(data, usual.large)), "--questions")
+        ),
         repetitions=int(_number(answer("repetitions", "Repetitions", 20 if usual.large else 5), "--repetitions")),
         mlflow=None if (uri := answer("mlflow", "MLflow URI, or none", "sqlite:///mlflow.db")) == NONE else uri,
     )
@@ -145,6 +147,11 @@ def _usual_data(benchmark: str, large: bool) -> str:
     if library:
         return LIBRARY
     return (GSM8K if large else EMBEDDED) if benchmark == "gsm8k" else NONE
+
+
+def _usual_questions(data: str, large: bool) -> int:
+    """As many as an AIME has where the library may bring one."""
+    return 30 if data == LIBRARY else 200 if large else 40
 
 
 def _known(name: str, names: Mapping[str, Any], option: str) -> str:

@@ -35,7 +35,7 @@ CODES = (
 @click.command(name="gate", epilog=ExitCode.sentence(*CODES))
 @click.argument("contract", type=click.Path())
 @click.option("--run", type=click.Path(), help="A run folder: every variant is judged, or the one named.")
-@click.option("--score", type=float, help="A score from elsewhere, as a share of right answers, 0 to 1.")
+@click.option("--score", type=float, help="A score from elsewhere: a share of right answers, or a value.")
 @click.option(
     "--attempt",
     "attempts",
@@ -177,9 +177,13 @@ def _refuse(given: dict[str, Any], beside: str, why: str, **more: Any) -> None:
 
 
 def _of_answers(samples: str, terms: Contract, variant: str | None, given: dict[str, Any]) -> Measured:
+    from sweep.errors import BadInput
     from sweep.gate.measured import Measured
     from sweep.stats.answered import read
 
+    if not terms.metric.counts:
+        of = terms.metric.name
+        raise BadInput(f"--samples: the contract is of {of}, which right answers do not make; give --score")
     answers = read(samples)
     if variant is None and len(terms.variants) == 1:
         [variant] = terms.variants

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from sweep.out import busy, note, say
+from sweep.out import busy, note, say, say_json
 
 
 @click.command(name="import")
@@ -17,7 +17,10 @@ from sweep.out import busy, note, say
 @click.option("--metric", metavar="NAME", help="What says whether an answer is right, where a file has several.")
 @click.option("--name", default="imported", show_default=True, help="What the run's name begins with.")
 @click.option("--runs", default="runs", show_default=True, type=click.Path(path_type=Path), help="Run folders.")
-def command(paths: tuple[str, ...], names: tuple[str, ...], metric: str | None, name: str, runs: Path) -> int:
+@click.option("--json", "as_json", is_flag=True, help="The summary as JSON on stdout; all else on stderr.")
+def command(
+    paths: tuple[str, ...], names: tuple[str, ...], metric: str | None, name: str, runs: Path, as_json: bool
+) -> int:
     """Make a run folder out of results of single questions that exist already, so that compare, report, show, gate,
     track and list read them as a sweep's own.
 
@@ -37,9 +40,10 @@ def command(paths: tuple[str, ...], names: tuple[str, ...], metric: str | None, 
     from sweep.report.terminal import show
     from sweep.run.imported.folder import plan_of, write
     from sweep.run.imported.reading import found, read
-    from sweep.run.imported.runs import tell_apart
+    from sweep.run.imported.runs import check_name, tell_apart
     from sweep.run.lock import hold
 
+    check_name(name, "--name")
     with busy("reading the results"):
         files = [(number, file) for number, path in enumerate(paths) for file in found(path)]
         sources = [read(file, metric) for _, file in files]
@@ -48,6 +52,9 @@ def command(paths: tuple[str, ...], names: tuple[str, ...], metric: str | None, 
     with hold(runs / plan.sweep_id, "import", note), busy("writing the run folder"):
         run = write(runs, plan, sources, told)
         summary = conclude(run)
-    say(f"{told.how}")
-    show(closing(summary, [f"run folder     {run.folder}"]))
+    say(told.how, err=as_json)
+    if as_json:
+        say_json(summary.to_json())
+    else:
+        show(closing(summary, [f"run folder     {run.folder}"]))
     return ExitCode.OK

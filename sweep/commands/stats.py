@@ -14,6 +14,7 @@ from sweep.out import note, say, say_json
 if TYPE_CHECKING:
     from sweep.gate.threshold import VariantThreshold
     from sweep.stats.describe import ScoreStatistics
+    from sweep.stats.metric import Metric
     from sweep.stats.score_files import ScoreFile
     from sweep.stats.scores import Scores
 
@@ -34,18 +35,29 @@ OVERDISPERSED = 0.01
     metavar="R",
     help="Attempts that CI gives a build; it passes if one does.",
 )
+@click.option("--range", "ends", type=float, nargs=2, metavar="LOW HIGH", help="Scores are values of this range.")
+@click.option("--lower-is-better", is_flag=True, help="Scores are error rates, 0 to 1 without --range.")
 @click.option("--percent", is_flag=True, help="Numbers without a % sign are in percent.")
 @click.option("--pattern", metavar="REGEX", help="Find the scores in lines: the group `score`, or the first one.")
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout, and nothing else.")
 def command(
-    scores: tuple[str, ...], questions: int | None, retries: int, percent: bool, pattern: str | None, as_json: bool
+    scores: tuple[str, ...],
+    questions: int | None,
+    retries: int,
+    ends: tuple[float, float] | None,
+    lower_is_better: bool,
+    percent: bool,
+    pattern: str | None,
+    as_json: bool,
 ) -> None:
     """Spread, thresholds and false alarms of lists of SCORES.
 
     SCORES are files, or `-` for stdin: JSON (a list, records with a `score`, variants with lists, results of
     lm-eval or SGLang); a table with a column `score` and, if wanted, variant, questions, date, host, commit or
     build; a number in each line; a log with lines such as `Score: 0.445`; JUnit XML. A score is a share of right
-    answers: 0.445, 44.5% or 89/200. Records of mean, std and n, or of passed and failed, do without the scores.
+    answers: 0.445, 44.5% or 89/200. With --range or --lower-is-better it is a value, such as an F1, a word error
+    rate or an accept length; where lower is better a threshold is an upper bound. Records of mean, std and n, or of
+    passed and failed, do without the scores.
 
     Every threshold rule is shown with its default parameters. Variants are held against the first one; hosts,
     commits and builds against one another; with dates a change is looked for.
@@ -55,6 +67,7 @@ def command(
       sweep stats scores.json --questions 200
       sweep stats ci.log --questions 200 --retries 3
       sweep stats trtllm.log --percent --questions 1319
+      sweep stats wer.json --range 0 2 --lower-is-better
       sweep stats ci.log --pattern 'gave ([0-9.]+)' --questions 200
       echo '[0.385, 0.37, 0.36, 0.395]' | sweep stats - --questions 200 --json
     """
@@ -64,11 +77,13 @@ def command(
     from sweep.stats.score_files import read
     from sweep.stats.score_files.rows import Reading
 
-    found = read(scores, Reading(questions=questions, percent=percent, pattern=pattern, note=note))
+    metric = _metric(ends, lower_is_better)
+    reading = Reading(questions=questions, percent=percent, pattern=pattern, metric=metric, note=note)
+    found = read(scores, reading)
     variants = [one.scores for one in found.listed]
-    described = [(v, describe_scores(v.values, v.questions), _every_rule(v, retries)) for v in variants]
+    described = [(v, describe_scores(v.values, v.questions, metric), _every_rule(v, retries)) for v in variants]
     if as_json:
-        numbers = {v.variant: _as_json(statistics, rules) for v, statistics, rules in described}
+        numbers = {v.variant: _as_json(v, statistics, rules) for v, statistics, rules in described}
         say_json(_document(found, numbers, retries))
     else:
         for v, statistics, rules in described:
@@ -78,6 +93,20 @@ def command(
     for v, statistics, rules in described:
         for warning in _warnings(v, statistics, rules):
             note(f"{clean.line(v.variant)}: {warning}")
+
+
+def _metric(ends: tuple[float, float] | None, lower_is_better: bool) -> Metric:
+    """What the scores are of: right answers, unless the options say another thing. Raises BadInput."""
+    from sweep.errors import BadInput
+    from sweep.stats.metric import ACCURACY, Metric
+
+    if ends is None and not lower_is_better:
+        return ACCURACY
+    low, high = ends or (0.0, 1.0)
+    try:
+        return Metric(name="score", low=low, high=high, higher_is_better=not lower_is_better)
+    except ValueError as error:
+        raise BadInput(f"--range: {error}") from None
 
 
 def _document(found: ScoreFile, numbers: dict[str, Any], retries: int) -> dict[str, Any]:
@@ -95,20 +124,23 @@ def _every_rule(scores: Scores, retries: int) -> Rules:
     return {name: threshold.variants[scores.variant] for name, threshold in derived.items()}
 
 
-def _published_bound(statistics: ScoreStatistics) -> float | None:
-    """Mean less k std, as tables have it. The rule's threshold is on the grid, and near 1 lower."""
+def _published_bound(scores: Scores, statistics: ScoreStatistics) -> float | None:
+    """Mean less k std, or plus it where lower is better, as tables have it.
+
+    The rule's threshold is on the grid, and near 1 lower."""
     from sweep.stats.tails import tolerance_factor
 
     n, mean, std = len(statistics.per_repetition), statistics.mean, statistics.std
-    return mean - tolerance_factor(n, n - 1, 0.99, 0.95) * std if mean is not None and std else None
+    side = -1 if scores.metric.higher_is_better else 1
+    return mean + side * tolerance_factor(n, n - 1, 0.99, 0.95) * std if mean is not None and std else None
 
 
-def _as_json(statistics: ScoreStatistics, rules: Rules) -> dict[str, Any]:
+def _as_json(scores: Scores, statistics: ScoreStatistics, rules: Rules) -> dict[str, Any]:
     over, n = statistics.overdispersion, len(statistics.per_repetition)
     return {
         "n": n,
         **{key: getattr(statistics, key) for key in ("mean", "std", "ddof", "min", "max")},
-        "tolerance_bound": _published_bound(statistics),
+        "tolerance_bound": _published_bound(scores, statistics),
         "min_observed_false_alarm": 1 / (n + 1),
         "overdispersion": asdict(over) if over else {"chi2": None, "dof": None, "p_value": None},
         "thresholds": {
@@ -126,7 +158,8 @@ def _as_json(statistics: ScoreStatistics, rules: Rules) -> dict[str, Any]:
 def _warnings(scores: Scores, statistics: ScoreStatistics, rules: Rules) -> Iterator[str]:
     """What the numbers above cannot say, or what in the input asks for a second look."""
     from sweep.gate.threshold import Reason
-    from sweep.report.promises import caution_sentences, foreseen_sentence, no_noise_sentence, reason_sentence
+    from sweep.report.cautions import caution_sentences, foreseen_sentence
+    from sweep.report.promises import no_noise_sentence, reason_sentence
     from sweep.stats.scores import off_grid
 
     odd, n = off_grid(scores), len(scores.values)
@@ -135,7 +168,7 @@ def _warnings(scores: Scores, statistics: ScoreStatistics, rules: Rules) -> Iter
             f"{len(odd)} of {n} scores, the first {odd[0]:.12g}, are no multiple of 1/{scores.questions}; is "
             "--questions right?"
         )
-    if statistics.max == 0:
+    if Reason.EVERY_SCORE_IS_ZERO in {judged.reason for judged in rules.values()}:
         yield reason_sentence(Reason.EVERY_SCORE_IS_ZERO)
     elif not statistics.std:
         yield no_noise_sentence(n)
@@ -160,7 +193,8 @@ def _print(scores: Scores, statistics: ScoreStatistics, rules: Rules, retries: i
     from sweep.report.thresholds import headings, rule_cells
 
     console = CleanConsole()
-    rows = [(name, *rule_cells(judged, retries)) for name, judged in rules.items()]
+    up = scores.metric.higher_is_better
+    rows = [(name, *rule_cells(judged, retries, higher_is_better=up)) for name, judged in rules.items()]
     for line in _lines(scores, statistics):
         console.print(line)
     console.print(grid(Grid(("rule", "threshold", *headings(retries)), rows), console.width))
@@ -176,20 +210,31 @@ def _lines(scores: Scores, statistics: ScoreStatistics) -> Sequence[str]:
     spread = "" if statistics.std is None else f" ± {statistics.std:.4f} (ddof=1)"
     return (
         f"{clean.line(scores.variant)}: {statistics.mean:.4f}{spread}, {statistics.min:.4f} to "
-        f"{statistics.max:.4f}, {n} x {scores.questions} questions",
+        f"{statistics.max:.4f}, {n} x {scores.questions} questions"
+        if scores.questions
+        else f"{clean.line(scores.variant)}: {statistics.mean:.4f}{spread}, {statistics.min:.4f} to "
+        f"{statistics.max:.4f}, {counted(n, 'run')}, {_better(scores)} is better",
         "overdispersion: not defined"
         if over is None
         else f"overdispersion: chi2 {over.chi2:.1f} on {counted(over.dof, 'degree')} of freedom, "
         f"p = {over.p_value:.2g}",
-        f"next run below the least seen: probability at most {share(1 / (n + 1))}",
+        f"next run {_beyond(scores)} seen: probability at most {share(1 / (n + 1))}",
     )
+
+
+def _better(scores: Scores) -> str:
+    return "higher" if scores.metric.higher_is_better else "lower"
+
+
+def _beyond(scores: Scores) -> str:
+    return "below the least" if scores.metric.higher_is_better else "above the greatest"
 
 
 def _legend(retries: int) -> str:
     k = f" k attempts: all {retries} attempts fail, if they are independent." if retries > 1 else ""
     return (
         "False alarm: the measured build, measured again, fails at that threshold; the brackets hold the upper "
-        "95 % bound. Drop caught: the smallest drop of the mean that fails with a probability of 80 and of 95 "
+        "95 % bound. Drop caught: the smallest loss of the mean that fails with a probability of 80 and of 95 "
         f"%.{k}"
     )
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
-from sweep.gate.rules import Strict
+from sweep.gate.rules import Published
 from sweep.stats.lost import scatter
 from sweep.stats.samples import VariantSamples
 
@@ -41,7 +41,7 @@ Words = Annotated[tuple[str, ...], BeforeValidator(_words), *_ON_A_LINE]
 Numbers = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_numbers), *_ON_A_LINE]
 
 
-class VariantAnswers(Strict):
+class VariantAnswers(Published):
     """One variant's."""
 
     scores: Numbers
@@ -60,7 +60,7 @@ class VariantAnswers(Strict):
         return self
 
 
-class Answers(Strict):
+class Answers(Published):
     """Which questions were asked, and how often each variant had them right."""
 
     version: Annotated[int, Field(ge=1)] = VERSION

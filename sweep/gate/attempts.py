@@ -69,6 +69,8 @@ class Attempts:
     """Of one attempt."""
     tested: Tested | None = None
     """What each attempt's answers say; None where scores are judged."""
+    higher_is_better: bool = True
+    """Of the scores."""
 
     @property
     def mean(self) -> float:
@@ -82,7 +84,8 @@ class Attempts:
         if self.tested is not None:
             return f"{self.tested.reason(self.count)} {made}"
         if self.stop is None:
-            best, threshold = apart(max(self.scores[: self.count]), self.threshold, DIGITS)
+            tried = self.scores[: self.count]
+            best, threshold = apart(max(tried) if self.higher_is_better else min(tried), self.threshold, DIGITS)
             return f"best score {best} {made}, threshold {threshold}"
         fails, passes = self.stop.fails_under, self.stop.passes_from
         if self.decision is Decision.AGAIN:
@@ -116,7 +119,7 @@ def judge_attempts(contract: Contract, measured: Measured, paired: Paired | Alon
     sequential = terms.attempts if terms and tested is None else None
     stops = [Stop(**vars(stop)) for stop in sequential.stops] if sequential else []
     threshold, retries = terms.value if terms else contract.threshold.value, contract.threshold.retries
-    passes = _passing(scores, threshold, tested)
+    passes = _passing([contract.metric.passes(score, threshold) for score in scores], tested)
     decision, count = decide(stops, scores) if stops else _any_passes(passes, retries)
     return Attempts(
         scores=tuple(scores),
@@ -126,6 +129,7 @@ def judge_attempts(contract: Contract, measured: Measured, paired: Paired | Alon
         stop=stops[count - 1] if stops else None,
         threshold=threshold,
         tested=tested,
+        higher_is_better=contract.metric.higher_is_better,
     )
 
 
@@ -138,9 +142,8 @@ def _tested(contract: Contract, measured: Measured, paired: Paired | Alone | Non
     return Tested(p_values=(*measured.p_values, now), alpha=alpha)
 
 
-def _passing(scores: Sequence[float], threshold: float, tested: Tested | None) -> list[bool]:
+def _passing(by_score: list[bool], tested: Tested | None) -> list[bool]:
     """Which attempts pass by themselves."""
-    by_score = [score >= threshold - SLACK for score in scores]
     if tested is None:
         return by_score
     both = zip(by_score, tested.p_values, strict=True)

@@ -21,6 +21,7 @@ from pydantic import (
     field_serializer,
     model_validator,
 )
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from sweep import files
 from sweep.bounds import CONTRACT_FILE
@@ -28,7 +29,9 @@ from sweep.errors import BadInput
 from sweep.gate.answers import Answers
 from sweep.gate.identity import EngineIdentity
 from sweep.gate.limits import Quantity, Source
-from sweep.gate.rules import Count, Grown, Strict
+from sweep.gate.rules import Count, Grown, Published
+from sweep.stats.metric import ACCURACY, Metric
+from sweep.stats.scores import fault_of
 from sweep.words import cut
 
 CONTRACT = "thresholds.json"
@@ -52,10 +55,11 @@ def _in_utc(time: datetime) -> datetime:
 Time = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
+Loss = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Text = Annotated[str, Field(min_length=1)]
 
 
-class _Terms(Strict):
+class _Terms(Published):
     model_config = ConfigDict(strict=True, allow_inf_nan=False, validate_by_name=True, validate_by_alias=True)
 
 
@@ -89,8 +93,8 @@ class ThresholdTerms(_Terms, Grown):
 
     newer: ClassVar[frozenset[str]] = frozenset({"runs_per_attempt"})
 
-    value: Share
-    """The least of the variants' values."""
+    value: Number
+    """The loosest of the variants' values: the least, where more is better."""
     rule: dict[str, JsonValue]
     """The rule's name under `rule`, and its parameters."""
     retries: Count
@@ -173,19 +177,19 @@ class VariantContract(_Terms, Grown):
 
     newer: ClassVar[frozenset[str]] = frozenset({"limits"})
 
-    value: Share
-    """A score at or above it passes."""
+    value: Number
+    """A score at or above it passes, or at or below it where less is better."""
     alpha: Share | None
     """Probability that the measured build, measured again, fails all its attempts; null where no noise was seen."""
     alpha_interval: tuple[Share, Share] | None
     """Its lower and upper 95 % bounds."""
-    mde80: Share | None
-    """Smallest drop of the mean caught with 80 % power, in accuracy."""
-    mde95: Share | None
-    """Smallest drop of the mean caught with 95 % power, in accuracy."""
-    mean: Share
+    mde80: Loss | None
+    """Smallest loss of the mean caught with 80 % power, in the score."""
+    mde95: Loss | None
+    """Smallest loss of the mean caught with 95 % power, in the score."""
+    mean: Number
     """Observed mean score."""
-    std: Share | None
+    std: Loss | None
     """Observed run-to-run standard deviation, by `ddof`."""
     ddof: Literal[1] = 1
     """Delta degrees of freedom of `std`."""
@@ -205,8 +209,10 @@ class VariantContract(_Terms, Grown):
     """What every attempt is held to beside the threshold; the accept length's is in `accept_length` too."""
 
 
-class Contract(_Terms):
+class Contract(_Terms, Grown):
     """What a CI gate reads: thresholds, and everything that must match before they may be applied."""
+
+    newer: ClassVar[frozenset[str]] = frozenset({"metric"})
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -243,21 +249,50 @@ class Contract(_Terms):
     """By variant."""
     answers: Answers | None = None
     """How often each question was right; null in an older contract, and without a variant whose scores vary."""
+    metric: Metric = ACCURACY
+    """What the scores are of."""
 
     @field_serializer("created", "expires")
     def _time(self, time: datetime) -> str:
         return time.isoformat(timespec="seconds").replace("+00:00", "Z")
 
     @model_validator(mode="after")
+    def _in_range(self) -> Contract:
+        """Raises ValidationError, with the place, for a score outside the metric's range."""
+        scores: dict[tuple[str, ...], float] = {
+            ("threshold", "value"): self.threshold.value,
+            **{
+                ("variants", name, key): getattr(variant, key)
+                for name, variant in self.variants.items()
+                for key in ("value", "mean")
+            },
+        }
+        faults = [
+            InitErrorDetails(type=PydanticCustomError("range", fault), loc=place, input=score)
+            for place, score in scores.items()
+            if (fault := fault_of(score, self.metric))
+        ]
+        if faults:
+            raise ValidationError.from_exception_data("Contract", faults)
+        return self
+
+    @model_validator(mode="after")
     def _least(self) -> Contract:
-        least = min(variant.value for variant in self.variants.values())
-        if self.threshold.value != least:
-            raise ValueError(f"threshold.value {self.threshold.value} is not the least of the variants', {least}")
+        loosest = self.metric.loosest(variant.value for variant in self.variants.values())
+        if self.threshold.value != loosest:
+            which = "least" if self.metric.higher_is_better else "greatest"
+            raise ValueError(
+                f"threshold.value {self.threshold.value} is not the {which} of the variants', {loosest}"
+            )
         return self
 
     def oldest(self) -> Contract:
         """The same in the oldest schema that can say it, so that older programs read what they can judge by."""
-        newer = any(v.limits for v in self.variants.values()) or self.threshold.runs_per_attempt > 1
+        newer = (
+            any(v.limits for v in self.variants.values())
+            or self.threshold.runs_per_attempt > 1
+            or self.metric != ACCURACY
+        )
         return self.model_copy(update={"schema_version": SCHEMA if newer else 2})
 
     def to_json(self) -> dict[str, Any]:

@@ -61,9 +61,10 @@ def held(contract: Contract, terms: VariantContract | None, measured: Measured) 
     Without a variant a value is held against the loosest limit, as a score is against the least threshold, and what
     is not known of it is nothing that could be asked for. Of several attempts at a build the highest score counts.
     """
-    questions = measured.questions if measured.repetitions == 1 else None
+    questions = measured.questions if measured.repetitions == 1 and contract.metric.counts else None
+    best = max if contract.metric.higher_is_better else min
     values = {
-        Quantity.SCORE: max(exact(score, questions) for score in measured.attempts or (measured.score,)),
+        Quantity.SCORE: best(exact(score, questions) for score in measured.attempts or (measured.score,)),
         Quantity.ACCEPT_LENGTH: measured.accept_length,
         Quantity.OUTPUT_MATCH: measured.output_match,
     }
@@ -71,8 +72,12 @@ def held(contract: Contract, terms: VariantContract | None, measured: Measured) 
     for quantity, value in values.items():
         variants = [terms] if terms else contract.variants.values()
         limits = [limit for one in variants if (limit := _limit(one, quantity)) is not None]
-        upper = quantity is Quantity.SCORE
-        if not limits or (value is None and not terms) or (upper and len(limits) < len(variants)):
+        upper = quantity is Quantity.SCORE and contract.metric.higher_is_better
+        if (
+            not limits
+            or (value is None and not terms)
+            or (quantity is Quantity.SCORE and len(limits) < len(variants))
+        ):
             continue
         limit = max(limits) if upper else min(limits)
         found.append(Held(quantity=quantity, limit=limit, upper=upper, value=value))

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
-from sweep.gate.rules import Strict
+from sweep.gate.rules import Published
 
 ABSENT = "absent"
 """Stands for a value on the side that has none."""
@@ -30,7 +30,7 @@ class Change:
         return f"{self.what} {self.before}, now {self.after}"
 
 
-class EngineIdentity(Strict):
+class EngineIdentity(Published):
     """An engine as the sweep file resolved it: everything that decides its outputs, but versions and GPUs."""
 
     backend: str
@@ -43,13 +43,16 @@ class EngineIdentity(Strict):
     """Engine arguments, by the backend's own names."""
     environment: dict[str, str]
     """Variables of the engine's process."""
+    nodes: int = Field(1, ge=1, exclude_if=lambda nodes: nodes == 1)
+    """Machines that it spans. One is not written, so that older programs read what they know."""
 
     def differences(self, other: EngineIdentity) -> tuple[Change, ...]:
         """What is different in `other`, by the names that a sweep file uses; empty for equal engines."""
         return changes(self._named(), other._named())
 
     def _named(self) -> dict[str, Any]:
-        parts = {"backend": self.backend, "model": self.model, "draft_model": self.draft_model}
+        names = ("backend", "model", "draft_model", "nodes")
+        parts = {name: getattr(self, name) for name in names}
         arguments = {f"arguments.{name}": value for name, value in self.arguments.items()}
         return parts | arguments | {f"environment.{name}": value for name, value in self.environment.items()}
 

@@ -22,6 +22,7 @@ from sweep.gate.measured import Measured
 from sweep.gate.paired import Alone, Paired, judge_answers
 from sweep.gate.paired_words import alone, fault, lost_lines, passing, to_json
 from sweep.gate.sequential import Decision
+from sweep.stats.metric import ACCURACY, Metric
 from sweep.stats.scores import fault_of, fault_of_questions, fault_on_grid, possible
 from sweep.words import Outcome, apart, joined
 
@@ -49,6 +50,8 @@ class Verdict:
     """What the attempts say together; None for a score that is judged by itself."""
     paired: Paired | Alone | None = None
     """What score and questions say together, or why the score is judged alone; None where only a score is known."""
+    metric: Metric = ACCURACY
+    """What the score is of."""
     retries: int = 1
     """Attempts that the contract gives a build, which fails when all of them do."""
 
@@ -77,13 +80,14 @@ class Verdict:
             return fault(self.measured.score, self.paired) if self.paired.fails else None
         score, questions, right = self.measured.score, self.measured.questions, self.measured.right
         exact, count = score, ""  # what the score was before it was rounded
-        if right is not None and questions is not None:
+        if self.metric.counts and right is not None and questions is not None:
             needed = math.ceil(self.threshold * questions - SLACK)
             exact, count = right / questions, f" ({right} of {questions} right, {needed} needed)"
-        if exact >= self.threshold - SLACK:
+        if self.metric.passes(exact, self.threshold):
             return None
         below, threshold = apart(exact, self.threshold, DIGITS)
-        return f"score {below} is below the threshold {threshold}{count}"
+        beyond = "below" if self.metric.higher_is_better else "above"
+        return f"score {below} is {beyond} the threshold {threshold}{count}"
 
     @property
     def again(self) -> bool:
@@ -203,7 +207,7 @@ def judge(contract: Contract, measured: Measured, now: datetime) -> Verdict:
 
     Raises BadInput for a score or accept length that is none, and for an unknown variant.
     """
-    _refuse_nonsense(measured)
+    _refuse_nonsense(measured, contract.metric)
     variants, name = contract.variants, measured.variant
     terms = None if name is None else find(variants, name, f"the contract of {contract.sweep_id}")
     limits = held(contract, terms, measured)
@@ -222,18 +226,19 @@ def judge(contract: Contract, measured: Measured, now: datetime) -> Verdict:
         ),
         attempts=attempts,
         paired=paired,
+        metric=contract.metric,
         retries=contract.threshold.retries,
     )
 
 
-def _refuse_nonsense(measured: Measured) -> None:
+def _refuse_nonsense(measured: Measured, metric: Metric) -> None:
     if measured.questions is not None and (wrong := fault_of_questions(measured.questions)):
         raise BadInput(wrong)
     # The mean of several repetitions lies between the scores that one may have.
-    asked = measured.questions if measured.repetitions == 1 else None
+    asked = measured.questions if measured.repetitions == 1 and metric.counts else None
     attempts = {f"attempt {number}": score for number, score in enumerate(measured.attempts, start=1)}
     for name, score in (attempts or {"score": measured.score}).items():
-        if wrong := fault_of(score) or (fault_on_grid(score, asked) if asked else None):
+        if wrong := fault_of(score, metric) or (fault_on_grid(score, asked) if asked else None):
             raise BadInput(f"{name}: {wrong}")
     length = measured.accept_length
     if length is not None and not (math.isfinite(length) and length >= 1):
@@ -260,7 +265,8 @@ def _utc(time: datetime) -> str:
 
 def _notes(contract: Contract, measured: Measured) -> Iterator[str]:
     score, questions, retries = measured.score, measured.questions, contract.threshold.retries
-    counts = range(1) if questions is None or measured.repetitions > 1 else possible(score, questions)
+    rounded = questions is not None and measured.repetitions == 1 and contract.metric.counts
+    counts = possible(score, questions) if rounded and questions is not None else range(1)
     if questions and len(counts) > 1 and abs(score * questions - round(score * questions)) > SLACK * questions:
         yield (
             f"{score:.12g} is rounded, and may stand for {counts[0]} to {counts[-1]} of {questions} right; taken "

@@ -14,7 +14,8 @@ from typing import Any
 from sweep.gate.estimates import Estimates
 from sweep.gate.operating import operate
 from sweep.gate.rules import Rule, ShareOfReference
-from sweep.gate.threshold import Fits, Reason, attempted, reason_of
+from sweep.gate.threshold import Fits, Reason, reason_of
+from sweep.stats.averaged import averaged
 from sweep.stats.noise import Fitted
 
 
@@ -75,8 +76,9 @@ class Limit:
     def missing(self) -> bool:
         """It was asked for, and there is none, so that no contract can be made.
 
-        An upper bound may lie over all that a score can be, and then no score is too high."""
-        return self.value is None and not (self.upper and self.reason is Reason.BOUND_NOT_POSITIVE)
+        The bound of scores that are too good may lie beyond all that a score can be, and then none is."""
+        endless = self.quantity is Quantity.SCORE and self.reason is Reason.BOUND_NOT_POSITIVE
+        return self.value is None and not endless
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,12 +114,15 @@ def _all(rule: Rule, fits: Fits, beside: Beside) -> Iterator[tuple[str, Limit]]:
 
 
 def _ceiling(rule: Rule, fitted: Fitted) -> Limit:
-    """The upper bound of the scores, which is the lower one of the mirrored scores."""
-    mirrored, back = attempted(rule, fitted.mirrored()), fitted.metric.mirrored
+    """The bound of scores that are too good: of higher ones the upper bound, which is the lower one of the mirrored
+    scores; of lower ones the lower bound."""
+    metric = fitted.metric
+    other = averaged(fitted.mirrored() if metric.higher_is_better else fitted, rule.runs_per_attempt)
     one = rule.one_side().in_one_attempt()
-    value = one.value(Estimates.of(mirrored))
-    limit = _limit(Quantity.SCORE, Source.RULE, value, mirrored, one, reason_of(one, mirrored))
-    return replace(limit, value=None if value is None else back(value), mean=fitted.mean, upper=True)
+    value = one.value(Estimates.of(other))
+    limit = _limit(Quantity.SCORE, Source.RULE, value, other, one, reason_of(one, other))
+    turned = metric.mirrored(value) if value is not None and metric.higher_is_better else value
+    return replace(limit, value=turned, mean=fitted.mean, upper=metric.higher_is_better)
 
 
 def _floor(

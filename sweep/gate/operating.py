@@ -9,7 +9,7 @@ from sweep.stats.noise import Fitted, detectable_drop, failing, failing_shifted,
 from sweep.stats.tails import differs_at_most
 
 SHIFT = 0.01
-"""In accuracy: by how much the mean of another healthy build may be lower."""
+"""Of the metric's range: by how much the mean of another healthy build may be lower."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ def _odds(value: float | None, fitted: Fitted, attempts: int, rule: Rule | None)
         false_alarm_interval=interval,
         false_alarm_shifted=None
         if value is None or fitted.noise is None
-        else failing_shifted(value, fitted.noise, attempts, SHIFT),
+        else failing_shifted(value, fitted.noise, attempts, SHIFT * (fitted.metric.high - fitted.metric.low)),
         mde80=drop(0.8),
         mde95=drop(0.95),
     )

@@ -11,7 +11,7 @@ import numpy as np
 from sweep.stats.describe import Floats
 from sweep.stats.noise import Fitted, Noise, failing
 
-POINTS = 201
+POINTS = 101
 """Thresholds of a power curve, or about so many."""
 
 

@@ -47,7 +47,13 @@ class Strict(BaseModel):
     """Frozen, and unknown keys are faults."""
 
     # Models are built when they are used first: a command uses few of them, and each takes milliseconds.
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+
+class Published(Strict):
+    """Part of a document whose JSON Schema is published, which has what is said here of the fields."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
 
 GATE = ("retries", "accept_length", "output_match", "two_sided", "runs_per_attempt")

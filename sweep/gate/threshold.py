@@ -22,6 +22,7 @@ from sweep.gate.rules import ENOUGH, Rule, every_rule
 from sweep.gate.sequential import Sequential
 from sweep.stats.averaged import averaged
 from sweep.stats.describe import Floats
+from sweep.stats.metric import ACCURACY, Metric
 from sweep.stats.noise import FactorVariance, Fitted, Noise, NoiseSource
 from sweep.stats.scores import Scores
 
@@ -72,8 +73,9 @@ CROWDING = 1.5
 """Standard deviations between the centre and 1 under which scores crowd there."""
 
 
-def cautions(noise: Noise | None) -> tuple[Caution, ...]:
-    """Of figures that rest on this noise; tests/benchmarks/calibration.py shows where they are needed."""
+def cautions(noise: Noise | None, high: float = 1.0) -> tuple[Caution, ...]:
+    """Of figures that rest on this noise of scores up to `high`; tests/benchmarks/calibration.py shows where they
+    are needed."""
     if noise is None:
         return ()
     perturbed = noise.source is NoiseSource.PERTURBATIONS
@@ -81,7 +83,7 @@ def cautions(noise: Noise | None) -> tuple[Caution, ...]:
     return (
         *((few,) if noise.dof < (MIN_LEVEL_DOF if perturbed else FEW - 1) else ()),
         *((Caution.TIED,) if noise.source is NoiseSource.QUESTIONS else ()),
-        *((Caution.CROWDED,) if 1 - noise.mean < CROWDING * noise.std else ()),
+        *((Caution.CROWDED,) if high - noise.mean < CROWDING * noise.std else ()),
     )
 
 
@@ -140,6 +142,8 @@ class Threshold:
     """The variants without a value, in the order given, and why."""
     runs_per_attempt: int = 1
     """Repetitions that an attempt's score is the mean of."""
+    metric: Metric = ACCURACY
+    """What the scores are of."""
 
 
 def fit_all(variants: Sequence[Scores]) -> dict[str, Fitted | None]:
@@ -172,11 +176,13 @@ def derive(rule: Rule, fits: Fits) -> Threshold:
     }
     overall = None if silent else min((value for value in values.values() if value is not None), default=None)
     variants = {
-        name: _variant(rule, fitted, values[name], overall, silent.get(name)) for name, fitted in measured.items()
+        name: _natural(_variant(rule, fitted, values[name], overall, silent.get(name)), fitted.metric)
+        for name, fitted in measured.items()
     }
+    metric = next((fitted.metric for fitted in measured.values()), ACCURACY)
     return Threshold(
         rule=rule.rule,
-        value=overall,
+        value=_back(overall, metric),
         retries=rule.retries,
         accept_length=rule.accept_length if isinstance(rule.accept_length, float) else None,
         settings=whole.model_dump(mode="json"),
@@ -184,6 +190,7 @@ def derive(rule: Rule, fits: Fits) -> Threshold:
         variants=variants,
         silent=silent,
         runs_per_attempt=rule.runs_per_attempt,
+        metric=metric,
     )
 
 
@@ -199,7 +206,7 @@ def _variant(
     """The rule on one variant, whose own value is `value`, where the sweep's is `overall`."""
     noise = fitted.noise
     operating = operate(value, fitted, rule.retries, rule)
-    large = operating.mde80 is not None and operating.mde80 > fitted.mean / 2
+    large = operating.mde80 is not None and operating.mde80 > (fitted.mean - fitted.metric.low) / 2
     # At the variant's own value the rule may know the false alarm itself.
     at_overall = rule if overall == value else None
     return VariantThreshold(
@@ -211,7 +218,7 @@ def _variant(
         factors=fitted.factors,
         bound=_given(rule.bounds(Estimates.of(fitted))),
         reason=reason,
-        cautions=(*cautions(noise), *((Caution.LARGE_DROP,) if large else ())),
+        cautions=(*cautions(noise, fitted.metric.high), *((Caution.LARGE_DROP,) if large else ())),
         foreseen=_foreseen(rule, fitted) if value is not None else {},
         overall=None if overall is None else operate(overall, fitted, rule.retries, at_overall),
         sequential=rule.sequential(fitted) if value is not None and _judged_together(fitted) else None,
@@ -220,14 +227,34 @@ def _variant(
 
 
 def attempted(rule: Rule, fitted: Fitted) -> Fitted:
-    """The scores of attempts of CI, where those of single repetitions are fitted."""
-    return averaged(fitted, rule.runs_per_attempt)
+    """The scores of attempts of CI, more being the better, where those of single repetitions are fitted."""
+    return averaged(fitted.better_up(), rule.runs_per_attempt)
+
+
+def _back(value: float | None, metric: Metric) -> float | None:
+    """A score as it is measured, of one with more as the better."""
+    return value if value is None or metric.higher_is_better else metric.mirrored(value)
+
+
+def _natural(judged: VariantThreshold, metric: Metric) -> VariantThreshold:
+    """What was worked out with more as the better, in the scores as they are measured."""
+    if metric.higher_is_better:
+        return judged
+    overall = judged.overall and replace(judged.overall, value=_back(judged.overall.value, metric))
+    return replace(
+        judged,
+        value=_back(judged.value, metric),
+        mean=metric.mirrored(judged.mean),
+        bound=_back(judged.bound, metric),
+        foreseen={n: metric.mirrored(value) for n, value in judged.foreseen.items()},
+        overall=overall,
+    )
 
 
 def tried(rule: Rule, judged: VariantThreshold, fitted: Fitted, attempts: int) -> VariantThreshold:
     """The same value, and what it does to builds that CI tries so many times. `fitted`: single repetitions."""
-    at_value = operate(judged.value, attempted(rule, fitted), attempts, rule.one_side())
-    return replace(judged, overall=None, **vars(at_value))
+    at_value = operate(_back(judged.value, fitted.metric), attempted(rule, fitted), attempts, rule.one_side())
+    return replace(judged, overall=None, **vars(replace(at_value, value=judged.value)))
 
 
 def _judged_together(fitted: Fitted) -> bool:

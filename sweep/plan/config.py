@@ -12,6 +12,7 @@ from cluster.backends import BACKENDS, ELSEWHERE, INSTEAD
 from cluster.secrets import Secrets
 from sweep.bounds import LONGEST_NAME, LONGEST_TIME, MOST_COUNT, MOST_SEED
 from sweep.gate.rules import Count, OpenShare, Strict, ThresholdRule
+from sweep.plan.imported import ImportedConfig
 
 SAMPLING = frozenset({"top_p", "top_k", "min_p"})
 """Settings of a protocol that cut the distribution which tokens are drawn from."""
@@ -192,7 +193,7 @@ class GoldConfig(Strict):
 class ProtocolConfig(Strict):
     """What is asked and how it is scored. Everything here is in the protocol's hash.
 
-    What KNOWN lists is null in an imported run, and there alone, as far as it is not known.
+    What is not known of an imported run is null in it, and in no other: see `sweep.plan.unknown`.
     """
 
     task: Text = "gsm8k"
@@ -285,38 +286,6 @@ class StopRule(Strict):
     """Of the bound that `width` looks at."""
     confidence: OpenShare = 0.95
     """Of the bound that `width` looks at, over all the looks together: each has its share of the error."""
-
-
-class ImportedFile(Strict):
-    """A file that results were read from."""
-
-    path: Text
-    """Where it was."""
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    """Of its content."""
-
-
-class ImportedConfig(Strict):
-    """Where the results of an imported run come from. What a sweep measures itself has none of this."""
-
-    format: Text
-    """The program that wrote them, such as `lm-eval`; `table` for rows of anybody's."""
-    task: Text | None
-    """The benchmark, as that program calls it; null where it does not say."""
-    metric: Text
-    """What an answer's value was taken from, such as `exact_match,strict-match`."""
-    repetitions: dict[Name, Count]
-    """Of each variant."""
-    files: Annotated[tuple[ImportedFile, ...], Field(min_length=1)]
-    """In the order given."""
-
-
-KNOWN: tuple[tuple[str, str], ...] = (
-    *(("engine", name) for name in ("model", "gpus")),
-    *(("protocol", name) for name in ("shots", "shots_from", "max_tokens", "temperature")),
-    *(("protocol", name) for name in ("concurrency", "question_order", "chat")),
-)
-"""What a sweep file must say, unless the results were imported."""
 
 
 class SweepConfig(Strict):

@@ -15,18 +15,19 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 
-from cluster.backends import BACKENDS, ELSEWHERE, check_specs
+from cluster.backends import check_specs
 from cluster.secrets import REFERENCE
 from sweep import clean, files
 from sweep.bounds import DEEPEST, LONGEST_TEXT, MOST_FAULTS, SWEEP_FILE
 from sweep.errors import BadInput, suggestion
 from sweep.gate.rules import RULES, Rule
-from sweep.plan.config import KNOWN, ProtocolConfig, SweepConfig, is_local
+from sweep.plan.config import ProtocolConfig, SweepConfig, is_local
 from sweep.plan.document import parse
 from sweep.plan.reference import reference_plan
 from sweep.plan.secrets import Keeper, on_command_line, secrets_in
 from sweep.plan.threshold import threshold_faults
 from sweep.plan.units import Plan
+from sweep.plan.unknown import unknown_faults
 from sweep.plan.variants import Fault, KeyPath, Variant, argument_path, fault_list
 from sweep.words import counted, cut
 
@@ -76,7 +77,7 @@ def load(
                 "further files, and `sweep init` begins a sweep"
             )
         faults = [*fault_list(config), *_stop_faults(config), *_start_faults(config), *_sampling_faults(config)]
-        faults += _unknown_faults(config)
+        faults += unknown_faults(config)
         faults += threshold_faults(config)
         # Nothing is known of a file whose name is not.
         faults += () if keeper.faults else config.secrets.hide(list(further(config.revealed_protocol())))
@@ -182,19 +183,6 @@ def dump(config: SweepConfig) -> str:
     yaml.width = 110
     yaml.dump(config.model_dump(mode="json"), out)
     return out.getvalue()
-
-
-def _unknown_faults(config: SweepConfig) -> Iterator[Fault]:
-    """What only an imported run may say, or leave open."""
-    if config.imported is not None:
-        return
-    if config.engine.backend == ELSEWHERE:
-        yield ("engine", "backend"), f"is of imported results; name one that measures: {', '.join(BACKENDS)}"
-    if config.protocol.task == ELSEWHERE:
-        yield ("protocol", "task"), "is of imported results; name a benchmark that can be asked"
-    for path in (*KNOWN, ("seed",)):
-        if reduce(getattr, path, config) is None:
-            yield path, "must not be null; give a value, or leave the key out"
 
 
 def _stop_faults(config: SweepConfig) -> Iterator[Fault]:

@@ -10,7 +10,7 @@ from sweep.plan.units import Plan
 from sweep.plan.variants import Variant
 from sweep.run.stopping import look_count
 from sweep.stats.alike import match_scores
-from sweep.stats.describe import accept_length
+from sweep.stats.describe import accept_length, accept_lengths
 from sweep.stats.metric import ACCEPT_LENGTH
 from sweep.stats.noise import Fitted
 from sweep.stats.samples import VariantSamples
@@ -37,8 +37,7 @@ def beside(plan: Plan, samples: Mapping[str, VariantSamples], reference: Referen
 
 def _lengths(samples: VariantSamples, looks: int) -> Scores:
     """The accept length of each repetition; none where the engine reported no verification steps."""
-    lengths = map(accept_length, samples.completion_tokens, samples.verify_steps)
-    values = tuple(length for length in lengths if length is not None)
+    values = tuple(length for length in accept_lengths(samples) if length is not None)
     return Scores(variant=samples.variant, values=values, looks=looks, metric=ACCEPT_LENGTH)
 
 

@@ -28,7 +28,7 @@ from sweep.run.reference import reference_run
 from sweep.run.stopping import Stopped, StopWatch, saving
 from sweep.stats.samples import VariantSamples
 from sweep.tasks import task
-from sweep.tasks.base import Unanswered
+from sweep.tasks.base import is_unanswered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +99,7 @@ def _read(run: Run, named: Run | None) -> RunEvidence:
         shot_ids=None if run.plan.config.imported else _shots_of_test(protocol, provenance),
         max_tokens=protocol.max_tokens,
         temperature=protocol.temperature,
-        outputs_are_answers=isinstance(task(protocol.task), Unanswered),
+        outputs_are_answers=is_unanswered(task(protocol.task)),
         places={name: place.environment for name, place in provenance.places.items()},
         void=run.void(),
         stopped=_stopped(run, samples),

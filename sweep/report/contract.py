@@ -96,12 +96,15 @@ def build(
         override=Override(reason=reason, failed=failed) if failed and reason else None,
         variants={name: _variant(plan, summary, name) for name in threshold.variants},
         answers=_answers(summary, samples),
+        metric=summary.metric,
     )
     return contract.oldest()
 
 
 def _answers(summary: Summary, samples: Mapping[str, VariantSamples]) -> Answers | None:
-    """Of the variants whose scores vary; None without any."""
+    """Of the variants whose scores vary; None without any, and where answers are not right or wrong."""
+    if not summary.metric.counts:
+        return None
     attempts = ((name, outcome.attempt) for name, outcome in summary.threshold.variants.items())
     alphas = {name: alpha for name, alpha in attempts if alpha is not None}
     return answers_of(samples, alphas) if alphas else None

@@ -21,3 +21,14 @@ def cut(threshold: float) -> str:
     """The same for people: `0.3555`, `0.330`."""
     text = f"{floored(threshold):.{DIGITS}f}"
     return text.removesuffix("0")
+
+
+def ceiled(threshold: float) -> float:
+    """The same of an upper bound: rounded up, never down."""
+    scale = 10.0**DIGITS
+    return math.ceil(threshold * scale - 1e-6) / scale
+
+
+def cut_up(threshold: float) -> str:
+    """An upper bound for people."""
+    return f"{ceiled(threshold):.{DIGITS}f}".removesuffix("0")

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from sweep.gate.operating import SHIFT
 from sweep.gate.rules import ENOUGH
 from sweep.gate.sequential import Sequential
-from sweep.gate.threshold import Caution, Reason, Threshold, VariantThreshold
-from sweep.report.digits import cut
+from sweep.gate.threshold import Reason, Threshold, VariantThreshold
+from sweep.report.cautions import caution_sentences, foreseen_sentence
+from sweep.report.digits import cut, cut_up
 from sweep.report.wording import share
+from sweep.stats.metric import Metric
 from sweep.stats.noise import NoiseSource
 from sweep.stats.tails import differs_at_most, missed_at_most
 from sweep.words import counted
@@ -82,7 +84,8 @@ def _why(threshold: Threshold, name: str) -> str:
 def threshold_statements(threshold: Threshold) -> tuple[str, ...]:
     """What the variants' own thresholds imply, each statement once with the variants that it holds for; then what
     holds for all."""
-    of_variants = _with_names((name, _statements(judged)) for name, judged in threshold.variants.items())
+    metric = threshold.metric
+    of_variants = _with_names((name, _statements(judged, metric)) for name, judged in threshold.variants.items())
     return (*runs_line(threshold), *of_variants, *together_line(threshold), *missed_line(threshold))
 
 
@@ -104,7 +107,7 @@ def brief_statements(threshold: Threshold) -> tuple[str, ...]:
     return (
         *runs_line(threshold),
         *basis,
-        *_ranges(list(judged.values())),
+        *_ranges(list(judged.values()), threshold.metric),
         *cautions,
         *few,
         *together_line(threshold),
@@ -116,15 +119,15 @@ def _has_figures(v: VariantThreshold) -> bool:
     return v.value is not None and v.noise_source is not None and v.false_alarm is not None
 
 
-def _ranges(judged: Sequence[VariantThreshold]) -> Iterator[str]:
+def _ranges(judged: Sequence[VariantThreshold], metric: Metric) -> Iterator[str]:
     """The figures of variants that have them, each at its own threshold."""
     retries, bounds = judged[0].retries, [v.false_alarm_interval[1] for v in judged if v.false_alarm_interval]
     fails = f"fails all {retries} attempts" if retries > 1 else "fails"
     alarms, lower = _span([v.false_alarm for v in judged]), _span([v.false_alarm_shifted for v in judged])
     yield (
         f"At its own threshold each build whose score moves, measured again, {fails} with a probability of "
-        f"{alarms} (at most {share(max(bounds))}, with 95 % confidence). One whose mean is lower by "
-        f"{SHIFT:g} fails with {lower}."
+        f"{alarms} (at most {share(max(bounds))}, with 95 % confidence). One whose mean is {_worse(metric)} "
+        f"fails with {lower}."
     )
     if retries > 1:
         alone = max(v.single.false_alarm or 0.0 for v in judged)
@@ -133,11 +136,22 @@ def _ranges(judged: Sequence[VariantThreshold]) -> Iterator[str]:
     missed = f" Of {len(judged) - len(caught)} not even a drop to 0 is." if len(caught) < len(judged) else ""
     if caught:
         yield (
-            f"A drop of {min(caught):.3f} to {max(caught):.3f} in accuracy, by variant, is caught with a "
+            f"A loss of {min(caught):.3f} to {max(caught):.3f} in {metric.name}, by variant, is caught with a "
             f"probability of 80 % or more.{missed} The report has the figures of each."
         )
     else:
-        yield "Not even a drop of the accuracy to 0 is caught with a probability of 80 %."
+        yield f"Not even a loss of all {metric.name} is caught with a probability of 80 %."
+
+
+def _worse(metric: Metric) -> str:
+    """`lower by 0.01`: by how much another healthy build may be worse."""
+    by = SHIFT * (metric.high - metric.low)
+    return f"{'lower' if metric.higher_is_better else 'higher'} by {by:g}"
+
+
+def loose(threshold: float, metric: Metric) -> str:
+    """A threshold for people, rounded so that what passes it passes."""
+    return cut(threshold) if metric.higher_is_better else cut_up(threshold)
 
 
 def _span(values: Iterable[float | None]) -> str:
@@ -165,10 +179,10 @@ _USE = {
 """What becomes of the perturbed factors' standard deviations, by the source of the noise."""
 
 
-def _statements(v: VariantThreshold) -> Iterator[str]:
+def _statements(v: VariantThreshold, metric: Metric) -> Iterator[str]:
     """What one variant's threshold implies, a sentence or two each, without its name."""
     yield from _basis(v)
-    yield from _figures(v)
+    yield from _figures(v, metric)
     yield from caution_sentences(v)
     yield from foreseen_sentence(v)
 
@@ -189,14 +203,14 @@ def _basis(v: VariantThreshold) -> Iterator[str]:
         yield f"Standard deviation of the score by what was perturbed: {parts}.{use}"
 
 
-def _figures(v: VariantThreshold) -> Iterator[str]:
+def _figures(v: VariantThreshold, metric: Metric) -> Iterator[str]:
     """How often builds fail, and the drops that are caught."""
     if v.value is not None and v.false_alarm is not None and v.false_alarm_interval is not None:
-        yield _alarms(v, v.value, v.false_alarm, v.false_alarm_interval)
+        yield _alarms(v, metric, v.value, v.false_alarm, v.false_alarm_interval)
     if v.value is not None and v.noise_source is not None:
-        yield _caught(v.value, v.mde80, v.mde95, f"in all {v.retries} attempts " if v.retries > 1 else "")
+        yield _caught(metric, v.value, v.mde80, v.mde95, f"in all {v.retries} attempts " if v.retries > 1 else "")
         if v.retries > 1:
-            yield _caught(v.value, v.single.mde80, v.single.mde95, "in a single attempt ")
+            yield _caught(metric, v.value, v.single.mde80, v.single.mde95, "in a single attempt ")
     if v.sequential is not None:
         yield _sequential(v.sequential)
 
@@ -218,74 +232,32 @@ def _sequential(attempts: Sequential) -> str:
     )
 
 
-def caution_sentences(v: VariantThreshold) -> Iterator[str]:
-    """Why the figures of one variant promise less than they say."""
-    for caution in v.cautions:
-        if v.value is None and caution is not Caution.FEW_LEVELS:
-            continue  # No figure rests on it.
-        yield _CAUTIONS[caution].format(n=counted(v.n, "repetition"), mean=v.mean, std=v.std)
-
-
-_CAUTIONS = {
-    Caution.FEW_REPETITIONS: (
-        "With {n} these figures hold on average over many such sweeps, and say little of this one: its false "
-        "alarm may be several times the stated one, and a drop that is stated with 80 % may be caught with 55 %."
-    ),
-    Caution.FEW_LEVELS: (
-        "A factor of two levels shows next to nothing of a standard deviation, so what the rule gives lies far "
-        "lower than it had to. List at least two levels under `perturb`, beside the sweep's own, for each factor."
-    ),
-    Caution.TIED: (
-        "Equal scores cannot show whether something moves whole runs. If it does, the false alarm may be several "
-        "times the stated one."
-    ),
-    Caution.LARGE_DROP: (
-        "The drop that is caught is more than half the mean. Had the spread looked larger, there would be no such "
-        "figure: a drop that is stated with 80 % may be caught with 65 %."
-    ),
-    Caution.CROWDED: (
-        "The mean of {mean:.3f} is so near to 1, for a standard deviation of {std:.3f}, that the scores cannot be "
-        "normal: the false alarm may be several times the stated one. Find what moves whole runs first."
-    ),
-}
-"""Why the figures promise less than they say. docs/statistics.md has the measured figures."""
-
-
-def foreseen_sentence(v: VariantThreshold) -> Iterator[str]:
-    """What more repetitions would give, where there are too few for a useful threshold."""
-    if not v.foreseen or v.value is None:
-        return
-    more = " and ".join(f"{v.mean - value:.3f} with {n}" for n, value in v.foreseen.items())
-    yield (
-        f"{counted(v.n, 'repetition')} {'is' if v.n == 1 else 'are'} too few for a useful threshold: it lies "
-        f"{v.mean - v.value:.3f} under the mean. If the noise stays as it is, it would lie {more} repetitions."
-    )
-
-
-def _caught(value: float, mde80: float | None, mde95: float | None, attempts: str) -> str:
-    """The drops that a gate catches; None where not even a drop to 0 is."""
-    gate = f"{attempts}a gate at {cut(value)}"
+def _caught(metric: Metric, value: float, mde80: float | None, mde95: float | None, attempts: str) -> str:
+    """The losses that a gate catches; None where not even one of all that there is."""
+    gate = f"{attempts}a gate at {loose(value, metric)}"
+    drop = "drop" if metric.higher_is_better else "rise"
     gate = gate[0].upper() + gate[1:]
     if mde80 is None:
-        return f"{gate} catches not even a drop of the accuracy to 0 with a probability of 80 %."
+        end = f"{metric.low if metric.higher_is_better else metric.high:g}"
+        return f"{gate} catches not even a {drop} of the {metric.name} to {end} with a probability of 80 %."
     more = (
-        f"and a drop of {mde95:.3f} with 95 % or more"
+        f"and a {drop} of {mde95:.3f} with 95 % or more"
         if mde95 is not None
-        else "and no drop, not even one to 0, with 95 %"
+        else f"and no {drop}, not even one to the end of the range, with 95 %"
     )
-    return f"{gate} catches a drop of {mde80:.3f} in accuracy with a probability of 80 % or more, {more}."
+    return f"{gate} catches a {drop} of {mde80:.3f} in {metric.name} with a probability of 80 % or more, {more}."
 
 
-def _alarms(v: VariantThreshold, value: float, alarm: float, interval: tuple[float, float]) -> str:
+def _alarms(v: VariantThreshold, metric: Metric, value: float, alarm: float, interval: tuple[float, float]) -> str:
     """How often the measured build fails, measured again, and one that is a little worse."""
     fails = f"fails all {v.retries} attempts" if v.retries > 1 else "fails the gate"
     text = (
-        f"This build, measured again, {fails} at {cut(value)} with a probability of {share(alarm)} (at most "
-        f"{share(interval[1])}, with 95 % confidence)."
+        f"This build, measured again, {fails} at {loose(value, metric)} with a probability of {share(alarm)} (at "
+        f"most {share(interval[1])}, with 95 % confidence)."
     )
     if v.false_alarm_shifted is not None:
         text += (
-            f" Another build has a mean of its own: one whose mean is lower by {SHIFT:g} fails with "
+            f" Another build has a mean of its own: one whose mean is {_worse(metric)} fails with "
             f"{share(v.false_alarm_shifted)}."
         )
     if v.retries == 1 or v.single.false_alarm is None:

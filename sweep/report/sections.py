@@ -136,7 +136,7 @@ def _meaningless(summary: Summary) -> Iterator[str]:
 def evidence(summary: Summary) -> Grid:
     """One row per variant; `-` where nothing was measured."""
     return Grid(
-        ("variant", "N", "accuracy, mean ± std (min–max)", "accept length", "identical outputs"),
+        ("variant", "N", f"{summary.metric.name}, mean ± std (min–max)", "accept length", "identical outputs"),
         [
             (
                 name,
@@ -164,7 +164,7 @@ def conditions(summary: Summary) -> Iterator[Block]:
     """One row per perturbed variant, and what is another in each run of another build."""
     perturbed = summary.perturbed.values()
     yield Grid(
-        ("variant", "condition", "N", "accuracy, mean", "std", "outputs as the variant's own"),
+        ("variant", "condition", "N", f"{summary.metric.name}, mean", "std", "outputs as the variant's own"),
         [
             (
                 p.perturbs,

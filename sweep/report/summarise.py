@@ -88,6 +88,7 @@ def summarise(evidence: RunEvidence, fits: Fits) -> Summary:
         variants=variants,
         threshold=thresholds[rule.rule],
         rule_by_default=plan.config.threshold is None,
+        metric=task(plan.config.protocol.task).metric,
         limits=limits(rule, fits, beside(plan, evidence.samples, evidence.reference)),
         audits=audits,
         rules=_rules(rule, fits, thresholds),
@@ -107,8 +108,9 @@ def _default_rule(evidence: RunEvidence, audits: Sequence[Finding]) -> Rule:
 
 def _protocol(config: SweepConfig, facts: AskedProtocol) -> ProtocolSummary:
     written = config.protocol
-    asked = None if config.imported else stop_strings(written, task(written.task))
-    stop = asked if facts.stop is None else facts.stop
+    stop = facts.stop
+    if stop is None and not config.imported:
+        stop = stop_strings(written, task(written.task))
     return ProtocolSummary(
         **written.model_dump(exclude={"questions", "stop"}),
         hash=facts.hash,

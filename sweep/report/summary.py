@@ -13,7 +13,8 @@ from sweep.gate.identity import Change
 from sweep.gate.limits import Limit
 from sweep.gate.rules import Strict
 from sweep.gate.threshold import Threshold
-from sweep.plan.config import ImportedConfig, ProtocolConfig
+from sweep.plan.config import ProtocolConfig
+from sweep.plan.imported import ImportedConfig
 from sweep.report.settled import SCHEMA
 from sweep.run.documents import SUMMARY
 from sweep.run.folder import Run
@@ -21,6 +22,7 @@ from sweep.run.others import Against
 from sweep.run.provenance import DatasetFacts, TwoTries
 from sweep.run.stopping import Stopped
 from sweep.stats.describe import Accuracy, VariantStatistics
+from sweep.stats.metric import ACCURACY, Metric
 from sweep.stats.pass_at import PassAt
 
 
@@ -139,6 +141,8 @@ class Summary(Strict):
     """Unit to the two engines that tried it, since it was late on the first."""
     imported: ImportedConfig | None = None
     """Where imported results come from; None of what the sweep measured itself."""
+    metric: Metric = ACCURACY
+    """What the scores are of."""
     limits: dict[str, tuple[Limit, ...]] = {}
     """What every attempt is held to beside the threshold, by variant; those without any are left out."""
     figures: tuple[str, ...] = ()

@@ -8,12 +8,13 @@ from sweep.gate.contract import CONTRACT
 from sweep.gate.operating import Operating
 from sweep.gate.threshold import Threshold, VariantThreshold
 from sweep.report.blocks import Block, Grid, Row
-from sweep.report.digits import DIGITS, cut, floored
+from sweep.report.digits import DIGITS, ceiled, cut, floored
 from sweep.report.limits import beyond_lines, limit_statements
 from sweep.report.promises import (
     BRIEFLY,
     brief_statements,
     default_line,
+    loose,
     reason_sentence,
     silent_lines,
     threshold_statements,
@@ -34,9 +35,13 @@ def verdict_lines(summary: Summary) -> list[str]:
         start = "There is no threshold, and so no contract."
         return [f"{start} {first}"] if not more else [start, *(f"- {line}" for line in (first, *more))]
     but = " There is no contract, so no gate should use it yet." if summary.no_contract else ""
+    metric, several = summary.metric, threshold.runs_per_attempt
+    which = "more" if metric.higher_is_better else "less"
+    run = "a run" if several == 1 else f"the mean of {several} runs"
+    named = "" if metric.counts else f" The score is the mean {metric.name}, {metric.range}."
     return [
-        f"The threshold is **{cut(threshold.value)}**, by the rule `{threshold.rule}`: a run passes if it "
-        f"scores that or more.{but}",
+        f"The threshold is **{loose(threshold.value, metric)}**, by the rule `{threshold.rule}`: {run} passes if "
+        f"it scores that or {which}.{named}{but}",
         summary.no_contract or f"Contract: {CONTRACT}; `sweep gate` reads it.",
     ]
 
@@ -90,9 +95,11 @@ def at_the_sweeps(summary: Summary) -> Iterator[Block]:
     if threshold.value is None:
         return
     retries = threshold.retries
-    least = ", the least of the variants' own," if len(threshold.variants) > 1 else ""
+    which = "least" if threshold.metric.higher_is_better else "greatest"
+    least = f", the {which} of the variants' own," if len(threshold.variants) > 1 else ""
     tried = f", where CI tries it up to {retries} times (*k attempts*)" if retries > 1 else ""
-    yield (f"What the sweep's threshold of {cut(threshold.value)}{least} does to a build of each variant{tried}:")
+    value = loose(threshold.value, threshold.metric)
+    yield (f"What the sweep's threshold of {value}{least} does to a build of each variant{tried}:")
     yield Grid(
         ("variant", "mean − threshold", *headings(retries)),
         [
@@ -105,7 +112,8 @@ def at_the_sweeps(summary: Summary) -> Iterator[Block]:
             if judged.overall is not None
         ],
     )
-    yield from _blunt(threshold)
+    if threshold.metric.higher_is_better:
+        yield from _blunt(threshold)
 
 
 def _blunt(threshold: Threshold) -> Iterator[str]:
@@ -138,9 +146,10 @@ def operating_cells(at: Operating, noise: str | None, retries: int) -> Row:
     return alarms + drops if retries > 1 else alarms[:1] + drops[:1]
 
 
-def rule_cells(outcome: VariantThreshold, retries: int) -> Row:
-    """A rule's own threshold, rounded down, and what it does."""
-    value = "-" if outcome.value is None else f"{floored(outcome.value):.{DIGITS}f}"
+def rule_cells(outcome: VariantThreshold, retries: int, *, higher_is_better: bool = True) -> Row:
+    """A rule's own threshold, rounded so that whatever passes it passes, and what it does."""
+    loose = floored if higher_is_better else ceiled
+    value = "-" if outcome.value is None else f"{loose(outcome.value):.{DIGITS}f}"
     return (value, *operating_cells(outcome, outcome.noise_source, retries))
 
 
@@ -156,7 +165,7 @@ def every_rule(summary: Summary) -> Iterator[Block]:
     """The rules beside one another, at each variant's own value; and why some gave none."""
     attempts = next(iter(summary.rules.values())).retries
     rows = [
-        (name, variant, *rule_cells(outcome, attempts))
+        (name, variant, *rule_cells(outcome, attempts, higher_is_better=summary.metric.higher_is_better))
         for name, rule in summary.rules.items()
         for variant, outcome in rule.variants.items()
     ]

@@ -14,7 +14,8 @@ from sweep.words import counted
 
 if TYPE_CHECKING:
     from sweep.audit.finding import Finding
-    from sweep.plan.config import GoldConfig, ImportedConfig
+    from sweep.plan.config import GoldConfig
+    from sweep.plan.imported import ImportedConfig
     from sweep.report.exported import Exported, ExportUnavailable
     from sweep.report.summary import PerturbedSummary, RepetitionCounts, Summary
     from sweep.run.launch import Finished

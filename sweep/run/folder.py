@@ -27,6 +27,7 @@ from sweep.run.questions import QUESTIONS, PinnedQuestion, read, to_text
 from sweep.run.samples_file import Columns
 from sweep.run.unit_files import SAMPLES, UnitFiles
 from sweep.stats.samples import Measurement, Sample, VariantSamples, tabulate
+from sweep.tasks import task
 from sweep.tasks.questionnaire import Questionnaire
 
 M = TypeVar("M", bound=BaseModel)
@@ -201,10 +202,10 @@ class Run:
         """`read`: whose files are read; all, with every fault in them, for None."""
         question_ids = self.provenance().protocol.question_ids
         measured = self._files.measured(read)
-        tables = {}
+        tables, metric = {}, task(self.plan.config.protocol.task).metric
         for variant in variants:
             columns = samples_file.joined([self.load(unit) for unit in measured if unit.variant == variant.name])
-            tables[variant.name] = tabulate(variant.name, columns, question_ids)
+            tables[variant.name] = tabulate(variant.name, columns, question_ids, metric)
         return tables
 
     def write_json(self, name: str, value: Any, *, settle: bool = True) -> None:

@@ -41,7 +41,7 @@ def measure(run: Run) -> dict[str, Measured]:
             gpu_count=run.plan.config.engine.gpus,
             engine=known_identity(run.plan, name),
             versions=provenance.all_versions,
-            answers=answered(tables[name]),
+            answers=answered(tables[name]) if tables[name].counts else None,
         )
         for name, statistics in described.items()
         if statistics.accuracy.mean is not None

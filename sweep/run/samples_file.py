@@ -26,7 +26,7 @@ T = TypeVar("T")
 NAMES = tuple(field.name for field in (*fields(Sample), *fields(Measurement)))
 """The columns: a sample's fields, and those of its unit's measurement, which are the same in every row."""
 TEXT, TOKEN_IDS, REASONING = "text", "token_ids", "reasoning"
-_NEWER = ("value", REASONING, *(field.name for field in fields(Measurement)))
+_NEWER = ("value", REASONING, "batch_verify_steps", *(field.name for field in fields(Measurement)))
 """The columns that older files do not have: they are read as nulls."""
 LARGE = (TEXT, TOKEN_IDS)
 """The columns that are most of a file: they are read when somebody asks for them, and do not stay in memory."""

@@ -27,7 +27,7 @@ from sweep.tasks.base import Record, Score, Task
 from sweep.tasks.questionnaire import fingerprint
 
 Questions = Sequence[PinnedQuestion]
-SAME = ("engine", *(field.name for field in fields(Measurement)))
+SAME = ("engine", "batch_verify_steps", *(field.name for field in fields(Measurement)))
 """Columns that have one value in all rows of a unit."""
 PRESENT = (
     *("text", "finish_reason", "completion_tokens", "seconds", "engine"),
@@ -36,7 +36,7 @@ PRESENT = (
 """Columns that are never null where an engine was asked; the text is looked at where it was read."""
 PRESENT_ELSEWHERE = ("correct",)
 """Columns that are never null in imported results."""
-COUNTS = ("prompt_tokens", "completion_tokens", "verify_steps", "cached_tokens", "seconds")
+COUNTS = ("prompt_tokens", "completion_tokens", "verify_steps", "batch_verify_steps", "cached_tokens", "seconds")
 """Columns that are never negative."""
 MOST = 50_000
 """Outputs whose scores are kept: deterministic variants give the same ones again, repetition after repetition."""

@@ -27,7 +27,7 @@ import numpy.typing as npt
 from sweep.errors import BadInput, find
 from sweep.stats import paired
 from sweep.stats.accept_length import AcceptRatio, accept_ratio
-from sweep.stats.describe import accept_length
+from sweep.stats.describe import accept_length, passes
 from sweep.stats.differences import Differences, Interval, Spread
 from sweep.stats.samples import VariantSamples
 
@@ -150,7 +150,7 @@ def compare(a: VariantSamples, b: VariantSamples, alpha: float = 0.05, among: in
     lost = np.flatnonzero((share_a > 0.5) & (share_b < 0.5))
     gained = np.flatnonzero((share_a < 0.5) & (share_b > 0.5))
     p_mcnemar = paired.mcnemar(len(lost), len(gained))
-    unanimous = bool(np.isin(share_a, (0, 1)).all() and np.isin(share_b, (0, 1)).all())
+    unanimous = a.counts and bool(np.isin(share_a, (0, 1)).all() and np.isin(share_b, (0, 1)).all())
     differences = Differences.of(a, b, columns)
     test, strict = _decides(unanimous, differences), alpha / among
     if test is DecidedBy.MCNEMAR:
@@ -179,7 +179,7 @@ def compare(a: VariantSamples, b: VariantSamples, alpha: float = 0.05, among: in
         alpha=alpha,
         among=among,
         accept_length=_accept_ratio(a, b, columns, alpha),
-        detectable=None if detectable is None or detectable > a.correct.mean() else detectable,
+        detectable=None if detectable is None or detectable > a.merit.mean() - a.metric.low else detectable,
     )
 
 
@@ -272,8 +272,8 @@ def _side(samples: VariantSamples) -> Side:
     return Side(
         variant=samples.variant,
         repetitions=len(samples.repetitions),
-        accuracy=float(samples.correct.mean()),
-        accept_length=accept_length(samples.completion_tokens, samples.verify_steps),
+        accuracy=float(samples.value.mean()),
+        accept_length=accept_length(*passes(samples)),
         tokens_per_second=samples.tokens_per_second,
         starts=_starts(samples),
     )

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep.errors import BadInput
+from sweep.stats.metric import ACCURACY, Metric
 from sweep.stats.samples import VariantSamples
 
 Table = npt.NDArray[np.bool_]
@@ -115,13 +116,18 @@ class VariantStatistics:
     """The sharper test, against the noise that the questions themselves show; see `common_cause`."""
 
 
-def describe_scores(scores: Sequence[float], questions: int | None = None) -> ScoreStatistics:
-    """The numbers of a plain list of accuracies, 0..1."""
+def describe_scores(
+    scores: Sequence[float], questions: int | None = None, metric: Metric = ACCURACY
+) -> ScoreStatistics:
+    """The numbers of a plain list of scores, in the metric's range.
+
+    Right and wrong answers have a variance of (mean - low) (high - mean), and values in a range no larger one:
+    Bhatia and Davis, "A better bound on the variance" (Amer. Math. Monthly 107, 2000)."""
     spread = _spread(scores)
     mean, std, flips, over = spread.mean, spread.std, None, None
     if mean is not None and std is not None and questions is not None:
-        flips, most = 2 * questions * std**2, mean * (1 - mean)
-        flips = flips if flips <= 2 * most else None
+        flips, most = 2 * questions * std**2, (mean - metric.low) * (metric.high - mean)
+        flips = flips if flips <= 2 * most and metric.counts else None
         over = overdispersion(std, len(scores), most / questions)
     return ScoreStatistics(
         **vars(spread), per_repetition=tuple(scores), flip_rate_scores=flips, overdispersion=over
@@ -153,16 +159,16 @@ def describe(samples: VariantSamples, clusters: Sequence[str] | None = None) -> 
         )
     share = correct.mean(axis=0) if repetitions else np.zeros(0)
     unstable = np.flatnonzero((share > 0) & (share < 1))
-    scores = describe_scores(samples.scores.tolist() if questions else [], questions)
-    lengths = map(accept_length, samples.completion_tokens, samples.verify_steps)
-    measured = [length for length in lengths if length is not None]
+    scores = describe_scores(samples.scores.tolist() if questions else [], questions, samples.metric)
+    means = samples.value.mean(axis=0) if repetitions else np.zeros(0)
+    measured = [length for length in accept_lengths(samples) if length is not None]
     return VariantStatistics(
         questions=questions,
         accuracy=Accuracy(
             **vars(scores),
-            sem_questions=standard_error(share),
-            sem_clustered=None if clusters is None else clustered_error(share, clusters),
-            run_variance_share=_run_variance_share(correct, scores.std),
+            sem_questions=standard_error(means),
+            sem_clustered=None if clusters is None else clustered_error(means, clusters),
+            run_variance_share=_run_variance_share(samples.value, scores.std),
         ),
         flip_rate=flip_rate(correct),
         unanimous_right=int((share == 1).sum()),
@@ -172,9 +178,9 @@ def describe(samples: VariantSamples, clusters: Sequence[str] | None = None) -> 
         identical_answers=None if np.isnan(samples.invalid).any() else identical(samples.answer),
         invalid_rate=known_mean(samples.invalid),
         truncated_rate=known_mean(samples.truncated),
-        accept_length=accept_length(samples.completion_tokens, samples.verify_steps),
+        accept_length=accept_length(*passes(samples)),
         accept_lengths=_spread(measured) if measured else None,
-        common_cause=common_cause(correct),
+        common_cause=common_cause(samples.value),
     )
 
 
@@ -232,13 +238,13 @@ def sample_std(values: Floats) -> float | None:
     return 0.0 if np.ptp(values) == 0 else float(values.std(ddof=1))
 
 
-def _run_variance_share(correct: Table, std: float | None) -> float | None:
+def _run_variance_share(values: Floats, std: float | None) -> float | None:
     """s^2 / (s^2 + question-sampling variance), the latter less the run noise in the questions' means."""
-    repetitions, questions = correct.shape
-    rate = flip_rate(correct)
-    if std is None or rate is None or questions < 2:
+    repetitions, questions = values.shape
+    noise = own_variance(values)
+    if std is None or noise is None or questions < 2:
         return None
-    sampling = float(correct.mean(axis=0).var(ddof=1)) - rate / 2 / repetitions
+    sampling = float(values.mean(axis=0).var(ddof=1)) - noise / repetitions
     total = std**2 + max(0.0, sampling / questions)
     return std**2 / total if total > 0 else None
 
@@ -260,15 +266,38 @@ def accept_length(tokens: Floats, steps: Floats) -> float | None:
     return float(tokens[speculated].sum()) / total if total > 0 else None
 
 
-def common_cause(correct: Table) -> Overdispersion | None:
-    """Cochran's Q over the rows of (K, n) right answers on the same questions (Biometrika 37, 1950).
+def passes(samples: VariantSamples) -> tuple[Floats, Floats]:
+    """Completion tokens and verification steps: (R, Q) of the requests, or (R, 1) of whole repetitions.
 
-    Q is (K-1) s^2 over the unbiased sum p (1-p) / n^2: the run scores' variance against what independent noise of
-    the measured shares p would give them. None with one row, and with fewer than 24 answers to questions that vary,
-    where the chi-square approximation fails (Tate and Brown, JASA 65, 1970).
+    The latter of an engine that counts the steps of its requests together.
     """
-    rate, varying = flip_rate(correct), (correct != correct[:1]).any(axis=0)
-    if rate is None or int(varying.sum()) * len(correct) < FEWEST_ANSWERS:
+    if np.isnan(samples.batch_verify_steps).all():
+        return samples.completion_tokens, samples.verify_steps
+    return samples.completion_tokens.sum(axis=1, keepdims=True), samples.batch_verify_steps[:, None]
+
+
+def accept_lengths(samples: VariantSamples) -> list[float | None]:
+    """Of each repetition; None where the engine reported no verification steps."""
+    return list(map(accept_length, *passes(samples)))
+
+
+def own_variance(values: Floats | Table) -> float | None:
+    """The variance of a question's value over (K, n) repetitions, unbiased, mean over the questions: half the flip
+    rate of right and wrong answers. None below 2 repetitions, and without questions."""
+    repetitions, questions = values.shape
+    return float(values.var(axis=0, ddof=1, dtype=np.float64).mean()) if repetitions > 1 and questions else None
+
+
+def common_cause(values: Floats | Table) -> Overdispersion | None:
+    """Cochran's Q over the rows of (K, n) answers' values on the same questions (Biometrika 37, 1950).
+
+    Q is (K-1) s^2 over the unbiased sum of the questions' variances over n^2: the run scores' variance against what
+    independent noise as measured, p (1-p) of right and wrong answers, would give them. None with one row, and with
+    fewer than 24 answers to questions that vary, where the chi-square approximation fails (Tate and Brown, JASA 65,
+    1970).
+    """
+    noise, varying = own_variance(values), (values != values[:1]).any(axis=0)
+    if noise is None or int(varying.sum()) * len(values) < FEWEST_ANSWERS:
         return None
-    std = sample_std(np.sort(correct.mean(axis=1))) or 0.0
-    return overdispersion(std, len(correct), rate / (2 * correct.shape[1]))
+    std = sample_std(np.sort(values.mean(axis=1))) or 0.0
+    return overdispersion(std, len(values), noise / values.shape[1])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sweep.stats import paired
+from sweep.stats.metric import Metric
 from sweep.stats.samples import VariantSamples
 
 START_SD = 0.02
@@ -42,8 +43,10 @@ class Interval:
 
 @dataclass(frozen=True, kw_only=True)
 class Differences:
-    """B - A as the questions, the runs and the starts tell it."""
+    """B - A as the questions, the runs and the starts tell it; below 0 where B is worse, whatever is better."""
 
+    metric: Metric
+    """What is measured of each answer."""
     questions: paired.Difference
     """Paired."""
     runs: paired.Difference
@@ -55,9 +58,10 @@ class Differences:
     def of(cls, a: VariantSamples, b: VariantSamples, columns: list[int]) -> Differences:
         """`columns`: B's questions in A's order."""
         return cls(
-            questions=paired.difference(a.correct.mean(axis=0), b.correct.mean(axis=0)[columns]),
-            runs=paired.between_runs(a.scores, b.scores),
-            starts=paired.between_starts(a.scores, b.scores, a.starts, b.starts),
+            questions=paired.difference(a.merit.mean(axis=0), b.merit.mean(axis=0)[columns]),
+            runs=paired.between_runs(a.merit.mean(axis=1), b.merit.mean(axis=1)),
+            starts=paired.between_starts(a.merit.mean(axis=1), b.merit.mean(axis=1), a.starts, b.starts),
+            metric=a.metric,
         )
 
     @property
@@ -86,9 +90,12 @@ class Differences:
 
         def excess(loss: float) -> float:
             parts = [d.missed(loss, alpha) for d in whole]
-            return self.questions.missed_for_good(loss, alpha) + sum(parts) - (1 - power)
+            # Answers that are right or wrong are lost as a whole; values may all be a little worse.
+            missed = self.questions.missed_for_good if self.metric.counts else self.questions.missed
+            return missed(loss, alpha) + sum(parts) - (1 - power)
 
-        return float(optimize.brentq(excess, 0, 1, xtol=1e-6)) if excess(1) < 0 else None
+        most = self.metric.high - self.metric.low
+        return float(optimize.brentq(excess, 0, most, xtol=1e-6 * most)) if excess(most) < 0 else None
 
     def interval(self, confidence: float) -> Interval | None:
         """The widest."""
@@ -107,7 +114,8 @@ class Differences:
         """
         if self.starts is not None:
             return None
-        between = START_SD**2 * (1 / (starts_a or 1) + 1 / (starts_b or 1))
+        start_sd = START_SD * (self.metric.high - self.metric.low)
+        between = start_sd**2 * (1 / (starts_a or 1) + 1 / (starts_b or 1))
         seen = [(d.standard_error, d.dof) for d in self.known.values()]
         errors = seen if of_flips is None else [(of_flips, ENDLESS)]
         return max(_with(between, self.questions.mean, error or 0.0, dof) for error, dof in errors)

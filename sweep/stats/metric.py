@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sweep.bounds import MOST_COUNT
@@ -35,6 +36,14 @@ class Metric:
         """`0 to 1`."""
         return f"{self.low:g} to {self.high:g}"
 
+    def passes(self, score: float, threshold: float) -> bool:
+        """Whether the score is at the threshold or on its better side; what rounding does is no fault."""
+        return (score - threshold if self.higher_is_better else threshold - score) >= -SLACK
+
+    def loosest(self, thresholds: Iterable[float]) -> float:
+        """The threshold that most scores pass."""
+        return min(thresholds) if self.higher_is_better else max(thresholds)
+
     def mirrored(self, value: float) -> float:
         """The value as far from the other end of the range: what is worst for one is best for the other."""
         return self.low + self.high - value
@@ -49,6 +58,8 @@ class Metric:
         return None if inside else f"{self.name} is a number of {self.range}, got {value!r}"
 
 
+SLACK = 1e-9
+"""Scores are shares of whole questions; a threshold of 0.41 must not fail 82 of 200 in floating point."""
 ACCURACY = Metric(name="accuracy", counts=True)
 """The share of right answers."""
 ACCEPT_LENGTH = Metric(name="accept length", low=1, high=MOST_COUNT)

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sweep.stats.metric import ACCURACY, Metric
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
@@ -34,6 +36,8 @@ class Sample:
     """Tokens generated."""
     verify_steps: int | None = None
     """Target forward passes that verified a draft; None without speculation."""
+    batch_verify_steps: int | None = None
+    """Those of its whole unit, of a backend that counts them together."""
     cached_tokens: int | None = None
     """Prompt tokens served from the prefix cache."""
     starts_with_bos: bool | None = None
@@ -94,9 +98,9 @@ class VariantSamples:
     correct: npt.NDArray[np.bool_]
     """(R, Q). Of a metric of values: the value is the best there is."""
     value: npt.NDArray[np.float64]
-    """(R, Q): what each answer is worth; 1 for a right and 0 for a wrong one where `counts`."""
-    counts: bool
-    """Answers are right or wrong; else each has a value in the range of the task's metric."""
+    """(R, Q): what each answer is worth, in the metric's range; 1 for a right and 0 for a wrong one."""
+    metric: Metric
+    """What is measured of each answer."""
     invalid: npt.NDArray[np.float64]
     """(R, Q) of 1 or 0; NaN if unknown."""
     truncated: npt.NDArray[np.float64]
@@ -113,6 +117,8 @@ class VariantSamples:
     """(R, Q); NaN if unknown."""
     verify_steps: npt.NDArray[np.float64]
     """(R, Q); NaN without speculation."""
+    batch_verify_steps: npt.NDArray[np.float64]
+    """(R,): of the whole repetition, where the backend counts them together; NaN elsewhere."""
     starts_with_bos: npt.NDArray[np.object_]
     """(R, Q) of bool, None where unknown."""
     seconds: npt.NDArray[np.float64]
@@ -135,7 +141,7 @@ class VariantSamples:
         tables: dict[str, Any] = {
             field.name: np.concatenate([getattr(self, field.name), getattr(other, field.name)])
             for field in fields(self)
-            if field.name not in ("variant", "repetitions", "question_ids", "counts", "texts", "token_ids")
+            if field.name not in ("variant", "repetitions", "question_ids", "metric", "texts", "token_ids")
         }
         numbers = (*self.repetitions, *(last + number for number in other.repetitions))
         texts = cache(lambda: np.concatenate([self.texts(), other.texts()]))
@@ -151,6 +157,8 @@ class VariantSamples:
             for field in fields(self)
             if isinstance(table := getattr(self, field.name), np.ndarray) and table.ndim == 2
         }
+        # Of some questions alone nobody counted them.
+        tables["batch_verify_steps"] = np.full(len(self.repetitions), np.nan)
         texts, token_ids = cache(lambda: self.texts()[:, columns]), cache(lambda: self.token_ids()[:, columns])
         return replace(self, question_ids=tuple(questions), texts=texts, token_ids=token_ids, **tables)
 
@@ -172,19 +180,32 @@ class VariantSamples:
         return float(self.completion_tokens[known].sum()) / seconds if seconds > 0 else None
 
     @property
+    def counts(self) -> bool:
+        """Answers are right or wrong; else each has a value in the range of the metric."""
+        return self.metric.counts
+
+    @property
+    def merit(self) -> npt.NDArray[np.float64]:
+        """(R, Q): what each answer is worth with more as the better: mirrored in its range where less is."""
+        return self.value if self.metric.higher_is_better else self.metric.low + self.metric.high - self.value
+
+    @property
     def scores(self) -> npt.NDArray[np.float64]:
         """(R,): each repetition's score, the mean of its answers' values."""
         scores: npt.NDArray[np.float64] = self.value.mean(axis=1)
         return scores
 
 
-def tabulate(variant: str, columns: Mapping[str, npt.NDArray[Any]], question_ids: Sequence[str]) -> VariantSamples:
+def tabulate(
+    variant: str, columns: Mapping[str, npt.NDArray[Any]], question_ids: Sequence[str], metric: Metric = ACCURACY
+) -> VariantSamples:
     """The complete repetitions of one variant as tables, `question_ids` giving the tables' order.
 
     `columns`: the fields of N samples, (N,) each, in any order; `text` and `token_ids` only when somebody reads
     them. A repetition is complete when it has a sample of each question; of several of one question the last
     counts.
-    Raises ValueError for a sample of another variant or of an unknown question.
+    Raises ValueError for a sample of another variant or of an unknown question, and for a value where the metric
+    counts right answers, or none where it does not.
     """
     place = {question: index for index, question in enumerate(question_ids)}
     strange = {*columns["question_id"]} - place.keys() | {*columns["variant"]} - {variant}
@@ -202,6 +223,9 @@ def tabulate(variant: str, columns: Mapping[str, npt.NDArray[Any]], question_ids
         return cells
 
     value, counts = worth(table("correct"), table("value"))
+    if value.size and counts != metric.counts:
+        there = "no values" if counts else "values"
+        raise ValueError(f"{variant}: there are {there} in its samples, and its metric is {metric.name}")
     began, ended = (table(end).astype(np.float64) for end in ("began", "ended"))
     invalid, answer = table("invalid").astype(np.float64), table("extracted").astype(object)
     answer[invalid == 1] = None
@@ -213,7 +237,7 @@ def tabulate(variant: str, columns: Mapping[str, npt.NDArray[Any]], question_ids
         question_ids=tuple(question_ids),
         correct=table("correct"),
         value=value,
-        counts=counts,
+        metric=metric,
         invalid=invalid,
         truncated=np.where(finish == None, np.nan, finish == "length"),  # noqa: E711 - of each element
         fingerprint=table("fingerprint"),
@@ -222,6 +246,13 @@ def tabulate(variant: str, columns: Mapping[str, npt.NDArray[Any]], question_ids
         token_ids=cache(lambda: table("token_ids")),
         completion_tokens=table("completion_tokens").astype(np.float64),
         verify_steps=table("verify_steps").astype(np.float64),
+        batch_verify_steps=np.array(
+            [
+                _of_units(*row)
+                for row in zip(began, ended, table("batch_verify_steps").astype(np.float64), strict=True)
+            ],
+            dtype=np.float64,
+        ),
         starts_with_bos=table("starts_with_bos").astype(object),
         seconds=table("seconds").astype(np.float64),
         starts=_together(table("start")),
@@ -242,6 +273,17 @@ def _together(names: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
     """(R, Q) names of each question's engine or start to (R,): joined, None where one is unknown."""
     rows = [set(row) for row in names]
     return np.array([None if None in row else " + ".join(sorted(row)) for row in rows], dtype=object)
+
+
+def _of_units(
+    began: npt.NDArray[np.float64], ended: npt.NDArray[np.float64], each: npt.NDArray[np.float64]
+) -> float:
+    """The sum over one repetition's units of what each of its questions has of its unit, by the (Q,) ends of that.
+
+    NaN where one is unknown; see `_busy`.
+    """
+    units = {*zip(began.tolist(), ended.tolist(), each.tolist(), strict=True)}
+    return math.fsum(value for *_, value in units) if np.isfinite(list(units)).all() else math.nan
 
 
 def _busy(began: npt.NDArray[np.float64], ended: npt.NDArray[np.float64]) -> float:

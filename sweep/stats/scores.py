@@ -94,6 +94,7 @@ def from_samples(samples: VariantSamples, factor: str | None = None) -> Scores:
         values=tuple(float(score) for score in samples.scores),
         questions=len(samples.question_ids) if samples.counts else None,
         factor=factor,
+        metric=samples.metric,
         flips=flips(samples.value),
     )
 

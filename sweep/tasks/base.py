@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard
 
 from cluster.spec import Message
 from sweep.stats.metric import Metric
@@ -86,7 +86,6 @@ class Task(Protocol):
         """An output that scores as correct; the simulated engine, which has no model, gives it."""
 
 
-@runtime_checkable
 class Unanswered(Task, Protocol):
     """A benchmark whose records have no answers: the outputs of a reference are right, once they are measured."""
 
@@ -96,6 +95,11 @@ class Unanswered(Task, Protocol):
 
     def answered(self, record: Record, output: str) -> Record:
         """The record with the reference's output as its right answer."""
+
+
+def is_unanswered(task: Task) -> TypeGuard[Unanswered]:
+    """Whether it is one. Only the class is looked at: what a task of a library has may take the library to tell."""
+    return hasattr(type(task), "answered")
 
 
 def read(task: Task, row: object, record_id: str) -> Record:
@@ -114,7 +118,7 @@ def read(task: Task, row: object, record_id: str) -> Record:
 
 def _form(task: Task, row: Row) -> Mapping[str, type]:
     """The columns that the row has, or else those that it should have."""
-    forms = task.forms if isinstance(task, Unanswered) else ()
+    forms = task.forms if is_unanswered(task) else ()
     named = [form for form in forms if form.keys() <= row.keys()]
     fitting = [form for form in named if all(_is(row[column], kind) for column, kind in form.items())]
     return next(iter([*fitting, *named, task.columns]))
@@ -129,5 +133,5 @@ def _is(value: object, kind: type) -> bool:
 
 def wanted(task: Task) -> str:
     """The columns of the task's rows, as messages write them."""
-    forms = task.forms if isinstance(task, Unanswered) else (task.columns,)
+    forms = task.forms if is_unanswered(task) else (task.columns,)
     return " or ".join(dict.fromkeys(f"{{{', '.join(form)}}}" for form in forms))

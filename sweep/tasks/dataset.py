@@ -16,7 +16,7 @@ from sweep.errors import BadInput, suggestion
 from sweep.plan.config import FORMATS, LIBRARY, DatasetConfig, ProtocolConfig, is_embedded, is_local
 from sweep.plan.variants import Fault, KeyPath
 from sweep.tasks import TASKS, task
-from sweep.tasks.base import Record, Row, Task, Unanswered, read, wanted
+from sweep.tasks.base import Record, Row, Task, is_unanswered, read, wanted
 from sweep.tasks.library import LibraryTask, Placed
 from sweep.tasks.questionnaire import Questionnaire, choose
 
@@ -58,7 +58,7 @@ def _task_faults(config: ProtocolConfig) -> Iterator[Fault]:
 def _gold_faults(config: ProtocolConfig, task: Task) -> Iterator[Fault]:
     """What does not go together with a task that has no answers, or that has them."""
     where = ("protocol", "gold")
-    if not isinstance(task, Unanswered):
+    if not is_unanswered(task):
         if config.gold is not None:
             yield where, f"task {task.name} has right answers in its records; take gold out, or write task: match"
         return

@@ -15,7 +15,7 @@ from cluster.spec import Batch, Completion, Message, Request
 from sweep.plan.config import CHAT, LIBRARY, ProtocolConfig
 from sweep.plan.units import Unit, digest
 from sweep.stats.samples import Sample
-from sweep.tasks.base import Prompt, Record, Task, Unanswered
+from sweep.tasks.base import Prompt, Record, Task, is_unanswered
 
 Q = TypeVar("Q")
 
@@ -59,11 +59,11 @@ class Questionnaire:
     @property
     def lacks_gold(self) -> bool:
         """What is right is still to be measured."""
-        return isinstance(self.task, Unanswered) and not all(record.gold for record in self.questions)
+        return is_unanswered(self.task) and not all(record.gold for record in self.questions)
 
     def answered(self, outputs: Mapping[str, str]) -> Questionnaire:
         """The same with a reference's outputs, by question, as what is right. Raises KeyError for a missing one."""
-        if not isinstance(self.task, Unanswered):
+        if not is_unanswered(self.task):
             return self
         task = self.task
         return replace(

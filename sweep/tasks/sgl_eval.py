@@ -102,7 +102,7 @@ class SglEval:
         if not isinstance(row, Mapping):
             return row
         columns, convert = PUBLISHED.get(self.benchmark, ((), dict))
-        if "problem" not in row and columns and all(column in row for column in columns):
+        if "expected_answer" not in row and columns and all(column in row for column in columns):
             try:
                 row = convert(row)
             except (ValueError, TypeError, LookupError, AttributeError) as error:
@@ -162,7 +162,13 @@ def _published_mmlu_pro(row: Row) -> Row:
     return formatted
 
 
+def _published_aime(row: Row) -> Row:
+    """A row of math-ai/aime25 and its like on the hub."""
+    return {"problem": row["problem"], "expected_answer": row["answer"]}
+
+
 PUBLISHED: dict[str, tuple[tuple[str, ...], Callable[[Row], Row]]] = {
+    **dict.fromkeys(IN_WHEEL, (("problem", "answer"), _published_aime)),
     "gsm8k": (("question", "answer"), _published_gsm8k),
     "mmlu": (("question", "choices", "answer"), _published_mmlu),
     "mmlu_pro": (("question", "options", "answer", "category"), _published_mmlu_pro),

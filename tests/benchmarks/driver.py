@@ -221,8 +221,8 @@ def memory(folder: Path, repetitions: int, *, kept: bool) -> float:
 def memory_a_sample(folder: Path, *, kept: bool) -> float:
     """Bytes more for each sample more."""
     folder.mkdir()
-    few, many = memory(folder / "few", 5, kept=kept), memory(folder / "many", 10, kept=kept)
-    return (many - few) / (5 * VARIANTS * 200)
+    few, many = memory(folder / "few", 10, kept=kept), memory(folder / "many", 20, kept=kept)
+    return (many - few) / (10 * VARIANTS * 200)
 
 
 def start_cost(folder: Path, units: int, starts: int) -> float:
@@ -266,7 +266,9 @@ def _samples(top: Path) -> Iterator[Row]:
     one, two = (min(sample_cost(top / f"s{n}-{again}", n) for again in range(3)) for n in (200, 400))
     what = "CPU of the driver a sample, units of 200 questions"
     yield Row(what=what, value=one, unit="us", goal=40, baseline=72, law={"questions": two / one})
-    memory(top / "m0", 5, kept=True)  # so that all is imported
+    # So that all is imported, and kept that is kept once.
+    for kept in (True, False):
+        memory(top / f"m0-{kept}", 5, kept=kept)
     held = memory_a_sample(top / "m1", kept=False)
     yield Row(what="memory of the driver a sample", value=held, unit="B", goal=16, baseline=330)
     held = memory_a_sample(top / "m2", kept=True)

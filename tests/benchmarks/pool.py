@@ -19,6 +19,8 @@ from tests.benchmarks.rows import Row
 
 SIZES = {8: 6.6, 32: 41.0, 96: 94.0}
 """Engines to the seconds after which the first unit could run before: those of the last engine."""
+GOAL = SIZES[8]
+"""Seconds until the first unit can run, however many engines there are."""
 DEADLINE = 300.0
 """Seconds that a start may take."""
 
@@ -41,7 +43,7 @@ def rows() -> Iterator[Row]:
     for engines, (first, last) in times.items():
         law = {"engines": (first / smallest) ** (1 / 2)} if engines == 4 * min(times) else {}
         what = f"start of a pool of {engines} engines, until the first unit can run"
-        yield Row(what=what, value=first, unit="s", goal=last, baseline=SIZES[engines], law=law)
+        yield Row(what=what, value=first, unit="s", goal=GOAL, baseline=SIZES[engines], law=law)
         yield Row(what="the same, until all engines are up", value=last, unit="s")
 
 

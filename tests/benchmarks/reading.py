@@ -62,6 +62,8 @@ FRESH = "import pathlib; pathlib.Path({!r}).unlink(missing_ok=True); "
 """Before what logs to a new store."""
 RUNS = 200
 """That are listed."""
+AGAIN = 8
+"""A small run is concluded: what is beyond the start of Python and imports."""
 MIB = 2**20
 COMMAND = "import sys; sys.argv = ['sweep', *{!r}]; from sweep.cli import main; main()"
 RESUME = "from sweep.run.folder import open_run; assert not open_run({!r}).done()[1]"
@@ -91,6 +93,11 @@ class Size(NamedTuple):
     def half(self) -> Size:
         """With half the repetitions."""
         return self._replace(repetitions=self.repetitions // 2)
+
+    @property
+    def samples(self) -> int:
+        """Of all units."""
+        return self.repetitions * self.variants * self.questions
 
     def __str__(self) -> str:
         return f"{self.repetitions} x {self.variants} x {self.questions:,}"
@@ -127,20 +134,31 @@ class Command:
     """The goal, MiB."""
     before: tuple[float, float | None]
     """Seconds, and MiB where they were looked at, that the goals were set against."""
+    larger: tuple[str, float] | None = None
+    """A size that is not run, and how many times as large it is: what it would cost by the growth from the half."""
 
     def rows(self, start: Cost) -> Iterator[Row]:
         """As measured, the seconds and the memory; `start`: what Python takes itself."""
         cost = measure(self.code)
-        law, wider = {}, {}
+        law, wider, larger = {}, {}, list[Row]()
         if self.half is not None:
             half = measure(self.half)
             law = {self.doubled: (cost.seconds - start.seconds) / (half.seconds - start.seconds)}
             wider = {self.doubled: (cost.memory - start.memory) / max(half.memory - start.memory, 1)}
+            larger += self._larger(cost, half, *self.larger) if self.larger else ()
         seconds, memory = self.before
         yield Row(what=self.what, value=cost.seconds, unit="s", goal=self.seconds, baseline=seconds, law=law)
         if self.memory is not None:
             peak, what = cost.memory / MIB, f"{self.what}, peak"
             yield Row(what=what, value=peak, unit="MiB", goal=self.memory, baseline=memory, law=wider)
+        yield from larger
+
+    def _larger(self, cost: Cost, half: Cost, size: str, times: float) -> Iterator[Row]:
+        halves = 2 * (times - 1)
+        seconds, memory = (whole + halves * (whole - less) for whole, less in zip(cost, half, strict=True))
+        what = f"{self.what.split(',')[0]}, {size}, by its growth and not run"
+        yield Row(what=what, value=seconds, unit="s")
+        yield Row(what=f"{what}, peak", value=memory / MIB, unit="MiB")
 
 
 def measure(code: str) -> Cost:
@@ -221,6 +239,7 @@ def answered(unit: Unit, outputs: Mapping[str, pa.Array], schema: pa.Schema) -> 
         "cached_tokens": 700,
         "completion_tokens": TOKENS,
         "verify_steps": TOKENS // 3 if drafted else None,
+        "batch_verify_steps": None,
         "starts_with_bos": True,
         "invalid": False,
     }
@@ -228,7 +247,9 @@ def answered(unit: Unit, outputs: Mapping[str, pa.Array], schema: pa.Schema) -> 
     columns["seconds"] = pa.array(rng.gamma(9, 0.2, questions))
     for name, value in same.items():
         columns[name] = pa.repeat(pa.scalar(value, schema.field(name).type), questions)
-    return pa.table({name: columns[name] for name in schema.names}, schema=schema)
+    # What is in no answer here: a score that is more than right or wrong, a text of reasoning.
+    rest = {name: pa.nulls(questions, schema.field(name).type) for name in schema.names if name not in columns}
+    return pa.table({name: (columns | rest)[name] for name in schema.names}, schema=schema)
 
 
 def small(folder: Path, runs: int) -> Path:
@@ -267,6 +288,7 @@ def commands(folder: Path, size: Size, middle: Size, runs: int) -> list[Command]
             seconds=10,
             memory=1024,
             before=(51.8, 6900),
+            larger=("10,000,000 samples", 10**7 / size.samples),
         ),
         Command(
             what=f"resume, {size} samples",
@@ -274,6 +296,7 @@ def commands(folder: Path, size: Size, middle: Size, runs: int) -> list[Command]
             half=RESUME.format(str(half)),
             seconds=3,
             before=(52, None),
+            larger=(f"100,000 units of {size.questions:,} questions", 10**5 / (size.repetitions * size.variants)),
         ),
         Command(
             what=f"`sweep compare` of two variants, {middle} samples",
@@ -311,6 +334,14 @@ def commands(folder: Path, size: Size, middle: Size, runs: int) -> list[Command]
             code=CONCLUDE.format(str(many / "made-000")),
             seconds=0.3,
             before=(1.0, None),
+        ),
+        Command(
+            what=f"the same {AGAIN} times in one process",
+            code=";".join([CONCLUDE.format(str(many / "made-000"))] * AGAIN),
+            half=";".join([CONCLUDE.format(str(many / "made-000"))] * (AGAIN // 2)),
+            doubled="times",
+            seconds=0.3 * AGAIN,
+            before=(1.0 * AGAIN, None),
         ),
         Command(what="`sweep --help`", code=COMMAND.format(["--help"]), seconds=0.2, before=(0.1, None)),
     ]

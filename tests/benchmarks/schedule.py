@@ -157,6 +157,11 @@ class Play:
     """Engine to the variant that it is at, since when, and whether it is still starting."""
     events: list[tuple[float, str]] = field(default_factory=list)
 
+    @property
+    def engine_seconds(self) -> float:
+        """Of starts and of units."""
+        return self.starts + self.work
+
     def run(self) -> Play:
         """Itself, at the end."""
         sweep = self.sweep
@@ -238,8 +243,8 @@ def line(name: str, plays: list[Play], least: list[float]) -> str:
     """Of the table; `least` are the bounds of whole engines of the first sweeps."""
     ratios = quantiles([play.now / play.sweep.bound() for play in plays])
     whole = quantiles([play.now / bound for play, bound in zip(plays, least, strict=False)])
-    starts, work = sum(play.starts for play in plays), sum(play.work for play in plays)
-    wasted, total = sum(play.wasted for play in plays), starts + work
+    starts, total = sum(play.starts for play in plays), sum(play.engine_seconds for play in plays)
+    wasted = sum(play.wasted for play in plays)
     cells = [name, *(f"{ratio:.3f}" for ratio in (*ratios, *whole))]
     cells += [f"{starts / total:.1%}", f"{wasted / total:.1%}", f"{total / 60:,.0f}"]
     return f"| {' | '.join(cells)} |"
@@ -258,7 +263,22 @@ def rows() -> Iterator[Row]:
             wanted = goals if not known else (None, None, None)
             for name, value, goal, then in zip(("median", "p95", "worst"), found, wanted, before, strict=True):
                 yield Row(what=f"{what}, {name}", value=value, unit="", goal=goal, baseline=then)
+            if stopping and not known:
+                share = 100 * sum(play.wasted for play in plays) / sum(play.engine_seconds for play in plays)
+                yield Row(
+                    what="engines' time on repetitions that the stop rule makes needless", value=share, unit="%"
+                )
+    yield from _frugal(list(sweeps(100, SEED, stopping=False)))
     yield from _reasons(list(sweeps(100, SEED, stopping=False)))
+
+
+def _frugal(chosen: list[Sweep]) -> Iterator[Row]:
+    fast, frugal = played(chosen, present), played(chosen, present, frugal=True)
+    what = "`schedule: frugal` over `fast`, of the first 100"
+    minutes = sum(play.engine_seconds for play in frugal) / sum(play.engine_seconds for play in fast)
+    yield Row(what=f"{what}: GPU minutes, starts included", value=minutes, unit="")
+    slower = [one.now / other.now for one, other in zip(frugal, fast, strict=True)]
+    yield Row(what=f"{what}: time, median", value=quantiles(slower)[0], unit="")
 
 
 def _reasons(chosen: list[Sweep]) -> Iterator[Row]:

@@ -43,6 +43,8 @@ class Fake:
         """Whether it empties its cache; vLLM does in its development mode alone."""
         self.complete: Callable[[Body], Answer] = completed
         """What it answers to a request."""
+        self.metrics: Callable[[], str] = str
+        """What it has counted, as Prometheus reads it."""
         self.bodies: list[Body] = []
         """The requests."""
         self.calls: list[tuple[str, str | None]] = []
@@ -71,6 +73,8 @@ class Fake:
             return 200, {"version": "1.2"}
         if path == "/props":
             return 200, {"build_info": "b1-2"}
+        if path == "/metrics":
+            return 200, self.metrics().encode()
         if body is not None and path == EMPTIES.get(self.owner) and self.empties:
             return 200, b"Cache flushed."
         if path in ("/v1/completions", "/v1/chat/completions") and body is not None:

@@ -18,7 +18,7 @@ import ray
 from ray.exceptions import RaySystemError
 
 from cluster import deadlines
-from cluster.connection import PoolSpec, answers, engine_count, room, status_command
+from cluster.connection import PoolSpec, answers, connect, room, status_command
 from cluster.errors import ClusterUnavailable, EngineStartFailed, RequestFailed
 from cluster.events import Back, Completed, Event, Failed, Loaded, Starting
 from cluster.metrics import Metric, Reading
@@ -307,4 +307,4 @@ def test_as_many_engines_fit_as_find_different_machines_for_their_parts(
 def test_an_engine_on_two_machines_finds_no_second_one_in_a_launch_without_a_cluster() -> None:
     spec = PoolSpec(engines=1, gpus=2, nodes=2, needs_real_gpus=False, address=None, deadline=LONG, sweep="s")
     with pytest.raises(ClusterUnavailable, match="--address"):
-        engine_count(spec, local=True)
+        connect(spec, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from operator import add
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 pytest.importorskip("openai")
 
 from cluster.backends import make_engine
+from cluster.engines.served import client
 from cluster.errors import EngineStartFailed, RequestFailed
 from cluster.spec import Batch, Completion, Engine, EngineSpec, Message, Request
 from tests.cluster.fake_server import TEXT, Answer, Body, Fake, completed
@@ -86,6 +88,66 @@ def test_a_completion_of_the_prompts_own_pass_verified_nothing() -> None:
         fake.complete = lambda body: completed(body, tokens=1)
         assert one(fake, speculates=True).verify_steps == 0
         assert one(fake).verify_steps is None
+
+
+def metrics(tokens: int, drafts: int, accepted: int) -> str:
+    """As vLLM writes them, of two engines that share the work equally."""
+    counted = {
+        "generation_tokens": tokens,
+        "spec_decode_num_drafts": drafts,
+        "spec_decode_num_draft_tokens": 5 * drafts,
+        "spec_decode_num_accepted_tokens": accepted,
+    }
+    return "# TYPE vllm:spec_decode_num_drafts_total counter\n" + "".join(
+        f'vllm:{name}_total{{engine="{engine}",model_name="m"}} {value / 2}\n'
+        for name, value in counted.items()
+        for engine in "01"
+    )
+
+
+@pytest.mark.parametrize(
+    ("counted", "steps"),
+    [
+        # Twenty tokens: two of the prompts' passes, and six passes that accept twelve and give one each.
+        ((20, 6, 12), 6),
+        # Most passes have no draft, and are counted too: 18 tokens, of which four were accepted.
+        ((20, 2, 4), 14),
+        # A draft that was verified after a stop string, for nobody.
+        ((20, 7, 14), 7),
+        # Somebody else used the server.
+        ((26, 8, 16), None),
+    ],
+)
+def test_of_an_older_vllm_the_passes_of_a_batch_are_known_together(
+    counted: tuple[int, int, int], steps: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "COUNTING", (0.0,))
+    with Fake("vllm") as fake:
+        fake.metrics = lambda: metrics(100, 40, 50)
+        with started(spec(fake, speculates=True)) as engine:
+            now = iter([metrics(100, 40, 50), metrics(*map(add, (100, 40, 50), counted))])
+            fake.metrics = lambda: next(now)
+            completions = engine.generate(BATCH)
+        assert [c.batch_verify_steps for c in completions] == [steps, steps]
+        assert [c.verify_steps for c in completions] == [None, None]
+
+
+def test_tokens_that_are_counted_a_moment_late_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "COUNTING", (0.0, 0.0))
+    with Fake("vllm") as fake:
+        fake.metrics = lambda: metrics(0, 0, 0)
+        with started(spec(fake, speculates=True)) as engine:
+            now = iter([metrics(0, 0, 0), metrics(18, 5, 10), metrics(20, 6, 12)])
+            fake.metrics = lambda: next(now)
+            assert {c.batch_verify_steps for c in engine.generate(BATCH)} == {6}
+
+
+def test_a_vllm_that_tells_of_each_request_is_not_asked_for_its_counters() -> None:
+    with Fake("vllm") as fake:
+        fake.metrics = lambda: metrics(len(fake.bodies) * 10, 0, 0)
+        fake.complete = lambda body: completed(body, metrics={"speculative_decoding": VLLM})
+        completion = one(fake, speculates=True)
+        assert (completion.verify_steps, completion.batch_verify_steps) == (3, None)
 
 
 @pytest.mark.parametrize(
@@ -186,6 +248,7 @@ def _of(status: int, said: Any) -> Any:
         (lambda body: completed(body, choice={"finish_reason": "abort"}), "abort"),
         (lambda body: completed(body, choice={"finish_reason": None}), "no finish_reason"),
         (lambda body: completed(body, usage=None), "no usage"),
+        (lambda body: completed(body, usage={"prompt_tokens": 3}), "no usage"),
     ],
 )
 def test_a_request_without_an_answer_fails_its_batch_and_is_asked_once(answer: Any, told: str) -> None:

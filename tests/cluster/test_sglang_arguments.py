@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -261,7 +264,9 @@ def test_dp_attention_splits_tensor_parallelism_evenly() -> None:
         ({"dp_size": 16, "enable_dp_attention": True}, 16, 2, None),
         # Three stages leave a rank of two machines without a stage.
         ({"tp_size": 2, "pp_size": 3}, 6, 2, "pp_size"),
-        ({"tp_size": 3}, 3, 2, "tp_size"),
+        ({"tp_size": 3}, 4, 2, "tp_size"),
+        # Its GPUs cannot be shared out, which is told already.
+        ({"tp_size": 3}, 3, 2, None),
         ({"tp_size": 8, "dp_size": 2}, 16, 2, "dp_size"),
     ],
 )
@@ -478,6 +483,21 @@ def test_engines_that_share_a_gpu_take_turns_until_the_deadline(
     holder.enter_context(shared_gpu_turn("GPU-a/b", now, lambda: waits.append("first")))
     with shared_gpu_turn("GPU-a/b", now + 600, holder.close):
         pass
+
+
+def test_a_part_that_loses_a_worker_ends_as_if_the_worker_had_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    with subprocess.Popen(["sleep", "1000"]) as worker:
+        sent: list[tuple[int, int]] = []
+        given_up = threading.Event()
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "kill", lambda *signalled: sent.append(signalled))
+            given_up.set()
+            host.end_with_any([worker.pid], given_up)
+            assert sent == []
+        worker.kill()
+        monkeypatch.setattr(os, "kill", lambda *signalled: sent.append(signalled))
+        host.end_with_any([worker.pid], threading.Event())
+        assert sent == [(os.getpid(), signal.SIGQUIT)]
 
 
 @pytest.mark.parametrize(

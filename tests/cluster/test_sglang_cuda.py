@@ -35,6 +35,8 @@ class Machine:
                 utils=SimpleNamespace(get_device_properties=lambda number: {"max_shared_mem": 100 + number}),
             )
         )
+        modules = {"cuda": self.cuda, "cpu": "the processor's"}
+        self.torch.get_device_module = lambda device=None: modules[device or self.c._get_accelerator()]
         self._put(self.cuda, "is_available", lambda: True)
         self._put(self.cuda, "device_count", lambda: 2)
         self._put(self.cuda, "current_device", lambda: 0)
@@ -96,6 +98,8 @@ def test_the_answers_are_given_without_touching_cuda(machine: Machine) -> None:
             (9, 0),
             (9, 1),
         ]
+        assert machine.torch.get_device_module() is machine.cuda
+        assert machine.torch.get_device_module("cpu") == "the processor's"
         assert machine.cuda.get_device_name() == "GPU 0"
         assert machine.cuda.get_device_properties(device=1).multi_processor_count == 133
         assert machine.driver.active.get_current_target() == TARGET

@@ -153,6 +153,18 @@ def test_an_engine_without_the_contracts_draft_model_is_another_one(contract: co
     assert [c.what for c in judge(contract, plain, NOW).mismatches] == ["engine draft_model"]
 
 
+def test_an_engine_that_spans_machines_is_another_one_and_one_machine_is_not_written(
+    contract: contracts.Contract, run: Run
+) -> None:
+    measured = measure(run)["mtp"]
+    assert measured.engine is not None
+    assert "nodes" not in measured.engine.model_dump()
+    wide = measured.engine.model_copy(update={"nodes": 2})
+    assert wide.model_dump()["nodes"] == 2
+    judged = judge(contract, replace(measured, engine=wide), NOW)
+    assert [(c.what, c.detail) for c in judged.mismatches] == [("engine nodes", "contract 1, measured 2")]
+
+
 def test_other_versions_are_told_but_the_contract_applies(contract: contracts.Contract, run: Run) -> None:
     newer = replace(measure(run)["mtp"], versions={**contract.versions, "fake": "2"})
     verdict = judge(contract, newer, NOW)

@@ -66,7 +66,11 @@ def test_what_the_environment_has_stays_a_reference(tmp_path: Path, monkeypatch:
 
 @pytest.mark.parametrize(
     ("where", "changes"),
-    [("engine.model", ("engine.model=./mine",)), ("perturb.build", ("perturb.build=[runs/other]",))],
+    [
+        ("engine.model", ("engine.model=./mine",)),
+        ("perturb.build", ("perturb.build=[runs/other]",)),
+        ("protocol.gold.run", ("protocol.task=match", "protocol.shots=0", "protocol.gold={run: runs/other}")),
+    ],
 )
 def test_a_folder_of_this_machine_is_refused(tmp_path: Path, where: str, changes: tuple[str, ...]) -> None:
     file = small_sweep(tmp_path)

@@ -17,7 +17,8 @@ from sweep.report.conclude import conclude
 from sweep.report.sections import markdown
 from sweep.run.folder import Run, open_run
 from sweep.run.gold import gold_run
-from sweep.run.launch import Finished, Options, launch
+from sweep.run.launch import Options, launch
+from sweep.run.reference import reference_run
 from tests.conftest import write_jsonl
 from tests.fake_pool import ActorPool, FakePool
 from tests.run.test_launch import Listener, opens
@@ -43,7 +44,6 @@ repetitions: 3
 threshold: {rule: margin, margin: 0.1}
 tracking: {uri: null}
 """
-Launch = Callable[..., Finished]
 
 
 @pytest.fixture
@@ -201,7 +201,12 @@ def test_an_interrupt_while_the_reference_is_measured_ends_the_launch(
         launched(folder)
 
 
-def test_the_run_of_a_reference_can_be_opened(folder: Path, pools: list[ActorPool]) -> None:
-    gold = gold_run(launched(folder))
+def test_the_runs_below_the_run_s_folder_can_be_opened_and_are_held_to_the_same(
+    folder: Path, pools: list[ActorPool]
+) -> None:
+    run = launched(folder, "reference={backend: simulated, questions: 5}")
+    gold, reference = gold_run(run), reference_run(run)
     assert gold is not None
+    assert reference is not None
     assert open_run(gold.folder).plan == gold.plan
+    assert open_run(reference.folder).questions() == run.questions()[:5]

@@ -54,6 +54,21 @@ def test_a_file_with_two_scores_of_an_answer_asks_which_counts(tmp_path: Path) -
         read(str(file), "f1")
 
 
+def test_an_lm_eval_that_does_not_sample_is_greedy(tmp_path: Path) -> None:
+    greedy = {"gen_args_0": {"arg_0": "Q", "arg_1": {"do_sample": False}}}
+    assert (
+        read(str(jsonl(tmp_path / "s.jsonl", [lm_eval(0, "none", 1.0, arguments=greedy)])), None).temperature == 0.0
+    )
+    assert read(str(jsonl(tmp_path / "t.jsonl", [lm_eval(0, "none", 1.0, arguments={})])), None).temperature is None
+
+
+def test_the_samples_of_an_older_lm_eval_name_no_metrics(tmp_path: Path) -> None:
+    old = lm_eval(7, "none", 1.0)
+    del old["metrics"], old["filter"]
+    source = read(str(jsonl(tmp_path / "s.jsonl", [old])), None)
+    assert (source.metric, values(source)) == ("exact_match,none", {"7": True})
+
+
 def test_lm_eval_s_choices_have_no_output(tmp_path: Path) -> None:
     record = lm_eval(
         0, "none", 1.0, resps=[[[-1.5, False]], [[-0.5, True]]], filtered_resps=[[-1.5, False], [-0.5, True]]
@@ -105,6 +120,12 @@ def test_a_repetition_that_lacks_a_question_is_left_out(tmp_path: Path) -> None:
 def test_answers_that_came_in_any_order_are_put_in_that_of_their_numbers(tmp_path: Path) -> None:
     jsonl(tmp_path / "r" / "output-rs0.jsonl", [sgl_eval(q, True) for q in (10, 2, 0)])
     assert [*told(tmp_path / "r").questions] == ["aime25-0", "aime25-2", "aime25-10"]
+
+
+def test_what_cannot_be_true_is_not_known_and_what_is_no_text_is_marked(tmp_path: Path) -> None:
+    odd = sgl_eval(0, True, generation="half \ud800", num_generated_tokens=-3, generation_end_time=1.0)
+    [answer] = read(str(jsonl(tmp_path / "output-rs0.jsonl", [odd])), None).answers
+    assert (answer.text, answer.completion_tokens, answer.seconds) == ("half ?", None, None)
 
 
 def test_nemo_s_steps_without_a_score_are_no_answers_and_a_question_s_answers_are_of_several_runs(
@@ -235,8 +256,21 @@ def test_files_of_one_folder_are_repetitions_and_folders_are_variants(tmp_path: 
     assert {name: len(runs) for name, runs in renamed.items()} == {"a": 2, "b": 1}
     with pytest.raises(BadInput, match=r"2 names for 1 path"):
         told(tmp_path / "plain", names=("a", "b"))
-    with pytest.raises(BadInput, match=r"`a b` cannot name a variant"):
+    with pytest.raises(BadInput, match=r"`a b` cannot be a name"):
         told(tmp_path / "plain", names=("a b",))
+
+
+def test_a_file_that_is_given_twice_is_no_second_repetition(tmp_path: Path) -> None:
+    file = jsonl(tmp_path / "r" / "output-rs0.jsonl", [sgl_eval(0, True)])
+    with pytest.raises(BadInput, match=r"output-rs0\.jsonl: given twice"):
+        told(tmp_path / "r", file)
+
+
+def test_files_of_several_tasks_are_refused(tmp_path: Path) -> None:
+    for task in ("gsm8k", "mmlu"):
+        jsonl(tmp_path / f"samples_{task}_2026-01-01T00-00-00.000000.jsonl", [lm_eval(0, "none", 1.0)])
+    with pytest.raises(BadInput, match=r"its task is mmlu, and that of .*gsm8k.* is gsm8k"):
+        told(tmp_path)
 
 
 def source(path: str, **answers: Any) -> Source:

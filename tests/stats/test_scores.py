@@ -220,6 +220,48 @@ def test_results_of_lm_eval_are_a_variant_for_each_task_filter_and_metric(tmp_pa
     assert "bits_per_byte" in told[0]
 
 
+NEMO = """\
+command: nemo-evaluator run_eval
+results:
+  tasks:
+    gsm8k:
+      metrics:
+        exact_match:
+          scores:
+            exact_match: {stats: {count: 200, stderr: 0.01}, value: 0.955}
+            flexible: {stats: {count: 100, stderr: 0.01}, value: 0.96}
+"""
+"""To the shape that nemo-evaluator 0.2.8 writes."""
+
+
+def test_results_of_nemo_evaluator_are_a_variant_for_each_score(tmp_path: Path) -> None:
+    (tmp_path / "results.yml").write_text(NEMO)
+    assert [(one.variant, one.values, one.questions) for one in read(str(tmp_path / "results.yml"))] == [
+        ("gsm8k/exact_match", (0.955,), 200),
+        ("gsm8k/exact_match/flexible", (0.96,), 100),
+    ]
+    (tmp_path / "broken.yml").write_text(NEMO + "  ]: metrics:\n")
+    with pytest.raises(BadInput, match=r"broken\.yml: cannot be read as YAML"):
+        read(str(tmp_path / "broken.yml"), 200)
+
+
+def test_the_time_of_vllm_s_gsm8k_eval_is_a_date_in_seconds(tmp_path: Path) -> None:
+    # 2026-01-01T00:00:30.5Z.
+    result = {"accuracy": 0.95, "invalid_rate": 0.0, "num_questions": 200, "timestamp": 1_767_225_630.5}
+    (tmp_path / "r.json").write_text(json.dumps(result))
+    [found] = whole(str(tmp_path / "r.json")).listed
+    assert (found.scores.values, found.scores.questions) == ((0.95,), 200)
+    assert [night and night.isoformat() for night in found.nights] == ["2026-01-01"]
+
+
+def test_a_log_whose_lines_begin_with_brackets_is_no_json(tmp_path: Path) -> None:
+    (tmp_path / "trt.log").write_text(
+        "[05/20/2025-07:12:45] [TRT-LLM] [I] lm-eval gsm8k average accuracy: 88.10\n"
+        "[TRT-LLM] [I] lm-eval gsm8k average accuracy: 88.25\n"
+    )
+    assert [one.values for one in read(str(tmp_path / "trt.log"), 1319, percent=True)] == [(0.881, 0.8825)]
+
+
 def test_a_table_that_lm_eval_printed_is_read(tmp_path: Path) -> None:
     (tmp_path / "table.md").write_text(
         "hf (pretrained=x), limit: None\n"

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from sweep.run import samples_file
+from sweep.run.samples_file import Columns
 from sweep.stats.answered import answered
-from sweep.stats.describe import describe
+from sweep.stats.describe import accept_lengths, describe
 from sweep.stats.samples import Measurement, Sample, VariantSamples, tabulate
 
 
@@ -58,3 +59,33 @@ def test_what_is_known_of_every_sample_is_counted(tmp_path: Path) -> None:
     assert (numbers.invalid_rate, numbers.truncated_rate) == (0.5, 0.5)
     assert table.completion_tokens.tolist() == [[3.0, 3.0]]
     assert table.text.tolist() == [["a", "a"]]
+
+
+def test_steps_that_an_engine_counts_by_the_unit_are_a_repetitions_and_no_questions(tmp_path: Path) -> None:
+    def unit(question: str, repetition: int, tokens: int, steps: int | None, began: float | None) -> Columns:
+        row = sample(question, repetition, True, completion_tokens=tokens, batch_verify_steps=steps)
+        measured = Measurement(began=began, ended=began and began + 1)
+        return samples_file.write(tmp_path / f"{question}-{repetition}.parquet", [row], measured, lambda _: None)
+
+    units = [
+        unit("q1", 1, 12, 4, 1.0),
+        unit("q2", 1, 18, 6, 2.0),
+        unit("q1", 2, 12, 5, 3.0),
+        unit("q2", 2, 18, 5, 4.0),
+    ]
+    # Of a unit whose times are not known, and of one whose steps are not, a repetition has no number.
+    units += [unit("q1", 3, 12, 4, None), unit("q2", 3, 18, 6, None), unit("q1", 4, 12, 4, 5.0)]
+    units += [unit("q2", 4, 18, None, 6.0)]
+    table = tabulate("v", samples_file.joined(units), ("q1", "q2"))
+    assert accept_lengths(table) == [30 / 10, 30 / 10, None, None]
+    assert describe(table).accept_length == 60 / 20
+    assert np.isnan(table.verify_steps).all()
+    # Of one question nobody counted them.
+    assert accept_lengths(table.only(["q1"])) == [None] * 4
+
+
+def test_steps_of_one_unit_count_once_however_many_questions_it_has(tmp_path: Path) -> None:
+    known = {"completion_tokens": 10, "batch_verify_steps": 5}
+    rows = [sample("q1", 1, True, **known), sample("q2", 1, True, **known)]
+    columns = samples_file.write(tmp_path / "u.parquet", rows, Measurement(began=1.0, ended=2.0), lambda _: None)
+    assert describe(tabulate("v", columns, ("q1", "q2"))).accept_length == 20 / 5

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ import pytest
 
 from sweep.errors import BadInput
 from sweep.plan.config import ProtocolConfig
+from sweep.report.conclude import conclude
+from sweep.run.folder import open_run
 from sweep.tasks import LIBRARIES, dataset, task
 from sweep.tasks.library import LibraryTask
 from sweep.tasks.questionnaire import Questionnaire
 from tests.conftest import write_jsonl
+from tests.runs import finished
 
 SUM = {"question": "What is 2 + 2?", "answer": "2 + 2 = <<2+2=4>>4\n#### 4"}
 
@@ -145,3 +149,22 @@ def test_without_its_library_one_line_says_what_to_install(absent: str, tmp_path
     assert fault[0] == ("protocol", "task")
     assert f"pip install 'accuracy-sweep[{extra}]'" in fault[1]
     assert "\n" not in fault[1]
+
+
+@pytest.mark.parametrize("name", ["sgl_eval:gsm8k", "lm_eval:gsm8k"])
+def test_a_run_is_told_where_its_library_is_not_installed(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip(module_of(name))
+    changes = (f"protocol.task={name}", "protocol.shots=0", "threshold={rule: margin, margin: 0.05}")
+    run = finished(tmp_path, {"baseline": 4, "mtp": 5}, *changes)
+    before = conclude(run)
+
+    def missing(package: str) -> str:
+        raise PackageNotFoundError(package)
+
+    monkeypatch.setitem(sys.modules, module_of(name), None)
+    monkeypatch.setattr("importlib.metadata.version", missing)
+    after = conclude(open_run(run.folder))
+    assert after == before
+    assert after.variants["baseline"].accuracy.per_repetition == pytest.approx([36 / 40] * 3)

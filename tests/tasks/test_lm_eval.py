@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,6 +12,7 @@ from sweep.plan.config import ProtocolConfig
 from sweep.tasks import dataset
 from sweep.tasks.questionnaire import Questionnaire
 from tests.conftest import write_jsonl
+from tests.tasks.library_runs import lm_eval_run
 
 pytest.importorskip("lm_eval")
 SUMS = [{"question": f"What is {n} + {n}?", "answer": f"{n}+{n}={2 * n}\n#### {2 * n}"} for n in range(6)]
@@ -30,38 +29,6 @@ def asked(task: str, folder: Path, **changes: object) -> Questionnaire:
     return dataset.load(ProtocolConfig.model_validate(settings | changes))
 
 
-def their_run(task: str, folder: Path, shots: int, answer: Callable[[str], str]) -> list[Mapping[str, Any]]:
-    """The samples that lm-eval's own runner logs for the same files, where a model gives `answer` to a prompt."""
-    from lm_eval import evaluator, tasks
-    from lm_eval.api.model import LM
-    from lm_eval.tasks import TaskManager
-    from lm_eval.tasks._yaml_loader import load_yaml
-
-    class Scripted(LM):  # type: ignore[misc]
-        def generate_until(self, requests: Sequence[Any]) -> list[str]:
-            return [answer(request.args[0]) for request in requests]
-
-        def loglikelihood(self, requests: Sequence[Any]) -> Any:
-            raise NotImplementedError
-
-        def loglikelihood_rolling(self, requests: Sequence[Any]) -> Any:
-            raise NotImplementedError
-
-    (file,) = Path(tasks.__file__).parent.glob(f"gsm8k/{task.replace('_', '-')}.yaml")
-    files = {"test": str(folder / "test.jsonl"), "train": str(folder / "train.jsonl")}
-    data = {"dataset_path": "json", "dataset_name": None}
-    kwargs = {"data_files": files, "cache_dir": str(folder / "cache")}
-    config = {**load_yaml(file), **data, "dataset_kwargs": kwargs, "num_fewshot": shots}
-    result = evaluator.simple_evaluate(
-        model=Scripted(),
-        tasks=[{key: value for key, value in config.items() if key != "tag"}],
-        task_manager=TaskManager(include_defaults=False),
-        bootstrap_iters=0,
-    )
-    samples: list[Mapping[str, Any]] = result["samples"][task]
-    return samples
-
-
 @pytest.mark.parametrize(("task", "shots"), [("gsm8k", 0), ("gsm8k", 3), ("gsm8k_cot", 2)])
 def test_its_runner_sends_the_same_prompts_and_gives_the_same_scores_and_answers(
     task: str, shots: int, tmp_path: Path
@@ -73,7 +40,7 @@ def test_its_runner_sends_the_same_prompts_and_gives_the_same_scores_and_answers
     }
     questionnaire = filters["strict-match"]
     prompts = [str(request.prompt) for request in questionnaire._requests]
-    theirs = their_run(task, tmp_path, shots, dict(zip(prompts, OUTPUTS, strict=True)).__getitem__)
+    theirs = lm_eval_run(task, tmp_path, shots, dict(zip(prompts, OUTPUTS, strict=True)).__getitem__)
     assert len(theirs) == 2 * len(SUMS)
     for sample in theirs:
         ours = filters[sample["filter"]]
@@ -162,3 +129,20 @@ def test_without_the_hub_a_local_file_is_asked_for(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("datasets.load_dataset", away)
     with pytest.raises(BadInput, match=r"reach the Hub\n.*protocol\.dataset\.path"):
         dataset.load(ProtocolConfig(task="lm_eval:gsm8k", shots=0))
+
+
+def test_a_record_without_a_right_answer_and_records_of_another_form_are_refused(tmp_path: Path) -> None:
+    for rows, told in (
+        ([*SUMS, {"question": "What is 9?"}], "record 6: the task makes no right answer"),
+        ([{"prompt": "What is 9?", "answer": "#### 9"}], "'question' is undefined"),
+        ([SUMS[0], {"question": 7, "answer": "#### 7"}], "differ in form"),
+    ):
+        file = write_jsonl(tmp_path / "data.jsonl", rows)
+        with pytest.raises(BadInput, match=told):
+            asked("gsm8k", tmp_path, dataset={"path": str(file)})
+
+
+def test_an_answer_that_the_task_looks_for_is_found_for_the_simulated_engine(tmp_path: Path) -> None:
+    file = write_jsonl(tmp_path / "data.jsonl", [{"input": "not True is", "target": "False"}])
+    questionnaire = asked("bbh_cot_fewshot_boolean_expressions", tmp_path, dataset={"path": str(file)})
+    assert questionnaire.answers() == {"test-0": "So the answer is False."}

@@ -17,12 +17,11 @@ from sweep.plan.config import ProtocolConfig
 from sweep.tasks import dataset
 from sweep.tasks.questionnaire import Questionnaire
 from tests.conftest import write_jsonl
+from tests.tasks.library_runs import sgl_eval_run
 
 pytest.importorskip("sgl_eval")
 
-from sgl_eval import registry
 from sgl_eval.evals._loader import _run_prepare
-from sgl_eval.types import Example, Sample
 
 MATH = {
     "73": [
@@ -64,49 +63,24 @@ def protocol(name: str, **changes: object) -> ProtocolConfig:
     return ProtocolConfig.model_validate({"task": f"sgl_eval:{name}", "shots": 0, "questions": "all", **changes})
 
 
-def their_run(name: str, examples: list[Example], outputs: Sequence[str]) -> tuple[Any, list[Any]]:
-    """The library's own result for these outputs, one a question, and the messages that its runner sent."""
-    left, sent = iter(outputs), []
-
-    def sampler(messages: Any, gen: Any) -> Sample:
-        sent.append(messages)
-        return Sample(text=next(left))
-
-    spec = registry.get(name)
-    result = spec.run(
-        sampler=sampler,
-        gen=spec.default_gen,
-        n_repeats=1,
-        num_examples=None,
-        num_threads=1,
-        load_examples=lambda count: examples,
-    )
-    return result, sent
-
-
 @pytest.mark.parametrize("name", ["aime24", "aime25", "aime26", "gsm8k", "gpqa", "mmlu", "mmlu_pro"])
 def test_its_runner_sends_the_same_messages_and_gives_the_same_scores_and_answers(
     name: str, tmp_path: Path
 ) -> None:
     choice = name in ("gpqa", "mmlu", "mmlu_pro")
-    cases = [("B", o) for o in (*CHOICE, "")] if choice else [(gold, o) for gold in MATH for o in MATH[gold]]
-    problems = [f"Problem {number} of {{{name}}}?" for number in range(len(cases))]
-    rows = [{"problem": p, "expected_answer": gold} for p, (gold, _) in zip(problems, cases, strict=True)]
+    said = [("B", o) for o in (*CHOICE, "")] if choice else [(gold, o) for gold in MATH for o in MATH[gold]]
+    cases = [(f"Problem {number} of {{{name}}}?", *each) for number, each in enumerate(said)]
+    rows = [{"problem": problem, "expected_answer": gold} for problem, gold, _ in cases]
     questionnaire = asked(name, rows, tmp_path / "data.jsonl")
-    examples = [
-        Example(id=p, inputs={"problem": p}, target=gold) for p, (gold, _) in zip(problems, cases, strict=True)
-    ]
-    result, sent = their_run(name, examples, [output for _, output in cases])
-    ours = [
-        questionnaire.task.score(r, output) for r, (_, output) in zip(questionnaire.questions, cases, strict=True)
-    ]
-    assert [(s.answer, float(s.correct)) for s in ours] == [
-        (theirs.extracted[0], theirs.scores[0]) for theirs in result.per_example
-    ]
-    assert {s.correct for s in ours} == {True, False}
-    assert [request.prompt for request in questionnaire._requests] == [
-        tuple(Message(**message) for message in messages) for messages in sent
-    ]
+    ours = []
+    for question, request, (_, _, output) in zip(
+        questionnaire.questions, questionnaire._requests, cases, strict=True
+    ):
+        score = questionnaire.task.score(question, output)
+        ours.append((request.prompt, score.answer, float(score.correct)))
+    theirs = sgl_eval_run(name, cases)
+    assert ours == [(tuple(Message(**m) for m in messages), *judged) for messages, *judged in theirs]
+    assert {score for _, _, score in ours} == {0.0, 1.0}
 
 
 @pytest.mark.parametrize("year", ["24", "25", "26"])
@@ -174,6 +148,12 @@ def test_mmlu_as_it_is_published_is_read_as_the_library_prepares_it(tmp_path: Pa
     ours = pairs(asked("mmlu", rows, tmp_path / "data.jsonl"))
     assert ours == [(row["problem"], row["expected_answer"]) for row in theirs]
     assert [gold for _, gold in ours] == ["B", "C"]
+
+
+@pytest.mark.parametrize("answer", ["70", 70])
+def test_an_aime_as_it_is_published_is_read(answer: object, tmp_path: Path) -> None:
+    row = {"problem": "Find it.", "answer": answer, "id": "0"}
+    assert pairs(asked("aime25", [row], tmp_path / "data.jsonl")) == [("Find it.", "70")]
 
 
 def test_mmlu_pro_as_it_is_published_is_read(tmp_path: Path) -> None:

@@ -7,13 +7,13 @@ import ipaddress
 import json
 import time
 import urllib.request
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from cluster.engines.concurrent import complete_each
-from cluster.engines.served.kinds import KINDS, OTHER, Kind, token_ids, verify_steps
+from cluster.engines.served.kinds import KINDS, OTHER, Counters, Kind, token_ids, verify_steps
 from cluster.errors import RequestFailed
 from cluster.spec import Batch, Completion, EngineSpec, Request
 
@@ -21,6 +21,8 @@ KEY = "OPENAI_API_KEY"
 """The variable in an engine's environment that has a server's key."""
 GIVEN_UP = ("abort", "cancelled", "error", "timeout", "not_finished")
 """The reasons for an end that is no answer."""
+COUNTING = (0.0, 0.1, 0.2, 0.5, 1.0)
+"""Seconds before each look at what a server has counted."""
 LONGEST = 300
 """Characters of what a server says of a request that it refuses."""
 ANSWER = 40.0
@@ -56,14 +58,20 @@ class Server:
     def at(cls, base_url: str, key: str | None) -> Server:
         """What answers there, as far as it can be told."""
         unknown = cls(base_url=base_url, key=key, name=None, version=None)
-        listed = (ask(f"{unknown.root}/v1/models", key) or {}).get("data") or [{}]
-        owner = listed[0].get("owned_by")
+        listed = (ask(f"{unknown.root}/v1/models", key) or {}).get("data")
+        owners = [model.get("owned_by") for model in listed if isinstance(model, dict)] if listed else []
         for name, kind in KINDS.items():
-            if kind.owner == owner:
+            if kind.owner in owners:
                 versions = ((ask(f"{unknown.root}{path}", key) or {}).get(at) for path, at in kind.versions.items())
                 version = next((str(said) for said in versions if said), None)
                 return cls(base_url=base_url, key=key, name=name, version=version)
         return unknown
+
+    def counters(self) -> Counters | None:
+        """What its metrics say of speculative decoding."""
+        read = self.kind.counters
+        metrics = read and fetch(f"{self.root}/metrics", self.key)
+        return read(metrics.decode(errors="replace")) if read and metrics else None
 
     def empty_cache(self) -> bool:
         """Whether the server has emptied its prefix cache."""
@@ -75,6 +83,18 @@ def ask(
     url: str, key: str | None = None, *, post: bool = False, seconds: float = ANSWER
 ) -> Mapping[str, Any] | None:
     """The JSON object at an address, empty where the answer is something else; None where there is none."""
+    text = fetch(url, key, post=post, seconds=seconds)
+    if text is None:
+        return None
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else {}
+
+
+def fetch(url: str, key: str | None, *, post: bool = False, seconds: float = ANSWER) -> bytes | None:
+    """What is at an address; None where nothing answers, or with an error."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     request = urllib.request.Request(
         url, method="POST" if post else "GET", data=b"" if post else None, headers=headers
@@ -83,14 +103,10 @@ def ask(
     try:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler(proxies))
         with opener.open(request, timeout=seconds) as answer:
-            text = answer.read()
+            found: bytes = answer.read()
     except (OSError, ValueError):
         return None
-    try:
-        found = json.loads(text)
-    except ValueError:
-        found = None
-    return found if isinstance(found, dict) else {}
+    return found
 
 
 def is_here(url: str) -> bool:
@@ -120,7 +136,23 @@ class Client:
 
         Raises RequestFailed, and takes the batch's other requests back, when one has no completion.
         """
-        return asyncio.run(self._complete_all(batch))
+        before = self.server.counters() if self.speculates else None
+        completions = asyncio.run(self._complete_all(batch))
+        if before is None or any(completion.verify_steps for completion in completions):
+            return completions
+        steps = self._passes_since(before, completions)
+        return [replace(completion, batch_verify_steps=steps) for completion in completions]
+
+    def _passes_since(self, before: Counters, completions: Sequence[Completion]) -> int | None:
+        """Of the batch together. A server may count the last tokens a moment after it has sent them."""
+        tokens = sum(completion.completion_tokens for completion in completions)
+        for wait in COUNTING:
+            time.sleep(wait)
+            after = self.server.counters()
+            steps = None if after is None else after.passes_since(before, len(completions), tokens)
+            if steps is not None:
+                return steps
+        return None
 
     async def _complete_all(self, batch: Batch) -> list[Completion]:
         from openai import AsyncOpenAI, DefaultAsyncHttpxClient
@@ -177,7 +209,8 @@ class Client:
         """Raises RequestFailed for an answer without a text, its end or its tokens."""
         choices, usage = getattr(answer, "choices", None), getattr(answer, "usage", None)
         reason = choices[0].finish_reason if choices else None
-        if not choices or reason is None or usage is None or reason in GIVEN_UP:
+        tokens = getattr(usage, "completion_tokens", None)
+        if not choices or reason is None or usage is None or tokens is None or reason in GIVEN_UP:
             lacks = f"finish_reason {reason}" if reason in GIVEN_UP else "no choice, no finish_reason or no usage"
             raise RequestFailed(f"{self.spec.label}: request {request.id}: the server's answer has {lacks}")
         said = None if isinstance(request.prompt, str) else choices[0].message
@@ -194,8 +227,8 @@ class Client:
             token_ids=token_ids(told),
             finish_reason="stop" if before != text else reason,
             prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
-            verify_steps=verify_steps(self.server.kind, told, usage.completion_tokens, self.speculates),
+            completion_tokens=tokens,
+            verify_steps=verify_steps(self.server.kind, told, tokens, self.speculates),
             cached_tokens=getattr(details, "cached_tokens", None),
             seconds=seconds,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,6 +51,44 @@ def _llama_steps(answer: Answer, tokens: int, speculates: bool) -> int | None:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Counters:
+    """What a server has counted since its start, over all requests."""
+
+    tokens: int
+    """Generated."""
+    drafts: int
+    """Drafts that were verified."""
+    accepted: int
+    """Drafted tokens that were accepted."""
+
+    def passes_since(self, before: Counters, requests: int, tokens: int) -> int | None:
+        """The target's decoding passes for a batch of so many requests and tokens, at most.
+
+        vLLM verifies a draft more after a stop string, for nobody. None where the tokens are not those of the
+        batch: the server has not counted all of them yet, or served others too.
+        """
+        if self.tokens - before.tokens != tokens:
+            return None
+        return max(self.drafts - before.drafts, tokens - requests - (self.accepted - before.accepted))
+
+
+COUNTED = re.compile(r"^vllm:(\w+)_total(?:\{.*\})? (\S+)$", re.MULTILINE)
+"""A counter among vLLM's metrics, of one of its engines."""
+
+
+def vllm_counters(metrics: str) -> Counters | None:
+    """From the text at `/metrics`; None from a server that does not speculate."""
+    sums: dict[str, float] = {}
+    for name, value in COUNTED.findall(metrics):
+        sums[name] = sums.get(name, 0.0) + float(value)
+    names = ("generation_tokens", "spec_decode_num_drafts", "spec_decode_num_accepted_tokens")
+    if not all(name in sums for name in names):
+        return None
+    tokens, drafts, accepted = (int(sums[name]) for name in names)
+    return Counters(tokens=tokens, drafts=drafts, accepted=accepted)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Kind:
     """A server program."""
 
@@ -63,6 +102,8 @@ class Kind:
     """Goes into every request, so that the answer says more."""
     steps: Steps = _tells_nothing
     """What its answer says of speculative decoding."""
+    counters: Callable[[str], Counters | None] | None = None
+    """What its metrics say of it; None for a server whose answers tell, or nothing does."""
 
 
 OTHER = Kind(owner="")
@@ -82,6 +123,7 @@ KINDS: Mapping[str, Kind] = {
         empties="/reset_prefix_cache",
         asks={"return_token_ids": True},
         steps=_vllm_steps,
+        counters=vllm_counters,
     ),
     "tensorrt_llm": Kind(owner="tensorrt_llm", versions={"/version": "version"}, steps=_trtllm_steps),
     "llama.cpp": Kind(owner="llamacpp", versions={"/props": "build_info"}, steps=_llama_steps),

@@ -124,6 +124,9 @@ def answering(gpus: Gpus | None) -> Iterator[list[str]]:
         put(*question, lambda answer=answer: answer)
     for place, question in enumerate(QUESTIONS_OF_A_GPU):
         put(*question, lambda device=None, place=place: gpus.by_gpu[_number(device)][place])
+    modules = _function("torch", "get_device_module")
+    # Asked for the device there is, it uses CUDA: SGLang's parallel_state does so while it is imported.
+    put("torch", "get_device_module", lambda device=None: modules("cuda" if device is None else device))
     driver = Driver(gpus)
     import_module("triton.runtime.driver").driver.set_active(driver)
     try:
@@ -145,7 +148,7 @@ def _put_back(originals: Mapping[FunctionType, Callable[..., Any]]) -> None:
     """In every module that took one by name too; Triton makes its driver when it is needed."""
     for module in list(sys.modules.values()):
         for name, value in list(getattr(module, "__dict__", {}).items()):
-            if isinstance(value, FunctionType) and value in originals:
+            if type(value) is FunctionType and value in originals:
                 setattr(module, name, originals[value])
     driver = import_module("triton.runtime.driver").driver
     driver._active = driver._default = None

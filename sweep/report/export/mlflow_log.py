@@ -16,8 +16,9 @@ from sweep.report.export.mlflow_store import Store, StoreAway, file_of
 from sweep.report.export.mlflow_view import view_of
 from sweep.run import samples_file
 from sweep.run.folder import Run
-from sweep.stats.describe import accept_length, known_mean
+from sweep.stats.describe import accept_lengths, known_mean
 from sweep.stats.samples import VariantSamples, tabulate
+from sweep.tasks import task
 
 SETTING = "engine."
 """Before the name of every engine setting that is logged as a parameter: no metric begins with it."""
@@ -160,18 +161,18 @@ def complete_keys(run: Run) -> dict[str, tuple[str, int]]:
 def table_of(run: Run, variant: str, repetition: int) -> VariantSamples:
     """A repetition alone, which is complete. Raises BadInput as `Run.load`."""
     columns = samples_file.joined([run.load(unit) for unit in units_of(run, variant, repetition)])
-    return tabulate(variant, columns, run.provenance().protocol.question_ids)
+    metric = task(run.plan.config.protocol.task).metric
+    return tabulate(variant, columns, run.provenance().protocol.question_ids, metric)
 
 
 def _measured(table: VariantSamples, row: int) -> dict[str, float | None]:
     """A repetition's metrics; None where nothing was measured."""
-    tokens, steps = table.completion_tokens[row], table.verify_steps[row]
-    generated, seconds = float(tokens.sum()), float(table.engine_seconds[row])
+    generated, seconds = float(table.completion_tokens[row].sum()), float(table.engine_seconds[row])
     return {
         "accuracy": float(table.scores[row]),
         "invalid_rate": known_mean(table.invalid[row]),
         "truncated_rate": known_mean(table.truncated[row]),
-        "accept_length": accept_length(tokens, steps),
+        "accept_length": accept_lengths(table)[row],
         "completion_tokens": None if isnan(generated) else generated,
         "request_seconds_mean": known_mean(table.seconds[row]),
         "engine_seconds": None if isnan(seconds) else seconds,

@@ -148,6 +148,7 @@ function start(data) {
   }
 
   function grid(q) {
+    const most = Math.max(...variants.map(({ repetitions }) => repetitions.length));
     const rows = variants.map(({ name }, v) => {
       const cell = q.cells[v];
       const buttons = outcomes(cell).map((result, r) => {
@@ -174,7 +175,8 @@ function start(data) {
       const distinct = new Set(cell.output).size;
       const said = `${distinct} ${distinct === 1 ? "output" : "different outputs"}`;
       const note = element("td", {}, cell.output.includes(-1) ? "outputs not known" : said);
-      return element("tr", {}, element("th", { scope: "row" }, name), ...buttons, note);
+      const lacking = Array.from({ length: most - buttons.length }, () => element("td"));
+      return element("tr", {}, element("th", { scope: "row" }, name), ...buttons, ...lacking, note);
     });
     const table = element("table", { class: "cells" }, element("tbody", {}, ...rows));
     return element("div", { class: "wide", onkeydown: arrows }, table);

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sweep.bounds import MOST_COUNT
 from sweep.errors import BadInput
 from sweep.words import cut
 
 Record = Mapping[str, Any]
 """An object of a file."""
+LAST = 253_402_300_799
+"""The end of the year 9999, in seconds since 1970."""
 RIGHT = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
 """How files write whether an answer is right."""
 
@@ -49,6 +51,12 @@ class Answer:
     """Generated."""
     seconds: float | None = None
     """From the request to its last token."""
+
+    def __post_init__(self) -> None:
+        """Half of a surrogate pair, which JSON can write, is no text: nothing could store it."""
+        for name, value in vars(self).items():
+            if isinstance(value, str):
+                object.__setattr__(self, name, text_of(value))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,20 +148,31 @@ def truth(value: Any, place: str, metric: str) -> bool:
 
 
 def text_of(value: Any) -> str | None:
-    """A text or a number as text; None for all else."""
-    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
+    """A text or a number as text; None for all else. What cannot be written in UTF-8 becomes `?`."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    return str(value).encode(errors="replace").decode()
+
+
+def mapping_of(value: Any) -> Record:
+    """An object of JSON; an empty one for all else."""
+    return value if isinstance(value, dict) else {}
 
 
 def count_of(value: Any) -> int | None:
     """A count above 0; None for all else, since programs write 0 for what they do not know."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MOST_COUNT else None
 
 
-def number_of(value: Any) -> float | None:
-    """A finite number; None for all else."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return float(value)
+def number_of(value: Any, most: float = MOST_COUNT) -> float | None:
+    """A number of 0 to `most`; None for all else."""
+    there = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= most
+    return float(value) if there else None
+
+
+def time_of(value: Any) -> float | None:
+    """A time in seconds since 1970, before the year 10000; None for all else."""
+    return number_of(value, LAST)
 
 
 def same(values: Iterable[Any]) -> Any:

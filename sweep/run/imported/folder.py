@@ -10,12 +10,11 @@ from cluster.backends import ELSEWHERE
 from sweep.plan.config import (
     DatasetConfig,
     EngineConfig,
-    ImportedConfig,
-    ImportedFile,
     ProtocolConfig,
     SweepConfig,
     VariantConfig,
 )
+from sweep.plan.imported import ImportedConfig, ImportedFile
 from sweep.plan.sweepfile import dump
 from sweep.plan.units import Plan, Unit, content_hash, digest, make_plan
 from sweep.run.documents import PROVENANCE

@@ -19,7 +19,18 @@ from typing import Any
 from sweep import files
 from sweep.bounds import DATA_FILE
 from sweep.errors import BadInput
-from sweep.run.imported.answers import Answer, File, Record, Source, chosen, count_of, number_of, text_of, truth
+from sweep.run.imported.answers import (
+    Answer,
+    File,
+    Record,
+    Source,
+    chosen,
+    count_of,
+    mapping_of,
+    number_of,
+    text_of,
+    truth,
+)
 
 MAGIC = b"PK\x03\x04"
 ZSTD = 93
@@ -54,11 +65,19 @@ def unpacked(file: File) -> Record:
             header = json.loads(_member(archive, members[HEADER], file.content))
             names = [name for name in members if name.startswith(SAMPLES) and name.endswith(".json")]
             samples = [json.loads(_member(archive, members[name], file.content)) for name in names]
-    except (zipfile.BadZipFile, ValueError, OSError, zlib.error, struct.error, EOFError, RecursionError) as error:
+    except _BROKEN as error:
         raise BadInput(f"{file.path}: cannot be read as a log of inspect_ai: {error}") from None
     if not isinstance(header, dict) or not is_it(header):
         raise BadInput(f"{file.path}: {HEADER} in it is not a log of inspect_ai")
     return {**header, "samples": samples}
+
+
+_BROKEN = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RecursionError),
+    # Encrypted, or packed in a way that is not known.
+    *(RuntimeError, NotImplementedError),
+)
+"""What comes of reading a zip that is damaged, or none."""
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, content: bytes) -> bytes:
@@ -79,36 +98,33 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, content: bytes) -> 
 def read(document: Record, file: File) -> Source:
     """The answers, an epoch a run. Raises BadInput for a log without samples or with scores of another kind."""
     samples = document.get("samples")
-    if not samples or not all(isinstance(sample, dict) for sample in samples):
+    if not isinstance(samples, list) or not samples or not all(isinstance(sample, dict) for sample in samples):
         raise BadInput(f"{file.path}: a log without samples (status {document.get('status')}); nothing to import")
-    asked, plan, stats = (found if isinstance(found := document.get(key), dict) else {} for key in _PARTS)
-    metric = chosen((name for sample in samples for name in sample.get("scores") or ()), file)
+    asked, plan, stats = (mapping_of(document.get(part)) for part in ("eval", "plan", "stats"))
+    metric = chosen((name for sample in samples for name in mapping_of(sample.get("scores"))), file)
     settings = _merged(asked.get("model_generate_config"), plan.get("config"))
     return Source(
         path=file.path,
         sha256=file.sha256,
         format="inspect_ai",
         metric=metric,
-        task=text_of(asked.get("task")),
-        model=text_of(asked.get("model")),
+        task=text_of(asked.get("task")) or None,
+        model=text_of(asked.get("model")) or None,
         answers=list(_answers(samples, metric, file.path)),
         max_tokens=count_of(settings.get("max_tokens")),
         temperature=number_of(settings.get("temperature")),
         ended=_seconds(stats.get("completed_at")),
-        versions={k: v for k, v in (asked.get("packages") or {}).items() if isinstance(v, str)},
+        versions={k: v for k, v in mapping_of(asked.get("packages")).items() if isinstance(v, str)},
     )
-
-
-_PARTS = ("eval", "plan", "stats")
 
 
 def _answers(samples: list[Record], metric: str, path: str) -> Iterator[Answer]:
     for sample in samples:
         place = f"{path}: sample {sample.get('id')}, epoch {sample.get('epoch')}"
-        output = found if isinstance(found := sample.get("output"), dict) else {}
-        usage = output.get("usage") or {}
-        score = (sample.get("scores") or {}).get(metric)
-        scored: Record = score if isinstance(score, dict) and not sample.get("error") else {}
+        output = mapping_of(sample.get("output"))
+        usage = mapping_of(output.get("usage"))
+        score = mapping_of(mapping_of(sample.get("scores")).get(metric))
+        scored = {} if sample.get("error") else score
         value, extracted = scored.get("value"), text_of(scored.get("answer"))
         yield Answer(
             place=place,
@@ -135,7 +151,7 @@ def _merged(*settings: Any) -> Record:
     """The settings that are there; of two the later one."""
     known: dict[str, Any] = {}
     for each in settings:
-        known |= {k: v for k, v in each.items() if v is not None} if isinstance(each, dict) else {}
+        known |= {k: v for k, v in mapping_of(each).items() if v is not None}
     return known
 
 
@@ -151,13 +167,13 @@ def _input(sample: Record) -> str | None:
 def _whole(text: Any, sample: Record) -> str | None:
     """A text, which may be kept among the attachments."""
     if isinstance(text, str) and text.startswith(ATTACHED):
-        text = (sample.get("attachments") or {}).get(text.removeprefix(ATTACHED))
+        text = mapping_of(sample.get("attachments")).get(text.removeprefix(ATTACHED))
     return text if isinstance(text, str) else None
 
 
 def _reason(output: Record) -> str | None:
-    choices = output.get("choices") or [{}]
-    reason = choices[0].get("stop_reason") if isinstance(choices[0], dict) else None
+    choices = output.get("choices")
+    reason = mapping_of(choices[0]).get("stop_reason") if isinstance(choices, list) and choices else None
     return "length" if reason in LENGTH else None if reason == "unknown" else text_of(reason)
 
 

@@ -1,6 +1,7 @@
 """lm-eval's `samples_<task>_<time>.jsonl`, written with --log_samples: a record for each question and filter. Pure.
 
-Its fields are those of 0.4.13 (evaluator.evaluate, loggers/evaluation_tracker.py).
+Its fields are those of 0.4.13 (evaluator.evaluate, loggers/evaluation_tracker.py); versions before 0.4.3 named
+neither filter nor metrics, and wrote the values beside the rest.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from sweep.run.imported.answers import (
     Source,
     chosen,
     count_of,
+    mapping_of,
     number_of,
     same,
     text_of,
@@ -31,13 +33,12 @@ INVALID = "[invalid]"
 
 def is_it(records: Sequence[Record]) -> bool:
     """Whether these are lm-eval's samples."""
-    return all("doc_id" in record and isinstance(record.get("metrics"), list) for record in records)
+    return all({"doc_id", "filtered_resps"} <= record.keys() for record in records)
 
 
 def read(records: Sequence[Record], file: File) -> Source:
     """The answers by one metric and filter. Raises BadInput where there are several and none is asked for."""
-    keys = ((f"{metric},{_filter(record)}", record) for record in records for metric in record["metrics"])
-    metric = chosen((key for key, _ in keys), file)
+    metric = chosen((f"{metric},{_filter(r)}" for r in records for metric in _metrics(r)), file)
     name, _, by = metric.rpartition(",")
     own = [(number, record) for number, record in enumerate(records, start=1) if _filter(record) == by]
     named = NAME.fullmatch(Path(file.path).name)
@@ -53,6 +54,13 @@ def read(records: Sequence[Record], file: File) -> Source:
         temperature=number_of(same(_temperature(each) for each in settings)),
         ended=_time(named["time"]) if named else None,
     )
+
+
+def _metrics(record: Record) -> list[str]:
+    listed = record.get("metrics")
+    if isinstance(listed, list):
+        return [str(name) for name in listed]
+    return [name for name, value in record.items() if name != "doc_id" and isinstance(value, bool | int | float)]
 
 
 def _filter(record: Record) -> str:
@@ -86,18 +94,12 @@ def _only(value: Any) -> Any:
 
 def _question(doc: Any) -> str | None:
     names = ("question", "problem", "input", "query", "prompt")
-    return (
-        next((doc[name] for name in names if isinstance(doc.get(name), str)), None)
-        if isinstance(doc, dict)
-        else None
-    )
+    return next((text for name in names if isinstance(text := mapping_of(doc).get(name), str)), None)
 
 
 def _settings(record: Record) -> Record:
     """How an output was generated: the second argument of the request."""
-    first = record.get("arguments", {}).get("gen_args_0", {}) if isinstance(record.get("arguments"), dict) else {}
-    settings = first.get("arg_1") if isinstance(first, dict) else None
-    return settings if isinstance(settings, dict) else {}
+    return mapping_of(mapping_of(mapping_of(record.get("arguments")).get("gen_args_0")).get("arg_1"))
 
 
 def _temperature(settings: Record) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweep.bounds import LONGEST_NAME
+from sweep.bounds import LONGEST_NAME, MOST_UNITS, MOST_VARIANTS
 from sweep.errors import BadInput
 from sweep.plan.config import NAME
 from sweep.run.imported.answers import Answer, Source, same
@@ -55,7 +55,7 @@ def tell_apart(
     for source, name in zip(sources, named, strict=True):
         runs: dict[tuple[str, str], dict[str, Answer]] = {}
         for answer in source.answers:
-            own = runs.setdefault((_variant(answer.variant or name, answer.place), answer.run), {})
+            own = runs.setdefault((check_name(answer.variant or name, answer.place), answer.run), {})
             if before := own.get(answer.question):
                 raise BadInput(
                     f"{answer.place}: question {cut(answer.question)} comes a second time, after {before.place}; "
@@ -64,6 +64,7 @@ def tell_apart(
             own[answer.question] = answer
         for (variant, _), answers in runs.items():
             by_variant.setdefault(variant, []).append(Repetition(source=source, answers=answers))
+    _check_counts(by_variant)
     questions = _questions(
         answer for runs in by_variant.values() for run in runs for answer in run.answers.values()
     )
@@ -73,7 +74,12 @@ def tell_apart(
 
 
 def _check_alike(sources: Sequence[Source]) -> None:
-    """Raises BadInput for files whose scores mean different things."""
+    """Raises BadInput for files whose scores mean different things, and for one that is given twice."""
+    seen: set[Path] = set()
+    for source in sources:
+        if (place := Path(source.path).resolve()) in seen:
+            raise BadInput(f"{source.path}: given twice, and that makes no second repetition; name it once")
+        seen.add(place)
     for what in ("format", "task", "metric"):
         first, *others = {getattr(source, what): source for source in sources}.items()
         if others:
@@ -81,6 +87,18 @@ def _check_alike(sources: Sequence[Source]) -> None:
             raise BadInput(
                 f"{elsewhere.path}: its {what} is {other}, and that of {source.path} is {value}; import them each "
                 "by themselves"
+            )
+
+
+def _check_counts(by_variant: Mapping[str, Sequence[Repetition]]) -> None:
+    """Raises BadInput for more than a run folder may hold."""
+    for what, count, most in (
+        ("variants", len(by_variant), MOST_VARIANTS),
+        ("repetitions", sum(map(len, by_variant.values())), MOST_UNITS),
+    ):
+        if count > most:
+            raise BadInput(
+                f"{count:,} {what} are in the files, and a run has at most {most:,}; import fewer at once"
             )
 
 
@@ -116,10 +134,11 @@ def _folder(path: str) -> str:
     return name[:LONGEST_NAME] or "imported"
 
 
-def _variant(name: str, place: str) -> str:
+def check_name(name: str, place: str) -> str:
+    """The name of a variant or run. Raises BadInput for one that cannot be part of a file's name."""
     if not NAME.fullmatch(name) or len(name) > LONGEST_NAME:
         raise BadInput(
-            f"{place}: `{cut(name)}` cannot name a variant: it must begin with a letter or digit and hold at most "
+            f"{place}: `{cut(name)}` cannot be a name: it must begin with a letter or digit and hold at most "
             f"{LONGEST_NAME} letters, digits and . _ = + -"
         )
     return name

@@ -11,7 +11,19 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from sweep.run.imported.answers import Answer, File, Record, Source, chosen, count_of, number_of, text_of, truth
+from sweep.run.imported.answers import (
+    Answer,
+    File,
+    Record,
+    Source,
+    chosen,
+    count_of,
+    mapping_of,
+    number_of,
+    text_of,
+    time_of,
+    truth,
+)
 
 SCORES = ("symbolic_correct", "is_correct", "judge_correct")
 """The fields that say whether an answer is right."""
@@ -26,16 +38,16 @@ def read(records: Sequence[Record], file: File) -> Source:
     """The answers. What the run's metrics.json says beside them is taken along. Raises BadInput."""
     metric = chosen((name for name in SCORES if all(name in record for record in records)), file)
     meta = _meta(Path(file.path).parent)
-    settings = found if isinstance(found := meta.get("gen"), dict) else {}
-    ended = [time for r in records if (time := number_of(r.get("generation_end_time"))) is not None]
+    settings = mapping_of(meta.get("gen"))
+    ended = [time for r in records if (time := time_of(r.get("generation_end_time"))) is not None]
     version = text_of(meta.get("sgl_eval_version"))
     return Source(
         path=file.path,
         sha256=file.sha256,
         format="sgl-eval",
         metric=metric,
-        task=text_of(meta.get("name")),
-        model=text_of(meta.get("model")),
+        task=text_of(meta.get("name")) or None,
+        model=text_of(meta.get("model")) or None,
         answers=[_answer(record, metric, f"{file.path}:{number}") for number, record in enumerate(records, 1)],
         max_tokens=count_of(settings.get("max_tokens")),
         temperature=number_of(settings.get("temperature")),
@@ -47,7 +59,7 @@ def read(records: Sequence[Record], file: File) -> Source:
 def _answer(record: Record, metric: str, place: str) -> Answer:
     failed = record.get("finish_reason") == "error"
     extracted = text_of(record.get("predicted_answer"))
-    began, ended = (number_of(record.get(f"generation_{end}_time")) for end in ("start", "end"))
+    began, ended = (time_of(record.get(f"generation_{end}_time")) for end in ("start", "end"))
     return Answer(
         place=place,
         question=str(record.get("id", "")),
@@ -59,13 +71,12 @@ def _answer(record: Record, metric: str, place: str) -> Answer:
         invalid=extracted is None if "predicted_answer" in record else None,
         finish_reason=text_of(record.get("finish_reason")),
         completion_tokens=count_of(record.get("num_generated_tokens")),
-        seconds=None if began is None or ended is None or ended < began else ended - began,
+        seconds=None if began is None or ended is None else number_of(ended - began),
     )
 
 
 def _meta(folder: Path) -> Record:
     """What metrics.json says of the run; nothing where there is none."""
     with suppress(OSError, ValueError):
-        document = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        return document if isinstance(document, dict) else {}
+        return mapping_of(json.loads((folder / "metrics.json").read_text(encoding="utf-8")))
     return {}

@@ -13,6 +13,7 @@ from sweep import files
 from sweep.bounds import MOST_SCORED, SCORE_FILE
 from sweep.errors import BadInput
 from sweep.stats.history import History, Night
+from sweep.stats.metric import Metric
 from sweep.stats.score_files import documents, junit, lines, nemo, tables
 from sweep.stats.score_files.rows import LABELS, Moments, Passes, Reader, Reading, Row
 from sweep.stats.scores import Scores, fault_of, fault_of_questions
@@ -41,10 +42,9 @@ class Listed:
 
     def history(self) -> History | None:
         """The scores by night; None where some have no date."""
-        if None in self.nights:
+        if None in self.nights or self.scores.questions is None:
             return None
         rows = zip(self.nights, self.scores.values, strict=True)
-        assert self.scores.questions is not None
         return History(variant=self.scores.variant, questions=self.scores.questions, nights=_nights(list(rows)))
 
 
@@ -79,7 +79,7 @@ def read(sources: Sequence[str], reading: Reading) -> ScoreFile:
     if not items:
         raise BadInput(f"{', '.join(map(_named, sources))}: no scores in it")
     return ScoreFile(
-        listed=tuple(_listed(variant, own) for variant, own in rows.items()),
+        listed=tuple(_listed(variant, own, reading.metric) for variant, own in rows.items()),
         moments=moments,
         passes=tuple(passes.values()),
     )
@@ -141,17 +141,18 @@ def _checked(rows: Sequence[Row], reading: Reading) -> dict[str, list[Row]]:
     """The rows by variant, each with its number of questions. Raises BadInput."""
     found: dict[str, list[Row]] = {}
     for row in rows:
-        if row.score is not None and (fault := fault_of(row.score)):
-            raise BadInput(f"{row.place}: {fault}{_likely(rows)}")
+        if row.score is not None and (fault := fault_of(row.score, reading.metric)):
+            likely = _likely(rows) if reading.metric.counts else ""
+            raise BadInput(f"{row.place}: {fault}{likely}")
         found.setdefault(row.variant, []).append(row)
         if len(found) > MOST_SCORED:
             raise BadInput(f"{row.place}: more than {MOST_SCORED:,} variants; give them in several files")
-    return {variant: _with_questions(own, reading.questions) for variant, own in found.items()}
+    return {variant: _with_questions(own, reading) for variant, own in found.items()}
 
 
-def _with_questions(rows: Sequence[Row], questions: int | None) -> list[Row]:
+def _with_questions(rows: Sequence[Row], reading: Reading) -> list[Row]:
     """One variant's rows, all over the same number of questions. Raises BadInput."""
-    asked = questions
+    asked = questions = reading.questions
     for row in rows:
         if row.questions is not None and questions not in (None, row.questions):
             before = "before it" if questions != asked else "in --questions"
@@ -161,6 +162,8 @@ def _with_questions(rows: Sequence[Row], questions: int | None) -> list[Row]:
                 f"questions have another mean and noise: {remedy}"
             )
         questions = questions if row.questions is None else row.questions
+    if questions is None and not reading.metric.counts:
+        return list(rows)
     return [replace(row, questions=_known(questions, rows[0].place)) for row in rows]
 
 
@@ -174,22 +177,24 @@ def _known(questions: int | None, place: str) -> int:
 
 def _checked_moments(moments: Moments, reading: Reading) -> Moments:
     """Raises BadInput for a mean that is no share, a standard deviation below 0, no runs, or unknown questions."""
-    fault = fault_of(moments.mean)
+    metric = reading.metric
+    fault, half = fault_of(moments.mean, metric), (metric.high - metric.low) / 2
     if fault is None and moments.runs < 1:
         fault = f"n must be at least 1, got {moments.runs}"
-    if fault is None and not 0 <= moments.std <= 0.5 * (moments.runs / max(moments.runs - 1, 1)) ** 0.5 + 1e-9:
-        fault = f"no scores have the std {moments.std:.12g}, which is at most about 0.5"
+    if fault is None and not 0 <= moments.std <= half * (moments.runs / max(moments.runs - 1, 1)) ** 0.5 + 1e-9:
+        fault = f"no scores have the std {moments.std:.12g}, which is at most about {half:g}"
     if fault:
         raise BadInput(f"{moments.place}: {fault}")
     return replace(moments, questions=_known(moments.questions or reading.questions, moments.place))
 
 
-def _listed(variant: str, rows: Sequence[Row]) -> Listed:
+def _listed(variant: str, rows: Sequence[Row], metric: Metric) -> Listed:
     return Listed(
         scores=Scores(
             variant=variant,
             values=tuple(row.score for row in rows if row.score is not None),
-            questions=_asked(rows),
+            questions=rows[0].questions if metric.counts else None,
+            metric=metric,
         ),
         nights=tuple(row.night for row in rows),
         labels={

@@ -9,6 +9,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from sweep.errors import BadInput
+from sweep.stats.metric import ACCURACY, Metric
 from sweep.words import cut
 
 SCORE = ("score", "accuracy")
@@ -93,6 +94,8 @@ class Reading:
     """That a score is over, where the file does not say."""
     percent: bool = False
     """Whether a number without a sign is in percent."""
+    metric: Metric = ACCURACY
+    """What the scores are of."""
     pattern: str | None = None
     """A regular expression that finds the score in a line; None for the usual ways of writing it."""
     note: Note = lambda _: None

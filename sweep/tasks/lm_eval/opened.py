@@ -44,11 +44,17 @@ class Opened:
         return tuple(text for text in ([until] if isinstance(until, str) else until) if text)
 
     def texts(self, doc: Mapping[str, Any]) -> tuple[str, str]:
-        """A document's question, and its right answer: the first where the task accepts several."""
+        """A document's question, and its right answer: the first where the task accepts several.
+
+        Raises ValueError for one that has none.
+        """
         target = self.task.doc_to_target(doc)
         if self.task.config.doc_to_choice is not None and isinstance(target, int):
             target = self.task.doc_to_choice(doc)[target]
         first = target[0] if isinstance(target, list) and target else target
+        # A template writes a column that the record has not as a word.
+        if first in (None, "", []) or (first == "None" and None in doc.values()):
+            raise ValueError("the task makes no right answer of it")
         return str(self.task.doc_to_text(doc)), str(first)
 
     def judge(self, doc: Mapping[str, Any], output: str) -> tuple[str | None, bool]:
@@ -172,14 +178,14 @@ def _refusing(written: Written, dataset: DatasetConfig) -> Iterator[None]:
 
     try:
         yield
-    except ImportError as error:
-        raise BadInput(f"protocol.task: lm-eval's {written.name} needs more packages: {error}") from None
+    except (ImportError, AssertionError) as error:
+        raise BadInput(f"protocol.task: lm-eval cannot set up {written.name}: {_first_line(error)}") from None
     except (OSError, DatasetsError) as error:
         raise BadInput(
             f"protocol.dataset: lm-eval could not fetch the data of {written.name}: {_first_line(error)}\nWithout "
             "the hub, set protocol.dataset.path to a local .jsonl or .parquet file with the same records"
         ) from None
-    except (LookupError, TypeError, ValueError, AttributeError, AssertionError, jinja2.TemplateError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, jinja2.TemplateError) as error:
         raise BadInput(
             f"protocol.dataset: {dataset.path}: the records do not fit lm-eval's {written.name}: "
             f"{type(error).__name__}: {_first_line(error)}; {written.file} says what it reads"

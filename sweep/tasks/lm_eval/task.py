@@ -14,7 +14,15 @@ from sweep.tasks.library import Placed, Rows, check_installed, versions
 from sweep.tasks.lm_eval.opened import Opened, open_task
 from sweep.tasks.lm_eval.written import find, parsed
 
-LIKELY = ("{}", "The answer is {}.", "The answer is ({}).", "#### {}", "\\boxed{{{}}}", "[[{}]]")
+LIKELY = (
+    "{}",
+    "The answer is {}.",
+    "The answer is ({}).",
+    "So the answer is {}.",
+    "#### {}",
+    "\\boxed{{{}}}",
+    "[[{}]]",
+)
 """Outputs that may say the right answer in the form that a task looks for."""
 
 

@@ -1,0 +1,35 @@
+"""Where imported results come from: a part of their run's sweep file, which `sweep import` writes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from sweep.gate.rules import Count, Strict
+
+Text = Annotated[str, Field(min_length=1, strict=True)]
+
+
+class ImportedFile(Strict):
+    """A file that results were read from."""
+
+    path: Text
+    """Where it was."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """Of its content."""
+
+
+class ImportedConfig(Strict):
+    """Where the results of an imported run come from. What a sweep measures itself has none of this."""
+
+    format: Text
+    """The program that wrote them, such as `lm-eval`; `table` for rows of anybody's."""
+    task: Text | None
+    """The benchmark, as that program calls it; null where it does not say."""
+    metric: Text
+    """What an answer's value was taken from, such as `exact_match,strict-match`."""
+    repetitions: dict[str, Count]
+    """Of each variant."""
+    files: Annotated[tuple[ImportedFile, ...], Field(min_length=1)]
+    """In the order given."""
