@@ -231,7 +231,8 @@ def _rows(fits: Mapping[str, Fitted], threshold: Threshold) -> Any:
     axes.invert_yaxis()
     figure.legend(loc="outside upper center", ncols=2, fontsize=8)
     looks = max(noise.looks for noise in noises)
-    axes.set_xlabel(_of_failing(threshold) + (f", for one of up to {looks} looks" if looks > 1 else ""))
+    look = f", for one of up to {looks} looks" if looks > 1 else ""
+    axes.set_xlabel(f"{_of_failing(threshold)}{look}; what is beyond the scale is at its end")
     return figure
 
 

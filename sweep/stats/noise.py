@@ -183,8 +183,7 @@ class Fitted:
 
     def mirrored(self) -> Fitted:
         """The same of the mirrored scores: an upper bound of these is a lower one of those."""
-        fitted = Fitted.to(self.scores.mirrored, [scores.mirrored for scores in self.perturbed])
-        return replace(fitted, observed=self.mean)
+        return replace(Fitted.to(self.scores.mirrored, [s.mirrored for s in self.perturbed]), observed=self.mean)
 
     def better_up(self) -> Fitted:
         """The same with more as the better: mirrored where less is."""

@@ -244,7 +244,7 @@ def _of(status: int, said: Any) -> Any:
         (_of(503, b"loading"), "loading"),
         (_of(200, b"<html>a proxy's page</html>"), "no choice"),
         (_of(200, {"choices": []}), "no choice"),
-        (_of(200, None), "APIConnectionError"),
+        (_of(200, None), "APIConnectionError: .*disconnected"),
         (lambda body: completed(body, choice={"finish_reason": "abort"}), "abort"),
         (lambda body: completed(body, choice={"finish_reason": None}), "no finish_reason"),
         (lambda body: completed(body, usage=None), "no usage"),

@@ -226,3 +226,11 @@ def test_stats_reads_values_outside_0_to_1_and_bounds_them_above(tmp_path: Path)
     assert found == pytest.approx(1.2 + stats.t.ppf(0.99, 4) * STD * 1.2**0.5)
     assert CliRunner().invoke(stats_command, [str(file), "--range", "0", "2"]).exit_code == 0
     assert CliRunner().invoke(stats_command, [str(file), "--questions", "200"]).exit_code != 0
+
+
+def test_stats_refuses_a_mean_and_std_of_values_which_it_would_read_the_wrong_way_round(tmp_path: Path) -> None:
+    file = tmp_path / "wer.json"
+    file.write_text(json.dumps([{"variant": "v", "mean": 0.2, "std": 0.01, "n": 5, "questions": 100}]))
+    result = CliRunner().invoke(stats_command, [str(file), "--lower-is-better"])
+    assert isinstance(result.exception, BadInput)
+    assert "scores themselves" in result.exception.message

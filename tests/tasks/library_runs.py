@@ -51,7 +51,8 @@ def lm_eval_run(task: str, folder: Path, shots: int, answer: Callable[[str], str
         def loglikelihood_rolling(self, requests: Sequence[Any]) -> Any:
             raise NotImplementedError
 
-    (file,) = Path(tasks.__file__).parent.glob(f"gsm8k/{task.replace('_', '-')}.yaml")
+    folder_of = "gsm8k" if task.startswith("gsm8k") else "gpqa"
+    (file,) = Path(tasks.__file__).parent.glob(f"{folder_of}/**/{task.replace('gsm8k_', 'gsm8k-')}.yaml")
     files = {"test": str(folder / "test.jsonl"), "train": str(folder / "train.jsonl")}
     data = {"dataset_path": "json", "dataset_name": None}
     kwargs = {"data_files": files, "cache_dir": str(folder / "cache")}

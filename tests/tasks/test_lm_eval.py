@@ -52,6 +52,22 @@ def test_its_runner_sends_the_same_prompts_and_gives_the_same_scores_and_answers
     assert {sample["exact_match"] for sample in theirs} == {0.0, 1.0}
 
 
+def test_choices_that_a_task_shuffles_stand_as_in_its_own_runner(tmp_path: Path) -> None:
+    wrong = {f"Incorrect Answer {n}": f"wrong {n}" for n in (1, 2, 3)}
+    rows = [{"Question": f"Question {n}?", "Correct Answer": "right", **wrong} for n in range(16)]
+    file = write_jsonl(tmp_path / "gpqa.jsonl", rows)
+    questionnaire = asked("gpqa_main_cot_zeroshot", tmp_path, dataset={"path": str(file)})
+    for split in ("test", "train"):
+        write_jsonl(tmp_path / f"{split}.jsonl", rows)
+    theirs = lm_eval_run("gpqa_main_cot_zeroshot", tmp_path, 0, lambda prompt: "The answer is (B).")
+    prompts = {sample["doc_id"]: sample["arguments"][0][0] for sample in theirs}
+    assert [request.prompt for request in questionnaire._requests] == [prompts[n] for n in range(16)]
+    strict = {s["doc_id"]: s["exact_match"] for s in theirs if s["filter"] == "strict-match"}
+    scores = [questionnaire.task.score(question, "The answer is (B).") for question in questionnaire.questions]
+    assert [float(score.correct) for score in scores] == [strict[n] for n in range(16)]
+    assert set(strict.values()) == {0.0, 1.0}
+
+
 def test_the_first_filter_scores_where_none_is_named(tmp_path: Path) -> None:
     strict = asked("gsm8k", tmp_path)
     assert [strict.task.score(strict.questions[0], text).answer for text in ("#### 0", "It is 0")] == ["0", None]

@@ -188,7 +188,8 @@ class Client:
             raise RequestFailed(f"{where}: HTTP {error.status_code}: {said}") from error
         # An answer that is no JSON is a ValueError.
         except (OpenAIError, ValueError) as error:
-            raise RequestFailed(f"{where}: {type(error).__name__}: {error}") from error
+            why = f" ({error.__cause__})" if error.__cause__ else ""
+            raise RequestFailed(f"{where}: {type(error).__name__}: {error}{why}") from error
         return self._completion(answer, request, batch, time.perf_counter() - began)
 
     def _sampling(self, request: Request, batch: Batch) -> dict[str, Any]:

@@ -177,12 +177,14 @@ def _known(questions: int | None, place: str) -> int:
 
 def _checked_moments(moments: Moments, reading: Reading) -> Moments:
     """Raises BadInput for a mean that is no share, a standard deviation below 0, no runs, or unknown questions."""
-    metric = reading.metric
-    fault, half = fault_of(moments.mean, metric), (metric.high - metric.low) / 2
+    if not reading.metric.counts:
+        remedy = "give the scores themselves"
+        raise BadInput(f"{moments.place}: mean, std and n are read of shares of right answers alone; {remedy}")
+    fault = fault_of(moments.mean)
     if fault is None and moments.runs < 1:
         fault = f"n must be at least 1, got {moments.runs}"
-    if fault is None and not 0 <= moments.std <= half * (moments.runs / max(moments.runs - 1, 1)) ** 0.5 + 1e-9:
-        fault = f"no scores have the std {moments.std:.12g}, which is at most about {half:g}"
+    if fault is None and not 0 <= moments.std <= 0.5 * (moments.runs / max(moments.runs - 1, 1)) ** 0.5 + 1e-9:
+        fault = f"no scores have the std {moments.std:.12g}, which is at most about 0.5"
     if fault:
         raise BadInput(f"{moments.place}: {fault}")
     return replace(moments, questions=_known(moments.questions or reading.questions, moments.place))

@@ -8,6 +8,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from sweep.errors import BadInput
@@ -97,8 +98,13 @@ def _built(written: Written, overrides: Mapping[str, Any]) -> Any:
     from lm_eval.defaults import DEFAULT_OTHER_SEED
     from lm_eval.tasks._factory import TaskFactory
     from lm_eval.tasks._index import TaskIndex
+    from lm_eval.tasks._yaml_loader import load_yaml
 
-    task = TaskFactory().build(TaskIndex.entry_from_path(written.file), overrides=dict(overrides), registry={})
+    # What is drawn at random here is drawn once, as with the files that the library itself reads and keeps.
+    made = load_yaml(written.file).get("process_docs")
+    once = {"process_docs": cache(made)} if made else {}
+    entry = TaskIndex.entry_from_path(written.file)
+    task = TaskFactory().build(entry, overrides={**overrides, **once}, registry={})
     task.set_fewshot_seed(DEFAULT_OTHER_SEED)
     return task
 
