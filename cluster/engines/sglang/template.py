@@ -4,8 +4,8 @@ A worker that is spawned imports SGLang and torch anew, which takes most of a st
 `multiprocessing` would have spawned: the caller's environment, folder, limits and signals, its file descriptors at
 their numbers, and then the program that a new interpreter would have been given.
 
-CUDA does not work in a process that was forked after it was initialised, and much of SGLang (sgl_kernel, for one)
-asks for the GPU while it is imported. So a child of the template asks first, and the template repeats its answers.
+CUDA does not work in a process that was forked after it was initialised, and much of SGLang asks for the GPU while
+it is imported. So a child of the template asks first, and the template repeats its answers (`cuda`).
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import process, spawn
 from multiprocessing.connection import Connection
-from types import CodeType, FrameType, FunctionType, SimpleNamespace
+from types import CodeType, FrameType
 from typing import Any
+
+from cluster.engines.sglang.cuda import answering, ask
 
 MODULES = (
     "triton",
@@ -44,6 +46,7 @@ MODELS = "sglang.srt.models"
 """The package of which workers import every module, to see which models there are."""
 FORK_SAFE_THREADS = frozenset({"jemalloc_bg_thd"})
 """Native threads that their library stops before a fork, and starts again after it."""
+NODE_WORDS = 16
 LOWEST_FD = 256
 """Files that libraries open while they are imported get numbers from here on; those below are the workers'."""
 
@@ -59,6 +62,17 @@ class Ready:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a process runs, and takes its memory from."""
+
+    processors: frozenset[int]
+    policy: int
+    """See set_mempolicy(2)."""
+    nodes: tuple[int, ...]
+    """Of the policy: NODE_WORDS words of a bit for each memory node."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Request:
     """A worker to fork; its file descriptors follow."""
 
@@ -70,6 +84,7 @@ class Request:
     folder: str
     limits: Mapping[int, tuple[int, int]]
     """Soft and hard, by resource."""
+    place: Place
     ignored: frozenset[int]
     """The signals that the caller ignores."""
     blocked: frozenset[int]
@@ -77,10 +92,8 @@ class Request:
 
 
 def main(descriptor: int, caller: int) -> None:
-    """Import, and fork a worker for each request until the caller closes its socket, or ends.
-
-    In a worker it returns what the worker's program returns.
-    """
+    """Import, and fork a worker for each request until the caller closes its socket or ends. A worker returns."""
+    _remember_title()
     reserved = _reserved_descriptors()
     peer = socket.socket(fileno=fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, LOWEST_FD))
     os.close(descriptor)
@@ -91,8 +104,9 @@ def main(descriptor: int, caller: int) -> None:
             os.close(one)
         connection.send(Ready(refused=refused, read={name: os.environ.get(name) for name in read}))
         forked = _serve(peer, connection)
-    if forked is not None:
-        _become(*forked)
+    if forked is None:
+        os._exit(0)
+    _become(*forked)
 
 
 def _serve(peer: socket.socket, connection: Connection) -> tuple[Request, list[int]] | None:
@@ -155,6 +169,7 @@ def _become(request: Request, descriptors: Iterable[int]) -> None:
     os.chdir(request.folder)
     for limited, (soft, hard) in request.limits.items():
         resource.setrlimit(limited, (soft, hard))
+    _move(request.place)
     for number in request.ignored - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, request.blocked)
@@ -162,6 +177,20 @@ def _become(request: Request, descriptors: Iterable[int]) -> None:
         numpy.random.seed()  # Python's own generator does it itself; torch begins with a constant.
     sys.argv = ["-c", "--multiprocessing-fork"]
     exec(request.program, {"__name__": "__main__"})
+
+
+def _remember_title() -> None:
+    """SGLang names its workers; where the name goes is found by the environment that the process began with."""
+    with suppress(ImportError):
+        importlib.import_module("setproctitle").getproctitle()
+
+
+def _move(place: Place) -> None:
+    os.sched_setaffinity(0, place.processors)
+    if place.policy:
+        nodes = (ctypes.c_ulong * NODE_WORDS)(*place.nodes)
+        if ctypes.CDLL("libnuma.so.1").set_mempolicy(place.policy, nodes, NODE_WORDS * 64):
+            raise OSError(f"the memory policy {place.policy} could not be set")
 
 
 def _reserved_descriptors() -> list[int]:
@@ -222,12 +251,12 @@ def _import_all(preparation: dict[str, Any]) -> str | None:
         del process.current_process()._inheriting  # type: ignore[attr-defined]
     import torch
 
-    with _answering(torch, _in_a_child(lambda: _ask(torch.cuda))):
+    with answering(_in_a_child(ask)) as missed:
         for name in MODULES:
             _import(name)
         for found in pkgutil.iter_modules(importlib.import_module(MODELS).__path__, f"{MODELS}."):
             _import(found.name)
-    return _unfit(torch.cuda)
+    return f"an import asked Triton for {', '.join(missed)}" if missed else _unfit(torch.cuda)
 
 
 def _import(name: str) -> None:
@@ -279,72 +308,3 @@ def _in_a_child(function: Callable[[], Any]) -> Any:
         content = answer.read()
     os.waitpid(child, 0)
     return pickle.loads(content)
-
-
-def _ask(cuda: Any) -> list[dict[str, Any]]:
-    """What torch says of each GPU, by the function that says it. Initialises CUDA."""
-    count = cuda.device_count() if cuda.is_available() else 0
-    return [
-        {
-            "get_device_capability": cuda.get_device_capability(number),
-            "get_device_name": cuda.get_device_name(number),
-            "get_device_properties": _plain(cuda.get_device_properties(number)),
-        }
-        for number in range(count)
-    ]
-
-
-def _plain(properties: Any) -> SimpleNamespace:
-    """torch's object cannot leave its process."""
-    fields = {name: getattr(properties, name) for name in dir(properties) if not name.startswith("_")}
-    plain = {name: value for name, value in fields.items() if isinstance(value, str | int | float)}
-    return SimpleNamespace(**plain)
-
-
-@contextmanager
-def _answering(torch: Any, gpus: list[dict[str, Any]]) -> Iterator[None]:
-    """Have torch answer with what is known of the GPUs, and not touch them."""
-    cuda, over = torch.cuda, False
-    originals: dict[Any, Any] = {}
-
-    def put(module: Any, name: str, answer: Callable[..., Any]) -> None:
-        original = getattr(module, name)
-
-        def stand_in(*arguments: Any, **keywords: Any) -> Any:
-            return (original if over or not gpus else answer)(*arguments, **keywords)
-
-        originals[stand_in] = original
-        setattr(module, name, stand_in)
-
-    def of_a_gpu(name: str) -> Callable[..., Any]:
-        def answer(device: Any = None) -> Any:
-            return gpus[cuda._utils._get_device_index(device, optional=True)][name]
-
-        return answer
-
-    if cuda._is_compiled():
-        module_of = torch.get_device_module
-        # Asked for the device there is, it initialises CUDA: the body of SGLang's parallel_state does so.
-        put(torch, "get_device_module", lambda device=None: cuda if device is None else module_of(device))
-        put(cuda, "is_available", lambda: bool(gpus))
-        put(cuda, "device_count", lambda: len(gpus))
-        put(cuda, "current_device", lambda: 0)
-        for name in gpus[0] if gpus else ():
-            put(cuda, name, of_a_gpu(name))
-    try:
-        yield
-    finally:
-        over = True
-        _put_back(originals)
-
-
-def _put_back(originals: Mapping[Any, Any]) -> None:
-    """In every module that took one by name too, and in Triton's driver, which is made again when it is needed."""
-    for module in list(sys.modules.values()):
-        for name, value in list(getattr(module, "__dict__", {}).items()):
-            if type(value) is FunctionType and value in originals:
-                setattr(module, name, originals[value])
-    driver = getattr(sys.modules.get("triton.runtime.driver"), "driver", None)
-    for name in ("_default", "_active"):
-        if hasattr(driver, name):
-            setattr(driver, name, None)

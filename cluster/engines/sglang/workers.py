@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import ctypes
 import functools
+import json
 import os
 import resource
 import signal
@@ -22,11 +23,18 @@ from multiprocessing import spawn, util
 from multiprocessing.connection import Connection
 from typing import Any
 
-from cluster.engines.sglang.template import LOWEST_FD, Ready, Request
+from cluster.engines.sglang.template import LOWEST_FD, NODE_WORDS, Place, Ready, Request
 from cluster.log import TAIL
 
 SWITCH = "SWEEP_FORK_WORKERS"
 """The environment variable that has workers spawned where it is 0."""
+ASK_PLACE = f"""
+import ctypes, json, os
+policy, nodes = ctypes.c_int(), (ctypes.c_ulong * {NODE_WORDS})()
+if ctypes.CDLL("libnuma.so.1").get_mempolicy(ctypes.byref(policy), nodes, {NODE_WORDS} * 64, None, 0):
+    raise OSError("the memory policy is not told")
+print(json.dumps([list(os.sched_getaffinity(0)), policy.value, list(nodes)]))
+"""
 POLL_SECONDS = 0.2
 FORK_SECONDS = 60.0
 READ_BY_LIBRARIES = ("LD_", "GLIBC_", "MALLOC_", "PYTHON", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "TORCH_")
@@ -162,14 +170,13 @@ class Workers:
         template = self._template
         if template is None:
             raise _Spawned("no template runs")
-        if os.fsdecode(path) != sys.executable:
-            raise _Spawned(f"it runs in {os.fsdecode(path)}")
+        place = _place(os.fsdecode(path))
         if max(descriptors) >= LOWEST_FD:
             raise _Spawned(f"it takes the file descriptor {max(descriptors)}")
         try:
             self._check(template, template.ready(given_up))
             with _taking_orphans():
-                worker = template.fork(_request(arguments[-2], descriptors))
+                worker = template.fork(_request(arguments[-2], descriptors, place))
         except (OSError, EOFError) as error:
             said = template.said()
             self.close()
@@ -201,13 +208,25 @@ class Workers:
             raise _Spawned(f"SGLang reads while it is imported what was set since: {', '.join(sorted(changed))}")
 
 
-def _request(program: str, descriptors: Sequence[int]) -> Request:
+def _place(interpreter: str) -> Place:
+    """Where this would run a program: SGLang gives a script that has numactl bind the worker to its GPU's node."""
+    if interpreter == sys.executable:
+        return Place(processors=frozenset(os.sched_getaffinity(0)), policy=0, nodes=())
+    asked = subprocess.run([interpreter, "-IS", "-c", ASK_PLACE], capture_output=True, text=True, check=False)
+    if asked.returncode:
+        raise _Spawned(f"{interpreter} does not tell where it runs its program: {asked.stderr[-200:]}")
+    processors, policy, nodes = json.loads(asked.stdout)
+    return Place(processors=frozenset(processors), policy=policy, nodes=tuple(nodes))
+
+
+def _request(program: str, descriptors: Sequence[int], place: Place) -> Request:
     limits = {value for name, value in vars(resource).items() if name.startswith("RLIMIT_")}
     return Request(
         program=program,
         descriptors=(1, 2, *dict.fromkeys(descriptors)),
         environment=_environment(),
         folder=os.getcwd(),
+        place=place,
         limits={one: resource.getrlimit(one) for one in limits},
         ignored=_ignored(),
         blocked=frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
