@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
-from functools import reduce
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 
@@ -20,11 +17,11 @@ from cluster.secrets import REFERENCE
 from sweep import clean, files
 from sweep.bounds import DEEPEST, LONGEST_TEXT, MOST_FAULTS, SWEEP_FILE
 from sweep.errors import BadInput, suggestion
-from sweep.gate.rules import RULES, Rule
 from sweep.plan.config import ProtocolConfig, SweepConfig, is_local
+from sweep.plan.detail import at, fault
 from sweep.plan.document import parse
 from sweep.plan.reference import reference_plan
-from sweep.plan.secrets import Keeper, on_command_line, secrets_in
+from sweep.plan.secrets import Keeper, on_command_line
 from sweep.plan.threshold import threshold_faults
 from sweep.plan.units import Plan
 from sweep.plan.unknown import unknown_faults
@@ -32,9 +29,6 @@ from sweep.plan.variants import Fault, KeyPath, Variant, argument_path, fault_li
 from sweep.words import counted, cut
 
 Check = Callable[[ProtocolConfig], Iterable[Fault]]
-ABSENT = object()
-NEAR = 0.7
-"""How like a key of the engine's another one must be to be taken for it, and not for an argument of a backend's."""
 LOCAL_PATHS: tuple[KeyPath, ...] = (("protocol", "dataset", "path"), ("protocol", "dataset", "train_path"))
 """Keys whose value, when it names a local file, is relative to the sweep file."""
 LOCAL_MODELS: tuple[KeyPath, ...] = (("engine", "model"), ("engine", "draft_model"))
@@ -68,7 +62,7 @@ def load(
     try:
         config = SweepConfig.model_validate(document)
     except ValidationError as error:
-        faults = [_fault(detail, document) for detail in error.errors() if not _of_other_kind(detail)]
+        faults = [fault(detail, document) for detail in error.errors() if not _of_other_kind(detail)]
     else:
         config = config.keeping(keeper.secrets)
         if config.imported and not recorded:
@@ -273,87 +267,15 @@ def _override(document: dict[str, Any], text: str, keeper: Keeper) -> KeyPath:
 def _make_absolute(document: dict[str, Any], folder: Path) -> None:
     """Write the document's local files and folders as absolute paths."""
     for keys in (*LOCAL_PATHS, *LOCAL_MODELS):
-        value = _at(document, keys)
+        value = at(document, keys)
         # Somebody's home folder is where the file is read.
         if not isinstance(value, str) or REFERENCE.match(value) or value.startswith("~"):
             continue
         if is_local(value) if keys in LOCAL_PATHS else value.startswith(("./", "../")):
-            _at(document, keys[:-1])[keys[-1]] = str(folder / value)
-    builds = _at(document, ("perturb", "build"))
+            at(document, keys[:-1])[keys[-1]] = str(folder / value)
+    builds = at(document, ("perturb", "build"))
     if isinstance(builds, list):
         builds[:] = [str(folder / run) if isinstance(run, str) else run for run in builds]
-    gold = _at(document, ("protocol", "gold"))
+    gold = at(document, ("protocol", "gold"))
     if isinstance(gold, dict) and isinstance(run := gold.get("run"), str):
         gold["run"] = str(folder / run)
-
-
-def _fault(detail: ErrorDetails, document: Any) -> Fault:
-    path = _written(detail, document)
-    if detail["type"] == "missing":
-        return path, "missing; add it"
-    if detail["type"] == "extra_forbidden":
-        known = dict.fromkeys(_fields_at(SweepConfig, path[:-1], document))
-        if path[:-1] == ("engine",) and not get_close_matches(str(path[-1]), known, n=1, cutoff=NEAR):
-            return path, "unknown key; the backend's own arguments go under engine.arguments"
-        return path, f"unknown key; {suggestion(str(path[-1]), known)}"
-    # Of a key in a wrong place too, where no secrets are looked for.
-    value = json.dumps(detail["input"], default=str)
-    shown = cut(secrets_in(value).hide(value))
-    rule = detail["msg"].removeprefix("Value error, ")
-    return path, f"{rule[0].lower()}{rule[1:]}, got {shown}; {_remedy(detail)}"
-
-
-def _written(detail: ErrorDetails, document: Any) -> KeyPath:
-    """pydantic's location as the path the user wrote: without the names of a union's members and key markers."""
-    path: list[str | int] = []
-    *around, last = detail["loc"] or ("",)
-    for part in around:
-        if (inside := _below(document, part)) is not ABSENT:
-            path.append(part)
-            document = inside
-    absent = detail["type"] in ("missing", "unknown_name")
-    return tuple([*path, last] if absent or _below(document, last) is not ABSENT else path)
-
-
-def _below(document: Any, part: str | int) -> Any:
-    """What a mapping or list of the document holds under a key or index, or ABSENT."""
-    try:
-        return document[part]
-    except (LookupError, TypeError):
-        return ABSENT
-
-
-def _at(document: Any, path: KeyPath) -> Any:
-    """What the document holds at a path, or ABSENT."""
-    return reduce(_below, path, document)
-
-
-def _fields_at(annotation: Any, path: KeyPath, document: Any) -> list[str]:
-    """The field names of the models that a value of this annotation may hold at a written path in it."""
-    if annotation is Rule:
-        annotation = RULES.get(str(_at(document, ("rule",))), Rule)
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        if not path:
-            return list(annotation.model_fields)
-        field = annotation.model_fields.get(str(path[0]))
-        parts = [field.annotation] if field else []
-    elif get_origin(annotation) is dict:
-        parts = [get_args(annotation)[1]] if path else []
-    else:
-        return [name for part in get_args(annotation) for name in _fields_at(part, path, document)]
-    return [name for part in parts for name in _fields_at(part, path[1:], _at(document, path[:1]))]
-
-
-def _remedy(detail: ErrorDetails) -> str:
-    context = detail.get("ctx", {})
-    if context.get("instead"):
-        return str(context["instead"])
-    if "known" in context:
-        return suggestion(str(detail["input"]), context["known"])
-    if "expected" in context:
-        return f"write {context['expected']}"
-    bounds = [f"{word} {context[key]}" for key, word in _BOUNDS.items() if key in context]
-    return f"write a value {' and '.join(bounds)}" if bounds else "correct the value"
-
-
-_BOUNDS = {"ge": "of at least", "gt": "above", "le": "of at most", "lt": "below"}
