@@ -47,33 +47,9 @@ def build(
     Raises BadInput when the sweep is not complete, when the rule gave no threshold, and, naming them, when audits
     failed and the sweep file gives no reason to go on (`audits.accept_failures`).
     """
-    if not summary.complete:
-        raise BadInput("No contract: the sweep is not complete.")
-    threshold = summary.threshold
-    if threshold.value is None:
-        why = " ".join(silent_lines(threshold))
-        raise BadInput(f"No contract: the rule {threshold.rule} gave no threshold. {why}")
-    failed = summary.failed_audits
-    reason = plan.config.audits.accept_failures
-    if failed and not reason:
-        raise BadInput(
-            f"No contract: {counted(len(failed), 'audit')} failed: {', '.join(failed)}. Mend what they found, or "
-            "give the reason for a threshold all the same under audits.accept_failures; it goes into the contract."
-        )
-    once = [name for name, outcome in threshold.variants.items() if outcome.n == 1]
-    if once:
-        raise BadInput(
-            f"No contract: one repetition of {', '.join(once)} shows no run-to-run spread, so nothing is known of "
-            "how often a healthy build would fail; measure at least 2, better 20."
-        )
-    without = [
-        f"{name}: {limit_reason(limit)}"
-        for name, those in summary.limits.items()
-        for limit in those
-        if limit.missing
-    ]
-    if without:
-        raise BadInput(f"No contract: the sweep file asks for a limit that there is none of. {' '.join(without)}")
+    _refuse_what_supports_none(plan, summary)
+    threshold, failed, reason = summary.threshold, summary.failed_audits, plan.config.audits.accept_failures
+    assert threshold.value is not None
     contract = Contract(
         sweep_id=summary.sweep_id,
         created=created,
@@ -99,6 +75,36 @@ def build(
         metric=summary.metric,
     )
     return contract.oldest()
+
+
+def _refuse_what_supports_none(plan: Plan, summary: Summary) -> None:
+    """Raises BadInput, as `build` does."""
+    if not summary.complete:
+        raise BadInput("No contract: the sweep is not complete.")
+    threshold = summary.threshold
+    if threshold.value is None:
+        why = " ".join(silent_lines(threshold))
+        raise BadInput(f"No contract: the rule {threshold.rule} gave no threshold. {why}")
+    failed = summary.failed_audits
+    if failed and not plan.config.audits.accept_failures:
+        raise BadInput(
+            f"No contract: {counted(len(failed), 'audit')} failed: {', '.join(failed)}. Mend what they found, or "
+            "give the reason for a threshold all the same under audits.accept_failures; it goes into the contract."
+        )
+    once = [name for name, outcome in threshold.variants.items() if outcome.n == 1]
+    if once:
+        raise BadInput(
+            f"No contract: one repetition of {', '.join(once)} shows no run-to-run spread, so nothing is known of "
+            "how often a healthy build would fail; measure at least 2, better 20."
+        )
+    without = [
+        f"{name}: {limit_reason(limit)}"
+        for name, those in summary.limits.items()
+        for limit in those
+        if limit.missing
+    ]
+    if without:
+        raise BadInput(f"No contract: the sweep file asks for a limit that there is none of. {' '.join(without)}")
 
 
 def _answers(summary: Summary, samples: Mapping[str, VariantSamples]) -> Answers | None:

@@ -211,12 +211,7 @@ def tabulate(
     strange = {*columns["question_id"]} - place.keys() | {*columns["variant"]} - {variant}
     if strange:
         raise ValueError(f"not a sample of {variant}: {min(strange)}")
-    numbers, row = np.unique(columns["repetition"], return_inverse=True)
-    column = np.array([place[question] for question in columns["question_id"]], dtype=np.intp)
-    sample = np.full((len(numbers), len(place)), -1)
-    sample[row, column] = np.arange(len(row))
-    whole = (sample >= 0).all(axis=1)
-    sample = sample[whole]
+    numbers, sample = _of_whole_repetitions(columns, place)
 
     def table(field: str) -> npt.NDArray[Any]:
         cells: npt.NDArray[Any] = columns[field][sample]
@@ -230,9 +225,10 @@ def tabulate(
     invalid, answer = table("invalid").astype(np.float64), table("extracted").astype(object)
     answer[invalid == 1] = None
     finish = table("finish_reason")
+    units = zip(began, ended, table("batch_verify_steps").astype(np.float64), strict=True)
     return VariantSamples(
         variant=variant,
-        repetitions=tuple(numbers[whole].tolist()),
+        repetitions=tuple(numbers.tolist()),
         place=_together(table("engine")),
         question_ids=tuple(question_ids),
         correct=table("correct"),
@@ -246,13 +242,7 @@ def tabulate(
         token_ids=cache(lambda: table("token_ids")),
         completion_tokens=table("completion_tokens").astype(np.float64),
         verify_steps=table("verify_steps").astype(np.float64),
-        batch_verify_steps=np.array(
-            [
-                _of_units(*row)
-                for row in zip(began, ended, table("batch_verify_steps").astype(np.float64), strict=True)
-            ],
-            dtype=np.float64,
-        ),
+        batch_verify_steps=np.array([_of_units(*row) for row in units], dtype=np.float64),
         starts_with_bos=table("starts_with_bos").astype(object),
         seconds=table("seconds").astype(np.float64),
         starts=_together(table("start")),
@@ -260,6 +250,18 @@ def tabulate(
         ended=ended.max(axis=1),
         engine_seconds=np.array([_busy(*spans) for spans in zip(began, ended, strict=True)], dtype=np.float64),
     )
+
+
+def _of_whole_repetitions(
+    columns: Mapping[str, npt.NDArray[Any]], place: Mapping[str, int]
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.intp]]:
+    """The numbers of the R repetitions that have a sample of each question, and (R, Q) which sample it is."""
+    numbers, row = np.unique(columns["repetition"], return_inverse=True)
+    column = np.array([place[question] for question in columns["question_id"]], dtype=np.intp)
+    sample = np.full((len(numbers), len(place)), -1)
+    sample[row, column] = np.arange(len(row))
+    whole = (sample >= 0).all(axis=1)
+    return numbers[whole], sample[whole]
 
 
 def worth(correct: npt.NDArray[np.bool_], value: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], bool]:
