@@ -47,7 +47,7 @@ def test_an_engine_whose_scheduler_is_stopped_is_said_to_hang(monkeypatch: pytes
     engine = SGLangEngine()
     engine.start(make_spec(request_deadline=1.0), quiet)
     workers = [psutil.Process(pid) for pid in host.children()]
-    scheduler = next(w for w in workers if "scheduler" in " ".join(w.cmdline()))
+    scheduler = next(w for w in workers if "sglang::scheduler" in " ".join(w.cmdline()))
     scheduler.suspend()
     try:
         with pytest.raises(EngineLost, match="no completion after 1 s"):
@@ -90,7 +90,7 @@ if __name__ == "__main__":
     engine = SGLangEngine()
     engine.start(make_spec(), lambda phase, log: None)
     workers = psutil.Process().children(recursive=True)
-    scheduler = next(w for w in workers if "scheduler" in " ".join(w.cmdline()))
+    scheduler = next(w for w in workers if "sglang::scheduler" in " ".join(w.cmdline()))
     print(*(w.pid for w in workers), flush=True)
     print(engine.describe().device.log, flush=True)
     threading.Timer(0.5, scheduler.kill).start()
