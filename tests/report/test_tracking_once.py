@@ -108,20 +108,27 @@ def test_a_sweeps_own_run_that_another_deletes_meanwhile_is_logged_all_the_same(
     assert place.units("meanwhile") == ALL
 
 
-def test_a_data_set_that_another_makes_at_the_same_moment_is_logged_again(
-    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("call", "single"),
+    [
+        ("log_inputs", "datasets.experiment_id, datasets.name, datasets.digest"),
+        ("set_experiment_tag", "experiment_tags.key, experiment_tags.experiment_id"),
+    ],
+)
+def test_what_another_makes_at_the_same_moment_is_logged_again(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, single: str
 ) -> None:
     from mlflow import MlflowClient
 
-    really, asked = MlflowClient.log_inputs, []
+    really, asked = getattr(MlflowClient, call), []
 
     def first_fails(*arguments: Any, **options: Any) -> None:
         asked.append(options)
         if len(asked) == 1:
-            raise RuntimeError("UNIQUE constraint failed: datasets.experiment_id, datasets.name, datasets.digest")
+            raise RuntimeError(f"UNIQUE constraint failed: {single}")
         really(*arguments, **options)
 
-    monkeypatch.setattr(MlflowClient, "log_inputs", first_fails)
+    monkeypatch.setattr(MlflowClient, call, first_fails)
     assert log(made(tmp_path, place.uri, "same")).added == 7
     assert len(asked) == 2
 
