@@ -71,10 +71,10 @@ def test_a_forked_worker_finds_what_a_spawned_one_finds(
     assert ["is forked" in note for note in notes] == [True], notes
     assert (has, has_not) == (True, False)
     assert one != another
+    assert forked == again
     assert spawned["environment"].pop(SWITCH) != forked["environment"].pop(SWITCH)
     for told in (spawned, forked):
         told["of the C library"] = [one for one in told["of the C library"] if not one.startswith(SWITCH)]
-    assert forked == again
     for seen, expected in spawned.items():
         assert forked[seen] == expected, seen
     assert forked["parents"][0] == os.getpid()
