@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 
 from tests.benchmarks.rows import Row
@@ -56,13 +57,15 @@ def main() -> None:
     spec = PoolSpec(
         engines=engines, gpus=0.0, needs_real_gpus=False, address=None, deadline=DEADLINE, sweep="benchmark"
     )
-    begun = time.monotonic()
-    pool = RayPool(spec, lambda text: None)
-    first = time.monotonic() - begun
-    while pool.absent:
-        pool.wait(DEADLINE)
-    last = time.monotonic() - begun
-    pool.close()
+    # Ray prints what befalls its workers to stdout, as in a launch.
+    with redirect_stdout(sys.stderr):
+        begun = time.monotonic()
+        pool = RayPool(spec, lambda text: None)
+        first = time.monotonic() - begun
+        while pool.absent:
+            pool.wait(DEADLINE)
+        last = time.monotonic() - begun
+        pool.close()
     print(first, last)
 
 
