@@ -24,7 +24,11 @@ def text(path: str | Path, largest: int) -> str:
     Raises BadInput, as `contents` does, and with the line for what is not UTF-8.
     """
     name = "stdin" if str(path) == "-" else path
-    content = _of_stdin(largest) if str(path) == "-" else contents(path, largest)
+    return decoded(_of_stdin(largest) if str(path) == "-" else contents(path, largest), name)
+
+
+def decoded(content: bytes, name: str | Path) -> str:
+    """The text of a file's bytes, as `text` reads it; `name` is the file's. Raises BadInput likewise."""
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise BadInput(f"{name}: cannot be read: not text in UTF-8 but in UTF-16; save it in UTF-8")
     try:

@@ -26,7 +26,7 @@ from cluster.engines.environment import restored_environment
 from cluster.engines.sglang import host
 from cluster.engines.sglang.arguments import engine_arguments
 from cluster.engines.sglang.log import ANSWERING, IMPORTED, EngineLog, Progress
-from cluster.engines.sglang.requests import complete_all
+from cluster.engines.sglang.requests import FIRST_PROMPT, ONE_TOKEN, complete_all
 from cluster.engines.sglang.rules import check_spec
 from cluster.engines.sglang.table import problems
 from cluster.engines.sglang.validation import describe, field_names
@@ -224,7 +224,7 @@ class _Running:
         if self.spec.rank:
             return  # the part on the first machine answers
         self.log.mark(ANSWERING)
-        self.first = engine.generate("Question:", {"temperature": 0.0, "max_new_tokens": 1})
+        self.first = engine.generate(FIRST_PROMPT, dict(ONE_TOKEN))
 
     def _watch(self, booting: Future[None], deadline: float, report: Report) -> None:
         """Follow the log until the engine is ready. Raises EngineStartFailed when it will not be."""

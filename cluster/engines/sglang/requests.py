@@ -15,6 +15,8 @@ from cluster.spec import Batch, Completion, EngineSpec, Request
 
 FIRST_PROMPT = "Question:"
 """Every tokenizer has tokens for it."""
+ONE_TOKEN = {"temperature": 0.0, "max_new_tokens": 1}
+"""What is generated of it, to see whether the engine answers; SGLang may write into it, so it is handed a copy."""
 
 
 async def complete_all(engine: Any, spec: EngineSpec, batch: Batch) -> list[Completion]:
@@ -36,10 +38,9 @@ class _Late(RequestFailed):
 
 async def _lives(engine: Any) -> bool:
     """Whether the engine gives a token. One that is only slow does, now that all its requests are taken back."""
-    one_token = {"temperature": 0.0, "max_new_tokens": 1}
     try:
         async with asyncio.timeout(deadlines.SIGN_OF_LIFE):
-            await engine.async_generate(FIRST_PROMPT, sampling_params=one_token)
+            await engine.async_generate(FIRST_PROMPT, sampling_params=dict(ONE_TOKEN))
     except TimeoutError:
         engine.tokenizer_manager.abort_request(abort_all=True)
         return False

@@ -135,11 +135,7 @@ class Log:
             experiment = experiment or self.store.get_experiment_by_name(name)
         key, state = view_of(self.run.plan)
         if experiment.tags.get(key) != state:
-            try:
-                self.store.set_experiment_tag(experiment.experiment_id, key, state)
-            except StoreAway:
-                # A tag that another program sets at the same moment fails; it is there by now, and is set anew.
-                self.store.set_experiment_tag(experiment.experiment_id, key, state)
+            self.store.settle("set_experiment_tag", experiment.experiment_id, key, state)
         return str(experiment.experiment_id)
 
 

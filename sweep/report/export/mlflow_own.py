@@ -229,8 +229,4 @@ def _log_dataset(log: Log, run_id: str) -> None:
     name = log.text(Path(dataset_facts.path).name)
     dataset = Dataset(name=name, digest=dataset_facts.sha256[:12], source_type="sweep", source=source)
     inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", "eval")])]
-    try:
-        log.store.log_inputs(run_id, datasets=inputs)
-    except StoreAway:
-        # The store keeps data sets single too, and fails whoever makes the same one at the same moment.
-        log.store.log_inputs(run_id, datasets=inputs)
+    log.store.settle("log_inputs", run_id, datasets=inputs)

@@ -72,6 +72,18 @@ class Store:
         method = getattr(self._client, name)
         return lambda *arguments, **options: self._ask(partial(method, *arguments, **options))
 
+    def settle(self, method: str, *arguments: Any, **options: Any) -> None:
+        """Call what makes a thing that the store keeps single, such as a tag or a data set.
+
+        The store fails whoever makes the same one at the same moment as another program: it is there by then, and
+        the call is made again. Raises StoreAway when that fails too.
+        """
+        call = getattr(self, method)
+        try:
+            call(*arguments, **options)
+        except StoreAway:
+            call(*arguments, **options)
+
     def _ask(self, what: Callable[[], Any]) -> Any:
         """Raises StoreAway for a fault, and when the time is over."""
         left = max(self._began + self._in_all - time.monotonic(), 0)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sweep import files
 from sweep.bounds import MOST_COUNT
 from sweep.errors import BadInput
 from sweep.words import cut
@@ -108,11 +109,7 @@ class File:
     @property
     def text(self) -> str:
         """Raises BadInput for what is not UTF-8."""
-        try:
-            return self.content.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            line = self.content.count(b"\n", 0, error.start) + 1
-            raise BadInput(f"{self.path}:{line}: cannot be read: not text in UTF-8; save it in UTF-8") from None
+        return files.decoded(self.content, self.path)
 
 
 def chosen(names: Iterable[str], file: File) -> str:
