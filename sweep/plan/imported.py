@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from sweep.gate.rules import Count, Strict
+from sweep.gate.rules import Count
+from sweep.strict import Strict
 
 Text = Annotated[str, Field(min_length=1, strict=True)]
 

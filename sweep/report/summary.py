@@ -11,7 +11,6 @@ from sweep.audit.finding import Finding, Verdict
 from sweep.errors import BadInput, ExitCode
 from sweep.gate.identity import Change
 from sweep.gate.limits import Limit
-from sweep.gate.rules import Strict
 from sweep.gate.threshold import Threshold
 from sweep.plan.config import ProtocolConfig
 from sweep.plan.imported import ImportedConfig
@@ -24,6 +23,7 @@ from sweep.run.stopping import Stopped
 from sweep.stats.describe import Accuracy, VariantStatistics
 from sweep.stats.metric import ACCURACY, Metric
 from sweep.stats.pass_at import PassAt
+from sweep.strict import Strict
 
 
 class ProtocolSummary(ProtocolConfig):
