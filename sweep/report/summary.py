@@ -15,7 +15,7 @@ from sweep.gate.threshold import Threshold
 from sweep.plan.config import ProtocolConfig
 from sweep.plan.imported import ImportedConfig
 from sweep.report.settled import SCHEMA
-from sweep.run.documents import SUMMARY
+from sweep.run.documents import SUMMARY, read_model
 from sweep.run.folder import Run
 from sweep.run.others import Against
 from sweep.run.provenance import DatasetFacts, TwoTries
@@ -183,4 +183,4 @@ def read_summary(run: Run) -> Summary:
         raise BadInput(f"{file}: written by an older sweep; `sweep report {run.folder}` writes it again")
     if isinstance(version, int) and version > SCHEMA:
         raise BadInput(f"{file}: written by a newer sweep (schema {version}, not {SCHEMA}); update accuracy-sweep")
-    return run.read(SUMMARY, Summary)
+    return read_model(file, Summary)
