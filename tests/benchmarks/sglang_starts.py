@@ -5,8 +5,8 @@
 
 One engine after another in one process, spawned and forked in turn, after a start of each that does not count.
 The last columns are of the first questions of the checkpoint's test set: right answers, accept length, and the
-questions that have other output tokens than after the first start. `--cpu` runs in the environment of
-tests/sglang_cpu/install.sh.
+questions that have other output tokens, or other verify steps, than after the first start. `--cpu` runs in the
+environment of tests/sglang_cpu/install.sh.
 """
 
 from __future__ import annotations
@@ -99,11 +99,14 @@ def row(number: int, started: Started, first: Started, golds: list[int | float |
     right = sum(a == b for a, b in zip(found, golds, strict=True))
     steps = sum(c.verify_steps or 0 for c in started.completions)
     accept = sum(c.completion_tokens for c in started.completions) / steps if steps else None
-    pairs = zip(started.completions, first.completions, strict=True)
+    pairs = list(zip(started.completions, first.completions, strict=True))
     other = sum(a.token_ids != b.token_ids for a, b in pairs)
+    steps_too = sum(a.verify_steps != b.verify_steps for a, b in pairs)
     seconds = "".join(f"{started.seconds.get(phase, 0.0):>{len(phase) + 2}.1f}" for phase in phases)
     shown = "-" if accept is None else f"{accept:.4f}"
-    return f"{number:>2} {started.way:8}{seconds}{started.stop_seconds:7.1f}{right:7}{shown:>9}{other:7}"
+    return (
+        f"{number:>2} {started.way:8}{seconds}{started.stop_seconds:7.1f}{right:7}{shown:>9}{other:7}{steps_too:7}"
+    )
 
 
 def main() -> None:
@@ -125,7 +128,7 @@ def main() -> None:
             starts.append(started := start(options, way, batch))
             if not phases:
                 phases = list(started.seconds)
-                print(f"{'':11}{''.join(f'  {phase}' for phase in phases)}   stop  right   accept  other")
+                print(f"{'':11}{''.join(f'  {phase}' for phase in phases)}   stop  right   accept  other  steps")
             print(row(number, started, starts[0], golds, phases), flush=True)
             if options.logs:
                 print("\n".join(f"      {note[:200]}" for note in started.notes), flush=True)

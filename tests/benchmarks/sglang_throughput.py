@@ -1,17 +1,23 @@
-"""Tokens a second of a repetition: in the sweep, in a bare sglang.Engine script, and by SGLang's evaluation.
+"""Tokens a second of a repetition: in the sweep, in a bare sglang.Engine script, by run_eval and by sgl-eval.
 
-    python tests/benchmarks/sglang_throughput.py --variant topk1 --rounds 5 --out result.json
+    python -m tests.benchmarks.sglang_throughput --variant topk1 --rounds 5 --out result.json
+    python -m tests.benchmarks.sglang_throughput --second shards       # two GPUs
 
-All three serve the tiny checkpoint with the same arguments on one GPU, side by side with a small share of
-its memory each; a round runs the same questions through one after the other, from a cold prefix cache, in an
-order that rotates. Ratios are taken within a round. With a draft, the accept lengths of the sweep's and the
-bare engine's requests stand beside. Idle schedulers of SGLang keep a core busy each, so it wants a machine with
-eight or more. `--cpu` runs in the environment of tests/sglang_cpu/install.sh.
+All serve the tiny checkpoint with the same arguments on one GPU, side by side with a small share of its memory
+each; a round runs the same questions through one after the other, from a cold prefix cache, in an order that
+rotates. Ratios are taken within a round. With a draft, the accept lengths of the sweep's and the bare engine's
+requests stand beside. `--second deterministic` adds an engine of the sweep in deterministic mode, on the same GPU;
+`--second shards` one on another GPU, and a contender that hands each of the two half of the questions.
+
+run_eval is SGLang's own evaluation. sgl-eval takes part where it is installed: it sends chats, which a template
+turns into the same prompts. Idle schedulers of SGLang keep a core busy each, so it wants a machine with eight or
+more. `--cpu` runs in the environment of tests/sglang_cpu/install.sh.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import platform
@@ -21,22 +27,26 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 from cluster.connection import PoolSpec
 from cluster.engines.sglang.arguments import engine_arguments, to_argv
-from cluster.events import Completed, Event, Loaded, Starting
+from cluster.events import Completed, Event, Failed, Gone, Loaded
 from cluster.pool import RayPool
 from cluster.spec import Batch, EngineSpec, Request
 from sweep.tasks.dataset import EMBEDDED
 
+E = TypeVar("E", bound=Event)
 PORT = 30123
 START_SECONDS = 900.0
+DATA = ("embedded:tiny-gemma4", "embedded:tiny-gemma4-hard")
+CHAT_TEMPLATE = "{{ bos_token }}{% for message in messages %}{{ message['content'] }}{% endfor %}"
+"""Of which a chat of one message becomes the prompt of a completion."""
 STOP = ("Question", "Assistant:", "<|separator|>")
 GPU = {
     "attention_backend": "triton",
@@ -96,22 +106,35 @@ class Contender:
     """Runs them all once, from a cold prefix cache."""
 
 
-def make_spec(variant: str, cpu: bool) -> EngineSpec:
-    draft = VARIANTS[variant]
+def make_spec(options: argparse.Namespace) -> EngineSpec:
+    draft = VARIANTS[options.variant]
+    running = {
+        "max_running_requests": options.running,
+        "cuda_graph_max_bs_decode": options.running,
+        "max_total_tokens": options.running * 1024,
+    }
+    shared = 1.0 if options.second == "shards" else 0.3
     return EngineSpec(
-        label=variant,
+        label=options.variant,
         backend="sglang",
         model="embedded:tiny-gemma4",
         draft_model="embedded:tiny-gemma4-assistant" if draft else None,
-        gpus=0.0 if cpu else 0.3,
-        arguments={**(CPU if cpu else GPU), **({**CHAIN, **draft} if draft else {})},
+        gpus=0.0 if options.cpu else shared,
+        arguments={**(CPU if options.cpu else {**GPU, **running}), **({**CHAIN, **draft} if draft else {})},
         start_deadline=START_SECONDS,
     )
 
 
-def make_batch(options: argparse.Namespace) -> Batch:
-    """As SGLang's evaluation asks: shots from the head of the test set, the questions after them."""
-    records = [json.loads(line) for line in EMBEDDED["embedded:tiny-gemma4"].read_text().splitlines()]
+def write_data(folder: Path) -> Path:
+    """The checkpoint's easy and hard questions, in one file."""
+    data = folder / "questions.jsonl"
+    data.write_text("".join(EMBEDDED[name].read_text() for name in DATA))
+    return data
+
+
+def make_batch(options: argparse.Namespace, data: Path) -> Batch:
+    """As SGLang's evaluation asks: shots from the head of the data, the questions after them."""
+    records = [json.loads(line) for line in data.read_text().splitlines()]
     shots = "".join(f"Question: {r['question']}\nAnswer: {r['answer']}\n\n" for r in records[: options.shots])
     asked = records[options.shots : options.shots + options.questions]
     requests = tuple(
@@ -127,38 +150,60 @@ def make_batch(options: argparse.Namespace) -> Batch:
     )
 
 
-def in_the_sweep(spec: EngineSpec, batch: Batch, stack: ExitStack) -> Contender:
+def in_the_sweep(spec: EngineSpec, second: str | None, batch: Batch, stack: ExitStack) -> list[Contender]:
     """Through the pool, as the driver runs a unit: seconds include Ray's transfers and the cache's flush."""
+    specs = [spec]
+    if second == "deterministic":
+        deterministic = {**spec.arguments, "enable_deterministic_inference": True}
+        specs.append(replace(spec, label=second, arguments=deterministic))
+    elif second == "shards":
+        specs.append(replace(spec, label=second))
     pool_spec = PoolSpec(
-        engines=1, gpus=spec.gpus, needs_real_gpus=spec.gpus > 0, address=None, deadline=60.0, sweep="throughput"
+        engines=len(specs),
+        gpus=spec.gpus,
+        needs_real_gpus=spec.gpus > 0,
+        address=None,
+        deadline=60.0,
+        sweep="throughput",
     )
     pool = RayPool(pool_spec, print)
     stack.callback(pool.close)
-    (engine,) = pool.engines
-    pool.load(engine, spec)
-    loaded = finished(pool)
-    if not isinstance(loaded, Loaded):
-        raise SystemExit(f"the sweep's engine did not start: {loaded}")
+    starts = []
+    for engine, loaded in zip(pool.engines, specs, strict=True):
+        while engine in pool.absent:
+            pool.wait(1.0)
+        pool.load(engine, loaded)
+        starts.append(awaited(pool, Loaded).facts.start_seconds)
 
-    def run() -> Ran:
-        pool.run(engine, "repetition", batch, START_SECONDS)
-        done = finished(pool)
-        if not isinstance(done, Completed):
-            raise SystemExit(f"the sweep's repetition failed: {done}")
+    def run(engines: Sequence[str]) -> Ran:
+        began = time.perf_counter()
+        for number, engine in enumerate(engines):
+            part = replace(batch, requests=batch.requests[number :: len(engines)])
+            pool.run(engine, f"shard-{number}", part, START_SECONDS)
+        completions = [c for _ in engines for c in awaited(pool, Completed).completions]
         return Ran(
-            tokens=sum(c.completion_tokens for c in done.completions),
-            seconds=done.seconds,
-            verify_steps=sum(c.verify_steps or 0 for c in done.completions),
+            tokens=sum(c.completion_tokens for c in completions),
+            seconds=time.perf_counter() - began,
+            verify_steps=sum(c.verify_steps or 0 for c in completions),
         )
 
-    return Contender(name="sweep", start_seconds=loaded.facts.start_seconds, run=run)
+    first, *others = pool.engines
+    found = [Contender(name="sweep", start_seconds=starts[0], run=lambda: run([first]))]
+    if second == "deterministic":
+        found.append(Contender(name=second, start_seconds=starts[1], run=lambda: run(others)))
+    elif second == "shards":
+        found.append(Contender(name=second, start_seconds=starts[1], run=lambda: run(pool.engines)))
+    return found
 
 
-def finished(pool: RayPool) -> Event:
+def awaited(pool: RayPool, kind: type[E]) -> E:
+    """The next event of this kind, which no failure may come before."""
     while True:
         for event in pool.wait(1.0):
-            if not isinstance(event, Starting):
+            if isinstance(event, kind):
                 return event
+            if isinstance(event, Failed | Gone):
+                raise SystemExit(f"the sweep's engine failed: {event}")
 
 
 def in_a_bare_script(spec: EngineSpec, batch: Batch, folder: Path, stack: ExitStack) -> Contender:
@@ -196,18 +241,28 @@ def in_a_bare_script(spec: EngineSpec, batch: Batch, folder: Path, stack: ExitSt
     return Contender(name="bare engine", start_seconds={"total": answer()[0]}, run=run)
 
 
-def by_sglangs_evaluation(
-    spec: EngineSpec, options: argparse.Namespace, folder: Path, stack: ExitStack
-) -> Contender:
-    """A launched server and sglang.test.run_eval, as SGLang's CI measures."""
-    log = stack.enter_context((folder / "server.log").open("w"))
+def by_clients_of_a_server(
+    spec: EngineSpec, options: argparse.Namespace, data: Path, batch: Batch, stack: ExitStack
+) -> list[Contender]:
+    """A launched server, asked as SGLang's CI asks it, by sglang.test.run_eval, and by sgl-eval's runner."""
+    template = data.with_name("chat.jinja")
+    template.write_text(CHAT_TEMPLATE)
+    log = stack.enter_context(data.with_name("server.log").open("w"))
     began = time.perf_counter()
-    command = [sys.executable, *to_argv(spec)[1:], "--port", str(PORT)]
+    command = [sys.executable, *to_argv(spec)[1:], "--port", str(PORT), "--chat-template", str(template)]
     server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
     stack.callback(server.wait, 60)
     stack.callback(server.terminate)
-    await_health(server, folder / "server.log")
-    started = time.perf_counter() - began
+    await_health(server, data.with_name("server.log"))
+    started = {"total": time.perf_counter() - began}
+    os.environ.setdefault("OPENAI_API_KEY", "EMPTY")  # run_eval's client wants one, and run_eval sets the same
+    found = [Contender(name="run_eval", start_seconds=started, run=run_eval(options, data))]
+    if importlib.util.find_spec("sgl_eval"):
+        found.append(Contender(name="sgl-eval", start_seconds=started, run=sgl_eval(batch)))
+    return found
+
+
+def run_eval(options: argparse.Namespace, data: Path) -> Callable[[], Ran]:
     from sglang.test.run_eval import run_eval_once
     from sglang.test.simple_eval_mixed_prefix_gsm8k import GSM8KEval
 
@@ -215,18 +270,39 @@ def by_sglangs_evaluation(
         num_examples=options.questions,
         num_threads=options.concurrency,
         num_shots=options.shots,
-        data_path=str(EMBEDDED["embedded:tiny-gemma4"]),
+        data_path=str(data),
     )
     settings = SimpleNamespace(api="completion", max_tokens=options.max_tokens, temperature=0.0, model=None)
-
-    os.environ.setdefault("OPENAI_API_KEY", "EMPTY")  # its client wants one; run_eval sets the same
 
     def run() -> Ran:
         post("/flush_cache")
         _, seconds, sampler = run_eval_once(settings, f"http://127.0.0.1:{PORT}/v1", evaluation)
         return Ran(tokens=sum(sampler._completion_tokens), seconds=seconds)
 
-    return Contender(name="run_eval", start_seconds={"total": started}, run=run)
+    return run
+
+
+def sgl_eval(batch: Batch) -> Callable[[], Ran]:
+    from sgl_eval.runner import run_examples
+    from sgl_eval.sampler import ChatCompletionSampler
+    from sgl_eval.types import Example, GenConfig, Sample
+
+    sampler = ChatCompletionSampler(f"http://127.0.0.1:{PORT}/v1")
+    stop = {"stop": list(batch.stop)}
+    settings = GenConfig(temperature=0.0, top_p=1.0, max_tokens=batch.max_tokens, extra_body=stop)
+    examples = [Example(id=r.id, inputs={"prompt": r.prompt}, target=None) for r in batch.requests]
+
+    def ask(example: Example, repeat: int) -> Sample:
+        return sampler([sampler.pack_message("user", example.inputs["prompt"])], settings)
+
+    def run() -> Ran:
+        post("/flush_cache")
+        result = run_examples(
+            "throughput", examples, ask, lambda _, sample: (0.0, None), batch.concurrency, progress=False
+        )
+        return Ran(tokens=result.total_completion_tokens, seconds=result.latency)
+
+    return run
 
 
 def await_health(server: subprocess.Popen[bytes], log: Path) -> None:
@@ -290,17 +366,20 @@ def show(summary: Mapping[str, Any], contenders: list[Contender]) -> None:
         print(f"{contender.name:14}{rate:9.0f}{shown:>24}{contender.start_seconds['total']:9.1f}")
     if summary["accept_length"]:
         print("accept length: " + ", ".join(f"{name} {a:.3f}" for name, a in summary["accept_length"].items()))
-    phases = ", ".join(f"{name} {seconds:.1f}" for name, seconds in contenders[-1].start_seconds.items())
+    start = next(c.start_seconds for c in contenders if c.name == "sweep")
+    phases = ", ".join(f"{name} {seconds:.1f}" for name, seconds in start.items())
     print(f"the sweep's start by phase, in seconds: {phases}")
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--variant", choices=sorted(VARIANTS), default="baseline")
-    parser.add_argument("--questions", type=int, default=200)
+    parser.add_argument("--second", choices=["deterministic", "shards"], help="another engine of the sweep")
+    parser.add_argument("--questions", type=int, default=2000)
     parser.add_argument("--shots", type=int, default=5)
     parser.add_argument("--concurrency", type=int, default=128)
     parser.add_argument("--max-tokens", type=int, default=200)
+    parser.add_argument("--running", type=int, default=64, help="requests in one batch of the engine")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--cpu", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("sglang-throughput.json"))
@@ -309,15 +388,16 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     options = parse()
-    spec, batch = make_spec(options.variant, options.cpu), make_batch(options)
     folder = options.out.resolve().parent / f"{options.out.stem}-logs"
     folder.mkdir(parents=True, exist_ok=True)
+    data = write_data(folder)
+    spec, batch = make_spec(options), make_batch(options, data)
     with ExitStack() as stack:
         # One after another: an engine takes what is free as the whole GPU.
         contenders = [
-            by_sglangs_evaluation(spec, options, folder, stack),
+            *by_clients_of_a_server(spec, options, data, batch, stack),
             in_a_bare_script(spec, batch, folder, stack),
-            in_the_sweep(spec, batch, stack),
+            *in_the_sweep(spec, options.second, batch, stack),
         ]
         rounds = measure(contenders, options.rounds)
     summary = summarise(rounds)

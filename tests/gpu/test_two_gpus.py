@@ -25,7 +25,12 @@ pytestmark = [pytest.mark.gpu, pytest.mark.timeout(1500)]
 if len(host.device().gpus) < 2:
     pytest.skip("fewer than two GPUs", allow_module_level=True)
 
-CHANGES = (*TWO_GPUS, "repetitions=3", "tracking.uri=null")
+CHANGES = (
+    *TWO_GPUS,
+    "repetitions=3",
+    "tracking.uri=null",
+    "reference={backend: transformers, questions: 30}",
+)
 NOT_LOSSLESS = ["topk1-det", "topk3-det"]
 """What deterministic MTP past the sliding window does to a score is SGLang's fault, and for the audits to find."""
 
@@ -56,6 +61,8 @@ def test_six_variants_run_one_after_the_other_on_two_gpus_and_the_audits_find_th
     }
     assert {variant for audit, variant in failed if audit == "lossless"} == set(NOT_LOSSLESS)
     assert {("determinism", name) for name in NOT_LOSSLESS} <= failed
+    # In the multimodal class the draft looks one position off, and accepts less than it does elsewhere.
+    assert ("reference", "topk1-plain") in failed
     # Two ranks of six variants; the engine was stopped whole before the next variant, and at the end.
     assert len(workers) == 12
     assert not [worker for worker in workers if worker.is_running()]
