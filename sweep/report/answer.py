@@ -11,7 +11,7 @@ from sweep.stats.compare import Comparison
 from sweep.words import Outcome, joined
 
 MATTERS = 0.07
-"""A loss, in accuracy, that a comparison must be able to find: one that would miss it more often than one time in
+"""A loss, of the metric's range, that a comparison must be able to find: one that would miss it more often than one time in
 five cannot tell. It is 14 questions of 200."""
 
 
@@ -34,7 +34,7 @@ def of_comparisons(comparisons: Iterable[Comparison]) -> list[Compared]:
     return [
         Compared(
             variant=c.b.variant if c.a.variant == c.b.variant else f"{c.b.variant} against {c.a.variant}",
-            outcome=Outcome(c.verdict) if c.verdict in ("worse", "better") else _without_a_difference(c.detectable),
+            outcome=Outcome(c.verdict) if c.verdict in ("worse", "better") else _unshown(c),
             difference=c.difference.mean,
             detectable=c.detectable,
         )
@@ -47,6 +47,11 @@ def against_earlier(summary: Summary) -> str | None:
     if summary.against is None:
         return None
     return answer([_of_drift(finding) for finding in summary.audits if finding.audit == drift.NAME])
+
+
+def _unshown(c: Comparison) -> Outcome:
+    """Of a range that is not known a share of the mean counts."""
+    return _without_a_difference(c.detectable, MATTERS * (c.metric.span or abs(c.a.accuracy)))
 
 
 def _of_drift(finding: Finding) -> Compared:
@@ -62,8 +67,8 @@ def _of_drift(finding: Finding) -> Compared:
     )
 
 
-def _without_a_difference(detectable: float | None) -> Outcome:
-    return Outcome.CANNOT_TELL if detectable is None or detectable > MATTERS else Outcome.SAME
+def _without_a_difference(detectable: float | None, matters: float = MATTERS) -> Outcome:
+    return Outcome.CANNOT_TELL if detectable is None or detectable > matters else Outcome.SAME
 
 
 def answer(compared: Sequence[Compared]) -> str:

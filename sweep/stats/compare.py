@@ -29,6 +29,7 @@ from sweep.stats import paired
 from sweep.stats.accept_length import AcceptRatio, accept_ratio
 from sweep.stats.describe import accept_length, passes
 from sweep.stats.differences import Differences, Interval, Spread
+from sweep.stats.metric import Metric
 from sweep.stats.samples import VariantSamples
 
 POWER = 0.8
@@ -86,14 +87,14 @@ class Comparison:
     p_mcnemar: float
     """Exact two-sided McNemar test of the flips."""
     difference: paired.Difference
-    """B's accuracy less A's, paired over the questions."""
+    """B's mean less A's, paired over the questions; below 0 where B is worse, whatever is better."""
     p_runs: float | None
     """Welch's t-test between the run scores; None where neither side's runs vary or one has a single run."""
     p_starts: float | None
     """Student's t-test between the engine's starts; None where they are too few, unknown or all alike."""
     p_if_starts_differ: float | None
     """Two-sided, were starts of one engine `differences.START_SD` apart; None where they are enough to show how far
-    they are."""
+    they are, and where the metric has no known range."""
     interval: Interval | None
     """None where no question, run or start differs from another."""
     test: DecidedBy
@@ -112,6 +113,8 @@ class Comparison:
     detectable: float | None
     """The smallest true loss, in accuracy, that this comparison would find with 80 % probability or more, even were
     it the only one of them with a loss; None where not even a loss of everything would be."""
+    metric: Metric
+    """What both are of."""
 
     @property
     def strict_alpha(self) -> float:
@@ -140,9 +143,14 @@ class Comparison:
 def compare(a: VariantSamples, b: VariantSamples, alpha: float = 0.05, among: int = 1) -> Comparison:
     """B against A; `among` comparisons are made together, whose p-values the caller adjusts.
 
-    Raises BadInput when the questions differ, when a side has no complete repetition, or for an alpha
-    outside 0..1.
+    Raises BadInput when the questions or the metrics differ, when a side has no complete repetition, or for an
+    alpha outside 0..1.
     """
+    if a.metric != b.metric:
+        raise BadInput(
+            f"A is measured in {a.metric.name} (range: {a.metric.range}) and B in {b.metric.name} (range: "
+            f"{b.metric.range}), which do not compare; import both with the same --metric, --range and direction"
+        )
     if not 0 < alpha < 1:
         raise BadInput(f"alpha is a probability between 0 and 1, got {alpha:g}; 0.05 is usual")
     columns = _columns(a, b)
@@ -179,7 +187,8 @@ def compare(a: VariantSamples, b: VariantSamples, alpha: float = 0.05, among: in
         alpha=alpha,
         among=among,
         accept_length=_accept_ratio(a, b, columns, alpha),
-        detectable=None if detectable is None or detectable > a.merit.mean() - a.metric.low else detectable,
+        detectable=None if detectable is None or detectable > _all_of_it(a) else detectable,
+        metric=a.metric,
     )
 
 
@@ -261,6 +270,13 @@ def _accept_ratio(a: VariantSamples, b: VariantSamples, columns: list[int], alph
         return None
     tokens_a, tokens_b = a.completion_tokens.mean(axis=0), b.completion_tokens.mean(axis=0)[columns]
     return accept_ratio(tokens_b, steps_b, tokens_a, steps_a, alpha)
+
+
+def _all_of_it(samples: VariantSamples) -> float:
+    """The most that can be lost; inf where no end of the range is known."""
+    metric = samples.metric
+    mean = float(samples.value.mean())
+    return mean - metric.least if metric.higher_is_better else metric.most - mean
 
 
 def _starts(samples: VariantSamples) -> int | None:

@@ -23,7 +23,6 @@ from sweep.run.imported.answers import (
     number_of,
     same,
     text_of,
-    truth,
 )
 
 NAME = re.compile(r"samples_(?P<task>.+)_(?P<time>\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}(?:\.\d+)?)\.jsonl")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sweep.errors import BadInput
-from sweep.run.imported.answers import Answer, File, Record, Source, chosen, count_of, text_of, truth
+from sweep.run.imported.answers import Answer, File, Record, Source, chosen, count_of, text_of
 
 
 def is_it(records: Sequence[Record]) -> bool:

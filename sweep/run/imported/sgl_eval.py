@@ -22,7 +22,6 @@ from sweep.run.imported.answers import (
     number_of,
     text_of,
     time_of,
-    truth,
 )
 
 SCORES = ("symbolic_correct", "is_correct", "judge_correct")

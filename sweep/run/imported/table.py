@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sweep.errors import BadInput
-from sweep.run.imported.answers import Answer, File, Record, Source, chosen, text_of, truth
+from sweep.run.imported.answers import Answer, File, Record, Source, chosen, text_of
 from sweep.stats.answered import csv_rows
 from sweep.stats.score_files.tables import DELIMITERS
 from sweep.words import cut
