@@ -97,11 +97,11 @@ class EngineConfig(Strict):
     """The MTP draft of the variants that say `draft: true`."""
     gpus: Annotated[float, Field(ge=0, le=MOST_COUNT), AfterValidator(_whole_above_one)] | None = 0.0
     """GPUs an engine owns; a fraction lets engines share one."""
-    nodes: Count = 1
+    nodes: Count | None = 1
     """Machines that an engine spans, each with an equal part of its GPUs."""
     engines: Count | Literal["auto"] = "auto"
     """How many engines; `auto` takes what the cluster has room for."""
-    starts: Count = 1
+    starts: Count | None = 1
     """At least so many starts of an engine are the repetitions of a variant spread over."""
     arguments: Arguments = {}
     """Arguments common to every variant, by the backend's own names."""
@@ -124,6 +124,12 @@ class EngineConfig(Strict):
         """`gpus`, which is known but in an imported run."""
         assert self.gpus is not None
         return self.gpus
+
+    @property
+    def spanned(self) -> int:
+        """`nodes`, likewise."""
+        assert self.nodes is not None
+        return self.nodes
 
 
 class VariantConfig(Strict):

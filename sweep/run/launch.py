@@ -191,7 +191,7 @@ def _drive(
     spec = PoolSpec(
         engines=run.plan.engines,
         gpus=engine.owned,
-        nodes=engine.nodes,
+        nodes=engine.spanned,
         needs_real_gpus=runs_model(engine.backend) and engine.owned > 0,
         address=address,
         deadline=options.wait,

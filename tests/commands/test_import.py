@@ -80,10 +80,28 @@ def test_the_report_has_unequal_numbers_of_repetitions_and_null_for_what_nobody_
     assert not [audit for audit in summary["audits"] if audit["audit"] == "protocol: shots"]
     provenance = run.provenance()
     assert (provenance.seeds, provenance.engines, provenance.places, provenance.versions) == ((), {}, {}, {})
-    assert (run.plan.config.engine.model, run.plan.config.engine.gpus) == (None, None)
+    engine = run.plan.config.engine
+    assert (engine.model, engine.gpus, engine.nodes, engine.starts) == (None, None, None, None)
     [row, *_] = pq.read_table(run.unit_file(run.plan.units[0])).to_pylist()
     known = {key for key, value in row.items() if value is not None}
     assert known == {"variant", "repetition", "question_id", "correct"}
+
+
+def test_what_lm_eval_says_of_its_run_is_in_the_provenance() -> None:
+    time = "2026-01-01T00-00-00.000000"
+    jsonl(Path(f"samples_gsm8k_{time}.jsonl"), [lm_eval(0, "none", 1.0), lm_eval(1, "none", 0.0)])
+    said = {"model_name": "google/gemma-3", "n-shot": {"gsm8k": 5}, "lm_eval_version": "0.4.13"}
+    Path(f"results_{time}.json").write_text(json.dumps(said))
+    run = imported(".", "--name", "night")
+    assert run.provenance().versions == {"lm-eval": "0.4.13"}
+    assert (run.plan.config.engine.model, run.plan.config.protocol.shots) == ("google/gemma-3", 5)
+
+
+def test_a_comparison_advises_what_can_be_done_with_imported_results() -> None:
+    wrong = {"a": [{0, 1}, {0}, {2}, {0, 3}], "b": [{5}, {5, 6}, {7, 8}, {5}]}
+    run = imported(table("t.csv", wrong), "--name", "night")
+    printed = " ".join(sweep("compare", f"{run.folder}:a", f"{run.folder}:b").stdout.split())
+    assert "restart the engine before each repetition" in printed
 
 
 def test_a_gate_judges_by_imported_results_and_judges_imported_ones() -> None:
@@ -147,7 +165,9 @@ def test_results_with_other_content_are_another_run() -> None:
     assert imported("t.csv", "--name", "two").folder.name.removeprefix("two-") != first
 
 
-@pytest.mark.parametrize("key", ["protocol.max_tokens", "protocol.temperature", "engine.model", "seed"])
+@pytest.mark.parametrize(
+    "key", ["protocol.max_tokens", "protocol.temperature", "engine.model", "engine.starts", "seed"]
+)
 def test_only_an_imported_run_may_leave_open_what_was_asked(tmp_path: Path, key: str) -> None:
     with pytest.raises(BadInput, match=rf"{key}: must not be null"):
         load(small_sweep(tmp_path), [f"{key}=null"])

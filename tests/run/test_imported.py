@@ -77,6 +77,48 @@ def test_lm_eval_s_choices_have_no_output(tmp_path: Path) -> None:
     assert (answer.correct, answer.text, answer.extracted, answer.invalid) == (True, None, None, None)
 
 
+TIME = "2026-01-01T00-00-00.123456"
+RESULTS = {
+    "n-shot": {"gsm8k": 0, "arc": 25},
+    "config": {"model": "vllm", "model_args": "pretrained=google/gemma-3,dtype=auto"},
+    "model_name": "google/gemma-3",
+    "lm_eval_version": "0.4.13",
+    "transformers_version": "4.57.1",
+}
+
+
+@pytest.mark.parametrize("name", [f"results_{TIME}.json", f"nightly_{TIME}.json"])
+def test_lm_eval_s_results_of_the_same_time_tell_of_model_shots_and_versions(tmp_path: Path, name: str) -> None:
+    file = jsonl(tmp_path / f"samples_gsm8k_{TIME}.jsonl", [lm_eval(0, "none", 1.0)])
+    (tmp_path / name).write_text(json.dumps(RESULTS))
+    source = read(str(file), None)
+    assert (source.model, source.shots) == ("google/gemma-3", 0)
+    assert source.versions == {"lm-eval": "0.4.13", "transformers": "4.57.1"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        json.dumps({"n-shot": {"arc": 25}, "model_name": None, "lm_eval_version": "no package", "config": None}),
+        # Without a model in its arguments lm-eval gives the run a name of two words.
+        json.dumps({"n-shot": 5, "model_name": "lucid-hopper", "config": {"model_args": "base_url=x"}}),
+    ],
+)
+def test_what_lm_eval_s_results_do_not_say_is_not_known(tmp_path: Path, text: str) -> None:
+    file = jsonl(tmp_path / f"samples_gsm8k_{TIME}.jsonl", [lm_eval(0, "none", 1.0)])
+    (tmp_path / f"results_{TIME}.json").write_text(text)
+    source = read(str(file), None)
+    assert (source.model, source.shots, source.versions) == (None, None, {})
+
+
+def test_the_results_of_another_run_of_lm_eval_say_nothing_of_this_one(tmp_path: Path) -> None:
+    file = jsonl(tmp_path / f"samples_gsm8k_{TIME}.jsonl", [lm_eval(0, "none", 1.0)])
+    (tmp_path / "results_2026-01-02T00-00-00.000000.json").write_text(json.dumps(RESULTS))
+    assert read(str(file), None).model is None
+
+
 def test_sgl_eval_s_predictions_are_a_repetition_a_file_with_its_settings(tmp_path: Path) -> None:
     unknown = sgl_eval(3, False, predicted_answer=None, num_generated_tokens=0, finish_reason="length")
     file = jsonl(tmp_path / "output-rs0.jsonl", [sgl_eval(2, True), unknown])

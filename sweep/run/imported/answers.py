@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from sweep import files
@@ -195,6 +197,13 @@ def number_of(value: Any, most: float = MOST_COUNT) -> float | None:
 def time_of(value: Any) -> float | None:
     """A time in seconds since 1970, before the year 10000; None for all else."""
     return number_of(value, LAST)
+
+
+def said_in(file: Path) -> Record:
+    """What a file of JSON beside the answers says; nothing where there is none that can be read."""
+    with suppress(OSError, ValueError, RecursionError):
+        return mapping_of(json.loads(file.read_text(encoding="utf-8")))
+    return {}
 
 
 def same(values: Iterable[Any]) -> Any:

@@ -36,7 +36,7 @@ def plan_of(name: str, sources: Sequence[Source], told: Told) -> Plan:
     return make_plan(
         SweepConfig(
             name=name,
-            engine=EngineConfig(backend=ELSEWHERE, model=model, gpus=None),
+            engine=EngineConfig(backend=ELSEWHERE, model=model, gpus=None, nodes=None, starts=None),
             variants={variant: VariantConfig(deterministic=False) for variant in told.variants},
             protocol=ProtocolConfig(
                 task=ELSEWHERE,

@@ -1,7 +1,8 @@
-"""lm-eval's `samples_<task>_<time>.jsonl`, written with --log_samples: a record for each question and filter. Pure.
+"""lm-eval's `samples_<task>_<time>.jsonl`, written with --log_samples: a record for each question and filter.
 
-Its fields are those of 0.4.13 (evaluator.evaluate, loggers/evaluation_tracker.py); versions before 0.4.3 named
-neither filter nor metrics, and wrote the values beside the rest.
+What the run's `results_<time>.json` beside it says of model, shots and versions is taken along. The fields are
+those of 0.4.13 (result_schema.py, loggers/evaluation_tracker.py); versions before 0.4.3 named neither filter nor
+metrics, and wrote the values beside the rest.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from sweep.run.imported.answers import (
     count_of,
     mapping_of,
     number_of,
+    said_in,
     same,
     text_of,
 )
@@ -42,17 +44,47 @@ def read(records: Sequence[Record], file: File) -> Source:
     own = [(number, record) for number, record in enumerate(records, start=1) if _filter(record) == by]
     named = NAME.fullmatch(Path(file.path).name)
     settings = [_settings(record) for _, record in own]
+    run = _run(Path(file.path), named["time"]) if named else {}
     return Source(
         path=file.path,
         sha256=file.sha256,
         format="lm-eval",
         metric=metric,
         task=named and named["task"],
+        model=_model(run),
         answers=[_answer(record, name, f"{file.path}:{number}") for number, record in own],
         max_tokens=count_of(same(each.get("max_gen_toks") for each in settings)),
         temperature=number_of(same(_temperature(each) for each in settings)),
+        shots=_shots(run, named["task"]) if named else None,
         ended=_time(named["time"]) if named else None,
+        versions=_versions(run),
     )
+
+
+def _run(samples: Path, time: str) -> Record:
+    """What lm-eval says of the run that wrote these samples: its file has the same time in its name, and begins as
+    `--output_path` does where that names a file."""
+    beside = [file for file in samples.parent.glob("*.json") if file.stem.endswith(f"_{time}")]
+    return said_in(beside[0]) if len(beside) == 1 else {}
+
+
+def _model(run: Record) -> str | None:
+    """Without a model in its arguments, lm-eval makes up a name."""
+    name = text_of(run.get("model_name"))
+    arguments = mapping_of(run.get("config")).get("model_args", name)
+    return name if name and name in str(arguments) else None
+
+
+def _shots(run: Record, task: str) -> int | None:
+    shots = mapping_of(run.get("n-shot")).get(task)
+    return shots if shots == 0 and not isinstance(shots, bool) else count_of(shots)
+
+
+def _versions(run: Record) -> dict[str, str]:
+    """Of the packages; what it writes of one that is not there is no version."""
+    packages = {"lm-eval": "lm_eval_version", "transformers": "transformers_version"}
+    written = {package: text_of(run.get(key)) for package, key in packages.items()}
+    return {package: version for package, version in written.items() if version and version[0].isdigit()}
 
 
 def _metrics(record: Record) -> list[str]:
