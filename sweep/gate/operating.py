@@ -21,8 +21,8 @@ class Odds:
     false_alarm_interval: tuple[float, float] | None
     """Its lower and upper 95 % bounds."""
     false_alarm_shifted: float | None
-    """Probability that a build fails whose mean is lower by SHIFT; None too for a threshold without noise, and where the range
-    is not known."""
+    """Probability that a build fails whose mean is lower by SHIFT; None too for a threshold without noise,
+    and where the range is not known."""
     mde80: float | None
     """Smallest drop of the mean that is caught with 80 % probability, in accuracy; None too where not even a drop
     to 0 is, as for the one below."""

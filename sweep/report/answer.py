@@ -11,8 +11,8 @@ from sweep.stats.compare import Comparison
 from sweep.words import Outcome, joined
 
 MATTERS = 0.07
-"""A loss, of the metric's range, that a comparison must be able to find: one that would miss it more often than one time in
-five cannot tell. It is 14 questions of 200."""
+"""A loss, of the metric's range, that a comparison must be able to find: one that would miss it more often than one
+time in five cannot tell. It is 14 questions of 200."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,8 @@ def against_earlier(summary: Summary) -> str | None:
     """The answer of the drift audit; None where the run was held against no other."""
     if summary.against is None:
         return None
-    return answer([_of_drift(finding) for finding in summary.audits if finding.audit == drift.NAME])
+    span = summary.metric.span
+    return answer([_of_drift(finding, span) for finding in summary.audits if finding.audit == drift.NAME])
 
 
 def _unshown(c: Comparison) -> Outcome:
@@ -54,14 +55,14 @@ def _unshown(c: Comparison) -> Outcome:
     return _without_a_difference(c.detectable, MATTERS * (c.metric.span or abs(c.a.accuracy)))
 
 
-def _of_drift(finding: Finding) -> Compared:
+def _of_drift(finding: Finding, span: float | None) -> Compared:
     detectable = finding.evidence.get("detectable_loss")
     shown = {Verdict.FAIL: Outcome.WORSE, Verdict.WARN: Outcome.BETTER, Verdict.UNKNOWN: Outcome.CANNOT_TELL}
     return Compared(
         variant=str(finding.variant),
         outcome=Outcome.CANNOT_TELL
         if finding.verdict is Verdict.WARN and finding.evidence["difference"] < 0
-        else shown.get(finding.verdict) or _without_a_difference(detectable),
+        else shown.get(finding.verdict) or _without_a_difference(detectable, MATTERS * (span or 1.0)),
         difference=finding.evidence.get("difference"),
         detectable=detectable,
     )

@@ -122,9 +122,9 @@ def _blunt(threshold: Threshold) -> Iterator[str]:
     if threshold.value is not None and judged.value is not None and judged.value - threshold.value > 1e-9:
         yield (
             f"The mean of {name} is {judged.mean:.3f}, which is {judged.mean - threshold.value:.3f} above the "
-            "sweep's threshold: a build of it that loses less than that in {threshold.metric.name} still passes more often than "
-            f"not. {name} has a threshold of its own, {cut(judged.value)}, which catches smaller losses: "
-            f"`sweep gate --variant {name}`."
+            f"sweep's threshold: a build of it that loses less than that in {threshold.metric.name} still passes "
+            f"more often than not. {name} has a threshold of its own, {cut(judged.value)}, which catches smaller "
+            f"losses: `sweep gate --variant {name}`."
         )
 
 

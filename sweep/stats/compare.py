@@ -44,6 +44,8 @@ class DecidedBy(StrEnum):
 
     MCNEMAR = "exact McNemar"
     """Every question has one outcome in all repetitions of a side, be it that there is only one."""
+    SIGN = "exact sign test"
+    """Answers are worth numbers, and every question differs by the same amount, which shows no spread."""
     PAIRED = "paired t"
     """Answers are noisy, and the run scores show no variance or are too few."""
     BOTH = "paired t and Welch's t over runs"
@@ -160,8 +162,11 @@ def compare(a: VariantSamples, b: VariantSamples, alpha: float = 0.05, among: in
     p_mcnemar = paired.mcnemar(len(lost), len(gained))
     unanimous = a.counts and bool(np.isin(share_a, (0, 1)).all() and np.isin(share_b, (0, 1)).all())
     differences = Differences.of(a, b, columns)
-    test, strict = _decides(unanimous, differences), alpha / among
-    if test is DecidedBy.MCNEMAR:
+    test, strict = _decides(a.counts, unanimous, differences), alpha / among
+    detectable: float | None
+    if test is DecidedBy.SIGN:
+        p_value, of_flips, detectable = differences.p_sign, 0.0, None
+    elif test is DecidedBy.MCNEMAR:
         p_value, of_flips = p_mcnemar, math.sqrt(len(lost) + len(gained)) / len(share_a)
         detectable = paired.detectable_loss(len(share_a), len(lost), len(gained), strict, POWER)
     else:
@@ -255,9 +260,9 @@ def _named(questions: Sequence[str]) -> str:
     return ", ".join(questions[:3]) + more if questions else "none"
 
 
-def _decides(unanimous: bool, differences: Differences) -> DecidedBy:
+def _decides(counts: bool, unanimous: bool, differences: Differences) -> DecidedBy:
     if unanimous or Spread.QUESTIONS not in differences.known:
-        return DecidedBy.MCNEMAR
+        return DecidedBy.MCNEMAR if counts else DecidedBy.SIGN
     if Spread.STARTS in differences.known:
         return DecidedBy.STARTS
     return DecidedBy.BOTH if Spread.RUNS in differences.known else DecidedBy.PAIRED

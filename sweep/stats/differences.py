@@ -71,6 +71,11 @@ class Differences:
         return {spread: d for spread, d in those.items() if d is not None and d.standard_error}
 
     @property
+    def p_sign(self) -> float:
+        """Two-sided, that a question differs either way with equal chance, where all differ by the same amount."""
+        return paired.mcnemar(0, round(self.questions.dof) + 1 if abs(self.questions.mean) > paired.SAME else 0)
+
+    @property
     def p_value(self) -> float | None:
         """The largest, since B must differ in each way; None where nothing varies."""
         return max((d.p_value or 0.0 for d in self.known.values()), default=None)

@@ -59,6 +59,11 @@ class Metric:
         return math.inf if self.high is None else self.high
 
     @property
+    def best(self) -> float:
+        """The better end, infinite without one."""
+        return self.most if self.higher_is_better else self.least
+
+    @property
     def span(self) -> float | None:
         """From one end to the other; None where one is missing."""
         return None if self.low is None or self.high is None else self.high - self.low

@@ -158,8 +158,12 @@ def judged(value: Any, place: str, metric: str) -> tuple[bool, float | None]:
         return right, None
     if number is None or not math.isfinite(number):
         whole = isinstance(value, list | tuple)
-        why = "is made of all outputs of a run at once, and gives no value for one answer" if whole else (
-            f"is {cut(repr(value))}, and an answer is right or wrong (1 or 0, true or false) or worth a number"
+        why = (
+            "is made of all outputs of a run at once, and gives no value for one answer"
+            if whole
+            else (
+                f"is {cut(repr(value))}, and an answer is right or wrong (1 or 0, true or false) or worth a number"
+            )
         )
         raise BadInput(f"{place}: {cut(metric)} {why}. `sweep stats` reads scores of whole runs")
     return False, float(number)
