@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sweep.stats.describe import Floats
-from sweep.stats.noise import Fitted, Normal, Scale
+from sweep.stats.noise import Fitted
+from sweep.stats.scale import Normal, Scale
 from sweep.stats.tails import on_grid
 
 

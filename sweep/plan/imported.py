@@ -6,8 +6,9 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from sweep.gate.rules import Count, Grown, Strict
+from sweep.gate.rules import Count
 from sweep.stats.metric import Metric
+from sweep.strict import Grown, Strict
 
 Text = Annotated[str, Field(min_length=1, strict=True)]
 

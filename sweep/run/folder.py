@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
-
-from pydantic import BaseModel
+from typing import Any
 
 from cluster.spec import EngineFacts
 from sweep.disk import PRIVATE, aside, remove, writing
@@ -18,7 +16,7 @@ from sweep.plan.sweepfile import dump, load, written
 from sweep.plan.units import Plan, Unit, make_plan, result_settings
 from sweep.plan.variants import Variant
 from sweep.run import failures, samples_file
-from sweep.run.checksums import MANIFEST, Checksums, sha256, state_of
+from sweep.run.checksums import MANIFEST, Checksums, Fresh, sha256
 from sweep.run.documents import HOLDER, PROVENANCE, REMEDIES, SUMMARY, SWEEP, read_model, read_object
 from sweep.run.failures import Failure, Void
 from sweep.run.lock import LOCK
@@ -29,11 +27,6 @@ from sweep.run.unit_files import SAMPLES, UnitFiles
 from sweep.stats.samples import Measurement, Sample, VariantSamples, tabulate
 from sweep.tasks.questionnaire import Questionnaire
 
-M = TypeVar("M", bound=BaseModel)
-T = TypeVar("T")
-
-ATTEMPTS = 3
-"""Attempts before a unit is void."""
 UNKNOWN = Measurement()
 """Of samples that came from elsewhere."""
 _COPY = f"{REMEDIES[PROVENANCE]}. If {MANIFEST} is what was changed, take that from a copy, or remove it"
@@ -47,8 +40,8 @@ class Run:
     """`runs/<sweep id>`."""
     plan: Plan
     """What the folder's sweep.yaml says."""
-    _kept: dict[str, tuple[object, Any]] = field(default_factory=dict, repr=False, compare=False)
-    """The name of a file to its state and what this process read of it then."""
+    _fresh: Fresh = field(default_factory=Fresh, repr=False, compare=False)
+    """The questions and the provenance."""
 
     @cached_property
     def checksums(self) -> Checksums:
@@ -58,14 +51,6 @@ class Run:
     @cached_property
     def _files(self) -> UnitFiles:
         return UnitFiles(folder=self.folder, plan=self.plan, checksums=self.checksums, questions=self.questions)
-
-    def _fresh(self, name: str, read: Callable[[], T]) -> T:
-        """What was read of a file, anew only when the file is another one than then."""
-        state = state_of(self.folder / name)
-        if name not in self._kept or self._kept[name][0] != state:
-            self._kept[name] = state, read()
-        kept: T = self._kept[name][1]
-        return kept
 
     def pin(self, questionnaire: Questionnaire) -> None:
         """Keep what is asked: questions.jsonl and, in a new run, the provenance.
@@ -100,7 +85,7 @@ class Run:
 
     def questions(self) -> tuple[PinnedQuestion, ...]:
         """What is asked, in data set order. Raises BadInput when questions.jsonl is missing or changed."""
-        return self._fresh(QUESTIONS, self._held_questions)
+        return self._fresh.read(self.folder / QUESTIONS, self._held_questions)
 
     def _held_questions(self) -> tuple[PinnedQuestion, ...]:
         asked = self.provenance().protocol
@@ -243,7 +228,7 @@ class Run:
         Raises BadInput when the file is missing, broken or changed, and when the settings of sweep.yaml are not
         those that were measured.
         """
-        return self._fresh(PROVENANCE, self._provenance_of_plan)
+        return self._fresh.read(self.folder / PROVENANCE, self._provenance_of_plan)
 
     def _provenance_of_plan(self) -> Provenance:
         provenance = self._held_provenance()
@@ -256,7 +241,7 @@ class Run:
         return provenance
 
     def _held_provenance(self) -> Provenance:
-        provenance = self.read(PROVENANCE, Provenance)
+        provenance = read_model(self.folder / PROVENANCE, Provenance)
         self.checksums.check(PROVENANCE, _COPY)
         return provenance
 
@@ -287,10 +272,6 @@ class Run:
         if self.checksums.holds_any(SUMMARY):
             self.checksums.check(SUMMARY, REMEDIES[SUMMARY])
         return document
-
-    def read(self, name: str, model: type[M]) -> M:
-        """A JSON file of the folder. Raises BadInput when it is missing, broken or not what its name says."""
-        return read_model(self.folder / name, model)
 
 
 def create_run(runs: Path, plan: Plan, resolved: str) -> Run:

@@ -14,11 +14,11 @@ from cluster.backends import backend
 from cluster.spec import Device, EngineFacts
 from sweep import __version__
 from sweep.gate.identity import EngineIdentity
-from sweep.gate.rules import Grown, Strict
 from sweep.plan.config import SweepConfig
 from sweep.plan.units import Plan, content_hash, digest, result_settings
 from sweep.run.questions import sha256, to_text
 from sweep.stats.metric import ACCURACY, Metric
+from sweep.strict import Grown, Strict
 from sweep.tasks import task
 from sweep.tasks.questionnaire import Questionnaire
 

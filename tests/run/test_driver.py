@@ -60,6 +60,13 @@ def test_every_unit_is_run_once_and_each_engine_keeps_its_variant(bench: Bench) 
     assert bench.driver.progress.scores == {"baseline": {1: 1.0, 2: 1.0}, "mtp": {1: 1.0, 2: 1.0}}
 
 
+@pytest.mark.parametrize("chat", [False, True])
+def test_an_engine_is_told_by_what_it_will_be_asked(write_sweep: Write, chat: bool) -> None:
+    bench, pool = Bench(write_sweep(SWEEP), f"protocol.chat={str(chat).lower()}"), FakePool()
+    bench.drive(pool)
+    assert {spec.chat for spec in pool.specs} == {chat}
+
+
 def test_a_failed_unit_is_tried_again_on_another_engine_and_the_evidence_is_kept(bench: Bench) -> None:
     pool = FakePool(fault=lambda engine, what, times: "error" if what == "mtp-r01" and times == 1 else None)
     bench.drive(pool)
