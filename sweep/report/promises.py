@@ -9,7 +9,7 @@ from sweep.gate.rules import ENOUGH
 from sweep.gate.sequential import Sequential
 from sweep.gate.threshold import Reason, Threshold, VariantThreshold
 from sweep.report.cautions import caution_sentences, foreseen_sentence
-from sweep.report.digits import cut, cut_up
+from sweep.report.digits import cut
 from sweep.report.wording import share
 from sweep.stats.metric import Metric
 from sweep.stats.noise import NoiseSource
@@ -151,7 +151,7 @@ def _worse(metric: Metric) -> str:
 
 def loose(threshold: float, metric: Metric) -> str:
     """A threshold for people, rounded so that what passes it passes."""
-    return cut(threshold) if metric.higher_is_better else cut_up(threshold)
+    return cut(threshold, upper=not metric.higher_is_better)
 
 
 def _span(values: Iterable[float | None]) -> str:

@@ -8,7 +8,7 @@ from sweep.gate.contract import CONTRACT
 from sweep.gate.operating import Operating
 from sweep.gate.threshold import Threshold, VariantThreshold
 from sweep.report.blocks import Block, Grid, Row
-from sweep.report.digits import DIGITS, ceiled, cut, floored
+from sweep.report.digits import DIGITS, cut, rounded
 from sweep.report.limits import beyond_lines, limit_statements
 from sweep.report.promises import (
     BRIEFLY,
@@ -148,8 +148,7 @@ def operating_cells(at: Operating, noise: str | None, retries: int) -> Row:
 
 def rule_cells(outcome: VariantThreshold, retries: int, *, higher_is_better: bool = True) -> Row:
     """A rule's own threshold, rounded so that whatever passes it passes, and what it does."""
-    loose = floored if higher_is_better else ceiled
-    value = "-" if outcome.value is None else f"{loose(outcome.value):.{DIGITS}f}"
+    value = number(None if outcome.value is None else rounded(outcome.value, upper=not higher_is_better), DIGITS)
     return (value, *operating_cells(outcome, outcome.noise_source, retries))
 
 

@@ -149,13 +149,11 @@ def key_of(variant: str, repetition: int) -> str:
     return f"{variant}-r{repetition:02d}"
 
 
-def complete_keys(run: Run) -> dict[str, tuple[str, int]]:
-    """The key of each repetition whose units are all measured, to its variant and number. Reads no samples."""
-    there: dict[tuple[str, int], bool] = {}
-    for unit in run.plan.units:
-        repetition = (unit.variant, unit.repetition)
-        there[repetition] = there.get(repetition, True) and run.unit_file(unit).exists()
-    return {key_of(*repetition): repetition for repetition, whole in there.items() if whole}
+def complete_keys(run: Run) -> set[str]:
+    """The key of each repetition whose units are all measured. Reads no samples."""
+    units = [(key_of(unit.variant, unit.repetition), unit) for unit in run.plan.units]
+    missing = {key for key, unit in units if not run.unit_file(unit).exists()}
+    return {key for key, _ in units} - missing
 
 
 def table_of(run: Run, variant: str, repetition: int) -> VariantSamples:
