@@ -52,6 +52,10 @@ class Run:
     def _files(self) -> UnitFiles:
         return UnitFiles(folder=self.folder, plan=self.plan, checksums=self.checksums, questions=self.questions)
 
+    def below(self, plan: Plan | None) -> Run | None:
+        """The run of a plan of its own inside this run's folder, there or not; None without one."""
+        return None if plan is None else Run(folder=self.folder / plan.sweep_id, plan=plan)
+
     def pin(self, questionnaire: Questionnaire) -> None:
         """Keep what is asked: questions.jsonl and, in a new run, the provenance.
 
@@ -274,13 +278,13 @@ class Run:
         return document
 
 
-def create_run(runs: Path, plan: Plan, resolved: str) -> Run:
-    """The sweep's folder, made or taken up again. `resolved` is its sweep file, every default written.
+def create_run(runs: Path, plan: Plan) -> Run:
+    """The sweep's folder, made or taken up again, with its sweep file, every default written.
 
     Raises BadInput when it cannot be written or holds another sweep.
     """
     run = Run(folder=runs / plan.sweep_id, plan=plan)
-    existing = run.folder / SWEEP
+    existing, resolved = run.folder / SWEEP, dump(plan.config)
     if existing.exists():
         there, asked = result_settings(load(existing, recorded=True)), result_settings(plan.config)
         if differing := [key for key in there | asked if there.get(key) != asked.get(key)]:

@@ -16,7 +16,6 @@ from sweep.plan.config import (
     VariantConfig,
 )
 from sweep.plan.imported import ImportedConfig, ImportedFile
-from sweep.plan.sweepfile import dump
 from sweep.plan.units import Plan, Unit, content_hash, digest, make_plan
 from sweep.run.documents import PROVENANCE
 from sweep.run.folder import Run, create_run
@@ -67,7 +66,7 @@ def plan_of(name: str, sources: Sequence[Source], told: Told, metric: Metric = A
 
 def write(runs: Path, plan: Plan, sources: Sequence[Source], told: Told) -> Run:
     """Write what of the run folder is not there yet. Raises BadInput when it cannot be written or is another's."""
-    run = create_run(runs, plan, dump(plan.config))
+    run = create_run(runs, plan)
     if not (run.folder / PROVENANCE).exists():
         run.write_provenance(_provenance(plan, sources, told))
     run.write_text(QUESTIONS, _questions(told))
