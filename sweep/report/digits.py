@@ -1,4 +1,4 @@
-"""A threshold in digits."""
+"""A threshold in digits, which passes every score that the threshold itself passes."""
 
 from __future__ import annotations
 
@@ -8,27 +8,16 @@ DIGITS = 4
 """Of a threshold."""
 
 
-def floored(threshold: float) -> float:
-    """A threshold of 4 digits that passes every score that it passes itself: rounded down, never up.
+def rounded(threshold: float, *, upper: bool = False, digits: int = DIGITS) -> float:
+    """The threshold with so many digits: a lower bound rounded down, an `upper` one up.
 
     0.33 as floating point has it may be 0.32999999999999996; that is no reason for 0.3299.
     """
-    scale = 10.0**DIGITS
-    return math.floor(threshold * scale + 1e-6) / scale
+    scale = 10.0**digits
+    whole = math.ceil(threshold * scale - 1e-6) if upper else math.floor(threshold * scale + 1e-6)
+    return whole / scale
 
 
-def cut(threshold: float) -> str:
+def cut(threshold: float, *, upper: bool = False) -> str:
     """The same for people: `0.3555`, `0.330`."""
-    text = f"{floored(threshold):.{DIGITS}f}"
-    return text.removesuffix("0")
-
-
-def ceiled(threshold: float) -> float:
-    """The same of an upper bound: rounded up, never down."""
-    scale = 10.0**DIGITS
-    return math.ceil(threshold * scale - 1e-6) / scale
-
-
-def cut_up(threshold: float) -> str:
-    """An upper bound for people."""
-    return f"{ceiled(threshold):.{DIGITS}f}".removesuffix("0")
+    return f"{rounded(threshold, upper=upper):.{DIGITS}f}".removesuffix("0")

@@ -175,7 +175,7 @@ class Driver:
 
     def _spec(self, variant: str) -> EngineSpec:
         """How to start an engine with this variant; with the answers only where it has no model to ask."""
-        spec = self._run.plan.spec(variant)
+        spec = replace(self._run.plan.spec(variant), chat=self._questionnaire.chat)
         return spec if backend(spec.backend).real_model else replace(spec, answers=self._questionnaire.answers())
 
     def _start_unit(self, engine: str, unit: Unit) -> None:
