@@ -16,7 +16,9 @@ from sweep.out import busy, note, say, say_json
 )
 @click.option("--metric", metavar="NAME", help="What says whether an answer is right, where a file has several.")
 @click.option("--name", default="imported", show_default=True, help="What the run's name begins with.")
-@click.option("--runs", default="runs", show_default=True, type=click.Path(path_type=Path), help="Run folders.")
+@click.option(
+    "--runs", default="runs", show_default=True, type=click.Path(path_type=Path), help="Where the run folders are."
+)
 @click.option("--json", "as_json", is_flag=True, help="The summary as JSON on stdout; all else on stderr.")
 def command(
     paths: tuple[str, ...], names: tuple[str, ...], metric: str | None, name: str, runs: Path, as_json: bool

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from sweep.gate.digits import cut, cut_up
 from sweep.gate.operating import SHIFT
 from sweep.gate.rules import ENOUGH
 from sweep.gate.sequential import Sequential
 from sweep.gate.threshold import Reason, Threshold, VariantThreshold
 from sweep.report.cautions import caution_sentences, foreseen_sentence
-from sweep.report.digits import cut, cut_up
 from sweep.report.wording import share
 from sweep.stats.metric import Metric
 from sweep.stats.noise import NoiseSource
@@ -127,7 +127,7 @@ def _ranges(judged: Sequence[VariantThreshold], metric: Metric) -> Iterator[str]
     yield (
         f"At its own threshold each build whose score moves, measured again, {fails} with a probability of "
         f"{alarms} (at most {share(max(bounds))}, with 95 % confidence). One whose mean is {_worse(metric)} "
-        f"fails with {lower}."
+        f"fails with a probability of {lower}."
     )
     if retries > 1:
         alone = max(v.single.false_alarm or 0.0 for v in judged)
@@ -258,7 +258,7 @@ def _alarms(v: VariantThreshold, metric: Metric, value: float, alarm: float, int
     if v.false_alarm_shifted is not None:
         text += (
             f" Another build has a mean of its own: one whose mean is {_worse(metric)} fails with "
-            f"{share(v.false_alarm_shifted)}."
+            f"a probability of {share(v.false_alarm_shifted)}."
         )
     if v.retries == 1 or v.single.false_alarm is None:
         return text
@@ -314,7 +314,7 @@ def missed_line(threshold: Threshold) -> Iterator[str]:
     noisy = [v.n for v in threshold.variants.values() if v.noise_source is not None and v.value is not None]
     if noisy:
         yield (
-            "Every figure is for runs like those that were measured. Bad runs of a kind that "
-            f"{counted(min(noisy), 'repetition')} did not show may come besides, in up to "
+            "Every figure assumes runs like those that were measured. A kind of bad run that "
+            f"{counted(min(noisy), 'repetition')} did not show may still occur, in up to "
             f"{share(missed_at_most(min(noisy)))} of all runs (95 % confidence)."
         )

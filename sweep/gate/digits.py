@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from sweep.words import apart
+
 DIGITS = 4
 """Of a threshold."""
 
@@ -32,3 +34,15 @@ def ceiled(threshold: float) -> float:
 def cut_up(threshold: float) -> str:
     """An upper bound for people."""
     return f"{ceiled(threshold):.{DIGITS}f}".removesuffix("0")
+
+
+def beside(score: float, threshold: float, *, higher_is_better: bool = True) -> tuple[str, str]:
+    """A score and its threshold for people; the threshold is rounded as reports round it.
+
+    Where that would hide on which side the score lies, both have as many digits as it takes.
+    """
+    bound = floored(threshold) if higher_is_better else ceiled(threshold)
+    shown, limit = f"{score:.{DIGITS}f}", f"{bound:.{DIGITS}f}"
+    passes = score >= threshold if higher_is_better else score <= threshold
+    failing = float(shown) < float(limit) if higher_is_better else float(shown) > float(limit)
+    return (shown, limit) if passes or failing else apart(score, threshold, DIGITS + 1)
