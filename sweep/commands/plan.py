@@ -174,10 +174,10 @@ def _amounts(plan: Plan) -> Iterator[str]:
     if extra:
         yield f"perturbed: {', '.join(v.name for v in plan.perturbed)} = {extra} units"
     owns = f"{_gpus(engine.gpus)} each" if engine.gpus else "no GPU"
-    if engine.nodes > 1:
-        owns += f", {engine.owned / engine.nodes:g} on each of {engine.nodes} nodes"
+    if engine.spanned > 1:
+        owns += f", {engine.owned / engine.spanned:g} on each of {engine.nodes} nodes"
     yield f"engines: {plan.engines or engine.engines}, {owns}"
-    if engine.starts > 1:
+    if engine.starts and engine.starts > 1:
         yield f"the repetitions of a variant are spread over at least {engine.starts} starts of an engine"
     yield from _durations(plan)
     yield from _findable(plan)

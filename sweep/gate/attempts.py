@@ -28,9 +28,10 @@ from sweep.gate.digits import beside, cut
 from sweep.gate.measured import Measured
 from sweep.gate.paired import OF_THE_CALIBRATION, Alone, Paired
 from sweep.gate.paired_words import shown
-from sweep.gate.rules import Count, Share, Strict
+from sweep.gate.rules import Count, Share
 from sweep.gate.sequential import Decision, Stop, decide
 from sweep.stats.scores import exact
+from sweep.strict import Strict
 
 SLACK = 1e-9
 

@@ -29,9 +29,10 @@ from sweep.errors import BadInput
 from sweep.gate.answers import Answers
 from sweep.gate.identity import EngineIdentity
 from sweep.gate.limits import Quantity, Source
-from sweep.gate.rules import Count, Grown, Published
+from sweep.gate.rules import Count
 from sweep.stats.metric import ACCURACY, Metric
 from sweep.stats.scores import fault_of
+from sweep.strict import Grown, Published
 from sweep.words import cut
 
 CONTRACT = "thresholds.json"

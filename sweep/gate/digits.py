@@ -1,4 +1,4 @@
-"""A threshold in digits."""
+"""A threshold in digits, which passes every score that the threshold itself passes."""
 
 from __future__ import annotations
 
@@ -10,30 +10,19 @@ DIGITS = 4
 """Of a threshold."""
 
 
-def floored(threshold: float) -> float:
-    """A threshold of 4 digits that passes every score that it passes itself: rounded down, never up.
+def rounded(threshold: float, *, upper: bool = False, digits: int = DIGITS) -> float:
+    """The threshold with so many digits: a lower bound rounded down, an `upper` one up.
 
     0.33 as floating point has it may be 0.32999999999999996; that is no reason for 0.3299.
     """
-    scale = 10.0**DIGITS
-    return math.floor(threshold * scale + 1e-6) / scale
+    scale = 10.0**digits
+    whole = math.ceil(threshold * scale - 1e-6) if upper else math.floor(threshold * scale + 1e-6)
+    return whole / scale
 
 
-def cut(threshold: float) -> str:
+def cut(threshold: float, *, upper: bool = False) -> str:
     """The same for people: `0.3555`, `0.330`."""
-    text = f"{floored(threshold):.{DIGITS}f}"
-    return text.removesuffix("0")
-
-
-def ceiled(threshold: float) -> float:
-    """The same of an upper bound: rounded up, never down."""
-    scale = 10.0**DIGITS
-    return math.ceil(threshold * scale - 1e-6) / scale
-
-
-def cut_up(threshold: float) -> str:
-    """An upper bound for people."""
-    return f"{ceiled(threshold):.{DIGITS}f}".removesuffix("0")
+    return f"{rounded(threshold, upper=upper):.{DIGITS}f}".removesuffix("0")
 
 
 def beside(score: float, threshold: float, *, higher_is_better: bool = True) -> tuple[str, str]:
@@ -41,8 +30,11 @@ def beside(score: float, threshold: float, *, higher_is_better: bool = True) -> 
 
     Where that would hide on which side the score lies, both have as many digits as it takes.
     """
-    bound = floored(threshold) if higher_is_better else ceiled(threshold)
+    bound = rounded(threshold, upper=not higher_is_better)
     shown, limit = f"{score:.{DIGITS}f}", f"{bound:.{DIGITS}f}"
     passes = score >= threshold if higher_is_better else score <= threshold
     failing = float(shown) < float(limit) if higher_is_better else float(shown) > float(limit)
-    return (shown, limit) if passes or failing else apart(score, threshold, DIGITS + 1)
+    if passes or failing:
+        return shown, limit
+    shown, limit = apart(score, threshold, DIGITS + 1)
+    return shown.removesuffix("0"), limit.removesuffix("0")
