@@ -120,15 +120,22 @@ def starts_seen(compared: Comparison) -> str:
     if compared.p_if_starts_differ is None:
         return ""
     a, b = compared.a, compared.b
+    remedy = "`engine: {starts: 3}` spreads the repetitions of each over three starts."
     if a.starts is None or b.starts is None:
         seen = "It is not known on which starts of the engine the repetitions were measured"
+        # The engine of imported results is somebody else's to start.
+        remedy = (
+            "Imported results do not tell of starts: restart the engine before each repetition, so that the spread "
+            "of the runs holds what starts do. A sweep with `engine: {starts: 3}` tells its starts apart itself."
+        )
     else:
         on_a, on_b = counted(a.starts, "start"), counted(b.starts, "start")
         seen = f"{a.variant} was measured on {on_a} of its engine, and {b.variant} on {on_b}"
     seen += ", so a difference between starts cannot be told apart from one between the two."
     if compared.starts_could_explain:
+        apart = START_SD * (compared.metric.span or 1.0)
         seen += (
-            f" Starts that lie {START_SD:g} apart (standard deviation) would be enough to explain this difference "
+            f" Starts that lie {apart:g} apart (standard deviation) would be enough to explain this difference "
             f"(p = {compared.p_if_starts_differ:.2g})."
         )
-    return f"{seen} `engine: {{starts: 3}}` spreads the repetitions of each over three starts."
+    return f"{seen} {remedy}"

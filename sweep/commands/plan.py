@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import timedelta
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -44,7 +45,7 @@ def command(file: str, overrides: tuple[str, ...], as_json: bool, argv: bool) ->
     elif as_json:
         say_json(_described(plan))
     else:
-        show(_blocks(plan))
+        show((*_blocks(plan), f"Nothing was started. `sweep launch {quote(file)}` runs it."))
 
 
 def _described(plan: Plan) -> dict[str, Any]:
@@ -124,7 +125,7 @@ def _blocks(plan: Plan) -> Iterator[Block]:
     from sweep.report.blocks import Grid, Heading
 
     engine, differing = plan.config.engine, varying(plan.variants)
-    yield Heading(f"{plan.sweep_id}: {engine.backend} {engine.model}")
+    yield Heading(f"{plan.sweep_id}: backend {engine.backend}, model {engine.model}")
     yield Grid(
         ("variant", "draft", "claims determinism", "must reproduce"),
         [(v.name, _value(v.draft), _value(v.deterministic), v.baseline or "-") for v in plan.variants],
@@ -173,10 +174,10 @@ def _amounts(plan: Plan) -> Iterator[str]:
     if extra:
         yield f"perturbed: {', '.join(v.name for v in plan.perturbed)} = {extra} units"
     owns = f"{_gpus(engine.gpus)} each" if engine.gpus else "no GPU"
-    if engine.nodes > 1:
-        owns += f", {engine.owned / engine.nodes:g} on each of {engine.nodes} nodes"
+    if engine.spanned > 1:
+        owns += f", {engine.owned / engine.spanned:g} on each of {engine.nodes} nodes"
     yield f"engines: {plan.engines or engine.engines}, {owns}"
-    if engine.starts > 1:
+    if engine.starts and engine.starts > 1:
         yield f"the repetitions of a variant are spread over at least {engine.starts} starts of an engine"
     yield from _durations(plan)
     yield from _findable(plan)

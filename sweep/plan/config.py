@@ -11,8 +11,9 @@ from pydantic_core import PydanticCustomError
 from cluster.backends import BACKENDS, ELSEWHERE, INSTEAD
 from cluster.secrets import Secrets
 from sweep.bounds import LONGEST_NAME, LONGEST_TIME, MOST_COUNT, MOST_SEED
-from sweep.gate.rules import Count, OpenShare, Strict, ThresholdRule
+from sweep.gate.rules import Count, OpenShare, ThresholdRule
 from sweep.plan.imported import ImportedConfig
+from sweep.strict import Strict
 
 SAMPLING = frozenset({"top_p", "top_k", "min_p"})
 """Settings of a protocol that cut the distribution which tokens are drawn from."""
@@ -97,11 +98,11 @@ class EngineConfig(Strict):
     """The MTP draft of the variants that say `draft: true`."""
     gpus: Annotated[float, Field(ge=0, le=MOST_COUNT), AfterValidator(_whole_above_one)] | None = 0.0
     """GPUs an engine owns; a fraction lets engines share one."""
-    nodes: Count = 1
+    nodes: Count | None = 1
     """Machines that an engine spans, each with an equal part of its GPUs."""
     engines: Count | Literal["auto"] = "auto"
     """How many engines; `auto` takes what the cluster has room for."""
-    starts: Count = 1
+    starts: Count | None = 1
     """At least so many starts of an engine are the repetitions of a variant spread over."""
     arguments: Arguments = {}
     """Arguments common to every variant, by the backend's own names."""
@@ -124,6 +125,12 @@ class EngineConfig(Strict):
         """`gpus`, which is known but in an imported run."""
         assert self.gpus is not None
         return self.gpus
+
+    @property
+    def spanned(self) -> int:
+        """`nodes`, likewise."""
+        assert self.nodes is not None
+        return self.nodes
 
 
 class VariantConfig(Strict):

@@ -193,7 +193,7 @@ def _stop_faults(config: SweepConfig) -> Iterator[Fault]:
 
 def _start_faults(config: SweepConfig) -> Iterator[Fault]:
     starts, repetitions = config.engine.starts, config.repetitions
-    if starts > repetitions:
+    if starts and starts > repetitions:
         yield (
             ("engine", "starts"),
             f"is {starts}, but a repetition has one start and there are {repetitions} of each variant; lower it, "

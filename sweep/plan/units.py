@@ -136,7 +136,7 @@ class Plan:
             model=engine.model,
             draft_model=engine.draft_model if chosen.draft else None,
             gpus=engine.owned,
-            nodes=engine.nodes,
+            nodes=engine.spanned,
             arguments=chosen.arguments,
             environment=chosen.environment,
             start_deadline=engine.start_deadline,
@@ -163,7 +163,7 @@ def _units(plan: Plan, variant: Variant) -> Iterator[Unit]:
         settings[variant.factor] = variant.level
     shards = settings.pop("shards")
     # In turn, so that the first repetitions, which a stop rule looks at, have different starts.
-    starts = 1 if variant.perturbs else plan.config.engine.starts
+    starts = 1 if variant.perturbs else plan.config.engine.starts or 1
     for repetition in range(1, plan.repetitions(variant) + 1):
         for shard in range(1, shards + 1):
             yield Unit(
@@ -184,12 +184,13 @@ def content_hash(config: SweepConfig) -> str:
 def result_settings(config: SweepConfig) -> dict[str, Any]:
     """What the sweep file says about its results, as JSON values.
 
-    Factors without levels are left out, and so are a single start, a single node and what a protocol leaves unset:
-    a sweep keeps its id, and its run folder, when it names a build, and when this program learns of another factor.
+    Factors without levels are left out, and so are a single start, a single node (or an unknown number of either)
+    and what a protocol leaves unset: a sweep keeps its id, and its run folder, when it names a build, and when this
+    program learns of another factor.
     """
     settings = config.model_dump(mode="json", exclude=RESULT_FREE)
     for name in ("starts", "nodes"):
-        if settings["engine"][name] == 1:
+        if settings["engine"][name] in (1, None):
             del settings["engine"][name]
     if config.imported is None:
         del settings["imported"]

@@ -10,7 +10,7 @@ from sweep.plan.config import SweepConfig
 from sweep.plan.variants import Fault
 
 KNOWN: tuple[tuple[str, str], ...] = (
-    *(("engine", name) for name in ("model", "gpus")),
+    *(("engine", name) for name in ("model", "gpus", "nodes", "starts")),
     *(("protocol", name) for name in ("shots", "shots_from", "max_tokens", "temperature")),
     *(("protocol", name) for name in ("concurrency", "question_order", "chat")),
 )

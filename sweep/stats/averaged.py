@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
 
-from sweep.stats.noise import Fitted, NoiseSource, Normal
+from sweep.stats.noise import Fitted, NoiseSource
+from sweep.stats.scale import Normal
 
 
 def averaged(fitted: Fitted, runs: int) -> Fitted:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from scipy import stats
 
 from sweep.errors import BadInput, ExitCode
 from sweep.plan.sweepfile import load
@@ -80,10 +81,28 @@ def test_the_report_has_unequal_numbers_of_repetitions_and_null_for_what_nobody_
     assert not [audit for audit in summary["audits"] if audit["audit"] == "protocol: shots"]
     provenance = run.provenance()
     assert (provenance.seeds, provenance.engines, provenance.places, provenance.versions) == ((), {}, {}, {})
-    assert (run.plan.config.engine.model, run.plan.config.engine.gpus) == (None, None)
+    engine = run.plan.config.engine
+    assert (engine.model, engine.gpus, engine.nodes, engine.starts) == (None, None, None, None)
     [row, *_] = pq.read_table(run.unit_file(run.plan.units[0])).to_pylist()
     known = {key for key, value in row.items() if value is not None}
     assert known == {"variant", "repetition", "question_id", "correct"}
+
+
+def test_what_lm_eval_says_of_its_run_is_in_the_provenance() -> None:
+    time = "2026-01-01T00-00-00.000000"
+    jsonl(Path(f"samples_gsm8k_{time}.jsonl"), [lm_eval(0, "none", 1.0), lm_eval(1, "none", 0.0)])
+    said = {"model_name": "google/gemma-3", "n-shot": {"gsm8k": 5}, "lm_eval_version": "0.4.13"}
+    Path(f"results_{time}.json").write_text(json.dumps(said))
+    run = imported(".", "--name", "night")
+    assert run.provenance().versions == {"lm-eval": "0.4.13"}
+    assert (run.plan.config.engine.model, run.plan.config.protocol.shots) == ("google/gemma-3", 5)
+
+
+def test_a_comparison_advises_what_can_be_done_with_imported_results() -> None:
+    wrong = {"a": [{0, 1}, {0}, {2}, {0, 3}], "b": [{5}, {5, 6}, {7, 8}, {5}]}
+    run = imported(table("t.csv", wrong), "--name", "night")
+    printed = " ".join(sweep("compare", f"{run.folder}:a", f"{run.folder}:b").stdout.split())
+    assert "restart the engine before each repetition" in printed
 
 
 def test_a_gate_judges_by_imported_results_and_judges_imported_ones() -> None:
@@ -129,6 +148,42 @@ def test_an_imported_run_is_listed_and_shown_and_cannot_be_launched() -> None:
         assert "results were imported" in refused.stderr
 
 
+def test_word_error_rates_are_compared_and_gated_with_less_as_the_better() -> None:
+    rates = {"a": (0.20, 0.22, 0.18, 0.21, 0.19), "b": (0.30, 0.32, 0.28, 0.31, 0.29)}
+    spreads = {"a": (-0.1, 0.0, 0.1), "b": (-0.11, 0.01, 0.1)}
+    lines = [
+        f"q{question},{variant},{run},{rate + spread:.3f}"
+        for variant, runs in rates.items()
+        for run, rate in enumerate(runs, start=1)
+        for question, spread in enumerate(spreads[variant])
+    ]
+    Path("w.csv").write_text("\n".join(["question,variant,repetition,wer", *lines]) + "\n")
+    options = ("--metric", "wer", "--range", 0, "inf", "--lower-is-better")
+    run = imported("w.csv", *options, "--name", "speech")
+    summary = as_json("report", run.folder)
+    assert summary["metric"] == {"name": "wer", "low": 0, "high": None, "higher_is_better": False, "counts": False}
+    assert summary["variants"]["a"]["accuracy"]["per_repetition"] == pytest.approx(rates["a"])
+    # Student's prediction bound of five runs: the upper one of b, which lies .1 above that of a.
+    bound = 0.3 + stats.t.ppf(0.99, 4) * (0.001 / 4) ** 0.5 * 1.2**0.5
+    assert summary["threshold"]["value"] == pytest.approx(bound)
+    [compared] = as_json("compare", f"{run.folder}:a", f"{run.folder}:b")["comparisons"]
+    assert (compared["verdict"], compared["metric"]["name"]) == ("worse", "wer")
+    assert compared["difference"]["mean"] == pytest.approx(-0.1)
+    terms = run.folder / "thresholds.json"
+    gate = ("gate", terms, "--variant", "a", "--questions", 3, "--score")
+    assert sweep(*gate, 0.24).returncode == ExitCode.OK
+    assert sweep(*gate, 0.30).returncode == ExitCode.BELOW
+
+
+def test_values_of_another_range_are_another_run_and_do_not_compare() -> None:
+    Path("v.csv").write_text("question,value\nq1,0.5\nq2,0.25\n")
+    one = imported("v.csv", "--variant", "v", "--range", 0, 1, "--name", "one")
+    other = imported("v.csv", "--variant", "v", "--range", 0, 2, "--name", "two")
+    assert one.folder.name.removeprefix("one-") != other.folder.name.removeprefix("two-")
+    refused = sweep("compare", one.folder, other.folder)
+    assert refused.returncode in (ExitCode.BAD_INPUT, ExitCode.NOT_APPLICABLE)
+
+
 def test_importing_the_same_again_changes_nothing_and_mends_what_is_damaged() -> None:
     answers = table("t.csv", {"a": [{0}, {1}]})
     run = imported(answers, "--name", "night")
@@ -147,7 +202,9 @@ def test_results_with_other_content_are_another_run() -> None:
     assert imported("t.csv", "--name", "two").folder.name.removeprefix("two-") != first
 
 
-@pytest.mark.parametrize("key", ["protocol.max_tokens", "protocol.temperature", "engine.model", "seed"])
+@pytest.mark.parametrize(
+    "key", ["protocol.max_tokens", "protocol.temperature", "engine.model", "engine.starts", "seed"]
+)
 def test_only_an_imported_run_may_leave_open_what_was_asked(tmp_path: Path, key: str) -> None:
     with pytest.raises(BadInput, match=rf"{key}: must not be null"):
         load(small_sweep(tmp_path), [f"{key}=null"])

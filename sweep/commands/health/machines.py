@@ -110,11 +110,11 @@ def gpus(config: SweepConfig | None, nodes: list[Node]) -> Iterator[Check]:
             yield Check(name="GPUs", state=State.WARNING, text=text, remedy="run engines on machines with NVIDIA's")
     found = [len(node.gpus) for node in nodes]
     engine = config.engine if config and backend(config.engine.backend).real_model else None
-    wanted = engine.owned / engine.nodes if engine else 0
+    wanted = engine.owned / engine.spanned if engine else 0
     having = sum(count >= wanted for count in found)
-    if engine and having < engine.nodes:
+    if engine and having < engine.spanned:
         text = f"an engine wants {wanted:g}, and no machine has more than {max(found)}"
-        if engine.nodes > 1:
+        if engine.spanned > 1:
             text = f"an engine wants {wanted:g} on each of {engine.nodes} machines, and {having} have as many"
         remedy = "lower engine.gpus, name a cluster with --address, or see whether `nvidia-smi` works there"
         yield Check(name="GPUs", state=State.BROKEN, text=text, remedy=remedy)

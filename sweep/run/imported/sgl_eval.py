@@ -1,4 +1,4 @@
-"""sgl-eval's and NeMo-Skills' `output-rs*.jsonl`: a file for each repetition, a record for each question. Pure.
+"""sgl-eval's and NeMo-Skills' `output-rs*.jsonl`: a file for each repetition, a record for each question.
 
 Its fields are those of sgl-eval 0.1.3 (predictions.py). A request that failed has the finish reason `error`, and is
 scored as wrong there.
@@ -6,9 +6,7 @@ scored as wrong there.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from sweep.run.imported.answers import (
@@ -18,11 +16,12 @@ from sweep.run.imported.answers import (
     Source,
     chosen,
     count_of,
+    judged,
     mapping_of,
     number_of,
+    said_in,
     text_of,
     time_of,
-    truth,
 )
 
 SCORES = ("symbolic_correct", "is_correct", "judge_correct")
@@ -37,7 +36,7 @@ def is_it(records: Sequence[Record]) -> bool:
 def read(records: Sequence[Record], file: File) -> Source:
     """The answers. What the run's metrics.json says beside them is taken along. Raises BadInput."""
     metric = chosen((name for name in SCORES if all(name in record for record in records)), file)
-    meta = _meta(Path(file.path).parent)
+    meta = said_in(Path(file.path).with_name("metrics.json"))
     settings = mapping_of(meta.get("gen"))
     ended = [time for r in records if (time := time_of(r.get("generation_end_time"))) is not None]
     version = text_of(meta.get("sgl_eval_version"))
@@ -59,11 +58,13 @@ def read(records: Sequence[Record], file: File) -> Source:
 def _answer(record: Record, metric: str, place: str) -> Answer:
     failed = record.get("finish_reason") == "error"
     extracted = text_of(record.get("predicted_answer"))
+    correct, value = (None, None) if failed else judged(record[metric], place, metric)
     began, ended = (time_of(record.get(f"generation_{end}_time")) for end in ("start", "end"))
     return Answer(
         place=place,
         question=str(record.get("id", "")),
-        correct=None if failed else truth(record[metric], place, metric),
+        correct=correct,
+        value=value,
         asked=text_of(record.get("problem")) or None,
         gold=text_of(record.get("expected_answer")),
         text=text_of(record["generation"]),
@@ -73,10 +74,3 @@ def _answer(record: Record, metric: str, place: str) -> Answer:
         completion_tokens=count_of(record.get("num_generated_tokens")),
         seconds=None if began is None or ended is None else number_of(ended - began),
     )
-
-
-def _meta(folder: Path) -> Record:
-    """What metrics.json says of the run; nothing where there is none."""
-    with suppress(OSError, ValueError):
-        return mapping_of(json.loads((folder / "metrics.json").read_text(encoding="utf-8")))
-    return {}
