@@ -38,7 +38,7 @@ def verdict_lines(summary: Summary) -> list[str]:
     metric, several = summary.metric, threshold.runs_per_attempt
     which = "more" if metric.higher_is_better else "less"
     run = "a run" if several == 1 else f"the mean of {several} runs"
-    named = "" if metric.counts else f" The score is the mean {metric.name}, {metric.range}."
+    named = "" if metric.counts else f" The score is the mean {metric.name} (range: {metric.range})."
     return [
         f"The threshold is **{loose(threshold.value, metric)}**, by the rule `{threshold.rule}`: {run} passes if "
         f"it scores that or {which}.{named}{but}",
@@ -122,9 +122,9 @@ def _blunt(threshold: Threshold) -> Iterator[str]:
     if threshold.value is not None and judged.value is not None and judged.value - threshold.value > 1e-9:
         yield (
             f"The mean of {name} is {judged.mean:.3f}, which is {judged.mean - threshold.value:.3f} above the "
-            "sweep's threshold: a build of it that loses less than that in accuracy still passes more often than "
-            f"not. {name} has a threshold of its own, {cut(judged.value)}, which catches smaller losses: "
-            f"`sweep gate --variant {name}`."
+            f"sweep's threshold: a build of it that loses less than that in {threshold.metric.name} still passes "
+            f"more often than not. {name} has a threshold of its own, {cut(judged.value)}, which catches smaller "
+            f"losses: `sweep gate --variant {name}`."
         )
 
 

@@ -20,12 +20,11 @@ from sweep.run.checksums import MANIFEST, Checksums, Fresh, sha256
 from sweep.run.documents import HOLDER, PROVENANCE, REMEDIES, SUMMARY, SWEEP, read_model, read_object
 from sweep.run.failures import Failure, Void
 from sweep.run.lock import LOCK
-from sweep.run.provenance import Place, Provenance, TwoTries, gather
+from sweep.run.provenance import Place, Provenance, TwoTries, gather, metric_of
 from sweep.run.questions import QUESTIONS, PinnedQuestion, read, to_text
 from sweep.run.samples_file import Columns
 from sweep.run.unit_files import SAMPLES, UnitFiles
 from sweep.stats.samples import Measurement, Sample, VariantSamples, tabulate
-from sweep.tasks import task
 from sweep.tasks.questionnaire import Questionnaire
 
 UNKNOWN = Measurement()
@@ -189,9 +188,9 @@ class Run:
         self, variants: Sequence[Variant], read: Collection[str] | None = None
     ) -> dict[str, VariantSamples]:
         """`read`: whose files are read; all, with every fault in them, for None."""
-        question_ids = self.provenance().protocol.question_ids
-        measured = self._files.measured(read)
-        tables, metric = {}, task(self.plan.config.protocol.task).metric
+        provenance = self.provenance()
+        question_ids, metric = provenance.protocol.question_ids, metric_of(provenance, self.plan.config)
+        measured, tables = self._files.measured(read), {}
         for variant in variants:
             columns = samples_file.joined([self.load(unit) for unit in measured if unit.variant == variant.name])
             tables[variant.name] = tabulate(variant.name, columns, question_ids, metric)

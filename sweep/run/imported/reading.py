@@ -56,7 +56,7 @@ def read(path: str, metric: str | None) -> Source:
         raise BadInput(f"{path}: empty; `sweep import --help` says what is read")
     if documents.is_json(text):
         return _json(text, file)
-    if part := table.delimiter(text):
+    if part := table.delimiter(text, file.metric):
         return table.read_table(file, part)
     raise _refusal(path)
 
@@ -79,7 +79,7 @@ def _json(text: str, file: File) -> Source:
     for library in LIBRARIES:
         if records and library.is_it(records):
             return library.read(records, file)
-    if records and all(map(table.is_rows, records)):
+    if records and all(table.is_rows(record, file.metric) for record in records):
         return table.read(placed, file)
     raise _refusal(file.path)
 
