@@ -91,7 +91,7 @@ def connect(spec: PoolSpec, address: str | None) -> str | None:
         reason = str(error).strip().splitlines()[0].rstrip(".")
         if not address:
             raise ClusterUnavailable(
-                f"Ray did not start on this machine: {reason}. On a busy machine it may later: launch the same file "
+                f"Ray did not start on this machine: {reason}. On a busy machine it may later: launch the file "
                 f"again. Ray's logs are in {_sessions() or '/tmp/ray'}/session_latest/logs"
             ) from None
         # `ray start` turns tokens on by itself where it finds one; a driver does not.
