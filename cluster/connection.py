@@ -85,13 +85,18 @@ def connect(spec: PoolSpec, address: str | None) -> str | None:
             # A driver that is a client of one over there cannot hand it the job's description.
             context = join(address, **({} if "://" in address else {"job_config": _job(spec)}))
     except Exception as error:  # noqa: BLE001 - Ray raises bare Exception when a node does not come up
-        where = f"the Ray cluster at {address}" if address else "a local Ray cluster"
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        if not address:
+            raise ClusterUnavailable(
+                f"Ray did not start on this machine: {reason}. On a busy machine it may later: launch the file "
+                f"again. Ray's logs are in {_sessions() or '/tmp/ray'}/session_latest/logs"
+            ) from None
         # `ray start` turns tokens on by itself where it finds one; a driver does not.
-        wanting = address and not os.environ.get("RAY_AUTH_MODE")
+        wanting = not os.environ.get("RAY_AUTH_MODE")
         token = "; if it wants a token, set RAY_AUTH_MODE=token" if wanting else ""
         raise ClusterUnavailable(
-            f"{where} is unavailable: {str(error).strip().splitlines()[0]}; "
-            f"{status_command(None)} shows what runs, --address names another{token}"
+            f"the Ray cluster at {address} is unavailable: {reason}. {status_command(None)} shows what runs, "
+            f"--address names another{token}"
         ) from None
     return f"http://{context.dashboard_url}" if context.dashboard_url else None
 
