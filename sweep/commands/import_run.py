@@ -20,7 +20,9 @@ from sweep.out import busy, note, say, say_json
 )
 @click.option("--lower-is-better/--higher-is-better", "lower", default=None, help="Which values are good.")
 @click.option("--name", default="imported", show_default=True, help="What the run's name begins with.")
-@click.option("--runs", default="runs", show_default=True, type=click.Path(path_type=Path), help="Run folders.")
+@click.option(
+    "--runs", default="runs", show_default=True, type=click.Path(path_type=Path), help="Where the run folders are."
+)
 @click.option("--json", "as_json", is_flag=True, help="The summary as JSON on stdout; all else on stderr.")
 def command(
     paths: tuple[str, ...],

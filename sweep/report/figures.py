@@ -132,7 +132,10 @@ def unstable(samples: Mapping[str, VariantSamples]) -> Any:
         return None
     metric = next(iter(samples.values())).metric
     shares = np.array([table.value.mean(axis=0) for table in samples.values()]).T
-    doubt = np.array([table.value.var(axis=0) for table in samples.values()]).sum(axis=0) + shares.var(axis=1)
+    spreads = (
+        shares * (1 - shares) if metric.counts else np.array([t.value.var(axis=0) for t in samples.values()]).T
+    )
+    doubt = spreads.sum(axis=1) + shares.var(axis=1)
     doubt[doubt < ROUNDING * max(1.0, float(np.abs(shares).max()) ** 2)] = 0
     chosen = [row for row in np.argsort(-doubt, kind="stable") if doubt[row] > 0][:SHOWN]
     if not chosen:

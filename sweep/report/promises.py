@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from sweep.gate.digits import cut
 from sweep.gate.operating import SHIFT
 from sweep.gate.rules import ENOUGH
 from sweep.gate.sequential import Sequential
 from sweep.gate.threshold import Reason, Threshold, VariantThreshold
 from sweep.report.cautions import caution_sentences, foreseen_sentence
-from sweep.report.digits import cut
 from sweep.report.wording import share
 from sweep.stats.metric import Metric
 from sweep.stats.noise import NoiseSource
@@ -124,7 +124,9 @@ def _ranges(judged: Sequence[VariantThreshold], metric: Metric) -> Iterator[str]
     retries, bounds = judged[0].retries, [v.false_alarm_interval[1] for v in judged if v.false_alarm_interval]
     fails = f"fails all {retries} attempts" if retries > 1 else "fails"
     alarms, shifted = _span([v.false_alarm for v in judged]), [v.false_alarm_shifted for v in judged]
-    worse = f" One whose mean is {_worse(metric)} fails with {_span(shifted)}." if any(shifted) else ""
+    worse = (
+        f" One whose mean is {_worse(metric)} fails with a probability of {_span(shifted)}." if any(shifted) else ""
+    )
     yield (
         f"At its own threshold each build whose score moves, measured again, {fails} with a probability of "
         f"{alarms} (at most {share(max(bounds))}, with 95 % confidence).{worse}"
@@ -258,7 +260,7 @@ def _alarms(v: VariantThreshold, metric: Metric, value: float, alarm: float, int
     if v.false_alarm_shifted is not None:
         text += (
             f" Another build has a mean of its own: one whose mean is {_worse(metric)} fails with "
-            f"{share(v.false_alarm_shifted)}."
+            f"a probability of {share(v.false_alarm_shifted)}."
         )
     if v.retries == 1 or v.single.false_alarm is None:
         return text
@@ -314,7 +316,7 @@ def missed_line(threshold: Threshold) -> Iterator[str]:
     noisy = [v.n for v in threshold.variants.values() if v.noise_source is not None and v.value is not None]
     if noisy:
         yield (
-            "Every figure is for runs like those that were measured. Bad runs of a kind that "
-            f"{counted(min(noisy), 'repetition')} did not show may come besides, in up to "
+            "Every figure assumes runs like those that were measured. A kind of bad run that "
+            f"{counted(min(noisy), 'repetition')} did not show may still occur, in up to "
             f"{share(missed_at_most(min(noisy)))} of all runs (95 % confidence)."
         )

@@ -319,7 +319,10 @@ def open_run(folder: str | Path) -> Run:
     """A run folder that is there. Raises BadInput when it is none."""
     file = Path(folder) / SWEEP
     if not file.is_file():
-        raise BadInput(f"{folder}: not a run folder, it has no {SWEEP}; `sweep list` shows the runs")
+        raise BadInput(
+            f"{folder}: not a run folder, it has no {SWEEP}; `sweep list` shows the runs, and `sweep import` makes "
+            "one of answers from elsewhere"
+        )
     try:
         config = load(file, recorded=True)
     except BadInput:

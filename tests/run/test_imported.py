@@ -313,6 +313,7 @@ def test_answers_of_1_and_0_are_right_or_wrong_unless_the_user_says_that_they_ar
         '{"question": "q1", "variant": "a", "repetition": 1, "value": true, "output": "yes"}\n'
         '{"question": "q1", "variant": "a", "repetition": 2, "value": 0.0, "output": "no"}\n'
         '{"question": "q1", "variant": "b", "repetition": 1, "value": 0}\n',
+        "doc_id,variant,epoch,is_correct,output\nq1,a,1,Yes,yes\nq1,a,2,No,no\n,,,,\nq1,b,1,incorrect,\n",
         '[{"id": "q1", "variant": "a", "run": 1, "correct": 1, "text": "yes"}, '
         '{"id": "q1", "variant": "a", "run": 2, "correct": 0, "text": "no"}, '
         '{"id": "q1", "variant": "b", "run": 1, "correct": 0}]',
@@ -329,7 +330,7 @@ def test_rows_of_anybody_s_may_be_a_table_or_json(tmp_path: Path, text: str) -> 
 
 def test_a_value_that_is_missing_is_no_answer(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("question,value\nq1,1\nq2,\n")
-    with pytest.raises(BadInput, match=r"1 request of it failed"):
+    with pytest.raises(BadInput, match=r"1 request of it failed.*ask those again$"):
         told(tmp_path / "t.csv")
 
 
@@ -342,6 +343,8 @@ def test_a_value_that_is_missing_is_no_answer(tmp_path: Path) -> None:
         ("t.csv", "question,value\nq1,1\nq1,0\n", r"t\.csv:3: question q1 comes a second time"),
         ("t.csv", "question,value\nq1\n", r"t\.csv:2: not as many cells"),
         ("t.jsonl", '{"question": "a", "value": 1}\n{"question": \n', r"t\.jsonl:2: broken JSON"),
+        ("t.csv", "question,rating\nq1,1\n", r"its keys are question, rating, and an answer has .*value \(value,"),
+        ("t.jsonl", '{"qid": 1, "ok": true}\n{"qid": 2, "ok": true}', r"its keys are qid, ok, and .*--metric"),
         ("r.json", '{"score:std": 0.49, "score": 0.445, "latency": 31.2}', r"r\.json: no answers.*sweep stats"),
         ("r.json", '{"accuracy": 0.9, "num_questions": 200, "timestamp": 1.7e9}', r"sweep stats"),
         ("r.json", '{"results": {"gsm8k": {"exact_match,none": 0.9}}}', r"sweep stats"),

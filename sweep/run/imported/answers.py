@@ -14,14 +14,13 @@ from typing import Any
 from sweep import files
 from sweep.bounds import MOST_COUNT
 from sweep.errors import BadInput
+from sweep.stats.answered import OUTCOMES
 from sweep.words import cut
 
 Record = Mapping[str, Any]
 """An object of a file."""
 LAST = 253_402_300_799
 """The end of the year 9999, in seconds since 1970."""
-RIGHT = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
-"""How files write whether an answer is right."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +148,7 @@ def judged(value: Any, place: str, metric: str) -> tuple[bool, float | None]:
     Raises BadInput for what is no number.
     """
     if isinstance(value, str):
-        right = RIGHT.get(value.strip().lower())
+        right = OUTCOMES.get(value.strip().lower())
         number = None if right is not None else _number(value)
     else:
         right = bool(value) if isinstance(value, int | float) and value in (0, 1) else None

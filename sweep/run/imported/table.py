@@ -11,8 +11,8 @@ from sweep.stats.answered import csv_rows
 from sweep.stats.score_files.tables import DELIMITERS
 from sweep.words import cut
 
-QUESTION = ("question", "question_id", "id")
-VALUE = ("value", "correct", "score")
+QUESTION = ("question", "question_id", "id", "doc_id", "task_id")
+VALUE = ("value", "correct", "is_correct", "passed", "score", "exact_match", "em", "acc")
 OUTPUT = ("output", "text")
 RUN = ("repetition", "run", "epoch")
 Placed = tuple[str, Record]
@@ -30,9 +30,19 @@ def _values(metric: str | None) -> Sequence[str]:
 
 def delimiter(text: str, metric: str | None) -> str | None:
     """What parts the cells of a table whose first line names a question and a value; None for no such table."""
+    parted = {part: dict.fromkeys(_named_in(text, part)) for part in DELIMITERS}
+    return next((part for part, columns in parted.items() if is_rows(columns, metric)), None)
+
+
+def columns(text: str) -> Sequence[str]:
+    """What the first line of a table names; nothing of a line that parts nothing."""
+    named = max((_named_in(text, part) for part in DELIMITERS), key=len)
+    return named if len(named) > 1 else ()
+
+
+def _named_in(text: str, part: str) -> list[str]:
     first = text.lstrip("\n").partition("\n")[0]
-    names = {part: [name.strip().strip('"').lower() for name in first.split(part)] for part in DELIMITERS}
-    return next((part for part, columns in names.items() if is_rows(dict.fromkeys(columns), metric)), None)
+    return [name.strip().strip('"').lower() for name in first.split(part)]
 
 
 def read_table(file: File, part: str) -> Source:
