@@ -57,12 +57,12 @@ def test_arguments_that_cannot_be_right_are_told(backend: str, arguments: dict[s
         (
             of(
                 "llama-server",
-                {"ctx_size": 4096, "mmap": False, "flash_attn": "on"},
+                {"ctx_size": 4096, "mmap": False, "flash_attn": "on", "spec_type": "draft-mtp"},
                 model="m.gguf",
                 draft_model="d",
             ),
-            "llama-server --model m.gguf --host 127.0.0.1 --port 8 --model-draft d --ctx-size 4096 --no-mmap "
-            "--flash-attn on",
+            "llama-server --model m.gguf --host 127.0.0.1 --port 8 --metrics --model-draft d --ctx-size 4096 "
+            "--no-mmap --flash-attn on --spec-type draft-mtp",
         ),
         (
             replace(OWN, arguments={"command": "serve {model} {port}", "options": {"fast": True, "slow": False}}),
@@ -145,6 +145,9 @@ def test_sglangs_server_has_the_arguments_that_only_a_server_reads() -> None:
             "extra_llm_api_options",
         ),
         (of("llama-server", {}), "model", ".gguf"),
+        (of("llama-server", {"spec_draft_model": "d"}, model="m.gguf"), "options", "engine.draft_model"),
+        # It loads the draft, and decodes without it.
+        (of("llama-server", {}, model="m.gguf", draft_model="d"), "options", "spec_type: draft-mtp"),
         (replace(OWN, arguments={"preset": "tgi"}), "preset", "'llama-server'"),
     ],
 )

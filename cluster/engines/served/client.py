@@ -128,6 +128,8 @@ class Client:
     """Answers them."""
     spec: EngineSpec
     """The variant's."""
+    cold: bool
+    """Whether requests are to use nothing that the server keeps of those before them."""
     extra_body: Mapping[str, Any]
     """Goes into every request, under the API's own parameters."""
     speculates: bool
@@ -210,11 +212,12 @@ class Client:
     def _sampling(self, request: Request, batch: Batch) -> dict[str, Any]:
         """The API's sampling parameters; those that it does not name go beside them, for SGLang and vLLM."""
         settings: dict[str, Any] = {"temperature": batch.temperature, "stop": list(batch.stop) or None}
-        cut = dict(batch.sampling)
+        kind, cut = self.server.kind, dict[str, float]()
         if batch.temperature > 0:
+            cut = {**kind.uncut, **batch.sampling}
             settings["seed"] = batch.sampling_seed(request)
             settings["top_p"] = cut.pop("top_p", 1.0)
-        body = {**self.server.kind.asks, **cut, **self.extra_body}
+        body = {**kind.asks, **(kind.uncached if self.cold else {}), **cut, **self.extra_body}
         if batch.chat_template_kwargs:
             # The variant's own settings over the protocol's.
             own = self.extra_body.get("chat_template_kwargs", {})
