@@ -134,6 +134,8 @@ class Client:
     """Goes into every request, under the API's own parameters."""
     speculates: bool
     """Whether the server decodes speculatively."""
+    patience: float | None = None
+    """Seconds that a request may take, where they are others than the variant's."""
 
     def one_token(self, seconds: float) -> Completion:
         """What it generates first, asked as by the requests to come.
@@ -141,7 +143,7 @@ class Client:
         Raises RequestFailed when there is none after so many seconds.
         """
         # Its counters, which a server that hangs does not give, say nothing of one token.
-        hasty = replace(self, spec=replace(self.spec, request_deadline=seconds), speculates=False)
+        hasty = replace(self, patience=seconds, speculates=False)
         prompt = (Message(role="user", content=FIRST_PROMPT),) if self.spec.chat else FIRST_PROMPT
         first = Request(id="first", prompt=prompt)
         batch = Batch(requests=(first,), concurrency=1, max_tokens=1, temperature=0.0, stop=(), seed=0)
@@ -171,6 +173,10 @@ class Client:
                 return steps
         return None
 
+    @property
+    def _deadline(self) -> float:
+        return self.spec.request_deadline if self.patience is None else self.patience
+
     async def _complete_all(self, batch: Batch) -> list[Completion]:
         from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
@@ -179,7 +185,7 @@ class Client:
             base_url=self.server.base_url,
             api_key=self.server.key or "none",
             max_retries=0,
-            timeout=self.spec.request_deadline,
+            timeout=self._deadline,
             http_client=DefaultAsyncHttpxClient(trust_env=not is_here(self.server.base_url)),
         ) as client:
             return await complete_each(batch, lambda request: self._complete(client, request, batch))
@@ -191,15 +197,15 @@ class Client:
         settings = {"model": self.spec.model, "max_tokens": batch.max_tokens, **self._sampling(request, batch)}
         began = time.perf_counter()
         try:
-            async with asyncio.timeout(self.spec.request_deadline):
+            async with asyncio.timeout(self._deadline):
                 if isinstance(request.prompt, str):
                     answer = await client.completions.create(prompt=request.prompt, **settings)
                 else:
                     turns = [asdict(message) for message in request.prompt]
                     answer = await client.chat.completions.create(messages=turns, **settings)
         except TimeoutError:
-            text = f"no completion after {self.spec.request_deadline:g} s (engine.request_deadline)"
-            raise RequestFailed(f"{where}: {text}") from None
+            whose = " (engine.request_deadline)" if self.patience is None else ""
+            raise RequestFailed(f"{where}: no completion after {self._deadline:g} s{whose}") from None
         except APIStatusError as error:
             said = " ".join(error.response.text.split())[:LONGEST]
             raise RequestFailed(f"{where}: HTTP {error.status_code}: {said}") from error
