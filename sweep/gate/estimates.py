@@ -27,7 +27,7 @@ class Estimates:
     looks: int = 1
     """At the scores, as in `Scores`: each may spend its share only of the error that a rule allows."""
     low: float = 0.0
-    """The least score that there can be: a threshold there fails nothing."""
+    """The least score that there can be, -inf without one: a threshold there fails nothing."""
     observed: Floats | None = None
     """(S,): the mean as it was measured, where `mean` is that of mirrored scores."""
 
@@ -56,7 +56,7 @@ class Estimates:
             least=np.array([fitted.least]),
             normals=noise.normals if noise else (NO_NOISE,),
             looks=noise.looks if noise else fitted.scores.looks,
-            low=fitted.metric.low,
+            low=fitted.metric.least,
             observed=None if math.isnan(fitted.observed) else np.array([fitted.observed]),
         )
 

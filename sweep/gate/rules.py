@@ -200,7 +200,7 @@ class MarginRule(Rule):
         """Mean less margin."""
         if isinstance(self.margin, str):
             observed = seen.mean if seen.observed is None else seen.observed
-            return seen.mean - float(self.margin.removesuffix("%")) / 100 * observed
+            return seen.mean - float(self.margin.removesuffix("%")) / 100 * np.abs(observed)
         return seen.mean - self.margin
 
 

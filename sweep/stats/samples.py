@@ -186,8 +186,8 @@ class VariantSamples:
 
     @property
     def merit(self) -> npt.NDArray[np.float64]:
-        """(R, Q): what each answer is worth with more as the better: mirrored in its range where less is."""
-        return self.value if self.metric.higher_is_better else self.metric.low + self.metric.high - self.value
+        """(R, Q): what each answer is worth with more as the better: mirrored where less is."""
+        return self.value if self.metric.higher_is_better else self.metric.mirror - self.value
 
     @property
     def scores(self) -> npt.NDArray[np.float64]:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sweep.plan.sweepfile import dump, load
+from sweep.plan.sweepfile import load
 from sweep.plan.units import Unit, make_plan
 from sweep.run.checksums import MANIFEST, sha256
 from sweep.run.documents import PROVENANCE
@@ -75,7 +75,7 @@ def large(folder: Path, size: Size) -> Run:
     text = SWEEP.format(**size._asdict() | {"variants": f"{{{variants}}}"}, tracking=folder / "mlflow.db")
     plan = make_plan(load(small_sweep(folder, text, records=size.questions + 2)))
     questionnaire = dataset.load(plan.config.protocol)
-    run = create_run(folder / "runs", plan, dump(plan.config))
+    run = create_run(folder / "runs", plan)
     run.pin(questionnaire)
     engines = {variant.name: facts(plan.spec(variant.name)) for variant in plan.variants}
     run.write_provenance(run.provenance().model_copy(update={"engines": engines}))

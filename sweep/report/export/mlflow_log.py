@@ -16,9 +16,9 @@ from sweep.report.export.mlflow_store import Store, StoreAway, file_of
 from sweep.report.export.mlflow_view import view_of
 from sweep.run import samples_file
 from sweep.run.folder import Run
+from sweep.run.provenance import metric_of
 from sweep.stats.describe import accept_lengths, known_mean
 from sweep.stats.samples import VariantSamples, tabulate
-from sweep.tasks import task
 
 SETTING = "engine."
 """Before the name of every engine setting that is logged as a parameter: no metric begins with it."""
@@ -159,8 +159,9 @@ def complete_keys(run: Run) -> set[str]:
 def table_of(run: Run, variant: str, repetition: int) -> VariantSamples:
     """A repetition alone, which is complete. Raises BadInput as `Run.load`."""
     columns = samples_file.joined([run.load(unit) for unit in units_of(run, variant, repetition)])
-    metric = task(run.plan.config.protocol.task).metric
-    return tabulate(variant, columns, run.provenance().protocol.question_ids, metric)
+    provenance = run.provenance()
+    metric = metric_of(provenance, run.plan.config)
+    return tabulate(variant, columns, provenance.protocol.question_ids, metric)
 
 
 def _measured(table: VariantSamples, row: int) -> dict[str, float | None]:
