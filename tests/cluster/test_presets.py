@@ -99,6 +99,7 @@ def test_the_command_line_of_a_server_can_be_pasted_into_a_shell() -> None:
         (of("sglang", {"tp_size": 4, "dp_size": 4, "enable_dp_attention": True}), 4),
         (of("sglang", {"device": "cpu"}), 0),
         (of("trtllm-serve", {"tp_size": 2, "pp_size": 2}), 4),
+        (of("trtllm-serve", {"tensor_parallel_size": 2, "cp_size": 2}), 4),
     ],
 )
 def test_a_server_uses_the_gpus_that_its_options_multiply_to(spec: EngineSpec, gpus: int) -> None:

@@ -109,6 +109,8 @@ class Flags:
     """Those of them that turn it on."""
     sizes: tuple[str, ...] = ()
     """The options that multiply to the GPUs it uses; none where they do not say."""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """Further names of these."""
     files: tuple[str, ...] = ()
     """Options that name a file of further options, which nobody reads here."""
     underscores: bool = False
@@ -150,7 +152,8 @@ class Flags:
 
     def gpus(self, spec: EngineSpec) -> Mapping[str, int] | None:
         """As `cluster.backends.Backend.gpus`."""
-        options = {_plain(name): value for name, value in spec.arguments.items()}
+        named = {_plain(name): value for name, value in spec.arguments.items()}
+        options = {self.aliases.get(name, name): value for name, value in named.items()}
         # Of an engine without a GPU nobody knows: these servers have builds for processors.
         if not (self.sizes and spec.gpus) or any(options.get(name) for name in self.files):
             return None
@@ -211,6 +214,11 @@ PRESETS: Mapping[str, Preset] = {
         "speculative_config there and arguments.speculates: true here",
         owned={"model": _MODEL, "served_model_name": _NAME},
         sizes=("tp_size", "pp_size", "cp_size"),
+        aliases={
+            "tensor_parallel_size": "tp_size",
+            "pipeline_parallel_size": "pp_size",
+            "context_parallel_size": "cp_size",
+        },
         files=("extra_llm_api_options", "config"),
         underscores=True,
     ),
