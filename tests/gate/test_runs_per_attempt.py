@@ -20,15 +20,13 @@ from sweep.gate.judge import judge
 from sweep.gate.measured import Measured
 from sweep.gate.rules import FalseAlarmRule, MinObservedRule, every_rule
 from sweep.gate.threshold import Reason, derive, fit_all
-from sweep.report.contract import build
 from sweep.report.summary import read_summary
 from sweep.run.folder import Run
 from sweep.run.measure import measure
 from sweep.stats.averaged import averaged
 from sweep.stats.noise import Fitted
 from sweep.stats.scores import Flips, Scores
-from tests.gate.conftest import NOW, flipping
-from tests.runs import finished
+from tests.gate.conftest import NOW, moving
 
 SCORES = (0.50, 0.52, 0.48, 0.51, 0.49, 0.50)
 """Mean .5; s^2 = .001 / 5."""
@@ -112,20 +110,10 @@ def test_a_healthy_build_fails_no_more_often_than_allowed_whatever_part_is_commo
     assert np.mean(rates) <= most
 
 
-def _wrong(_: str, repetition: int) -> list[str]:
-    return [f"test-{2 + number}" for number in flipping(repetition)]
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    folder = tmp_path_factory.mktemp("mean") / "made"
     rule = "threshold={rule: false_alarm, runs_per_attempt: 3}"
-    return finished(folder, _wrong, rule, "repetitions=12", "variants={mtp: {}}")
-
-
-@pytest.fixture(scope="module")
-def contract(run: Run) -> contracts.Contract:
-    return build(run.plan, read_summary(run), run.variant_samples(), run.provenance(), NOW)
+    return moving(tmp_path_factory.mktemp("mean") / "made", rule)
 
 
 def test_the_threshold_of_a_mean_lies_nearer_to_the_mean_than_that_of_one_run(run: Run) -> None:
