@@ -9,7 +9,8 @@ from sweep.errors import BadInput
 
 if TYPE_CHECKING:
     from sweep.gate.budget import Costs, Spent
-    from sweep.gate.planning import Goal, Model
+    from sweep.gate.model import Model
+    from sweep.gate.planning import Goal
     from sweep.plan.config import SweepConfig
 
 GSM8K = 1319

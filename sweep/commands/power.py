@@ -12,7 +12,8 @@ import click
 from sweep.out import say, say_json
 
 if TYPE_CHECKING:
-    from sweep.gate.planning import Goal, Model, Needed, Rehearsal
+    from sweep.gate.model import Model
+    from sweep.gate.planning import Goal, Needed, Rehearsal
     from sweep.gate.rules import ThresholdRule
 
 SEED = 0
@@ -102,7 +103,8 @@ def _asked(options: dict[str, Any]) -> tuple[Model, Goal, int | None, ThresholdR
     Raises BadInput for options that cannot be, or when nothing says how many questions a run has.
     """
     from sweep.errors import BadInput
-    from sweep.gate.planning import Goal, Model
+    from sweep.gate.model import Model
+    from sweep.gate.planning import Goal
     from sweep.gate.rules import FalseAlarmRule, default_rule
     from sweep.plan.sweepfile import load
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sweep.gate.planning import Goal, Model
+from sweep.gate.model import Model
+from sweep.gate.planning import Goal
 from sweep.gate.sequential import expected, together
 from sweep.stats.tails import all_fail, false_alarm_factor
 

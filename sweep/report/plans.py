@@ -14,7 +14,8 @@ from sweep.gate.budget import (
     lossless_drop,
     lossless_power,
 )
-from sweep.gate.planning import FINE, MOST_QUESTIONS, MOST_REPETITIONS
+from sweep.gate.model import MOST_QUESTIONS
+from sweep.gate.planning import FINE, MOST_REPETITIONS
 from sweep.gate.rules import default_rule
 from sweep.gate.sequential import together as are_together
 from sweep.report.wording import share
@@ -22,7 +23,8 @@ from sweep.words import counted
 
 if TYPE_CHECKING:
     from sweep.gate.budget import Costs, Spent
-    from sweep.gate.planning import Goal, Model, Needed, Rehearsal
+    from sweep.gate.model import Model
+    from sweep.gate.planning import Goal, Needed, Rehearsal
     from sweep.plan.units import Plan
 
 

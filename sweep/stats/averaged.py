@@ -7,7 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
 
-from sweep.stats.noise import Fitted, NoiseSource, Normal
+import numpy as np
+import numpy.typing as npt
+
+from sweep.stats.describe import Floats
+from sweep.stats.noise import Fitted, Noise, NoiseSource, Normal
 
 
 def averaged(fitted: Fitted, runs: int) -> Fitted:
@@ -24,9 +28,7 @@ def averaged(fitted: Fitted, runs: int) -> Fitted:
         values=_means(fitted.scores.values, runs),
         questions=fitted.scores.questions and fitted.scores.questions * runs,
     )
-    noise = fitted.noise and replace(
-        fitted.noise, normals=tuple(_normal(fitted, normal, runs) for normal in fitted.noise.normals)
-    )
+    noise = fitted.noise and _noise(fitted.noise, _kept(fitted, runs), runs)
     means = [*scores.values, *(mean for one in fitted.perturbed for mean in _means(one.values, runs))]
     return replace(fitted, scores=scores, noise=noise, least=min(means, default=math.nan))
 
@@ -35,24 +37,40 @@ def _means(values: Sequence[float], runs: int) -> tuple[float, ...]:
     return tuple(fmean(values[first : first + runs]) for first in range(0, len(values) - runs + 1, runs))
 
 
-def _normal(fitted: Fitted, normal: Normal, runs: int) -> Normal:
-    """The centre stays as well known as it is: only what `weight` counts in has changed."""
-    kept = math.sqrt(_kept(fitted, runs))
+def _noise(noise: Noise, share: float, runs: int) -> Noise:
+    averages = (averaged_normal(normal, share, runs) for normal in noise.normals)
+    return replace(noise, normals=tuple(replace(each, weight=each.weight * share) for each in averages))
+
+
+def averaged_normal(normal: Normal, share: float | Floats, runs: int) -> Normal:
+    """The noise of the mean of `runs` scores that has that share, (S,) or one, of a score's variance.
+
+    The centre stays as well known as it is: in the new `std` it is worth `weight` times the share.
+    """
     questions = normal.questions and normal.questions * runs
     return replace(
         normal,
         centre=normal.scale.of(normal.scale.back(normal.centre, normal.questions), questions),
-        std=normal.std * kept,
-        weight=normal.weight * kept**2,
+        std=normal.std * np.sqrt(share),
         questions=questions,
     )
 
 
-def _kept(fitted: Fitted, runs: int) -> float:
+def kept(variance: npt.ArrayLike, dof: float, questions: float, runs: int) -> Floats:
     """The share of a run's variance that the mean of several has.
 
-    With s^2 the variance of the runs and q what the questions make of it, q / runs + c remains; the common part c
-    is s^2 - q with one standard error of s^2, s^2 sqrt(2 / dof), on top: of few runs a common part looks like none.
+    With s^2 the `variance` of the runs and q what the `questions` make of it, q / runs + c remains. Of few runs a
+    common part c looks like none. So s^2, which is q at least, is taken for no less, and one standard error of it,
+    s^2 sqrt(2 / dof), comes on top: c = max(s^2, q) (1 + sqrt(2 / dof)) - q. Both together are at most s^2.
+    """
+    seen = np.asarray(variance)
+    common = np.maximum(seen, questions) * (1 + math.sqrt(2 / dof)) - questions
+    return np.asarray(np.minimum(1.0, (questions / runs + common) / seen))
+
+
+def _kept(fitted: Fitted, runs: int) -> float:
+    """The share of a run's variance that the mean of several has, by where its noise was seen.
+
     Of scores whose questions are not known all may be common.
     """
     noise, scores = fitted.noise, fitted.scores
@@ -61,6 +79,4 @@ def _kept(fitted: Fitted, runs: int) -> float:
         return 1 / runs
     if noise.source is NoiseSource.PERTURBATIONS or scores.flips is None:
         return 1.0
-    variance, questions = noise.std**2, scores.flips.variance
-    common = max(0.0, variance * (1 + math.sqrt(2 / noise.dof)) - questions)
-    return min(1.0, (questions / runs + common) / variance)
+    return float(kept(noise.std**2, noise.dof, scores.flips.variance, runs))

@@ -23,7 +23,8 @@ from sweep.gate.budget import (
     lossless_drop,
     lossless_power,
 )
-from sweep.gate.planning import Goal, Model
+from sweep.gate.model import Model
+from sweep.gate.planning import Goal
 from sweep.stats.noise import Fitted, detectable_drop
 from sweep.stats.scores import Scores
 

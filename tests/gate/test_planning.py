@@ -17,16 +17,8 @@ from statsmodels.stats.proportion import proportion_confint
 
 from sweep.commands.power import command
 from sweep.errors import BadInput
-from sweep.gate.planning import (
-    Goal,
-    Model,
-    latent,
-    needed,
-    number_right,
-    questions_needed,
-    rehearse,
-    simulate,
-)
+from sweep.gate.model import Model, latent, number_right, simulate
+from sweep.gate.planning import Goal, needed, questions_needed, rehearse
 from sweep.gate.rules import FalseAlarmRule, MinObservedRule
 
 BASELINE = Model(accuracy=0.378, flip_rate=0.176, questions=200)
