@@ -9,13 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from sweep.stats.averaged import averaged_normal, kept
+from sweep.stats.averaged import averaged_normal, depths, kept
 from sweep.stats.describe import Floats
 from sweep.stats.noise import Fitted, Normal, Scale
 from sweep.stats.tails import on_grid
-
-DEPTHS = 33
-"""Weights at which a depth is worked out where sweeps differ in them; between them it is interpolated."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,11 +53,7 @@ class Estimates:
     def _depths(self, normal: Normal, depth: Callable[[float, float], float]) -> npt.ArrayLike:
         if self.share is None:
             return depth(normal.weight, normal.dof)
-        # From a power of two on, which sweeps of one plan have in common: a depth takes long to work out.
-        shares = np.exp2(np.linspace(np.floor(np.log2(np.nanmin(self.share))), 0, DEPTHS))
-        return np.interp(
-            self.share, shares, [depth(normal.weight * share, normal.dof) for share in shares.tolist()]
-        )
+        return depths(depth, normal.weight, normal.dof, self.share)
 
     @classmethod
     def of(cls, fitted: Fitted) -> Estimates:
@@ -89,7 +82,7 @@ class Estimates:
         )
 
     @classmethod
-    def of_attempts(cls, scores: Floats, questions: int, variance: float, runs: int) -> Estimates:
+    def of_attempts(cls, scores: Floats, questions: int | None, variance: float, runs: int) -> Estimates:
         """What they showed of attempts whose score is the mean of `runs` runs, as `sweep.stats.averaged` has it.
 
         `variance`: what the questions make of a run's.

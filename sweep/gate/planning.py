@@ -63,6 +63,10 @@ class Rehearsal:
     """Of each sweep."""
     rule: str
     """Its name."""
+    runs_per_attempt: int
+    """Repetitions that the score of an attempt is the mean of."""
+    two_sided: bool
+    """A build fails by a score that is too high as well."""
     sweeps: int
     """Simulated."""
     silent: int
@@ -158,6 +162,8 @@ def rehearse(model: Model, goal: Goal, rule: ThresholdRule, repetitions: int, se
     return Rehearsal(
         repetitions=repetitions,
         rule=rule.rule,
+        runs_per_attempt=runs,
+        two_sided=rule.two_sided,
         sweeps=SWEEPS,
         silent=silent,
         false_alarm=failed / SWEEPS,

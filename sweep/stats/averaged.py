@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from statistics import fmean
 
@@ -12,6 +12,9 @@ import numpy.typing as npt
 
 from sweep.stats.describe import Floats
 from sweep.stats.noise import Fitted, Noise, NoiseSource, Normal
+
+DEPTHS = 33
+"""Weights at which a depth is worked out where sweeps differ in them."""
 
 
 def averaged(fitted: Fitted, runs: int) -> Fitted:
@@ -66,6 +69,13 @@ def kept(variance: npt.ArrayLike, dof: float, questions: float, runs: int) -> Fl
     seen = np.asarray(variance)
     common = np.maximum(seen, questions) * (1 + math.sqrt(2 / dof)) - questions
     return np.asarray(np.minimum(1.0, (questions / runs + common) / seen))
+
+
+def depths(depth: Callable[[float, float], float], weight: float, dof: float, share: Floats) -> Floats:
+    """(S,): `depth(weight, dof)` of means whose centres are worth (S,) shares of the weight, interpolated."""
+    # From a power of two on, which sweeps of one plan have in common: a depth takes long to work out.
+    places = np.exp2(np.linspace(np.floor(np.log2(np.nanmin(share))), 0, DEPTHS))
+    return np.asarray(np.interp(share, places, [depth(weight * place, dof) for place in places.tolist()]))
 
 
 def _kept(fitted: Fitted, runs: int) -> float:
