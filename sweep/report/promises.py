@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from sweep.gate.operating import SHIFT
 from sweep.gate.rules import ENOUGH
 from sweep.gate.sequential import Sequential
-from sweep.gate.threshold import Reason, Threshold, VariantThreshold
+from sweep.gate.threshold import FEW, Reason, Threshold, VariantThreshold
 from sweep.report.cautions import caution_sentences, foreseen_sentence
 from sweep.report.digits import cut, cut_up
 from sweep.report.wording import share
+from sweep.stats.averaged import LEAST_ALPHA
 from sweep.stats.metric import Metric
 from sweep.stats.noise import NoiseSource
 from sweep.stats.tails import differs_at_most, missed_at_most
@@ -295,6 +296,24 @@ def runs_line(threshold: Threshold) -> Iterator[str]:
             f"The score of an attempt is the mean of {threshold.runs_per_attempt} runs; `sweep gate` asks for all. "
             "The noise of the questions is divided by them. What moves whole runs is not, because the runs of one "
             "attempt may share it."
+        )
+        yield from _not_kept(threshold)
+
+
+def _not_kept(threshold: Threshold) -> Iterator[str]:
+    """Where means of several runs fail more often than the rule allows: docs/statistics.md says by how much."""
+    alpha = threshold.settings.get("alpha")
+    if alpha is not None and alpha / (2 if threshold.settings["two_sided"] else 1) < LEAST_ALPHA:
+        yield (
+            f"Means of several runs do not keep so small an alpha for sure: where what moves whole runs is about as "
+            "large as the noise of the questions, healthy builds may fail 1.4 times as often at 0.1 %, and 3.1 times "
+            "at 0.01 %."
+        )
+    few = [v.n for v in threshold.variants.values() if v.noise_source is not None and v.n < FEW]
+    if threshold.retries > 1 and few:
+        yield (
+            f"With {counted(min(few), 'repetition')} all {threshold.retries} attempts are held against a mean that is "
+            "hardly known: healthy builds may fail up to twice as often as is stated."
         )
 
 

@@ -13,6 +13,8 @@ import numpy.typing as npt
 from sweep.stats.describe import Floats
 from sweep.stats.noise import Fitted, Noise, NoiseSource, Normal
 
+LEAST_ALPHA = 0.005
+"""A false alarm down to which means of several runs keep it, whatever part moves whole runs."""
 DEPTHS = 33
 """Weights at which a depth is worked out where sweeps differ in them."""
 
