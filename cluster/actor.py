@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-import socket
 import threading
-from contextlib import ExitStack, suppress
 from dataclasses import replace
 
 from cluster.backends import make_engine, runs_model
 from cluster.errors import EngineStartFailed, RequestFailed
+from cluster.ports import free_port
 from cluster.secrets import Secrets
 from cluster.spec import Batch, Completion, Engine, EngineFacts, EngineSpec, Report
 
-PORTS = 8
+MEETING_PORTS = 8
 """How many in a row are free where an engine's parts meet: SGLang takes the ones after its address, too."""
 
 
@@ -35,7 +34,7 @@ class EngineActor:
         import ray
 
         host = ray.util.get_node_ip_address()
-        return f"{f'[{host}]' if ':' in host else host}:{free_port(host)}"
+        return f"{f'[{host}]' if ':' in host else host}:{free_port(host, MEETING_PORTS)}"
 
     def load(self, spec: EngineSpec, report: Report, address: str | None = None) -> EngineFacts:
         """Stop the variant that is loaded and start another. Raises EngineStartFailed.
@@ -104,16 +103,3 @@ def _check_gpus(spec: EngineSpec, facts: EngineFacts) -> None:
 
 def _shared(spec: EngineSpec) -> str:
     return f", {spec.gpus_here:g} on each of {spec.nodes} machines" if spec.nodes > 1 else ""
-
-
-def free_port(host: str) -> int:
-    """The first of PORTS ports in a row that are free at an address of this machine."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    while True:
-        with suppress(OSError, OverflowError), ExitStack() as held:
-            first = held.enter_context(socket.socket(family))
-            first.bind((host, 0))
-            port: int = first.getsockname()[1]
-            for following in range(port + 1, port + PORTS):
-                held.enter_context(socket.socket(family)).bind((host, following))
-            return port

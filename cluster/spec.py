@@ -42,6 +42,8 @@ class EngineSpec:
     """What the marks in the models, arguments and environment stand for."""
     engine: str | None = None
     """What the driver calls the engine that has it loaded, such as `engine-3`; None before one has."""
+    chat: bool = False
+    """Whether its requests will be the messages of chats; else texts."""
     answers: Mapping[str, str] | None = None
     """Request id to a right completion, for an engine that has no model to ask; None for every other."""
 

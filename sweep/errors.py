@@ -16,6 +16,7 @@ __all__ = [
     "ExitCode",
     "SweepError",
     "find",
+    "first_line",
     "suggestion",
 ]
 
@@ -32,6 +33,11 @@ NO_PLACE = {
     *(errno.EINVAL, errno.EILSEQ),
 }
 """How it says that a path cannot be what it is wanted for: another one is to be named."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, or its type's name where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def find(variants: Mapping[str, T], name: str, where: str) -> T:

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep.stats.metric import ACCURACY
-from sweep.stats.noise import Noise, NoiseSource, Normal, Scale
+from sweep.stats.noise import Noise, NoiseSource
 from sweep.stats.samples import VariantSamples
+from sweep.stats.scale import Normal, Scale
 
 TOKENS = 100
 """Tokens in every output."""

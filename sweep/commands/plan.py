@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import timedelta
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -44,7 +45,7 @@ def command(file: str, overrides: tuple[str, ...], as_json: bool, argv: bool) ->
     elif as_json:
         say_json(_described(plan))
     else:
-        show(_blocks(plan))
+        show((*_blocks(plan), f"Nothing was started. `sweep launch {quote(file)}` runs it."))
 
 
 def _described(plan: Plan) -> dict[str, Any]:
@@ -124,7 +125,7 @@ def _blocks(plan: Plan) -> Iterator[Block]:
     from sweep.report.blocks import Grid, Heading
 
     engine, differing = plan.config.engine, varying(plan.variants)
-    yield Heading(f"{plan.sweep_id}: {engine.backend} {engine.model}")
+    yield Heading(f"{plan.sweep_id}: backend {engine.backend}, model {engine.model}")
     yield Grid(
         ("variant", "draft", "claims determinism", "must reproduce"),
         [(v.name, _value(v.draft), _value(v.deterministic), v.baseline or "-") for v in plan.variants],

@@ -28,11 +28,13 @@ MORE_REPETITIONS = 100
 @click.argument("file", type=click.Path(), required=False)
 @click.option("--accuracy", type=float, metavar="P", help="Expected mean score, 0 to 1.")
 @click.option("--flip", type=float, metavar="F", help="Share of questions that flip between two runs.")
-@click.option("--questions", type=int, metavar="N", help="In a run; FILE's if there is one.")
+@click.option("--questions", type=int, metavar="N", help="Questions in a run; FILE's if there is one.")
 @click.option("--alpha", type=float, metavar="A", help="Wanted false-alarm probability; FILE's rule's, else 0.01.")
 @click.option("--drop", type=float, required=True, metavar="D", help="The drop of the mean to catch, in accuracy.")
-@click.option("--power", type=float, default=0.8, show_default=True, metavar="W", help="With this probability.")
-@click.option("--repetitions", type=int, metavar="N", help="Judge this many; FILE's if there is one.")
+@click.option(
+    "--power", type=float, default=0.8, show_default=True, metavar="W", help="Wanted probability of catching it."
+)
+@click.option("--repetitions", type=int, metavar="N", help="Show what so many reach; FILE's if there is one.")
 @click.option("--retries", type=int, metavar="R", help="Attempts that CI gives a build; FILE's, else 1.")
 @click.option("--runs-per-attempt", type=int, metavar="N", help="Runs in an attempt's mean; FILE's, else 1.")
 @click.option("--two-sided", is_flag=True, default=None, help="A score that is too high fails as well; as in FILE.")
@@ -41,7 +43,12 @@ MORE_REPETITIONS = 100
 @click.option("--deterministic", is_flag=True, help="The cheapest plan of a variant that repeats itself.")
 @click.option("--start", type=float, metavar="S", help="Measured seconds of an engine's start; FILE's, else 90.")
 @click.option("--repetition", type=float, metavar="S", help="Measured seconds of a repetition of --questions.")
-@click.option("--most-questions", type=click.IntRange(min=10), metavar="N", help="That there are; 1319 of GSM8K.")
+@click.option(
+    "--most-questions",
+    type=click.IntRange(min=10),
+    metavar="N",
+    help="Questions that the data set has; GSM8K has 1319.",
+)
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout, and nothing else.")
 def command(**options: Any) -> None:
     """How many repetitions a `false_alarm` threshold needs, and what FILE's plan would reach.

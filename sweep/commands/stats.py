@@ -56,8 +56,8 @@ def command(
     lm-eval or SGLang); a table with a column `score` and, if wanted, variant, questions, date, host, commit or
     build; a number in each line; a log with lines such as `Score: 0.445`; JUnit XML. A score is a share of right
     answers: 0.445, 44.5% or 89/200. With --range or --lower-is-better it is a value, such as an F1, a word error
-    rate or an accept length; where lower is better a threshold is an upper bound. Records of mean, std and n, or of
-    passed and failed, do without the scores.
+    rate or an accept length; where lower is better a threshold is an upper bound. Where the scores are not
+    known, records of mean, std and n, or of how many runs passed and failed, take their place.
 
     Every threshold rule is shown with its default parameters. Variants are held against the first one; hosts,
     commits and builds against one another; with dates a change is looked for.
@@ -189,17 +189,18 @@ def _warnings(scores: Scores, statistics: ScoreStatistics, rules: Rules) -> Iter
 def _print(scores: Scores, statistics: ScoreStatistics, rules: Rules, retries: int) -> None:
     from sweep.report.blocks import Grid
     from sweep.report.console import CleanConsole
-    from sweep.report.terminal import grid
+    from sweep.report.terminal import grid, tell
     from sweep.report.thresholds import headings, rule_cells
 
     console = CleanConsole()
     up = scores.metric.higher_is_better
     rows = [(name, *rule_cells(judged, retries, higher_is_better=up)) for name, judged in rules.items()]
     for line in _lines(scores, statistics):
-        console.print(line)
+        tell(console, line)
+    say("")
     console.print(grid(Grid(("rule", "threshold", *headings(retries)), rows), console.width))
-    for line in (*_reasons(rules), _legend(retries)):
-        console.print(line)
+    for line in ("", *_reasons(rules), _legend(retries)):
+        tell(console, line)
 
 
 def _lines(scores: Scores, statistics: ScoreStatistics) -> Sequence[str]:

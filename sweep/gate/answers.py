@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
-from sweep.gate.rules import Published
 from sweep.stats.lost import scatter
 from sweep.stats.samples import VariantSamples
+from sweep.strict import Published
 
 VERSION = 1
 DIGITS = 12

@@ -69,7 +69,11 @@ def assert_gate(
         repetitions=_count("runs", runs),
         answers=given,
     )
-    verdict = judge(load(contract_path), measured, now or datetime.now(UTC))
+    return _asserted(judge(load(contract_path), measured, now or datetime.now(UTC)), contract_path)
+
+
+def _asserted(verdict: Verdict, contract_path: str | Path) -> Verdict:
+    """The verdict. Raises as `assert_gate` does where it does not pass."""
     text = "\n".join([*verdict.lines(), f"  contract: {contract_path}"])
     if verdict.exit_code == ExitCode.NOT_APPLICABLE:
         raise ContractDoesNotApply(text)

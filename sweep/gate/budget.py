@@ -130,7 +130,7 @@ def rule_power(std: float, of_questions: float, drop: float, rule: FalseAlarmRul
     z, w, weights = pivots(repetitions, dof)
     part = of_questions / std**2
     share = kept(w[:, 0] ** 2, dof, part, runs)
-    k = depths(lambda weight, dof: false_alarm_factor(weight, dof, retries, alpha), repetitions, dof, share)
+    k = depths(lambda weight, dof: one.depth(weight, dof, alpha), repetitions, dof, share)
     below = drop / std + z - (k * w[:, 0] * np.sqrt(share))[:, None]
     return float((special.ndtr(below / math.sqrt(part / runs + 1 - part)) ** retries * weights).sum())
 

@@ -29,9 +29,10 @@ from sweep.errors import BadInput
 from sweep.gate.answers import Answers
 from sweep.gate.identity import EngineIdentity
 from sweep.gate.limits import Quantity, Source
-from sweep.gate.rules import Count, Grown, Published
+from sweep.gate.rules import Count
 from sweep.stats.metric import ACCURACY, Metric
 from sweep.stats.scores import fault_of
+from sweep.strict import Grown, Published
 from sweep.words import cut
 
 CONTRACT = "thresholds.json"
@@ -325,6 +326,8 @@ def _other_document(path: str | Path, document: Any) -> str | None:
         return None
     if {"real_model", "complete"} <= document.keys():
         return f"{path}: a run's summary, not its contract; that is the {CONTRACT} beside it"
+    if not {"threshold", "sweep_id", "schema"} & document.keys():
+        return f"{path}: not a contract, which has a threshold; {HOME}"
     version = document.get("schema")
     if isinstance(version, int) and version > SCHEMA:
         return (

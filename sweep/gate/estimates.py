@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from sweep.stats.averaged import averaged_normal, depths, kept
 from sweep.stats.describe import Floats
-from sweep.stats.noise import Fitted, Normal, Scale
+from sweep.stats.noise import Fitted
+from sweep.stats.scale import Normal, Scale
 from sweep.stats.tails import on_grid
 
 
@@ -28,7 +29,7 @@ class Estimates:
     looks: int = 1
     """At the scores, as in `Scores`: each may spend its share only of the error that a rule allows."""
     low: float = 0.0
-    """The least score that there can be: a threshold there fails nothing."""
+    """The least score that there can be, -inf without one: a threshold there fails nothing."""
     observed: Floats | None = None
     """(S,): the mean as it was measured, where `mean` is that of mirrored scores."""
     share: Floats | None = None
@@ -64,7 +65,7 @@ class Estimates:
             least=np.array([fitted.least]),
             normals=noise.normals if noise else (NO_NOISE,),
             looks=noise.looks if noise else fitted.scores.looks,
-            low=fitted.metric.low,
+            low=fitted.metric.least,
             observed=None if math.isnan(fitted.observed) else np.array([fitted.observed]),
         )
 

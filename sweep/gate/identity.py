@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field, JsonValue
 
-from sweep.gate.rules import Published
+from sweep.strict import Published
 
 ABSENT = "absent"
 """Stands for a value on the side that has none."""

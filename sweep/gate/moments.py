@@ -8,7 +8,8 @@ import numpy as np
 
 from sweep.gate.estimates import Estimates
 from sweep.gate.rules import every_rule
-from sweep.stats.noise import Noise, NoiseSource, Normal, Scale, detectable_drop, failing, false_alarm_interval
+from sweep.stats.noise import Noise, NoiseSource, detectable_drop, failing, false_alarm_interval
+from sweep.stats.scale import Normal, Scale
 from sweep.stats.score_files.rows import Moments
 
 UNKNOWN = "min_observed"

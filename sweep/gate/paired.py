@@ -20,7 +20,8 @@ from sweep.gate.answers import VERSION, Answers, VariantAnswers, digest
 from sweep.stats import lost
 from sweep.stats.answered import Answered
 from sweep.stats.describe import Floats
-from sweep.stats.noise import Fitted, Normal
+from sweep.stats.noise import Fitted
+from sweep.stats.scale import Normal
 from sweep.stats.scores import Scores
 
 FEWEST = 5

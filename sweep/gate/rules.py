@@ -14,17 +14,13 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainValidator,
     SerializeAsAny,
-    SerializerFunctionWrapHandler,
     TypeAdapter,
     ValidationError,
     field_serializer,
-    model_serializer,
 )
 from pydantic_core import PydanticCustomError
 
@@ -34,6 +30,7 @@ from sweep.gate.sequential import Sequential, plan
 from sweep.stats.describe import Floats
 from sweep.stats.noise import Fitted, NoiseSource
 from sweep.stats.tails import CONFIDENCE, all_fail, false_alarm_factor, tolerance_factor
+from sweep.strict import Grown, Strict
 
 Share = Annotated[float, Field(ge=0, le=1, strict=True)]
 OpenShare = Annotated[float, Field(gt=0, lt=1, strict=True)]
@@ -41,19 +38,6 @@ Count = Annotated[int, Field(ge=1, le=MOST_COUNT, strict=True)]
 
 Alarm = tuple[float, tuple[float, float]]
 """The probability that a healthy build fails, and its lower and upper 95 % bounds."""
-
-
-class Strict(BaseModel):
-    """Frozen, and unknown keys are faults."""
-
-    # Models are built when they are used first: a command uses few of them, and each takes milliseconds.
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
-
-class Published(Strict):
-    """Part of a document whose JSON Schema is published, which has what is said here of the fields."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
 
 GATE = ("retries", "accept_length", "output_match", "two_sided", "runs_per_attempt")
@@ -116,19 +100,6 @@ def _floor(name: str, written: Any, forms: str) -> float | Rule | None:
     rule = _parsed(written)
     assert isinstance(rule, Rule)
     return rule
-
-
-class Grown(Strict):
-    """A stored model that has got further fields: at their defaults they are not written, and all is as before."""
-
-    newer: ClassVar[frozenset[str]]
-    """The further fields."""
-
-    @model_serializer(mode="wrap")
-    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        kinds, written = type(self).model_fields, handler(self)
-        unused = {name for name in self.newer if getattr(self, name) == kinds[name].default}
-        return {name: value for name, value in written.items() if name not in unused}
 
 
 class ShareOfReference(Strict):
@@ -229,7 +200,7 @@ class MarginRule(Rule):
         """Mean less margin."""
         if isinstance(self.margin, str):
             observed = seen.mean if seen.observed is None else seen.observed
-            return seen.mean - float(self.margin.removesuffix("%")) / 100 * observed
+            return seen.mean - float(self.margin.removesuffix("%")) / 100 * np.abs(observed)
         return seen.mean - self.margin
 
 
@@ -267,7 +238,16 @@ class FalseAlarmRule(Rule):
     def bound(self, seen: Estimates) -> Floats:
         """Centre less k std, on the cautious scale and on the grid; see `false_alarm_factor`."""
         alpha = self.alpha / seen.looks
-        return seen.under(lambda weight, dof: false_alarm_factor(weight, dof, self.retries, alpha))
+        return seen.under(lambda weight, dof: self.depth(weight, dof, alpha))
+
+    def depth(self, weight: float, dof: float, alpha: float) -> float:
+        """k of the bound centre - k std at that alpha; see `false_alarm_factor`."""
+        k = false_alarm_factor(weight, dof, self.retries, alpha)
+        if self.retries == 1 or self.runs_per_attempt == 1:
+            return k
+        # Means may vary less than they are taken to, down to not at all: then the attempts fail together, by the
+        # error of the centre alone, which is t(dof) over sqrt(weight).
+        return max(k, false_alarm_factor(weight, dof, 1, alpha) / math.sqrt(weight + 1))
 
     def halved(self) -> Self:
         """Half of `alpha`: a score cannot lie beyond both bounds."""
@@ -289,7 +269,7 @@ class FalseAlarmRule(Rule):
         alpha, weight, dof = self.alpha / noise.looks, noise.normals[0].weight, noise.dof
         if self.retries == 1:
             return alpha
-        return all_fail(false_alarm_factor(weight, dof, self.retries, alpha), weight, dof)
+        return all_fail(self.depth(weight, dof, alpha), weight, dof)
 
 
 class MinObservedRule(Rule):

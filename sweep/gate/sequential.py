@@ -22,7 +22,8 @@ from functools import lru_cache
 import numpy as np
 
 from sweep.stats.describe import Floats
-from sweep.stats.noise import Noise, Normal
+from sweep.stats.noise import Noise
+from sweep.stats.scale import Normal
 from sweep.stats.tails import GRID_SLACK, all_fail, pivots
 
 SPENDING = 3.0

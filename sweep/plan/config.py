@@ -11,8 +11,9 @@ from pydantic_core import PydanticCustomError
 from cluster.backends import BACKENDS, ELSEWHERE, INSTEAD
 from cluster.secrets import Secrets
 from sweep.bounds import LONGEST_NAME, LONGEST_TIME, MOST_COUNT, MOST_SEED
-from sweep.gate.rules import Count, OpenShare, Strict, ThresholdRule
+from sweep.gate.rules import Count, OpenShare, ThresholdRule
 from sweep.plan.imported import ImportedConfig
+from sweep.strict import Strict
 
 SAMPLING = frozenset({"top_p", "top_k", "min_p"})
 """Settings of a protocol that cut the distribution which tokens are drawn from."""

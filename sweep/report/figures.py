@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from sweep.disk import aside, remove, writing
+from sweep.gate.digits import cut
 from sweep.gate.power_curve import PowerCurve, chances, power_curve
 from sweep.gate.threshold import Fits, Threshold
-from sweep.report.digits import cut
 from sweep.stats.averaged import averaged
 from sweep.stats.noise import Fitted
 from sweep.stats.samples import VariantSamples

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from math import ceil, floor
 
+from sweep.gate.digits import rounded
 from sweep.gate.limits import Limit, Quantity, Source
 from sweep.gate.threshold import Reason
 from sweep.report.promises import reason_sentence
@@ -31,8 +31,9 @@ def limit_statements(limits: Limits) -> tuple[str, ...]:
 def _statement(limit: Limit) -> str:
     if limit.value is None:
         return limit_reason(limit)
-    least = "most" if limit.upper else "least"
-    held = f"The {NAMES[limit.quantity]} must be at {least} {rounded(limit)} in every attempt, {_source(limit)}."
+    least, digits = "most" if limit.upper else "least", _DIGITS[limit.quantity]
+    value = f"{rounded(limit.value, upper=limit.upper, digits=digits):.{digits}f}"
+    held = f"The {NAMES[limit.quantity]} must be at {least} {value} in every attempt, {_source(limit)}."
     return " ".join((held, *_seen(limit)))
 
 
@@ -49,15 +50,6 @@ def limit_reason(limit: Limit) -> str:
             "{rule: margin, margin: 0.05}."
         )
     return f"The {NAMES[limit.quantity]} has no {'upper bound' if limit.upper else 'floor'}. {because}"
-
-
-def rounded(limit: Limit) -> str:
-    """The value, rounded so that whatever passes the contract's passes it too."""
-    assert limit.value is not None
-    digits = _DIGITS[limit.quantity]
-    scaled = limit.value * 10**digits
-    whole = ceil(scaled - 1e-6) if limit.upper else floor(scaled + 1e-6)
-    return f"{whole / 10**digits:.{digits}f}"
 
 
 def _source(limit: Limit) -> str:

@@ -208,4 +208,5 @@ def _judgement(goal: Goal, plan: Rehearsal) -> Iterator[str]:
         # Two digits after the point: one simulated sweep shows.
         yield f"  {build}  {value * 100:5.2f} % ({share(low)} to {share(high)}), wanted {wanted}"
     if plan.silent:
-        yield f"  {plan.silent:,} sweeps fail no build, for they set no threshold (equal scores or a bound of 0)."
+        silent = counted(plan.silent, "sweep")
+        yield f"  {silent} set no threshold (equal scores or a bound of 0), and so no build fails there."

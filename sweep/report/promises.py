@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from sweep.gate.digits import cut
 from sweep.gate.operating import SHIFT
 from sweep.gate.rules import ENOUGH
 from sweep.gate.sequential import Sequential
-from sweep.gate.threshold import FEW, Reason, Threshold, VariantThreshold
+from sweep.gate.threshold import Reason, Threshold, VariantThreshold
 from sweep.report.cautions import caution_sentences, foreseen_sentence
-from sweep.report.digits import cut, cut_up
 from sweep.report.wording import share
 from sweep.stats.averaged import LEAST_ALPHA
 from sweep.stats.metric import Metric
@@ -124,11 +124,13 @@ def _ranges(judged: Sequence[VariantThreshold], metric: Metric) -> Iterator[str]
     """The figures of variants that have them, each at its own threshold."""
     retries, bounds = judged[0].retries, [v.false_alarm_interval[1] for v in judged if v.false_alarm_interval]
     fails = f"fails all {retries} attempts" if retries > 1 else "fails"
-    alarms, lower = _span([v.false_alarm for v in judged]), _span([v.false_alarm_shifted for v in judged])
+    alarms, shifted = _span([v.false_alarm for v in judged]), [v.false_alarm_shifted for v in judged]
+    worse = (
+        f" One whose mean is {_worse(metric)} fails with a probability of {_span(shifted)}." if any(shifted) else ""
+    )
     yield (
         f"At its own threshold each build whose score moves, measured again, {fails} with a probability of "
-        f"{alarms} (at most {share(max(bounds))}, with 95 % confidence). One whose mean is {_worse(metric)} "
-        f"fails with {lower}."
+        f"{alarms} (at most {share(max(bounds))}, with 95 % confidence).{worse}"
     )
     if retries > 1:
         alone = max(v.single.false_alarm or 0.0 for v in judged)
@@ -146,13 +148,13 @@ def _ranges(judged: Sequence[VariantThreshold], metric: Metric) -> Iterator[str]
 
 def _worse(metric: Metric) -> str:
     """`lower by 0.01`: by how much another healthy build may be worse."""
-    by = SHIFT * (metric.high - metric.low)
+    by = SHIFT * (metric.span or 1.0)
     return f"{'lower' if metric.higher_is_better else 'higher'} by {by:g}"
 
 
 def loose(threshold: float, metric: Metric) -> str:
     """A threshold for people, rounded so that what passes it passes."""
-    return cut(threshold) if metric.higher_is_better else cut_up(threshold)
+    return cut(threshold, upper=not metric.higher_is_better)
 
 
 def _span(values: Iterable[float | None]) -> str:
@@ -239,7 +241,7 @@ def _caught(metric: Metric, value: float, mde80: float | None, mde95: float | No
     drop = "drop" if metric.higher_is_better else "rise"
     gate = gate[0].upper() + gate[1:]
     if mde80 is None:
-        end = f"{metric.low if metric.higher_is_better else metric.high:g}"
+        end = f"{metric.least if metric.higher_is_better else metric.most:g}"
         return f"{gate} catches not even a {drop} of the {metric.name} to {end} with a probability of 80 %."
     more = (
         f"and a {drop} of {mde95:.3f} with 95 % or more"
@@ -259,7 +261,7 @@ def _alarms(v: VariantThreshold, metric: Metric, value: float, alarm: float, int
     if v.false_alarm_shifted is not None:
         text += (
             f" Another build has a mean of its own: one whose mean is {_worse(metric)} fails with "
-            f"{share(v.false_alarm_shifted)}."
+            f"a probability of {share(v.false_alarm_shifted)}."
         )
     if v.retries == 1 or v.single.false_alarm is None:
         return text
@@ -303,17 +305,11 @@ def runs_line(threshold: Threshold) -> Iterator[str]:
 def _not_kept(threshold: Threshold) -> Iterator[str]:
     """Where means of several runs fail more often than the rule allows: docs/statistics.md says by how much."""
     alpha = threshold.settings.get("alpha")
-    if alpha is not None and alpha / (2 if threshold.settings["two_sided"] else 1) < LEAST_ALPHA:
+    if alpha is not None and alpha / (2 if threshold.settings.get("two_sided") else 1) < LEAST_ALPHA:
         yield (
-            f"Means of several runs do not keep so small an alpha for sure: where what moves whole runs is about as "
-            "large as the noise of the questions, healthy builds may fail 1.4 times as often at 0.1 %, and 3.1 times "
-            "at 0.01 %."
-        )
-    few = [v.n for v in threshold.variants.values() if v.noise_source is not None and v.n < FEW]
-    if threshold.retries > 1 and few:
-        yield (
-            f"With {counted(min(few), 'repetition')} all {threshold.retries} attempts are held against a mean that is "
-            "hardly known: healthy builds may fail up to twice as often as is stated."
+            "Means of several runs do not keep so small an alpha for sure: where what moves whole runs is about as "
+            "large as the noise of the questions, healthy builds may fail 1.4 times as often as 0.1 %, and 3.1 "
+            "times as often as 0.01 %."
         )
 
 
@@ -333,7 +329,7 @@ def missed_line(threshold: Threshold) -> Iterator[str]:
     noisy = [v.n for v in threshold.variants.values() if v.noise_source is not None and v.value is not None]
     if noisy:
         yield (
-            "Every figure is for runs like those that were measured. Bad runs of a kind that "
-            f"{counted(min(noisy), 'repetition')} did not show may come besides, in up to "
+            "Every figure assumes runs like those that were measured. A kind of bad run that "
+            f"{counted(min(noisy), 'repetition')} did not show may still occur, in up to "
             f"{share(missed_at_most(min(noisy)))} of all runs (95 % confidence)."
         )

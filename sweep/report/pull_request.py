@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from textwrap import wrap
 
 from sweep.clean import line
+from sweep.gate.digits import rounded
 from sweep.gate.limits import Quantity, Source
 from sweep.report.blocks import Block, Heading, Verbatim, as_markdown
-from sweep.report.digits import ceiled, floored
 from sweep.report.sections import audits, evidence, pictures, warnings
 from sweep.report.summary import Summary
 from sweep.report.thresholds import at_the_sweeps, every_rule, floor_lines, threshold_lines
@@ -36,13 +36,13 @@ def threshold_code(summary: Summary) -> list[str]:
     lines += [f"    {name!r}: {mean:.4f}," for name, mean in means.items() if mean is not None]
     lines.append("}")
     lines += [f"# {line}" for line in wrap(summary.no_contract or "", 100)]
-    loose = floored if threshold.metric.higher_is_better else ceiled
-    lines.append(f"{task}_SCORE_THRESHOLD = {None if value is None else loose(value)!r}")
+    given = None if value is None else rounded(value, upper=not threshold.metric.higher_is_better)
+    lines.append(f"{task}_SCORE_THRESHOLD = {given!r}")
     if threshold.accept_length is not None:
         lines.append(f"ACCEPT_LENGTH_THRESHOLD = {None if value is None else threshold.accept_length!r}")
     every = ((name, limit) for name, limits in summary.limits.items() for limit in limits)
     lengths = {
-        name: floored(limit.value)
+        name: rounded(limit.value)
         for name, limit in every
         if limit.quantity is Quantity.ACCEPT_LENGTH and limit.source is not Source.NUMBER and limit.value
     }

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 
 from cluster.backends import runs_model
 from sweep.audit import Finding, Verdict
 from sweep.plan.variants import BUILD
 from sweep.report.answer import against_earlier
-from sweep.report.blocks import Block, Grid, Heading, Picture, Verbatim, as_markdown
+from sweep.report.blocks import Block, Grid, Heading, Picture, as_markdown
 from sweep.report.summary import Summary
 from sweep.report.thresholds import at_the_sweeps, every_rule, floor_lines, threshold_lines
 from sweep.report.wording import (
@@ -86,8 +86,8 @@ def troubles(summary: Summary) -> Iterator[Block]:
         yield "\n".join(f"- {two_tries_line(unit, tries)}" for unit, tries in summary.tried_twice.items())
 
 
-def closing(summary: Summary, places: Sequence[str]) -> Iterator[Block]:
-    """What the terminal shows when a launch ends. `places`: where its results are, to be copied."""
+def closing(summary: Summary, places: Iterable[Block]) -> Iterator[Block]:
+    """What the terminal shows when a launch ends. `places`: where its results are."""
     yield from drifted(summary)
     yield evidence(summary)
     yield "\n".join(
@@ -100,7 +100,7 @@ def closing(summary: Summary, places: Sequence[str]) -> Iterator[Block]:
     )
     if line := outcome_line(summary):
         yield line
-    yield Verbatim(places)
+    yield from places
 
 
 def brief(summary: Summary) -> Iterator[Block]:

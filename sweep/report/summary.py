@@ -11,12 +11,11 @@ from sweep.audit.finding import Finding, Verdict
 from sweep.errors import BadInput, ExitCode
 from sweep.gate.identity import Change
 from sweep.gate.limits import Limit
-from sweep.gate.rules import Strict
 from sweep.gate.threshold import Threshold
 from sweep.plan.config import ProtocolConfig
 from sweep.plan.imported import ImportedConfig
 from sweep.report.settled import SCHEMA
-from sweep.run.documents import SUMMARY
+from sweep.run.documents import SUMMARY, read_model
 from sweep.run.folder import Run
 from sweep.run.others import Against
 from sweep.run.provenance import DatasetFacts, TwoTries
@@ -24,6 +23,7 @@ from sweep.run.stopping import Stopped
 from sweep.stats.describe import Accuracy, VariantStatistics
 from sweep.stats.metric import ACCURACY, Metric
 from sweep.stats.pass_at import PassAt
+from sweep.strict import Strict
 
 
 class ProtocolSummary(ProtocolConfig):
@@ -183,4 +183,4 @@ def read_summary(run: Run) -> Summary:
         raise BadInput(f"{file}: written by an older sweep; `sweep report {run.folder}` writes it again")
     if isinstance(version, int) and version > SCHEMA:
         raise BadInput(f"{file}: written by a newer sweep (schema {version}, not {SCHEMA}); update accuracy-sweep")
-    return run.read(SUMMARY, Summary)
+    return read_model(file, Summary)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
+from sweep.gate.digits import cut
 from sweep.report.blocks import Block, Grid
-from sweep.report.digits import cut
 from sweep.report.standing import Standing
 from sweep.report.sweeps import State, Sweep
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from sweep.gate.contract import CONTRACT
+from sweep.gate.digits import DIGITS, cut, rounded
 from sweep.gate.operating import Operating
 from sweep.gate.threshold import Threshold, VariantThreshold
 from sweep.report.blocks import Block, Grid, Row
-from sweep.report.digits import DIGITS, ceiled, cut, floored
 from sweep.report.limits import beyond_lines, limit_statements
 from sweep.report.promises import (
     BRIEFLY,
@@ -27,23 +27,25 @@ ALARM = ("false alarm, 1 attempt", "false alarm, k attempts")
 CAUGHT = ("drop caught 80 / 95 %, 1 attempt", "drop caught 80 / 95 %, k attempts")
 
 
-def verdict_lines(summary: Summary) -> list[str]:
-    """What the threshold is, and whether a contract has it; why there is none is said once."""
+def verdict_lines(summary: Summary, *, briefly: bool = False) -> list[str]:
+    """What the threshold is, and whether a contract has it. `briefly`: the outcome says why there is none."""
     threshold = summary.threshold
     if threshold.value is None:
         first, *more = silent_lines(threshold)
         start = "There is no threshold, and so no contract."
         return [f"{start} {first}"] if not more else [start, *(f"- {line}" for line in (first, *more))]
-    but = " There is no contract, so no gate should use it yet." if summary.no_contract else ""
+    but = " No gate should use it yet." if summary.no_contract else ""
     metric, several = summary.metric, threshold.runs_per_attempt
     which = "more" if metric.higher_is_better else "less"
     run = "a run" if several == 1 else f"the mean of {several} runs"
-    named = "" if metric.counts else f" The score is the mean {metric.name}, {metric.range}."
-    return [
+    named = "" if metric.counts else f" The score is the mean {metric.name} (range: {metric.range})."
+    first = (
         f"The threshold is **{loose(threshold.value, metric)}**, by the rule `{threshold.rule}`: {run} passes if "
-        f"it scores that or {which}.{named}{but}",
-        summary.no_contract or f"Contract: {CONTRACT}; `sweep gate` reads it.",
-    ]
+        f"it scores that or {which}.{named}{but}"
+    )
+    if briefly and summary.no_contract:
+        return [first]
+    return [first, summary.no_contract or f"Contract: {CONTRACT}; `sweep gate` reads it."]
 
 
 def implied_lines(summary: Summary, *, briefly: bool = False) -> list[str]:
@@ -57,7 +59,7 @@ def implied_lines(summary: Summary, *, briefly: bool = False) -> list[str]:
 
 def threshold_lines(summary: Summary, *, briefly: bool = False) -> list[str]:
     """What the threshold is, and what it implies. `briefly`: for a terminal."""
-    return [*verdict_lines(summary), *implied_lines(summary, briefly=briefly)]
+    return [*verdict_lines(summary, briefly=briefly), *implied_lines(summary, briefly=briefly)]
 
 
 def floor_lines(summary: Summary) -> Iterator[str]:
@@ -122,9 +124,9 @@ def _blunt(threshold: Threshold) -> Iterator[str]:
     if threshold.value is not None and judged.value is not None and judged.value - threshold.value > 1e-9:
         yield (
             f"The mean of {name} is {judged.mean:.3f}, which is {judged.mean - threshold.value:.3f} above the "
-            "sweep's threshold: a build of it that loses less than that in accuracy still passes more often than "
-            f"not. {name} has a threshold of its own, {cut(judged.value)}, which catches smaller losses: "
-            f"`sweep gate --variant {name}`."
+            f"sweep's threshold: a build of it that loses less than that in {threshold.metric.name} still passes "
+            f"more often than not. {name} has a threshold of its own, {cut(judged.value)}, which catches smaller "
+            f"losses: `sweep gate --variant {name}`."
         )
 
 
@@ -148,8 +150,7 @@ def operating_cells(at: Operating, noise: str | None, retries: int) -> Row:
 
 def rule_cells(outcome: VariantThreshold, retries: int, *, higher_is_better: bool = True) -> Row:
     """A rule's own threshold, rounded so that whatever passes it passes, and what it does."""
-    loose = floored if higher_is_better else ceiled
-    value = "-" if outcome.value is None else f"{loose(outcome.value):.{DIGITS}f}"
+    value = number(None if outcome.value is None else rounded(outcome.value, upper=not higher_is_better), DIGITS)
     return (value, *operating_cells(outcome, outcome.noise_source, retries))
 
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from sweep.audit.finding import Verdict
 from sweep.errors import SweepError
+from sweep.gate.contract import CONTRACT
 from sweep.plan.config import LIBRARY
+from sweep.report.blocks import Verbatim
 from sweep.words import counted
 
 if TYPE_CHECKING:
     from sweep.audit.finding import Finding
     from sweep.plan.config import GoldConfig
     from sweep.plan.imported import ImportedConfig
+    from sweep.report.blocks import Block
     from sweep.report.exported import Exported, ExportUnavailable
     from sweep.report.summary import PerturbedSummary, RepetitionCounts, Summary
     from sweep.run.launch import Finished
@@ -80,7 +84,7 @@ SPREADS_MEAN = (
 PASS_AT = (
     "Each repetition is one more sample of every question, with a seed of its own. avg@n is the mean accuracy of "
     "the n samples, and pass@k the probability that at least one of k samples is right, estimated without bias "
-    "from all n. In parentheses is where it lies for other questions like these, with 95 % confidence:"
+    "from all n. The parentheses hold its 95 % confidence interval for other questions like these:"
 )
 ACCEPT_LENGTHS = "The accept length is the number of completion tokens for each verification step:"
 UPLOAD_FIGURES = (
@@ -123,11 +127,13 @@ def protocol_sentence(summary: Summary) -> str:
     cut = "".join(f", {name} {value:g}" for name, value in protocol.sampling.items())
     source = "the task's library" if dataset.path == LIBRARY else f"`{dataset.path}`"
     drawn = "of the task's library" if protocol.shots_from == LIBRARY else f"from the {protocol.shots_from} split"
+    shots = counted(protocol.shots or 0, "worked example")
+    examples = f"after {shots} {drawn}" if protocol.shots else "without worked examples"
     return (
         f"Each repetition asks {protocol.questions} questions of {source} (task {protocol.task}{chat}, SHA-256 "
-        f"`{dataset.sha256[:12]}`) after {protocol.shots} worked examples {drawn}, with {protocol.concurrency} "
-        f"requests in flight, at most {protocol.max_tokens} tokens an answer, at temperature "
-        f"{protocol.temperature:g}{cut}. {_HASH.format(protocol.hash[:12])}"
+        f"`{dataset.sha256[:12]}`) {examples}, with {protocol.concurrency} requests in flight, at most "
+        f"{protocol.max_tokens} tokens per answer, at temperature {protocol.temperature:g}{cut}. "
+        f"{_HASH.format(protocol.hash[:12])}"
     ) + (f" {_gold_sentence(protocol.gold)}" if protocol.gold else "")
 
 
@@ -228,7 +234,7 @@ def outcome_line(summary: Summary) -> str | None:
 def audit_counts(findings: Sequence[Finding]) -> str:
     """How many audits passed, and how many could not be judged, which is no pass and no failure."""
     count = Counter(finding.verdict for finding in findings)
-    unknown = f", and the data cannot tell of {count[Verdict.UNKNOWN]}" if count[Verdict.UNKNOWN] else ""
+    unknown = f"; the data cannot decide {count[Verdict.UNKNOWN]}" if count[Verdict.UNKNOWN] else ""
     return f"{count[Verdict.PASS]} of {counted(len(findings), 'audit')} passed{unknown}."
 
 
@@ -268,16 +274,27 @@ def method_sentence(summary: Summary, commit: str | None) -> str:
     )
 
 
-def places(finished: Finished, exported: Iterable[Exported | ExportUnavailable]) -> list[str]:
-    """Where the results of a launch are: the run folder, the Ray dashboard, and what the exporters did."""
-    lines = [f"run folder     {finished.url or finished.run.folder}"]
+def places(finished: Finished, contract: bool, exported: Iterable[Exported | ExportUnavailable]) -> list[Block]:
+    """Where the results of a launch are and what reads them, to be copied; then what went wrong.
+
+    `contract`: whether there is one.
+    """
+    lines, troubles = [f"run folder     {finished.url or finished.run.folder}"], []
+    if finished.url is None:
+        folder = quote(str(finished.run.folder))
+        lines.append(f"report         sweep show {folder}")
+        if contract:
+            lines.append(f"gate           sweep gate {folder}/{CONTRACT} --run RUN")
     if finished.dashboard:
         lines.append(f"Ray dashboard  {finished.dashboard} (while the cluster runs)")
     if finished.interrupted:
-        lines.append(INTERRUPTED)
+        troubles.append(INTERRUPTED)
     for outcome in exported:
-        lines += [outcome.message] if isinstance(outcome, SweepError) else outcome.lines
-    return lines
+        if isinstance(outcome, SweepError):
+            troubles.append(outcome.message)
+        else:
+            lines += outcome.lines
+    return [Verbatim(lines), *troubles]
 
 
 # Sentences of the live view.

@@ -11,13 +11,15 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from sweep.disk import aside, writing
 from sweep.errors import BadInput
+
+T = TypeVar("T")
 
 MANIFEST = "SHA256SUMS"
 REMEDY = (
@@ -142,6 +144,25 @@ def state_of(file: Path) -> State | None:
     except FileNotFoundError:
         return None
     return State(there.st_ino, there.st_mtime_ns, there.st_size)
+
+
+class Fresh:
+    """What this process has read of files; of one that has become another it is read anew."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, tuple[State | None, Any]] = {}
+
+    def read(self, file: Path, read: Callable[[], T]) -> T:
+        """What `read` gives of the file, or gave of it as it is now."""
+        state, known = state_of(file), self._known.get(file)
+        if known is None or known[0] != state:
+            known = self._known[file] = state, read()
+        content: T = known[1]
+        return content
+
+    def put(self, file: Path, content: Any) -> None:
+        """What would be read of the file as it is now."""
+        self._known[file] = state_of(file), content
 
 
 def _parsed(line: str) -> tuple[str, str] | None:

@@ -6,7 +6,6 @@ sent is the resolved sweep file without any secret, the data set's files, and th
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shlex
 import shutil
@@ -31,6 +30,7 @@ from sweep.plan.secrets import secrets_in
 from sweep.plan.sweepfile import LOCAL_MODELS, LOCAL_PATHS, check_arguments, dump, line_of, load, refusal
 from sweep.plan.units import Plan, make_plan
 from sweep.plan.variants import Fault, KeyPath
+from sweep.run.checksums import sha256
 from sweep.run.jobs import remember, sweep_of
 from sweep.run.provenance import COMMIT, git_commit
 from sweep.tasks import dataset
@@ -196,7 +196,7 @@ def _with_data_sent(config: SweepConfig) -> tuple[SweepConfig, dict[str, Path]]:
     does not depend on whose machine sent them."""
     data, places = {}, {}
     for keys, file in _data_files(config):
-        name = f"{hashlib.sha256(file.read_bytes()).hexdigest()[:16]}-{file.name}"
+        name = f"{sha256(file.read_bytes())[:16]}-{file.name}"
         data[name], places[str(keys[-1])] = file, f"{FOLDER}/{DATA}/{name}"
     moved = config.protocol.dataset.model_copy(update=places)
     protocol = config.protocol.model_copy(update={"dataset": moved})

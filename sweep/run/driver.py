@@ -7,7 +7,7 @@ only as `View`; both have in-process stand-ins in the tests.
 from __future__ import annotations
 
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from uuid import uuid4
@@ -19,12 +19,13 @@ from cluster.events import Back, Completed, Event, Failed, Gone, Loaded, Pool, S
 from cluster.spec import EngineSpec, part_name
 from sweep.plan.units import Unit
 from sweep.run.failures import Failure, Void
-from sweep.run.folder import ATTEMPTS, Run
+from sweep.run.folder import Run
 from sweep.run.idle import Idle
 from sweep.run.outlook import Outlook
 from sweep.run.provenance import TwoTries
 from sweep.run.results import Result, Results
 from sweep.run.stragglers import spare
+from sweep.run.tries import ATTEMPTS, Tries
 from sweep.run.view import EngineState, Progress, View
 from sweep.run.waiting import Engine, Queue
 from sweep.stats.samples import Measurement
@@ -51,10 +52,8 @@ class Driver:
         """Nothing starts before `drive`. `clock` gives seconds since 1970, and may jump; `timer` never does."""
         self._run, self._questionnaire, self._pool, self._view = run, questionnaire, pool, view
         self._clock, self._timer = clock, timer
-        self._waiting = Queue((), self._avoid)
-        self._failed_on: defaultdict[str, list[str]] = defaultdict(list)
-        self._failed_starts: dict[str, Counter[str]] = {v.name: Counter() for v in run.plan.measured}
-        self._known: set[str] = set()
+        self._tries = Tries()
+        self._waiting = Queue((), self._tries.avoid)
         self._places: dict[str, str] = {}
         self._starts: dict[str, str] = {}
         self._start_failure: EngineStartFailed | None = None
@@ -153,7 +152,9 @@ class Driver:
             unit = states[first].unit
             if unit is None or unit.id in self._measured or len(self._engines_at(unit)) > 1:
                 continue
-            free = {name: states[name] for name in idle if not states[name].unit and name not in self._avoid(unit)}
+            free = {
+                name: states[name] for name in idle if not states[name].unit and name not in self._tries.avoid(unit)
+            }
             if second := spare(unit, free, frugal=frugal):
                 self._second[unit.id] = second
                 self._view.note(f"{unit.id} is late on {first}; {second} tries it too, and the first result counts")
@@ -174,22 +175,14 @@ class Driver:
 
     def _spec(self, variant: str) -> EngineSpec:
         """How to start an engine with this variant; with the answers only where it has no model to ask."""
-        spec = self._run.plan.spec(variant)
+        spec = replace(self._run.plan.spec(variant), chat=self._questionnaire.chat)
         return spec if backend(spec.backend).real_model else replace(spec, answers=self._questionnaire.answers())
 
-    def _avoid(self, unit: Unit) -> frozenset[str]:
-        """The engines that the unit, or a start of its variant, has failed on."""
-        return frozenset(self._failed_on[unit.id]).union(self._failed_starts[unit.condition.loads])
-
     def _start_unit(self, engine: str, unit: Unit) -> None:
-        batch = self._questionnaire.batch(unit, self._attempt(unit) + (self._second.get(unit.id) == engine))
+        batch = self._questionnaire.batch(unit, self._tries.attempt(unit) + (self._second.get(unit.id) == engine))
         patience = self._run.plan.config.engine.request_deadline
         self.progress.engines[engine].since = self._timer()
         self._pool.run(engine, unit.id, batch, unit_deadline(len(batch.requests), batch.concurrency, patience))
-
-    def _attempt(self, unit: Unit) -> int:
-        """The number of the attempt that is running or to come, from 1."""
-        return len(self._failed_on[unit.id]) + 1
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, Completed):
@@ -223,8 +216,7 @@ class Driver:
 
     def _loaded(self, event: Loaded, unit: Unit) -> None:
         variant = unit.condition.loads
-        self._known.add(variant)
-        if self._failed_starts[variant].pop(event.engine, None):
+        if self._tries.started(variant, event.engine):
             self._waiting.sort_anew(variant)
         self._places[event.engine] = place = f"{event.engine}@{event.facts.device.host}"
         # A place has many starts, over the launches of a sweep too.
@@ -285,37 +277,24 @@ class Driver:
     def _failed_try(self, event: Failed, unit: Unit) -> None:
         self._note_failure(unit, event)
         if event.work is not None:
-            self._failed_on[unit.id].append(event.engine)
+            self._tries.unit_failed(unit, event.engine)
         waits = not self._engines_at(unit)
         if waits:
             self._waiting.put(unit)
         if event.work is None:
             self._failed_start(unit, event)
-        elif waits and self._attempt(unit) > ATTEMPTS:
+        elif waits and self._tries.attempt(unit) > ATTEMPTS:
             self._give_up(unit, f"failed {ATTEMPTS} times")
 
     def _failed_start(self, unit: Unit, event: Failed) -> None:
         variant = unit.condition.loads
-        self._failed_starts[variant][event.engine] += 1
+        self._tries.start_failed(variant, event.engine)
         self._waiting.sort_anew(variant)
         if isinstance(event.error, EngineStartFailed):
             self._start_failure = EngineStartFailed(event.error.message, event.log)
-        for lost in [u for u in self._waiting.of_start(variant) if self._hopeless(u)]:
-            self._give_up(lost, f"{variant} failed to start {ATTEMPTS} times: {event.error.message}")
-
-    def _hopeless(self, unit: Unit) -> bool:
-        """Whether no engine can be expected to start the unit's variant."""
-        failed = self._failed_starts[unit.condition.loads]
         engines = self.progress.engines
-        only = unit.condition.engine
-        if all(failed[engine] >= ATTEMPTS for engine in ([only] if only else engines)):
-            return True
-        # Of a variant that never started, failures on two engines will do; one alone may be what is broken.
-        return (
-            unit.condition.loads not in self._known
-            and failed.total() >= ATTEMPTS
-            and len(failed) >= min(2, len(engines))
-        )
+        for lost in [u for u in self._waiting.of_start(variant) if self._tries.hopeless(u, engines)]:
+            self._give_up(lost, f"{variant} failed to start {ATTEMPTS} times: {event.error.message}")
 
     def _give_up(self, unit: Unit, reason: str) -> None:
         self._waiting.remove(unit)
@@ -340,7 +319,7 @@ class Driver:
                 self._give_up(unit, f"only {only} may run it, which is not among the engines")
 
     def _note_failure(self, unit: Unit, event: Failed) -> None:
-        failure = Failure.of(event, self._attempt(unit), self._clock())
+        failure = Failure.of(event, self._tries.attempt(unit), self._clock())
         self._run.note_failure(unit, failure)
         first = event.error.message.splitlines()[0]
         self._view.note(f"{unit.id}, {failure.stage}, attempt {failure.attempt}: {first}")

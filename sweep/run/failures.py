@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 from cluster.events import Failed
 from sweep.disk import writing
 from sweep.errors import BadInput
-from sweep.gate.rules import Strict
+from sweep.strict import Strict
 
 
 def _in_utf8(text: object) -> object:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
-
-from pydantic import BaseModel
+from typing import Any
 
 from cluster.spec import EngineFacts
 from sweep.disk import PRIVATE, aside, remove, writing
@@ -18,23 +16,17 @@ from sweep.plan.sweepfile import dump, load, written
 from sweep.plan.units import Plan, Unit, make_plan, result_settings
 from sweep.plan.variants import Variant
 from sweep.run import failures, samples_file
-from sweep.run.checksums import MANIFEST, Checksums, sha256, state_of
+from sweep.run.checksums import MANIFEST, Checksums, Fresh, sha256
 from sweep.run.documents import HOLDER, PROVENANCE, REMEDIES, SUMMARY, SWEEP, read_model, read_object
 from sweep.run.failures import Failure, Void
 from sweep.run.lock import LOCK
-from sweep.run.provenance import Place, Provenance, TwoTries, gather
+from sweep.run.provenance import Place, Provenance, TwoTries, gather, metric_of
 from sweep.run.questions import QUESTIONS, PinnedQuestion, read, to_text
 from sweep.run.samples_file import Columns
 from sweep.run.unit_files import SAMPLES, UnitFiles
 from sweep.stats.samples import Measurement, Sample, VariantSamples, tabulate
-from sweep.tasks import task
 from sweep.tasks.questionnaire import Questionnaire
 
-M = TypeVar("M", bound=BaseModel)
-T = TypeVar("T")
-
-ATTEMPTS = 3
-"""Attempts before a unit is void."""
 UNKNOWN = Measurement()
 """Of samples that came from elsewhere."""
 _COPY = f"{REMEDIES[PROVENANCE]}. If {MANIFEST} is what was changed, take that from a copy, or remove it"
@@ -48,8 +40,8 @@ class Run:
     """`runs/<sweep id>`."""
     plan: Plan
     """What the folder's sweep.yaml says."""
-    _kept: dict[str, tuple[object, Any]] = field(default_factory=dict, repr=False, compare=False)
-    """The name of a file to its state and what this process read of it then."""
+    _fresh: Fresh = field(default_factory=Fresh, repr=False, compare=False)
+    """The questions and the provenance."""
 
     @cached_property
     def checksums(self) -> Checksums:
@@ -60,13 +52,9 @@ class Run:
     def _files(self) -> UnitFiles:
         return UnitFiles(folder=self.folder, plan=self.plan, checksums=self.checksums, questions=self.questions)
 
-    def _fresh(self, name: str, read: Callable[[], T]) -> T:
-        """What was read of a file, anew only when the file is another one than then."""
-        state = state_of(self.folder / name)
-        if name not in self._kept or self._kept[name][0] != state:
-            self._kept[name] = state, read()
-        kept: T = self._kept[name][1]
-        return kept
+    def below(self, plan: Plan | None) -> Run | None:
+        """The run of a plan of its own inside this run's folder, there or not; None without one."""
+        return None if plan is None else Run(folder=self.folder / plan.sweep_id, plan=plan)
 
     def pin(self, questionnaire: Questionnaire) -> None:
         """Keep what is asked: questions.jsonl and, in a new run, the provenance.
@@ -101,7 +89,7 @@ class Run:
 
     def questions(self) -> tuple[PinnedQuestion, ...]:
         """What is asked, in data set order. Raises BadInput when questions.jsonl is missing or changed."""
-        return self._fresh(QUESTIONS, self._held_questions)
+        return self._fresh.read(self.folder / QUESTIONS, self._held_questions)
 
     def _held_questions(self) -> tuple[PinnedQuestion, ...]:
         asked = self.provenance().protocol
@@ -200,9 +188,9 @@ class Run:
         self, variants: Sequence[Variant], read: Collection[str] | None = None
     ) -> dict[str, VariantSamples]:
         """`read`: whose files are read; all, with every fault in them, for None."""
-        question_ids = self.provenance().protocol.question_ids
-        measured = self._files.measured(read)
-        tables, metric = {}, task(self.plan.config.protocol.task).metric
+        provenance = self.provenance()
+        question_ids, metric = provenance.protocol.question_ids, metric_of(provenance, self.plan.config)
+        measured, tables = self._files.measured(read), {}
         for variant in variants:
             columns = samples_file.joined([self.load(unit) for unit in measured if unit.variant == variant.name])
             tables[variant.name] = tabulate(variant.name, columns, question_ids, metric)
@@ -244,7 +232,7 @@ class Run:
         Raises BadInput when the file is missing, broken or changed, and when the settings of sweep.yaml are not
         those that were measured.
         """
-        return self._fresh(PROVENANCE, self._provenance_of_plan)
+        return self._fresh.read(self.folder / PROVENANCE, self._provenance_of_plan)
 
     def _provenance_of_plan(self) -> Provenance:
         provenance = self._held_provenance()
@@ -257,7 +245,7 @@ class Run:
         return provenance
 
     def _held_provenance(self) -> Provenance:
-        provenance = self.read(PROVENANCE, Provenance)
+        provenance = read_model(self.folder / PROVENANCE, Provenance)
         self.checksums.check(PROVENANCE, _COPY)
         return provenance
 
@@ -289,18 +277,14 @@ class Run:
             self.checksums.check(SUMMARY, REMEDIES[SUMMARY])
         return document
 
-    def read(self, name: str, model: type[M]) -> M:
-        """A JSON file of the folder. Raises BadInput when it is missing, broken or not what its name says."""
-        return read_model(self.folder / name, model)
 
-
-def create_run(runs: Path, plan: Plan, resolved: str) -> Run:
-    """The sweep's folder, made or taken up again. `resolved` is its sweep file, every default written.
+def create_run(runs: Path, plan: Plan) -> Run:
+    """The sweep's folder, made or taken up again, with its sweep file, every default written.
 
     Raises BadInput when it cannot be written or holds another sweep.
     """
     run = Run(folder=runs / plan.sweep_id, plan=plan)
-    existing = run.folder / SWEEP
+    existing, resolved = run.folder / SWEEP, dump(plan.config)
     if existing.exists():
         there, asked = result_settings(load(existing, recorded=True)), result_settings(plan.config)
         if differing := [key for key in there | asked if there.get(key) != asked.get(key)]:
@@ -335,7 +319,10 @@ def open_run(folder: str | Path) -> Run:
     """A run folder that is there. Raises BadInput when it is none."""
     file = Path(folder) / SWEEP
     if not file.is_file():
-        raise BadInput(f"{folder}: not a run folder, it has no {SWEEP}; `sweep list` shows the runs")
+        raise BadInput(
+            f"{folder}: not a run folder, it has no {SWEEP}; `sweep list` shows the runs, and `sweep import` makes "
+            "one of answers from elsewhere"
+        )
     try:
         config = load(file, recorded=True)
     except BadInput:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from sweep.plan.config import SweepConfig
-from sweep.plan.units import Plan, Unit
+from sweep.plan.units import Plan
 from sweep.run.idle import Leaving
 from sweep.run.schedule import assign, leaving
-from sweep.run.waiting import Avoid, Costs, Engine, Kind, Queue, ready, shunned
+from sweep.run.waiting import Costs, Engine, Kind, Queue, ready, shunned
 
 USUAL_SECONDS = 40.0
 """What a repetition of the usual protocol is expected to take an engine."""
@@ -82,24 +82,15 @@ def expected_costs(plan: Plan, questions: int) -> Costs:
 def of_plan(plan: Plan, engines: int, questions: int) -> Forecast:
     """The whole sweep on so many engines, by what is expected of it."""
     idle = {f"engine-{number}": Engine() for number in range(1, engines + 1)}
-    return forecast(idle, plan.units, expected_costs(plan, questions), {})
-
-
-def forecast(
-    engines: Mapping[str, Engine],
-    waiting: Sequence[Unit],
-    costs: Costs,
-    avoid: Avoid,
-) -> Forecast:
-    """From now to the end of the last unit, when idle engines take what `assign` gives them.
-
-    Nothing fails, and no variant is stopped early. A unit that none of the engines may run is left out.
-    """
-    return play(engines, Queue(waiting, lambda unit: avoid.get(unit.id, frozenset())).counts, costs)
+    waiting = Queue(plan.units, lambda unit: frozenset())
+    return play(idle, waiting.counts, expected_costs(plan, questions))
 
 
 def play(engines: Mapping[str, Engine], waiting: Mapping[Kind, int], costs: Costs) -> Forecast:
-    """The same of so many units of each kind."""
+    """From now to the end of the last unit of those that wait, when idle engines take what `assign` gives them.
+
+    Nothing fails, and no variant is stopped early. A unit that none of the engines may run is left out.
+    """
     return _Game(engines, waiting, costs).play()
 
 

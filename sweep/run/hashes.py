@@ -16,9 +16,9 @@ from pydantic import ValidationError
 
 from sweep.disk import aside
 from sweep.errors import BadInput
-from sweep.gate.rules import Strict
 from sweep.plan.config import SweepConfig
 from sweep.plan.units import result_settings
+from sweep.strict import Strict
 
 FILE = "secrets.json"
 

@@ -18,7 +18,7 @@ from tempfile import mkdtemp
 from threading import Event, Thread
 
 from sweep.disk import DiskUnavailable
-from sweep.errors import BadInput
+from sweep.errors import BadInput, first_line
 from sweep.run.checksums import MANIFEST, State, sha256, state_of
 from sweep.run.documents import HOLDER
 from sweep.run.hashes import FILE as SECRETS
@@ -102,7 +102,7 @@ class Mirror:
                 told = False
             except Exception as error:  # noqa: BLE001 - each file system has errors of its own
                 if not told:
-                    tell(f"{self._url} does not take the run folder: {_gist(error)}; it is tried again")
+                    tell(f"{self._url} does not take the run folder: {first_line(error)}; it is tried again")
                 told = True
 
     def _files(self) -> Iterator[tuple[str, Path]]:
@@ -197,7 +197,7 @@ def _reaching(folder: Path, url: str) -> Iterator[None]:
     except (BadInput, FolderInUse):
         raise
     except Exception as error:  # noqa: BLE001 - each file system has errors of its own
-        raise DiskUnavailable(f"{url}: cannot be used: {_gist(error)}; the run folder is {folder}") from None
+        raise DiskUnavailable(f"{url}: cannot be used: {first_line(error)}; the run folder is {folder}") from None
 
 
 def _named(name: str, content: bytes, sums: dict[str, list[str]]) -> bool:
@@ -212,7 +212,3 @@ def _named(name: str, content: bytes, sums: dict[str, list[str]]) -> bool:
 
 def _lines_of(file: Path) -> list[str]:
     return file.read_text(encoding="utf-8").splitlines()
-
-
-def _gist(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

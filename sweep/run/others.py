@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 from sweep.errors import BadInput
 from sweep.gate.identity import ABSENT, Change, changes
-from sweep.gate.rules import Strict
 from sweep.plan.units import Plan
 from sweep.plan.variants import BUILD, Variant
 from sweep.run.documents import REMEDIES
 from sweep.run.folder import Run, open_run
 from sweep.run.provenance import identity
 from sweep.stats.samples import VariantSamples
+from sweep.strict import Strict
 
 
 class Against(Strict):

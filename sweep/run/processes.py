@@ -9,7 +9,7 @@ from typing import Annotated, Self
 
 from pydantic import Field
 
-from sweep.gate.rules import Strict
+from sweep.strict import Strict
 
 Text = Annotated[str, Field(max_length=255, pattern=r"^\P{C}*$")]
 """Text without control characters."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sweep.errors import BadInput
-from sweep.gate.rules import Strict
+from sweep.strict import Strict
 from sweep.tasks.questionnaire import Questionnaire
 
 QUESTIONS = "questions.jsonl"

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from sweep.bounds import UNIT_FILE
 from sweep.disk import aside
-from sweep.errors import BadInput
+from sweep.errors import BadInput, first_line
 from sweep.run.checksums import State, sha256, state_of
 from sweep.run.columns import column
 from sweep.stats.samples import Measurement, Sample
@@ -264,7 +264,7 @@ def _reading(file: Path, step: Callable[[], T]) -> T:
     try:
         return step()
     except (OSError, pa.ArrowException, ValueError, LookupError, MemoryError) as error:
-        raise Unfit(f"{file}: cannot be read: {(str(error) or type(error).__name__).splitlines()[0]}") from None
+        raise Unfit(f"{file}: cannot be read: {first_line(error)}") from None
 
 
 @cache

@@ -13,7 +13,7 @@ from sweep.disk import writing
 from sweep.errors import BadInput
 from sweep.plan.units import Plan, Unit
 from sweep.run import samples_file
-from sweep.run.checksums import MANIFEST, Checksums, state_of
+from sweep.run.checksums import MANIFEST, Checksums, Fresh
 from sweep.run.samples_file import Columns, Stored, Unfit
 from sweep.run.verify import PRESENT, PRESENT_ELSEWHERE, Asked, Questions, Scorer, check_rows, check_scores, scorer
 from sweep.stats.samples import Measurement, Sample
@@ -39,8 +39,8 @@ class UnitFiles:
     """What they are held to."""
     questions: Callable[[], Questions]
     """Gives what was asked, in data set order."""
-    _kept: dict[str, tuple[object, Columns]] = field(default_factory=dict, repr=False, compare=False)
-    """Unit id to the file's state and what this process read or wrote of it then."""
+    _fresh: Fresh = field(default_factory=Fresh, repr=False, compare=False)
+    """The units' `Columns`, as this process read or wrote them."""
 
     def path(self, unit: Unit) -> Path:
         """The unit's file, there or not."""
@@ -50,8 +50,7 @@ class UnitFiles:
         """Write a unit's file aside and rename it into place; its digest is in SHA256SUMS before that."""
         file = self.path(unit)
         announce = partial(self.checksums.add, _name(unit))
-        columns = samples_file.write(file, samples, measurement, announce)
-        self._kept[unit.id] = state_of(file), columns
+        self._fresh.put(file, samples_file.write(file, samples, measurement, announce))
 
     def load(self, unit: Unit) -> Columns:
         """The unit's samples, read at most once while the file stays as it is.
@@ -59,10 +58,7 @@ class UnitFiles:
         Raises Unfit when the file is not the one that was written, or does not hold what the plan asks of the unit,
         and BadInput when it cannot be read.
         """
-        state = state_of(self.path(unit))
-        if unit.id not in self._kept or self._kept[unit.id][0] != state:
-            self._kept[unit.id] = state, self._verified(unit)
-        return self._kept[unit.id][1]
+        return self._fresh.read(self.path(unit), partial(self._verified, unit))
 
     def _verified(self, unit: Unit) -> Columns:
         stored, content = self._held(unit)

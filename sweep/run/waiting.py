@@ -9,9 +9,6 @@ from typing import NamedTuple
 
 from sweep.plan.units import Load, Unit
 
-Avoid = Mapping[str, frozenset[str]]
-"""Unit id to the engines that it is not to run on while there is another one."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Costs:

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep.stats.describe import Floats
-from sweep.stats.noise import Fitted, Noise, NoiseSource, Normal
+from sweep.stats.noise import Fitted, Noise, NoiseSource
+from sweep.stats.scale import Normal
 
 LEAST_ALPHA = 0.005
 """A false alarm down to which means of several runs keep it, whatever part moves whole runs."""

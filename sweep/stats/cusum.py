@@ -17,7 +17,7 @@ from functools import lru_cache
 import numpy as np
 
 from sweep.stats.describe import Floats
-from sweep.stats.noise import Normal, Scale
+from sweep.stats.scale import Normal, Scale
 
 ALLOWANCE = 0.5
 """k, in standard deviations: the CUSUM finds a shift of twice as much soonest."""

@@ -11,7 +11,7 @@ from sweep.stats.metric import Metric
 from sweep.stats.samples import VariantSamples
 
 START_SD = 0.02
-"""Std of the starts of one engine, in accuracy, where too few show it: a cautious judgement."""
+"""Std of the starts of one engine, of the metric's range, where too few show it: a cautious judgement."""
 ENDLESS = 1e6
 """Degrees of freedom of a variance that is known."""
 FEWEST_DOF = 3
@@ -71,6 +71,11 @@ class Differences:
         return {spread: d for spread, d in those.items() if d is not None and d.standard_error}
 
     @property
+    def p_sign(self) -> float:
+        """Two-sided, that a question differs either way with equal chance, where all differ by the same amount."""
+        return paired.mcnemar(0, round(self.questions.dof) + 1 if abs(self.questions.mean) > paired.SAME else 0)
+
+    @property
     def p_value(self) -> float | None:
         """The largest, since B must differ in each way; None where nothing varies."""
         return max((d.p_value or 0.0 for d in self.known.values()), default=None)
@@ -94,8 +99,10 @@ class Differences:
             missed = self.questions.missed_for_good if self.metric.counts else self.questions.missed
             return missed(loss, alpha) + sum(parts) - (1 - power)
 
-        most = self.metric.high - self.metric.low
-        return float(optimize.brentq(excess, 0, most, xtol=1e-6 * most)) if excess(most) < 0 else None
+        # Where the range is not known, a loss of so many standard errors is found for sure.
+        error = max((d.standard_error or 0.0 for d in self.known.values()), default=0.0)
+        most, unit = (self.metric.span or paired.FAR * error), (self.metric.span or error)
+        return float(optimize.brentq(excess, 0, most, xtol=1e-6 * unit)) if excess(most) < 0 else None
 
     def interval(self, confidence: float) -> Interval | None:
         """The widest."""
@@ -107,14 +114,15 @@ class Differences:
         )
 
     def if_starts_differ(self, starts_a: int | None, starts_b: int | None, of_flips: float | None) -> float | None:
-        """Two-sided p-value, were starts of one engine START_SD apart; None where the starts show how far they are.
+        """Two-sided p-value, were starts of one engine START_SD apart; None where the starts show how far they are,
+        and where no range is known.
 
         The variance of that many starts, one where their number is not known, comes beside each standard error, or
         beside `of_flips`, that of the flips where they decide alone.
         """
-        if self.starts is not None:
+        if self.starts is not None or self.metric.span is None:
             return None
-        start_sd = START_SD * (self.metric.high - self.metric.low)
+        start_sd = START_SD * self.metric.span
         between = start_sd**2 * (1 / (starts_a or 1) + 1 / (starts_b or 1))
         seen = [(d.standard_error, d.dof) for d in self.known.values()]
         errors = seen if of_flips is None else [(of_flips, ENDLESS)]

@@ -13,7 +13,7 @@ import numpy as np
 from sweep.errors import BadInput
 from sweep.stats.cusum import gains, given_reference, limit_for, losses, reference
 from sweep.stats.describe import Floats
-from sweep.stats.noise import Normal
+from sweep.stats.scale import Normal
 from sweep.words import counted
 
 LEAST = 3

@@ -1,10 +1,8 @@
 """The noise of a gate's score: fitted from repetitions, and what it makes of a threshold. Pure.
 
-Run scores are taken as normal with unknown mean and standard deviation, on each of two scales: accuracy itself, and
-its probit, on which scores near 1, whose lower tail is the long one, look normal. Of the two the cautious one
-counts: the lower bound, the more frequent false alarm, the larger drop. Mean and standard deviation are estimated
-from few runs, and every probability here allows for that: it is over the sweep that set the threshold and the CI
-runs that follow. Scores are multiples of 1/questions: a normal score is rounded to one.
+Scores are normal on each scale of `sweep.stats.scale`, and of the two the cautious one counts: the lower bound, the
+more frequent false alarm, the larger drop. Mean and standard deviation are estimated from few runs, and every
+probability here allows for that: it is over the sweep that set the threshold and the CI runs that follow.
 """
 
 from __future__ import annotations
@@ -16,12 +14,12 @@ from enum import StrEnum
 from statistics import mean as exact_mean
 
 import numpy as np
-import numpy.typing as npt
 
 from sweep.stats.describe import Floats, sample_std
 from sweep.stats.metric import Metric
+from sweep.stats.scale import Normal, Scale
 from sweep.stats.scores import Scores
-from sweep.stats.tails import CONFIDENCE, all_fail, edge, false_alarm_factor, tail_bound
+from sweep.stats.tails import CONFIDENCE, all_fail, false_alarm_factor, tail_bound
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,82 +32,6 @@ class FactorVariance:
     """Settings of it that were measured, the variant's own among them."""
     variance: float
     """Sample variance of the levels' mean scores plus mean variance within a level, accuracy squared."""
-
-
-class Scale(StrEnum):
-    """On which scores are taken as normal."""
-
-    ACCURACY = "accuracy"
-    """The score itself."""
-    PROBIT = "probit"
-    """The normal quantile of a score, kept off 0 and 1 by 3/8 of a question (Anscombe, "The transformation of
-    Poisson, binomial and negative-binomial data", Biometrika 35, 1948, for the arcsine)."""
-
-    def of(self, scores: npt.ArrayLike, questions: int | None) -> Floats:
-        """Scores, 0..1, on this scale."""
-        from scipy import special
-
-        values = np.asarray(scores, dtype=np.float64)
-        if self is Scale.ACCURACY or questions is None:
-            return values
-        return np.asarray(special.ndtri((values * questions + 0.375) / (questions + 0.75)))
-
-    def back(self, values: npt.ArrayLike, questions: int | None) -> Floats:
-        """The scores that `of` puts there."""
-        from scipy import special
-
-        if self is Scale.ACCURACY or questions is None:
-            return np.asarray(values, dtype=np.float64)
-        shares = special.ndtr(np.asarray(values, dtype=np.float64))
-        return np.asarray((shares * (questions + 0.75) - 0.375) / questions)
-
-    @classmethod
-    def over(cls, questions: int | None) -> tuple[Scale, ...]:
-        """Both; accuracy alone where scores are continuous."""
-        return (cls.ACCURACY,) if questions is None else tuple(cls)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Normal:
-    """What S sweeps of one plan estimate of the distribution of run scores on one scale. One sweep has S = 1."""
-
-    scale: Scale
-    """On which the scores are normal."""
-    centre: Floats
-    """(S,): of the scores, on the scale; NaN where no noise was seen."""
-    std: Floats
-    """(S,): positive, on the scale; NaN where no noise was seen."""
-    weight: float
-    """Runs that the centre is worth: it is known to std / sqrt(weight)."""
-    dof: float
-    """Degrees of freedom of `std`."""
-    questions: int | None
-    """Questions in a run; None reads scores as continuous."""
-
-    def score(self, depth: npt.ArrayLike) -> Floats:
-        """(S,): the scores that lie so many standard deviations under the centre."""
-        return self.scale.back(self.centre - np.asarray(depth) * self.std, self.questions)
-
-    def depth(self, threshold: npt.ArrayLike, drop: float = 0.0) -> Floats:
-        """(S,): how many standard deviations a gate's edge lies under the centre of a build.
-
-        `drop`: how far the build's mean lies under the measured one, in accuracy.
-        """
-        edges = self.scale.of(_on_scale(threshold, self.questions), self.questions)
-        depths = (self.centre - edges) / self.std
-        return np.asarray(depths - self.lost(drop) if drop else depths)
-
-    def lost(self, drop: float) -> Floats:
-        """(S,): a drop of the mean, in standard deviations."""
-        least = -0.374 / self.questions if self.questions else -math.inf
-        lowered = self.scale.of(np.maximum(self.score(0.0) - drop, least), self.questions)
-        return np.asarray((self.centre - lowered) / self.std)
-
-
-def _on_scale(threshold: npt.ArrayLike, questions: int | None) -> Floats:
-    """The edge of a threshold, which half a question under 0 has no probit."""
-    edges = edge(threshold, questions)
-    return edges if questions is None else np.maximum(edges, -0.374 / questions)
 
 
 class NoiseSource(StrEnum):
@@ -171,8 +93,8 @@ class Fitted:
     """What each perturbation did, in accuracy."""
     perturbed: tuple[Scores, ...] = ()
     """The variant's scores under other conditions."""
-    runs: int = 0
-    """Repetitions of the variant itself."""
+    runs: int
+    """Repetitions of the variant itself, also where `scores` are means of several."""
     observed: float = math.nan
     """The mean as it was measured, where `mean` is that of mirrored scores; NaN elsewhere."""
 

@@ -50,8 +50,9 @@ class Scores:
 
     @property
     def mirrored(self) -> Scores:
-        """The scores as far from the other end of the range: an upper bound of these is a lower one of those."""
-        return replace(self, values=tuple(map(self.metric.mirrored, self.values)))
+        """The scores' mirror images: an upper bound of these is a lower one of those."""
+        mirrored = tuple(map(self.metric.mirrored, self.values))
+        return replace(self, values=mirrored, metric=self.metric.of_mirrored())
 
     def __post_init__(self) -> None:
         """Raises BadInput for a score that is no share, and for questions below 1."""
@@ -75,8 +76,8 @@ def fault_of_questions(questions: int) -> str | None:
 def fault_of(score: float, metric: Metric = ACCURACY) -> str | None:
     """What is wrong with a score and what to do; None for a number in the metric's range."""
     if metric != ACCURACY:
-        inside = math.isfinite(score) and metric.low <= score <= metric.high
-        return None if inside else f"{score:.12g} is no {metric.name}, which is {metric.range}"
+        inside = math.isfinite(score) and metric.least <= score <= metric.most
+        return None if inside else f"{score:.12g} is no {metric.name} (range: {metric.range})"
     if not math.isfinite(score):
         return f"{score} is not a number between 0 and 1; leave out the runs that gave no score"
     if score > 1:

@@ -12,7 +12,7 @@ from typing import Any
 
 from sweep import files
 from sweep.bounds import DATA_FILE, RECORD
-from sweep.errors import BadInput, suggestion
+from sweep.errors import BadInput, first_line, suggestion
 from sweep.plan.config import FORMATS, LIBRARY, DatasetConfig, ProtocolConfig, is_embedded, is_local
 from sweep.plan.variants import Fault, KeyPath
 from sweep.tasks import TASKS, task
@@ -258,4 +258,4 @@ def _root(error: BaseException) -> str:
     """The first line of the error behind the error."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return first_line(error)

@@ -80,6 +80,11 @@ class Questionnaire:
         """Request id to an output that scores as correct."""
         return {record.id: self.task.reference(record) for record in self.questions}
 
+    @property
+    def chat(self) -> bool:
+        """Whether it asks by messages; else by texts."""
+        return not isinstance(self._requests[0].prompt, str)
+
     @cached_property
     def _requests(self) -> tuple[Request, ...]:
         """Of each question, in data set order: the same in every unit."""

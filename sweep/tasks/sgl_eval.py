@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from cluster.spec import Message
-from sweep.errors import BadInput, suggestion
+from sweep.errors import BadInput, first_line, suggestion
 from sweep.plan.config import LIBRARY, ProtocolConfig
 from sweep.plan.variants import Fault
 from sweep.stats.metric import ACCURACY
@@ -90,7 +90,7 @@ class SglEval:
         except (OSError, ValueError, HTTPError, DatasetsError) as error:
             raise BadInput(
                 f"protocol.dataset: sgl-eval could not download the records of {self.benchmark}: "
-                f"{(str(error) or type(error).__name__).splitlines()[0]}\nWithout the network, set "
+                f"{first_line(error)}\nWithout the network, set "
                 "protocol.dataset.path to a .jsonl file of {problem, expected_answer}, as sgl-eval keeps them in "
                 f"~/.cache/sgl_eval/{self.benchmark} on a machine that has it"
             ) from None

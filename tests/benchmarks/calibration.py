@@ -37,7 +37,8 @@ from sweep.gate.model import latent
 from sweep.gate.operating import SHIFT
 from sweep.gate.rules import FalseAlarmRule, MarginRule, MinObservedRule, Rule, ToleranceRule
 from sweep.gate.threshold import CROWDING, FEW
-from sweep.stats.noise import Fitted, Normal
+from sweep.stats.noise import Fitted
+from sweep.stats.scale import Normal
 from sweep.stats.scores import Scores, flips
 from sweep.stats.tails import CONFIDENCE, all_fail, differs_at_most, false_alarm_factor, missed_at_most, tail_bound
 from tests.benchmarks.truth import TAILS, Cell, Truth, probit

@@ -26,7 +26,7 @@ import numpy as np
 
 from cluster.events import Completed, Event, Loaded
 from cluster.spec import Batch, Completion, EngineSpec
-from sweep.plan.sweepfile import dump, load
+from sweep.plan.sweepfile import load
 from sweep.plan.units import Plan, Unit, make_plan
 from sweep.run import folder as store
 from sweep.run.driver import Driver
@@ -75,7 +75,7 @@ def bench(folder: Path, repetitions: int, questions: int) -> Bench:
     (folder / "sweep.yaml").write_text(SWEEP)
     asked = [f"repetitions={repetitions}", f"protocol.questions={questions}"]
     plan = make_plan(load(folder / "sweep.yaml", asked))
-    run = store.create_run(folder / "runs", plan, dump(plan.config))
+    run = store.create_run(folder / "runs", plan)
     questionnaire = dataset.load(plan.config.protocol)
     run.pin(questionnaire)
     return Bench(run, questionnaire)

@@ -27,7 +27,7 @@ from sweep.gate.estimates import Estimates
 from sweep.gate.rules import FalseAlarmRule
 from sweep.gate.sequential import AT_ONCE, boundaries, expected
 from sweep.stats.describe import Floats
-from sweep.stats.noise import Normal
+from sweep.stats.scale import Normal
 from sweep.stats.tails import GRID_SLACK
 from tests.benchmarks.truth import Cell, Truth
 

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special, stats
 
-from sweep.stats.noise import Scale
+from sweep.stats.scale import Scale
 
 Floats = npt.NDArray[np.float64]
 

@@ -113,7 +113,8 @@ class Fake:
 
 
 def main() -> None:
-    """vLLM, with a child that would outlive it; $DIES_AT is the number of the request that ends it."""
+    """vLLM, with a child that would outlive it. $DIES_AT is the number of the request that ends it, $REFUSES what a
+    prompt may not have."""
     words = sys.argv[1:]
     fake = Fake("vllm", port=int(words[words.index("--port") + 1]))
     fake.empties = os.environ.get("VLLM_SERVER_DEV_MODE") == "1"
@@ -124,6 +125,8 @@ def main() -> None:
         if len(fake.bodies) == int(os.environ.get("DIES_AT", "0")):
             print("RuntimeError: the GPU fell off", flush=True)
             os._exit(3)
+        if (word := os.environ.get("REFUSES")) and word in body["prompt"]:
+            return 400, {"error": "no such question"}
         return completed(body)
 
     fake.complete = complete

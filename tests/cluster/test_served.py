@@ -19,12 +19,14 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from cluster import deadlines
 from cluster.backends import make_engine
 from cluster.engines.served import arguments as of_servers
+from cluster.engines.served import process
 from cluster.engines.served.process import ServerProcess
-from cluster.errors import EngineLost, EngineStartFailed
+from cluster.errors import EngineLost, EngineStartFailed, RequestFailed
 from cluster.models import resolve
-from cluster.spec import Engine, EngineSpec
+from cluster.spec import Engine, EngineSpec, Request
 from tests.cluster import fake_server
 from tests.engine_contract import EngineContract, Started, questions
 
@@ -140,6 +142,36 @@ def test_a_server_that_dies_in_a_batch_loses_the_engine_and_leaves_no_child(vllm
     assert gone(child_in(log))
     with pytest.raises(EngineStartFailed, match="no variant loaded"):
         engine.generate(questions(1))
+
+
+def test_a_server_that_hangs_loses_the_engine_and_leaves_no_child(
+    vllm: EngineSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deadlines, "SIGN_OF_LIFE", 0.5)
+    monkeypatch.setattr(process, "END_SECONDS", 0.1)
+    engine = make_engine("server")
+    engine.start(replace(vllm, request_deadline=0.5), lambda phase, log: None)
+    child = child_in(log_of(engine))
+    server = psutil.Process(child).parent()
+    assert server is not None
+    server.suspend()
+    with pytest.raises(EngineLost, match="the server hangs"):
+        engine.generate(questions(2))
+    assert gone(server.pid)
+    assert gone(child)
+
+
+def test_a_server_that_refuses_a_request_is_kept(vllm: EngineSpec) -> None:
+    engine = make_engine("server")
+    engine.start(replace(vllm, environment={**vllm.environment, "REFUSES": "twice two"}), lambda phase, log: None)
+    try:
+        wrong = replace(questions(1), requests=(Request(id="q", prompt="What is twice two?"),))
+        with pytest.raises(RequestFailed, match="HTTP 400") as failed:
+            engine.generate(wrong)
+        assert not isinstance(failed.value, EngineLost)
+        assert [c.text for c in engine.generate(questions(2))] == [fake_server.TEXT] * 2
+    finally:
+        engine.stop()
 
 
 def test_the_log_tells_why_a_server_did_not_start(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip("openai")
 
 from cluster.backends import make_engine
+from cluster.errors import EngineStartFailed
 from cluster.spec import Batch, Completion, EngineSpec, Message, Request
 
 TURNS = (Message(role="system", content="Be brief."), Message(role="user", content="3 + 4?"))
@@ -30,6 +31,8 @@ class Script:
     asked: list[dict[str, Any]] = field(default_factory=list)
     message: dict[str, Any] = field(default_factory=lambda: {"role": "assistant", "content": "7"})
     finish_reason: str = "stop"
+    texts: bool = True
+    """Whether it completes texts too."""
 
 
 @pytest.fixture
@@ -46,8 +49,11 @@ def script() -> Iterator[Script]:
             if self.path.endswith("/chat/completions"):
                 said.asked.append(asked)
                 choice["message"] = said.message
-            else:
+            elif said.texts:
                 choice["text"] = "7"
+            else:
+                self.answer(404, {})
+                return
             usage = {"prompt_tokens": 5, "completion_tokens": 9, "total_tokens": 14}
             kind = "chat.completion" if "message" in choice else "text_completion"
             told = {"id": "1", "object": kind, "created": 1, "model": "m", "choices": [choice], "usage": usage}
@@ -74,12 +80,13 @@ def script() -> Iterator[Script]:
     thread.join()
 
 
+def spec(script: Script, *, chat: bool = True) -> EngineSpec:
+    return EngineSpec(label="v", backend="openai", model="m", chat=chat, arguments={"base_urls": [script.url]})
+
+
 def answered(script: Script, batch: Batch, **arguments: object) -> Completion:
     engine = make_engine("openai")
-    engine.start(
-        EngineSpec(label="v", backend="openai", model="m", arguments={"base_urls": [script.url], **arguments}),
-        lambda phase, log: None,
-    )
+    engine.start(replace(spec(script), arguments={"base_urls": [script.url], **arguments}), lambda phase, log: None)
     (completion,) = engine.generate(batch)
     engine.stop()
     return completion
@@ -98,6 +105,14 @@ def test_a_chat_is_sent_as_messages_with_what_its_template_is_to_be_given(script
     assert script.asked[-1]["chat_template_kwargs"] == {"enable_thinking": True, "effort": "low"}
     answered(script, CHAT)
     assert "chat_template_kwargs" not in script.asked[-1]
+
+
+def test_a_server_is_first_asked_as_it_will_be_by_the_task(script: Script) -> None:
+    script.texts = False
+    assert answered(script, CHAT).text == "7"
+    assert [(len(asked["messages"]), asked["max_tokens"]) for asked in script.asked] == [(1, 1), (2, 9)]
+    with pytest.raises(EngineStartFailed, match="HTTP 404"):
+        make_engine("openai").start(spec(script, chat=False), lambda phase, log: None)
 
 
 @pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])

@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("openai")
 
+from cluster import deadlines
 from cluster.backends import make_engine
 from cluster.engines.served import client
 from cluster.errors import EngineStartFailed, RequestFailed
@@ -262,22 +263,31 @@ def test_a_request_without_an_answer_fails_its_batch_and_is_asked_once(answer: A
         fake.complete = second_fails
         with pytest.raises(RequestFailed, match=f"v: request q2: .*{told}"):
             engine.generate(replace(BATCH, concurrency=1))
-        assert [body["prompt"] for body in fake.bodies[asked:]] == ["3 + 1?", "2 + 2?"]
+        # The last asks whether the server answers at all.
+        assert [body["prompt"] for body in fake.bodies[asked:]] == ["3 + 1?", "2 + 2?", client.FIRST_PROMPT]
         fake.complete = completed
         assert [c.text for c in engine.generate(BATCH)] == [TEXT, TEXT]
 
 
-def test_a_request_past_its_deadline_fails() -> None:
+@pytest.mark.parametrize("hangs", [False, True])
+def test_a_request_past_its_deadline_fails_and_tells_whether_the_server_answers_others(
+    hangs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deadlines, "SIGN_OF_LIFE", 0.3 if hangs else 60.0)
     with Fake("vllm") as fake, started(spec(fake, request_deadline=0.3)) as engine:
 
         def hang(body: Body) -> Answer:
-            fake.released.wait()
+            if hangs or body["max_tokens"] > 1:
+                fake.released.wait()
             return completed(body)
 
         fake.complete = hang
-        with pytest.raises(RequestFailed, match="request_deadline"):
+        with pytest.raises(RequestFailed, match="request_deadline") as failed:
             engine.generate(BATCH)
         fake.released.set()
+        # A server that runs apart from the sweep is not replaced.
+        assert type(failed.value) is RequestFailed
+        assert ("nor is there a token" in failed.value.message) is hangs
 
 
 def test_a_server_that_does_not_answer_its_first_request_fails_the_start_at_the_starts_deadline() -> None:

@@ -21,6 +21,7 @@ from sweep.gate.judge import judge
 from sweep.gate.measured import Measured
 from sweep.gate.rules import FalseAlarmRule, MinObservedRule, Rule, every_rule
 from sweep.gate.threshold import Reason, derive, fit_all
+from sweep.report.promises import threshold_statements
 from sweep.report.summary import read_summary
 from sweep.run.folder import Run
 from sweep.run.measure import measure
@@ -100,14 +101,17 @@ def test_every_rule_is_shown_for_attempts_of_as_many_runs() -> None:
     assert {rule.runs_per_attempt for rule in every_rule(1, FalseAlarmRule(runs_per_attempt=5))} == {5}
 
 
+@pytest.mark.parametrize("attempts", [1, 3])
 @pytest.mark.parametrize("alpha", [0.05, 0.01])
 @pytest.mark.parametrize("runs", [2, 10, 100])
 @pytest.mark.parametrize("repetitions", [3, 6, 20])
 def test_a_healthy_build_fails_no_more_often_than_allowed_whatever_part_is_common(
-    repetitions: int, runs: int, alpha: float
+    repetitions: int, runs: int, alpha: float, attempts: int
 ) -> None:
-    """Exact: over s^2, and given it over the means of the sweep and of the attempt, which are normal."""
-    questions, dof, rule = 0.01**2, repetitions - 1, FalseAlarmRule(alpha=alpha, runs_per_attempt=runs)
+    """Exact: over s^2, and given it over the means of the sweep and of the attempts, which are normal."""
+    rule = FalseAlarmRule(alpha=alpha, runs_per_attempt=runs, retries=attempts)
+    questions, dof = 0.01**2, repetitions - 1
+    places, weights = np.polynomial.hermite_e.hermegauss(60)
     # The squares of even levels, each of which stands for as much as it is large: most lie where s^2 is small.
     levels = (np.arange(2000) + 0.5) / 2000
     for common in (0.0, 0.1, 0.3, 0.7, 1.0, 1.5, 3.0, 10.0):
@@ -116,9 +120,25 @@ def test_a_healthy_build_fails_no_more_often_than_allowed_whatever_part_is_commo
         # Evenly spaced from -1 to 1, n values have a variance of n (n + 1) / 3 (n - 1)^2.
         width = np.sqrt(seen * 3 * dof**2 / (repetitions * (repetitions + 1)))
         scores = 0.5 + width[:, None] * np.linspace(-1, 1, repetitions)
-        limits = rule.thresholds(Estimates.of_attempts(scores, None, questions, runs))
-        spread = (questions * (1 / runs + common) + total / repetitions) ** 0.5
-        assert np.average(stats.norm.cdf(np.nan_to_num(limits), 0.5, spread), weights=levels) <= alpha
+        limits = np.nan_to_num(rule.thresholds(Estimates.of_attempts(scores, None, questions, runs)))
+        means = 0.5 - places * (total / repetitions) ** 0.5
+        fail = stats.norm.cdf(limits[:, None], means, (questions * (1 / runs + common)) ** 0.5) ** attempts
+        assert np.average(np.average(fail, axis=1, weights=weights), weights=levels) <= alpha
+
+
+@pytest.mark.parametrize(
+    ("rule", "kept"),
+    [
+        (FalseAlarmRule(alpha=0.005, runs_per_attempt=10), True),
+        (FalseAlarmRule(alpha=0.004, runs_per_attempt=10), False),
+        (FalseAlarmRule(alpha=0.008, runs_per_attempt=10, two_sided=True), False),
+        (FalseAlarmRule(alpha=0.004), True),
+        (MinObservedRule(runs_per_attempt=2), True),
+    ],
+)
+def test_the_contract_says_where_an_alpha_is_too_small_to_be_kept(rule: Rule, kept: bool) -> None:
+    told = " ".join(threshold_statements(derive(rule, {"v": fitted(VARIANCE)})))
+    assert ("so small an alpha" not in told) == kept
 
 
 @pytest.mark.parametrize("rule", every_rule(2, FalseAlarmRule(runs_per_attempt=3)))

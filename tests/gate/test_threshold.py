@@ -13,9 +13,7 @@ from sweep.errors import BadInput
 from sweep.gate.power_curve import power_curve
 from sweep.gate.rules import FalseAlarmRule, MarginRule, MinObservedRule, Rule, ToleranceRule, default_rule
 from sweep.gate.threshold import Caution, Reason, Threshold, VariantThreshold, derive, derive_all, fit_all
-from sweep.stats.noise import (
-    Fitted,
-)
+from sweep.stats.noise import Fitted
 from sweep.stats.scores import Flips, Scores, from_samples
 from tests.tables import table
 

@@ -13,7 +13,7 @@ import pytest
 from cluster.errors import ClusterUnavailable, EngineStartFailed
 from cluster.events import Back, Event, Failed, Gone
 from cluster.spec import Batch, Device
-from sweep.plan.sweepfile import dump, load
+from sweep.plan.sweepfile import load
 from sweep.plan.units import make_plan
 from sweep.run import folder as store
 from sweep.run.driver import Driver
@@ -35,7 +35,7 @@ class Bench:
     def __init__(self, file: Path, *overrides: str) -> None:
         self.plan = make_plan(load(file, overrides))
         self.questionnaire: Questionnaire = dataset.load(self.plan.config.protocol)
-        self.run: Run = store.create_run(file.parent / "runs", self.plan, dump(self.plan.config))
+        self.run: Run = store.create_run(file.parent / "runs", self.plan)
         self.run.pin(self.questionnaire)
         self.view = Notes()
         self.clock: Callable[[], float] = time.time
@@ -58,6 +58,13 @@ def test_every_unit_is_run_once_and_each_engine_keeps_its_variant(bench: Bench) 
     assert sorted(label for _, label in pool.loads) == ["baseline", "mtp"]
     assert not bench.run.void()
     assert bench.driver.progress.scores == {"baseline": {1: 1.0, 2: 1.0}, "mtp": {1: 1.0, 2: 1.0}}
+
+
+@pytest.mark.parametrize("chat", [False, True])
+def test_an_engine_is_told_by_what_it_will_be_asked(write_sweep: Write, chat: bool) -> None:
+    bench, pool = Bench(write_sweep(SWEEP), f"protocol.chat={str(chat).lower()}"), FakePool()
+    bench.drive(pool)
+    assert {spec.chat for spec in pool.specs} == {chat}
 
 
 def test_a_failed_unit_is_tried_again_on_another_engine_and_the_evidence_is_kept(bench: Bench) -> None:

@@ -13,14 +13,14 @@ from sweep.plan.config import ProtocolConfig
 from sweep.plan.sweepfile import load
 from sweep.plan.units import Load, Plan, make_plan
 from sweep.run import outlook
-from sweep.run.forecast import STEPS, Forecast, forecast, of_plan, repetition_seconds
+from sweep.run.forecast import STEPS, Forecast, of_plan, repetition_seconds
 from sweep.run.view import Progress
 from sweep.run.waiting import Engine
 from sweep.tasks.dataset import count
 from tests.conftest import SWEEP
 from tests.fake_pool import FakePool, Notes
 from tests.run.test_driver import Bench
-from tests.run.test_schedule import FREE, costs, units
+from tests.run.test_schedule import FREE, costs, forecast, units
 
 Write = Callable[[str], Path]
 IDLE = Engine()

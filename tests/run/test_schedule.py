@@ -8,11 +8,13 @@ from dataclasses import replace
 import pytest
 
 from sweep.plan.units import Condition, Load, Unit
-from sweep.run.forecast import forecast
+from sweep.run.forecast import Forecast, play
 from sweep.run.schedule import assign, end, leaving
-from sweep.run.waiting import Avoid, Costs, Engine, Queue
+from sweep.run.waiting import Costs, Engine, Queue
 
-FREE: dict[str, frozenset[str]] = {}
+Avoid = Mapping[str, frozenset[str]]
+"""Unit id to the engines that it is not to run on while there is another one."""
+FREE: Avoid = {}
 A, B, C = map(Load, "abc")
 
 
@@ -28,11 +30,19 @@ def costs(start: float = 100.0, unit: float = 10.0) -> Costs:
     return Costs(start=start, unit=dict.fromkeys("abcdef", unit))
 
 
+def queued(waiting: Sequence[Unit], avoid: Avoid) -> Queue:
+    return Queue(waiting, lambda unit: avoid.get(unit.id, frozenset()))
+
+
+def forecast(engines: Mapping[str, Engine], waiting: Sequence[Unit], cost: Costs, avoid: Avoid) -> Forecast:
+    return play(engines, queued(waiting, avoid).counts, cost)
+
+
 def next_unit(
     engine: str, loaded: Mapping[str, Load | None], waiting: Sequence[Unit], cost: Costs, avoid: Avoid
 ) -> Unit | None:
     """The unit that the engine is given while the others are ready to take what they have loaded."""
-    queue = Queue(waiting, lambda unit: avoid.get(unit.id, frozenset()))
+    queue = queued(waiting, avoid)
     engines = {name: Engine(load=load) for name, load in loaded.items()}
     shares = assign([engine], engines, queue.counts, cost)
     return queue.take(shares[0].kind) if shares else None

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sweep.stats.noise import Fitted, NoiseSource, Scale, detectable_drop, failing, false_alarm_interval
+from sweep.stats.noise import Fitted, NoiseSource, detectable_drop, failing, false_alarm_interval
+from sweep.stats.scale import Scale
 from sweep.stats.scores import Flips, Scores
 from sweep.stats.tails import (
     all_fail,

@@ -15,8 +15,10 @@ from urllib.parse import urlsplit
 from cluster.engines.concurrent import complete_each
 from cluster.engines.served.kinds import KINDS, OTHER, Counters, Kind, token_ids, verify_steps
 from cluster.errors import RequestFailed
-from cluster.spec import Batch, Completion, EngineSpec, Request
+from cluster.spec import Batch, Completion, EngineSpec, Message, Request
 
+FIRST_PROMPT = "Question:"
+"""Every tokenizer has tokens for it."""
 KEY = "OPENAI_API_KEY"
 """The variable in an engine's environment that has a server's key."""
 GIVEN_UP = ("abort", "cancelled", "error", "timeout", "not_finished")
@@ -130,6 +132,19 @@ class Client:
     """Goes into every request, under the API's own parameters."""
     speculates: bool
     """Whether the server decodes speculatively."""
+
+    def one_token(self, seconds: float) -> Completion:
+        """What it generates first, asked as by the requests to come.
+
+        Raises RequestFailed when there is none after so many seconds.
+        """
+        # Its counters, which a server that hangs does not give, say nothing of one token.
+        hasty = replace(self, spec=replace(self.spec, request_deadline=seconds), speculates=False)
+        prompt = (Message(role="user", content=FIRST_PROMPT),) if self.spec.chat else FIRST_PROMPT
+        first = Request(id="first", prompt=prompt)
+        batch = Batch(requests=(first,), concurrency=1, max_tokens=1, temperature=0.0, stop=(), seed=0)
+        (completion,) = hasty.complete(batch)
+        return completion
 
     def complete(self, batch: Batch) -> list[Completion]:
         """Complete every request, `batch.concurrency` at a time, in the batch's order.

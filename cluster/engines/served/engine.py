@@ -8,6 +8,7 @@ from dataclasses import replace
 from importlib import metadata
 from urllib.parse import urlsplit
 
+from cluster import deadlines
 from cluster.engines.arguments import refuse
 from cluster.engines.served.arguments import (
     Running,
@@ -22,17 +23,7 @@ from cluster.engines.served.client import KEY, Client, Server
 from cluster.engines.served.process import ServerProcess
 from cluster.errors import EngineLost, EngineStartFailed, RequestFailed
 from cluster.models import resolve
-from cluster.spec import Batch, Completion, Device, EngineFacts, EngineSpec, Report, Request
-
-FIRST = Batch(
-    requests=(Request(id="first", prompt="Question:"),),
-    concurrency=1,
-    max_tokens=1,
-    temperature=0.0,
-    stop=(),
-    seed=0,
-)
-"""What a server is asked before it counts as ready."""
+from cluster.spec import Batch, Completion, Device, EngineFacts, EngineSpec, Report
 
 
 class RunningServer:
@@ -65,7 +56,7 @@ class RunningServer:
         )
         left = min(spec.request_deadline, max(1.0, deadline - began))
         try:
-            (first,) = replace(client, spec=replace(spec, request_deadline=left)).complete(FIRST)
+            first = client.one_token(left)
         except RequestFailed as error:
             raise EngineStartFailed(f"{spec.label}: {base_url}: no completion: {error}", ()) from None
         self._fingerprint_of = "text" if first.token_ids is None else "token_ids"
@@ -76,13 +67,35 @@ class RunningServer:
 
     def generate(self, batch: Batch) -> list[Completion]:
         """Complete every request, `batch.concurrency` at a time. Raises RequestFailed if any has no completion."""
-        return self._started().complete(batch)
+        client = self._started()
+        try:
+            return client.complete(batch)
+        except RequestFailed as error:
+            self._check(error)
+            raise
 
     def flush(self) -> None:
         """Empty the server's prefix cache, where it can. Raises RequestFailed when it could and does not."""
         client = self._started()
         if self._empties and not client.server.empty_cache():
-            raise RequestFailed(f"{client.spec.label}: {client.server.base_url} did not empty its cache")
+            error = RequestFailed(f"{client.spec.label}: {client.server.base_url} did not empty its cache")
+            self._check(error)
+            raise error
+
+    def _check(self, error: RequestFailed) -> None:
+        """Ask for a token after an error. Raises what there is to say of a server that gives none.
+
+        One that gives it is only slow, or refuses what it was asked.
+        """
+        try:
+            self._started().one_token(deadlines.SIGN_OF_LIFE)
+        except RequestFailed as silence:
+            text = f"{error.message}; nor is there a token for a new request: {silence.message}"
+            raise self._silent(text) from error
+
+    def _silent(self, text: str) -> RequestFailed:
+        """Nobody here started the server, so nobody here replaces it."""
+        return RequestFailed(f"{text}; the server runs apart from the sweep: look after it")
 
     def describe(self) -> EngineFacts:
         """What the server says of itself. Its GPUs are not known."""
@@ -142,27 +155,14 @@ class OwnServer(RunningServer):
             self.stop()
             raise
 
-    def generate(self, batch: Batch) -> list[Completion]:
-        """As of a server that runs already. Raises EngineLost when the server itself has ended."""
-        try:
-            return super().generate(batch)
-        except RequestFailed as error:
-            self._raise_if_ended(error)
-            raise
-
-    def flush(self) -> None:
-        """As of a server that runs already. Raises EngineLost when the server has ended."""
-        try:
-            super().flush()
-        except RequestFailed as error:
-            self._raise_if_ended(error)
-            raise
-
-    def _raise_if_ended(self, error: RequestFailed) -> None:
-        if self._process is not None and (end := self._process.ended()):
-            # What it started may hold the GPUs still.
-            self.stop()
-            raise EngineLost(f"{error}; {end}") from error
+    def _silent(self, text: str) -> RequestFailed:
+        """The server has ended, or hangs. All that it started is killed, which may hold the GPUs still."""
+        process, self._process = self._process, None
+        self.stop()
+        assert process is not None
+        end = process.ended() or f"the server hangs. Its log: {process.log}"
+        process.stop(patience=0.0)
+        return EngineLost(f"{text}; {end}")
 
     def describe(self) -> EngineFacts:
         """With the command that the server was started by."""

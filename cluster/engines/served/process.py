@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import time
-from contextlib import closing, suppress
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from cluster.engines.served.arguments import Started, command, environment
 from cluster.engines.served.client import ask
 from cluster.errors import EngineStartFailed
 from cluster.log import SEARCHED, last_error, tail
+from cluster.ports import free_port
 from cluster.scratch import scratch_folder
 from cluster.spec import EngineSpec, Report
 
@@ -39,7 +39,7 @@ class ServerProcess:
     def __init__(self, spec: EngineSpec, asked: Started) -> None:
         """Start it. Raises EngineStartFailed where the command is not there."""
         self._spec, self._asked = spec, asked
-        self._port = _free_port()
+        self._port = free_port("127.0.0.1")
         words = command(spec, self._port)
         self.log = scratch_folder() / f"server-{os.getpid()}-{self._port}.log"
         with self.log.open("wb") as log:
@@ -103,13 +103,16 @@ class ServerProcess:
     def _failure(self, text: str) -> EngineStartFailed:
         return EngineStartFailed(f"{self._spec.label}: {text}. Its log: {self.log}", tail(self.log))
 
-    def stop(self) -> None:
-        """End it and all its children. Raises EngineStartFailed when something of them stays."""
+    def stop(self, patience: float = STOP_SECONDS) -> None:
+        """End it and all its children, which have so many seconds to end by themselves.
+
+        Raises EngineStartFailed when something of them stays.
+        """
         import psutil
 
         family = self._family()
         self._signal(signal.SIGTERM)
-        _, alive = psutil.wait_procs(family, timeout=STOP_SECONDS)
+        _, alive = psutil.wait_procs(family, timeout=patience)
         self._signal(signal.SIGKILL)
         for left in alive:
             with suppress(psutil.NoSuchProcess):
@@ -135,10 +138,3 @@ class ServerProcess:
     def _signal(self, number: int) -> None:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
-
-
-def _free_port() -> int:
-    with closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port

@@ -22,8 +22,8 @@ import socket
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import process, spawn
 from multiprocessing.connection import Connection
@@ -57,8 +57,8 @@ class Ready:
 
     refused: str | None
     """Why nothing can be forked of it."""
-    read: Mapping[str, str | None]
-    """The environment variables that were read meanwhile, and what the imports made of each."""
+    reads: Sequence[Mapping[str, tuple[str | None, str | None]]]
+    """The environment variables that each part of the imports read: their values before and after it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,11 +98,11 @@ def main(descriptor: int, caller: int) -> None:
     peer = socket.socket(fileno=fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, LOWEST_FD))
     os.close(descriptor)
     with peer, Connection(os.dup(peer.fileno())) as connection:
-        with _ending_with(caller), _recorded_reads() as read:
-            refused = _import_all(connection.recv())
+        with _ending_with(caller):
+            ready = _import_all(connection)
         for one in reserved:
             os.close(one)
-        connection.send(Ready(refused=refused, read={name: os.environ.get(name) for name in read}))
+        connection.send(ready)
         forked = _serve(peer, connection)
     if forked is None:
         os._exit(0)
@@ -219,12 +219,12 @@ def _ending_with(caller: int) -> Iterator[None]:
 
 
 @contextmanager
-def _recorded_reads() -> Iterator[set[str]]:
-    """The environment variables that Python code reads meanwhile, known at the end."""
-    kind, begun = type(os.environ), set(os.environ)
+def _recorded_reads() -> Iterator[dict[str, tuple[str | None, str | None]]]:
+    """The environment variables that Python code reads meanwhile, as Ready has them; known at the end."""
+    kind, begun = type(os.environ), dict(os.environ)
     look_up = kind.__getitem__
     readers: dict[CodeType, set[str]] = {}
-    read: set[str] = set()
+    read: dict[str, tuple[str | None, str | None]] = {}
 
     def recorded(self: Any, name: str) -> str:
         frame = sys._getframe(1)
@@ -239,24 +239,43 @@ def _recorded_reads() -> Iterator[set[str]]:
     finally:
         kind.__getitem__ = look_up  # type: ignore[method-assign]
         # Who goes over all of them copies them, or looks for names of its own.
-        read.update(*(names for names in readers.values() if not begun <= names))
+        names = set().union(*(names for names in readers.values() if not begun.keys() <= names))
+        read.update({name: (begun.get(name), os.environ.get(name)) for name in names})
 
 
-def _import_all(preparation: dict[str, Any]) -> str | None:
-    """Import what workers import, their main module too; why they cannot be forked of this process."""
+def _import_all(connection: Connection) -> Ready:
+    """Import what workers import, their main module too.
+
+    The models come last, with the environment of the first worker: SGLang sets variables for them when it is given
+    an engine's arguments. What comes before them takes longer, and is imported while the caller imports it too.
+    """
+    with ExitStack() as stack:
+        with _recorded_reads() as meanwhile:
+            _prepare(connection.recv())
+            import torch
+
+            missed = stack.enter_context(answering(_in_a_child(ask)))
+            for name in MODULES:
+                _import(name)
+        try:
+            environment = connection.recv()
+        except EOFError:
+            os._exit(0)
+        os.environ.clear()
+        os.environ.update(environment)
+        with _recorded_reads() as by_models:
+            for found in pkgutil.iter_modules(importlib.import_module(MODELS).__path__, f"{MODELS}."):
+                _import(found.name)
+    refused = f"an import asked Triton for {', '.join(missed)}" if missed else _unfit(torch.cuda)
+    return Ready(refused=refused, reads=(meanwhile, by_models))
+
+
+def _prepare(preparation: dict[str, Any]) -> None:
     process.current_process()._inheriting = True  # type: ignore[attr-defined]
     try:
         spawn.prepare(preparation)
     finally:
         del process.current_process()._inheriting  # type: ignore[attr-defined]
-    import torch
-
-    with answering(_in_a_child(ask)) as missed:
-        for name in MODULES:
-            _import(name)
-        for found in pkgutil.iter_modules(importlib.import_module(MODELS).__path__, f"{MODELS}."):
-            _import(found.name)
-    return f"an import asked Triton for {', '.join(missed)}" if missed else _unfit(torch.cuda)
 
 
 def _import(name: str) -> None:

@@ -54,6 +54,7 @@ class Template:
         self.additions = additions
         self.environment = {**os.environ, **additions}
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  # for as long as the template lives
+        self._told = False
         self._ready: Ready | None = None
         self._peer, theirs = socket.socketpair()
         with theirs:
@@ -80,7 +81,10 @@ class Template:
         return self._process.poll() is None
 
     def ready(self, given_up: Callable[[], bool]) -> Ready:
-        """What it says once it has imported; raises EOFError when it ended instead."""
+        """What it says once it has imported, the models for what runs here now; raises EOFError when it ended."""
+        if not self._told:
+            self._connection.send(_environment())
+            self._told = True
         while self._ready is None:
             if given_up():
                 raise RuntimeError("the start was given up while its workers waited for their template")
@@ -195,11 +199,10 @@ class Workers:
         # is there already when SGLang was imported here before.
         begun = template.environment
         names = {name for name in begun.keys() | os.environ.keys() if name.startswith(READ_BY_LIBRARIES)}
-        changed = [
-            name
-            for name in names | ready.read.keys()
-            if os.environ.get(name) not in (begun.get(name), ready.read.get(name, begun.get(name)))
-        ]
+        libraries = {name: (begun.get(name), begun.get(name)) for name in names}
+        meanwhile, *later = ready.reads
+        parts = ({**libraries, **meanwhile}, *later)
+        changed = {name for part in parts for name, values in part.items() if os.environ.get(name) not in values}
         if changed:
             # The next template imports with them.
             for name in changed:

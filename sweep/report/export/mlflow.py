@@ -41,7 +41,7 @@ class MlflowExporter:
         keys = complete_keys(run)
         if file := file_of(place):
             name = clean.line(run.plan.config.tracking.experiment or run.plan.config.name)
-            there = own_run(file, name, sweep_id, set(keys), (STATE, state))
+            there = own_run(file, name, sweep_id, keys, (STATE, state))
             return None if there is None else Exported(added=0, lines=lines(uri, there[0], sweep_id, there[1]))
         with _log(run) as log:
             found = log.look()

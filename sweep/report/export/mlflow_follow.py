@@ -20,6 +20,7 @@ from sweep.report.export import ExportUnavailable
 from sweep.report.export.mlflow_log import Log, Span, key_of, table_of
 from sweep.report.export.mlflow_own import Point, facts, so_far, steps, take
 from sweep.report.export.mlflow_single import SWEEP
+from sweep.run.checksums import Fresh
 from sweep.run.folder import Run
 from sweep.run.view import Progress
 
@@ -122,7 +123,7 @@ class MlflowFollower:
 
     def _complete(self, log: Log, own: str, point: Point) -> None:
         # What is read of the run folder is not kept: the driver keeps as much.
-        log.run = replace(self._run, _kept={})
+        log.run = replace(self._run, _fresh=Fresh())
         key = key_of(point.variant, point.repetition)
         if key not in self._whole:
             log.repetition(key, table_of(log.run, point.variant, point.repetition), 0)

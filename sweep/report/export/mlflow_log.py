@@ -16,9 +16,9 @@ from sweep.report.export.mlflow_store import Store, StoreAway, file_of
 from sweep.report.export.mlflow_view import view_of
 from sweep.run import samples_file
 from sweep.run.folder import Run
+from sweep.run.provenance import metric_of
 from sweep.stats.describe import accept_lengths, known_mean
 from sweep.stats.samples import VariantSamples, tabulate
-from sweep.tasks import task
 
 SETTING = "engine."
 """Before the name of every engine setting that is logged as a parameter: no metric begins with it."""
@@ -149,20 +149,19 @@ def key_of(variant: str, repetition: int) -> str:
     return f"{variant}-r{repetition:02d}"
 
 
-def complete_keys(run: Run) -> dict[str, tuple[str, int]]:
-    """The key of each repetition whose units are all measured, to its variant and number. Reads no samples."""
-    there: dict[tuple[str, int], bool] = {}
-    for unit in run.plan.units:
-        repetition = (unit.variant, unit.repetition)
-        there[repetition] = there.get(repetition, True) and run.unit_file(unit).exists()
-    return {key_of(*repetition): repetition for repetition, whole in there.items() if whole}
+def complete_keys(run: Run) -> set[str]:
+    """The key of each repetition whose units are all measured. Reads no samples."""
+    units = [(key_of(unit.variant, unit.repetition), unit) for unit in run.plan.units]
+    missing = {key for key, unit in units if not run.unit_file(unit).exists()}
+    return {key for key, _ in units} - missing
 
 
 def table_of(run: Run, variant: str, repetition: int) -> VariantSamples:
     """A repetition alone, which is complete. Raises BadInput as `Run.load`."""
     columns = samples_file.joined([run.load(unit) for unit in units_of(run, variant, repetition)])
-    metric = task(run.plan.config.protocol.task).metric
-    return tabulate(variant, columns, run.provenance().protocol.question_ids, metric)
+    provenance = run.provenance()
+    metric = metric_of(provenance, run.plan.config)
+    return tabulate(variant, columns, provenance.protocol.question_ids, metric)
 
 
 def _measured(table: VariantSamples, row: int) -> dict[str, float | None]:

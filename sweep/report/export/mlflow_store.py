@@ -14,6 +14,8 @@ from threading import Thread
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from sweep.errors import first_line
+
 ANSWER = 30.0
 """Seconds that a server may take for one answer, and for all that is asked of it before the first run is logged."""
 OPENED = 120.0
@@ -184,6 +186,6 @@ def _made(uri: str) -> Any:
 
 
 def _line(fault: Exception) -> str:
-    """The first line of what it says."""
-    first = next(iter(str(fault).strip().splitlines()), type(fault).__name__)
+    """What it says, in a line."""
+    first = first_line(fault)
     return first if len(first) <= SHOWN else f"{first[:SHOWN]}..."

@@ -56,7 +56,7 @@ def lines(uri: str, experiment: str, sweep_id: str, own: str | None) -> tuple[st
     served = uri.startswith("http")
     page = runs_page(uri.rstrip("/") if served else LOCAL, experiment)
     return (
-        f"MLflow         {uri if served else f'sweep ui --uri {uri}'}",
+        f"MLflow         {uri if served else f'sweep ui --uri {uri}   # serves the pages below'}",
         *([f"the sweep      {page}/{own}"] if own else []),
         f"repetitions    {with_view(page, sweep_id)}",
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sweep.errors import BadInput
+from sweep.errors import BadInput, first_line
 from sweep.plan.config import LIBRARY, DatasetConfig, ProtocolConfig, is_embedded, is_local
 from sweep.tasks.library import Placed, Rows
 from sweep.tasks.lm_eval.written import ScoredBy, Written
@@ -185,18 +185,14 @@ def _refusing(written: Written, dataset: DatasetConfig) -> Iterator[None]:
     try:
         yield
     except (ImportError, AssertionError) as error:
-        raise BadInput(f"protocol.task: lm-eval cannot set up {written.name}: {_first_line(error)}") from None
+        raise BadInput(f"protocol.task: lm-eval cannot set up {written.name}: {first_line(error)}") from None
     except (OSError, DatasetsError) as error:
         raise BadInput(
-            f"protocol.dataset: lm-eval could not fetch the data of {written.name}: {_first_line(error)}\nWithout "
+            f"protocol.dataset: lm-eval could not fetch the data of {written.name}: {first_line(error)}\nWithout "
             "the hub, set protocol.dataset.path to a local .jsonl or .parquet file with the same records"
         ) from None
     except (LookupError, TypeError, ValueError, AttributeError, jinja2.TemplateError) as error:
         raise BadInput(
             f"protocol.dataset: {dataset.path}: the records do not fit lm-eval's {written.name}: "
-            f"{type(error).__name__}: {_first_line(error)}; {written.file} says what it reads"
+            f"{type(error).__name__}: {first_line(error)}; {written.file} says what it reads"
         ) from None
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
