@@ -146,7 +146,9 @@ def _provenance(provenance: Provenance) -> Iterator[tuple[str, Any]]:
     yield "Data set", dataset.path + (f" at {dataset.revision}" if dataset.revision else "")
     yield "SHA-256 of its records", dataset.sha256
     yield "Protocol hash", protocol.hash
-    shots = "" if imported else f", after {len(protocol.shot_ids)} worked examples"
+    shots = (
+        "" if imported or not protocol.shot_ids else f", after {counted(len(protocol.shot_ids), 'worked example')}"
+    )
     yield "Questions", f"{len(protocol.question_ids)}{shots}"
     yield "Seeds", ", ".join(map(str, provenance.seeds)) or UNKNOWN
     yield "SHA-256 of the settings", provenance.config_sha256
