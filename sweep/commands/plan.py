@@ -234,8 +234,8 @@ def _durations(plan: Plan) -> Iterator[str]:
         yield (
             f"estimated from {start} (engine.expected.start) and "
             f"{repetition_seconds(plan.config, questions):.0f} s for a repetition, a guess: {USUAL_SECONDS:g} s "
-            f"for {USUAL_QUESTIONS} questions of at most {USUAL_TOKENS} tokens, in proportion. Write the seconds that "
-            "you have measured as engine.expected.repetition"
+            f"for {USUAL_QUESTIONS} questions of at most {USUAL_TOKENS} tokens, in proportion. Write the seconds "
+            "that you have measured as engine.expected.repetition"
         )
 
 
