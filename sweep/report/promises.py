@@ -214,16 +214,16 @@ def _figures(v: VariantThreshold, metric: Metric) -> Iterator[str]:
         if v.retries > 1:
             yield _caught(metric, v.value, v.single.mde80, v.single.mde95, "in a single attempt ")
     if v.sequential is not None:
-        yield _sequential(v.sequential)
+        yield _sequential(v.sequential, metric)
 
 
-def _sequential(attempts: Sequential) -> str:
+def _sequential(attempts: Sequential, metric: Metric) -> str:
     """What attempts do that are judged together."""
     most, first = len(attempts.stops), attempts.stops[0]
     drop = (
-        "Not even a drop of the accuracy to 0 is caught with a probability of 80 %."
+        f"Not even a drop of the {metric.name} to 0 is caught with a probability of 80 %."
         if attempts.mde80 is None
-        else f"A drop of {attempts.mde80:.3f} in accuracy is caught with a probability of 80 %."
+        else f"A drop of {attempts.mde80:.3f} in {metric.name} is caught with a probability of 80 %."
     )
     return (
         f"Up to {most} attempts judged together, after each of them, find more (`sweep gate` with `--attempt` or "

@@ -307,6 +307,26 @@ def test_a_memory_share_over_the_gpu_share_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("max_model_len", "context_length"),
+        ("--gpu-memory-utilization", "mem_fraction_static"),
+        ("enforce_eager", "disable_cuda_graph"),
+        ("max_num_seqs", "max_running_requests"),
+    ],
+)
+def test_another_engine_s_name_is_told_with_what_comes_nearest_in_sglang(name: str, nearest: str) -> None:
+    ((key, text),) = problems({name: 1}, shipped().arguments)
+    assert key == name
+    assert text.endswith(f"what comes nearest in SGLang is {nearest}")
+
+
+def test_a_name_that_is_like_none_suggests_none() -> None:
+    ((_, text),) = problems({"swap_space": 4}, shipped().arguments)
+    assert "did you mean" not in text
+
+
+@pytest.mark.parametrize(
     ("wrong", "right"),
     [
         ("atention_backend", "attention_backend"),
