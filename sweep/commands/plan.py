@@ -156,13 +156,15 @@ def _amounts(plan: Plan) -> Iterator[str]:
     from sweep.plan.gold import gold_plan
     from sweep.plan.reference import reference_plan
     from sweep.plan.variants import two_level_factors, unchecked_claims
+    from sweep.words import counted
 
     config, engine = plan.config, plan.config.engine
     split = f" in {config.shards} shards" if config.shards > 1 else ""
     perturbed = {v.name for v in plan.perturbed}
     extra = sum(unit.variant in perturbed for unit in plan.units)
     yield (
-        f"{len(plan.variants)} variants x {config.repetitions} repetitions{split} of {config.protocol.questions} "
+        f"{counted(len(plan.variants), 'variant')} x {counted(config.repetitions, 'repetition')}{split} of "
+        f"{config.protocol.questions} "
         f"questions = {len(plan.units) - extra} units"
     )
     if gold_plan(config):
@@ -231,9 +233,9 @@ def _durations(plan: Plan) -> Iterator[str]:
     else:
         yield (
             f"estimated from {start} (engine.expected.start) and "
-            f"{repetition_seconds(plan.config, questions):.0f} s for a repetition: {USUAL_SECONDS:g} s for "
-            f"{USUAL_QUESTIONS} questions of at most {USUAL_TOKENS} tokens, in proportion to both. Write "
-            "engine.expected.repetition if you know better"
+            f"{repetition_seconds(plan.config, questions):.0f} s for a repetition, a guess: {USUAL_SECONDS:g} s "
+            f"for {USUAL_QUESTIONS} questions of at most {USUAL_TOKENS} tokens, in proportion. Write the seconds "
+            "that you have measured as engine.expected.repetition"
         )
 
 
