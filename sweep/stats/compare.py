@@ -151,11 +151,6 @@ def compare(a: VariantSamples, b: VariantSamples, alpha: float = 0.05, among: in
     Raises BadInput when the questions or the metrics differ, when a side has no complete repetition, or for an
     alpha outside 0..1.
     """
-    if a.metric != b.metric:
-        raise BadInput(
-            f"A is measured in {a.metric.name} (range: {a.metric.range}) and B in {b.metric.name} (range: "
-            f"{b.metric.range}), which do not compare; import both with the same --metric, --range and direction"
-        )
     if not 0 < alpha < 1:
         raise BadInput(f"alpha is a probability between 0 and 1, got {alpha:g}; 0.05 is usual")
     columns = _columns(a, b)
@@ -241,7 +236,12 @@ def adjusted(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
 
 
 def _columns(a: VariantSamples, b: VariantSamples) -> list[int]:
-    """B's columns in A's order."""
+    """B's columns in A's order. Raises BadInput, as `compare` does."""
+    if a.metric != b.metric:
+        raise BadInput(
+            f"A is measured in {a.metric.name} (range: {a.metric.range}) and B in {b.metric.name} (range: "
+            f"{b.metric.range}), which do not compare; import both with the same --metric, --range and direction"
+        )
     for table in (a, b):
         if not table.repetitions or not table.question_ids:
             raise BadInput(
