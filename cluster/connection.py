@@ -29,6 +29,8 @@ CLUSTERS: str = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
 """The variable by which Ray asks whether a cluster may have several machines."""
 LONGEST_FOLDER = 42
 """Characters. A socket's path may have 107, and Ray adds up to 65: the session's name and the socket's."""
+QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+"""Ray's own notes on dead workers would run across the live view; the driver tells of them itself."""
 REMEDY = "Lower engine.engines or engine.gpus, or name another cluster with --address"
 
 
@@ -63,8 +65,6 @@ def connect(spec: PoolSpec, address: str | None) -> str | None:
     # this process, which has read the variable as it imported Ray; the variable is for Ray's others.
     ray_constants.RAY_DISABLE_FAILURE_SIGNAL_HANDLER = True
     os.environ.setdefault("RAY_DISABLE_FAILURE_SIGNAL_HANDLER", "1")
-    # Ray's own notes on dead workers would run across the live view; the driver tells of them itself.
-    common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     try:
         if not address:
             gpus = None if spec.needs_real_gpus else math.ceil((spec.engines or 1) * spec.gpus)
@@ -78,25 +78,33 @@ def connect(spec: PoolSpec, address: str | None) -> str | None:
                     _system_config=system,
                     _temp_dir=_sessions(),
                     job_config=_job(spec),
-                    **common,
+                    **QUIET,
                 )
             _keep_token_private()
         else:
-            # The engines' code travels, so that a cluster runs what this checkout says.
-            code = str(Path(cluster.__file__).parent)
             # A driver that is a client of one over there cannot hand it the job's description.
-            job = {} if "://" in address else {"job_config": _job(spec)}
-            context = ray.init(address=address, runtime_env={"py_modules": [code]}, **job, **common)
+            context = join(address, **({} if "://" in address else {"job_config": _job(spec)}))
     except Exception as error:  # noqa: BLE001 - Ray raises bare Exception when a node does not come up
-        where = f"the Ray cluster at {address}" if address else "a local Ray cluster"
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        if not address:
+            raise ClusterUnavailable(
+                f"Ray did not start on this machine: {reason}. On a busy machine it may later: launch the file "
+                f"again. Ray's logs are in {_sessions() or '/tmp/ray'}/session_latest/logs"
+            ) from None
         # `ray start` turns tokens on by itself where it finds one; a driver does not.
-        wanting = address and not os.environ.get("RAY_AUTH_MODE")
+        wanting = not os.environ.get("RAY_AUTH_MODE")
         token = "; if it wants a token, set RAY_AUTH_MODE=token" if wanting else ""
         raise ClusterUnavailable(
-            f"{where} is unavailable: {str(error).strip().splitlines()[0]}; "
-            f"{status_command(None)} shows what runs, --address names another{token}"
+            f"the Ray cluster at {address} is unavailable: {reason}. {status_command(None)} shows what runs, "
+            f"--address names another{token}"
         ) from None
     return f"http://{context.dashboard_url}" if context.dashboard_url else None
+
+
+def join(address: str, **options: Any) -> Any:
+    """Connect to a cluster that runs. Its engines' code travels, so that it runs what this checkout says."""
+    code = str(Path(cluster.__file__).parent)
+    return ray.init(address=address, runtime_env={"py_modules": [code]}, **QUIET, **options)
 
 
 @contextmanager

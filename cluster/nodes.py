@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -120,21 +120,12 @@ def _node(fields: dict[str, Any]) -> Node:
 
 def _ask(address: str) -> Sequence[Node]:
     """Each node asked twice: the first call brings the code there, and the second one compares the clocks."""
-    import logging
-    from dataclasses import replace
-
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    import cluster
+    from cluster.connection import join
 
-    code = str(Path(cluster.__file__).parent)
-    ray.init(
-        address=address,
-        runtime_env={"py_modules": [code]},
-        log_to_driver=False,
-        logging_level=logging.CRITICAL,
-    )
+    join(address)
     asked = ray.remote(here).options
     nodes = []
     for each in ray.nodes():

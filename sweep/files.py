@@ -17,6 +17,13 @@ has no end."""
 PART = 1 << 20
 """Bytes that are read at once."""
 
+PACKED = {
+    b"PK\x03\x04": "a zip archive, as an .xlsx is one; export the table as CSV, or unpack it",
+    b"\x1f\x8b": "compressed by gzip; unpack it",
+    b"PAR1": "a Parquet file; write its rows as CSV or JSON lines",
+}
+"""How files begin that hold no text, and what they are."""
+
 
 def text(path: str | Path, largest: int) -> str:
     """The text of a file in UTF-8, with or without a mark of byte order; of stdin for `-`.
@@ -31,6 +38,9 @@ def decoded(content: bytes, name: str | Path) -> str:
     """The text of a file's bytes, as `text` reads it; `name` is the file's. Raises BadInput likewise."""
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise BadInput(f"{name}: cannot be read: not text in UTF-8 but in UTF-16; save it in UTF-8")
+    for begin, what in PACKED.items():
+        if content.startswith(begin):
+            raise BadInput(f"{name}: cannot be read: {what}")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -55,7 +65,7 @@ def contents(path: str | Path, largest: int) -> bytes:
             check_size(path, state.st_size, largest)
         elif not stat.S_ISFIFO(state.st_mode):
             kind = "a folder" if stat.S_ISDIR(state.st_mode) else "a device"
-            raise BadInput(f"{path}: cannot be read: it is {kind}, not a file")
+            raise BadInput(f"{path}: cannot be read: it is {kind}, not a file; name the file")
         content = _parts(path, handle, largest)
     except OSError as error:
         raise BadInput(f"{path}: cannot be read: {_reason(error)}") from None

@@ -17,7 +17,9 @@ from sweep import clean
 QUIET = 0.7
 """Seconds after which something that takes time is said."""
 AGAIN = 5.0
-"""Seconds from then until it is said again."""
+"""Seconds from then until it is said again, and twice as many after each time."""
+SELDOM = 20.0
+"""Seconds between two of them, at most."""
 
 
 def say(text: str, *, err: bool = False) -> None:
@@ -25,13 +27,21 @@ def say(text: str, *, err: bool = False) -> None:
     print(clean.text(text).removesuffix("\n"), file=sys.stderr if err else sys.stdout, flush=True)
 
 
+def say_folded(text: str) -> None:
+    """Print one line on stdout; a terminal's is broken between words, and goes on where the text began."""
+    line = clean.line(text)
+    say(_folded(line, " " * (len(line) - len(line.lstrip()) + 2)) if sys.stdout.isatty() else line)
+
+
 def note(text: str) -> None:
     """Print a remark of the program on stderr; a terminal's lines are broken between words."""
     lines = f"sweep: {text}".split("\n")
-    if sys.stderr.isatty():
-        width = shutil.get_terminal_size().columns
-        lines = [fill(line, width, break_long_words=False, break_on_hyphens=False) for line in lines]
-    say("\n".join(lines), err=True)
+    say("\n".join(map(_folded, lines) if sys.stderr.isatty() else lines), err=True)
+
+
+def _folded(line: str, indent: str = "") -> str:
+    width = shutil.get_terminal_size().columns
+    return fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def say_json(document: Any) -> None:
@@ -49,8 +59,10 @@ def busy(what: str) -> Iterator[None]:
         if done.wait(QUIET):
             return
         note(f"{what} ...")
-        while not done.wait(AGAIN):
+        wait = AGAIN
+        while not done.wait(wait):
             note(f"{what} ... ({time.monotonic() - begun:.0f} s)")
+            wait = min(2 * wait, SELDOM)
 
     teller = Thread(target=tell, daemon=True)
     teller.start()

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cluster.spec import Completion, Request
-from sweep.plan.sweepfile import dump, load
+from sweep.plan.sweepfile import load
 from sweep.plan.units import Unit, make_plan
 from sweep.run.driver import Driver
 from sweep.run.folder import Run, create_run, open_run
@@ -39,7 +39,7 @@ def measure(folder: Path, runs: Path) -> Run:
     """
     plan = make_plan(load(small_sweep(folder), OVERRIDES))
     questionnaire = dataset.load(plan.config.protocol)
-    run = create_run(runs, plan, dump(plan.config))
+    run = create_run(runs, plan)
     run.pin(questionnaire)
     pool = FakePool(engines=("engine-1",), answer=lambda request: answer(request, questionnaire.answers()))
     Driver(run, questionnaire, pool, Notes(), clock=lambda: 1000.0).drive(run.done()[0], lambda: False)

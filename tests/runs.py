@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from cluster.spec import Device, Gpu
-from sweep.plan.sweepfile import dump, load
+from sweep.plan.sweepfile import load
 from sweep.plan.units import Unit, make_plan
 from sweep.report.conclude import conclude
 from sweep.run import folder as store
@@ -57,7 +57,7 @@ def finished(
     folder.mkdir(exist_ok=True)
     plan = make_plan(load(small_sweep(folder, text, records=60), overrides))
     questionnaire = dataset.load(plan.config.protocol)
-    run = store.create_run(folder / "runs", plan, dump(plan.config))
+    run = store.create_run(folder / "runs", plan)
     run.pin(questionnaire)
     for variant in plan.variants:
         here = Device(host="here", gpus=(Gpu(name=gpu),) * 2)

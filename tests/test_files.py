@@ -51,6 +51,15 @@ def test_a_pipe_that_is_written_to_is_read_to_its_end(tmp_path: Path) -> None:
     writer.join()
 
 
+@pytest.mark.parametrize(
+    ("begin", "what"),
+    [(b"PK\x03\x04\x14", "a zip archive"), (b"\x1f\x8b\x08", "compressed by gzip"), (b"PAR1", "a Parquet file")],
+)
+def test_what_is_packed_is_refused_with_what_it_is(begin: bytes, what: str) -> None:
+    with pytest.raises(BadInput, match=f"^scores: cannot be read: {what}"):
+        files.decoded(begin, "scores")
+
+
 def test_a_small_parquet_file_of_many_records_is_refused_before_they_are_read(tmp_path: Path) -> None:
     schema = pa.schema([("question", pa.string()), ("answer", pa.string())])
     with pq.ParquetWriter(tmp_path / "a.parquet", schema, compression="zstd") as writer:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep.audit.finding import ALPHA, Evidence, Finding, Verdict, finding
-from sweep.stats.describe import Overdispersion, ScoreStatistics, common_cause, describe_scores
+from sweep.stats.describe import Overdispersion, common_cause, describe_scores
 from sweep.stats.paired import holm
 from sweep.stats.samples import VariantSamples
 from sweep.words import counted
@@ -35,7 +35,8 @@ def findings(evidence: Evidence) -> Iterable[Finding]:
     bound: dict[str, Overdispersion] = {}
     measured: dict[str, Overdispersion] = {}
     for name, table in evidence.samples.items():
-        scores, runs = _described(table), len(table.scores)
+        runs = len(table.scores)
+        scores = describe_scores(table.scores.tolist(), len(table.question_ids), table.metric)
         if scores.std is None:
             seen = f"The variant has {counted(runs, 'complete repetition')}; a spread takes at least 2."
             yield finding(NAME, name, Verdict.UNKNOWN, seen, "Measure at least 2 repetitions, or better 20.")
@@ -52,10 +53,6 @@ def findings(evidence: Evidence) -> Iterable[Finding]:
         most = std * math.sqrt(bound[name].dof / bound[name].chi2)
         yield _judged(name, std, most, p_bound[name], p_measured.get(name))
     yield from by_engine(evidence)
-
-
-def _described(table: VariantSamples) -> ScoreStatistics:
-    return describe_scores(table.scores.tolist(), len(table.question_ids), table.metric)
 
 
 def _corrected(tests: Mapping[str, Overdispersion]) -> dict[str, float]:
@@ -176,7 +173,7 @@ def _apart(variant: str, what: str, groups: _Groups, p_adjusted: float) -> Findi
         f"{NAME}: {what}",
         variant,
         Verdict.WARN,
-        f"The scores depend on the {what} that measured them: the mean accuracy is {means}. {alike} that are alike "
+        f"The scores depend on the {what} that measured them: the mean scores are {means}. {alike} that are alike "
         f"would differ this much with a probability of at most {p_adjusted:.2g} (permutation test, corrected for "
         "the number of tests).",
         _LOOK[what],

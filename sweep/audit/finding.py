@@ -133,8 +133,9 @@ def starts_seen(compared: Comparison) -> str:
         seen = f"{a.variant} was measured on {on_a} of its engine, and {b.variant} on {on_b}"
     seen += ", so a difference between starts cannot be told apart from one between the two."
     if compared.starts_could_explain:
+        apart = START_SD * (compared.metric.span or 1.0)
         seen += (
-            f" Starts that lie {START_SD:g} apart (standard deviation) would be enough to explain this difference "
+            f" Starts that lie {apart:g} apart (standard deviation) would be enough to explain this difference "
             f"(p = {compared.p_if_starts_differ:.2g})."
         )
     return f"{seen} {remedy}"

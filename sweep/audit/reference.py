@@ -12,7 +12,7 @@ where outputs part is shown."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -61,12 +61,9 @@ def findings(evidence: Evidence) -> Iterable[Finding]:
     drafting = [(variant, table) for variant, table in held if variant.draft and reference.draft_depth is not None]
     for variant, table in drafting:
         yield _accept_length(variant, table, reference, asked, ALPHA / len(drafting))
-    for compared, (_, table) in zip(_compared(asked, [table for _, table in held]), held, strict=True):
+    comparisons = adjusted([compare(asked, table, ALPHA, len(held)) for _, table in held])
+    for compared, (_, table) in zip(comparisons, held, strict=True):
         yield _outputs(compared, table, asked, reference.backend)
-
-
-def _compared(asked: VariantSamples, tables: Sequence[VariantSamples]) -> tuple[Comparison, ...]:
-    return adjusted([compare(asked, table, ALPHA, len(tables)) for table in tables])
 
 
 def _unknown(seen: str, do: str) -> Finding:
@@ -149,11 +146,12 @@ def _outputs(compared: Comparison, table: VariantSamples, asked: VariantSamples,
     verdict = (
         Verdict.FAIL if worse and not compared.starts_could_explain else Verdict.WARN if worse else Verdict.PASS
     )
+    flipped = f"{len(compared.lost)} questions are lost and {len(compared.gained)} gained "
+    flipped = flipped if compared.metric.counts else "The difference may be chance "
     seen = (
-        f"The accuracy on {compared.questions} questions is {compared.b.accuracy:.3f}; the reference ({backend}) "
-        f"has {compared.a.accuracy:.3f}. {len(compared.lost)} questions are lost and {len(compared.gained)} "
-        f"gained (p = {compared.p_adjusted:.2g}, corrected for the number of variants); {int(differ.sum())} "
-        f"outputs of the first repetition differ. {power_seen(compared)}"
+        f"The {compared.metric.name} on {compared.questions} questions is {compared.b.accuracy:.3f}; the reference "
+        f"({backend}) has {compared.a.accuracy:.3f}. {flipped}(p = {compared.p_adjusted:.2g}, corrected for the "
+        f"number of variants); {int(differ.sum())} outputs of the first repetition differ. {power_seen(compared)}"
     )
     return finding(
         OUTPUTS,

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -24,7 +25,9 @@ CODES = (ExitCode.OK, ExitCode.BAD_INPUT, ExitCode.UNAVAILABLE)
 
 @click.command(name="doctor", epilog=ExitCode.sentence(*CODES))
 @click.argument("file", type=click.Path(), required=False)
-@click.option("--runs", default="runs", show_default=True, type=click.Path(path_type=Path), help="Run folders.")
+@click.option(
+    "--runs", default="runs", show_default=True, type=click.Path(path_type=Path), help="Where the run folders are."
+)
 @click.option("--address", metavar="ADDRESS", help="A running Ray cluster; else RAY_ADDRESS, else this machine.")
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout, and nothing else.")
 def command(file: str | None, runs: Path, address: str | None, as_json: bool) -> ExitCode:
@@ -57,6 +60,8 @@ def command(file: str | None, runs: Path, address: str | None, as_json: bool) ->
     broken = any(check.state is State.BROKEN for check in found)
     if console:
         _print_sum(console, found)
+        if not broken:
+            _print_next(console, file)
     else:
         say_json({"broken": broken, "checks": [asdict(check) for check in found]})
     return ExitCode.UNAVAILABLE if broken else ExitCode.OK
@@ -77,3 +82,12 @@ def _print_sum(console: Console, found: Sequence[Check]) -> None:
 
     counts = Counter(check.state for check in found)
     say(console, "\n" + ", ".join(f"{counts[state]} {state}" for state in State if counts[state]) + ".")
+
+
+def _print_next(console: Console, file: str | None) -> None:
+    from sweep.report.terminal import tell
+
+    what = (
+        f"`sweep launch {quote(file)}` runs the sweep." if file else "`sweep doctor FILE` checks a sweep file too."
+    )
+    tell(console, f"Nothing is broken: {what}")

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sweep import clean
 from sweep.errors import ExitCode
-from sweep.out import say, say_json
+from sweep.out import say_folded, say_json
 
 if TYPE_CHECKING:
     from sweep.gate.contract import Contract
@@ -59,11 +58,13 @@ CODES = (
 @click.option("--accept-length", type=float, metavar="A", help="Mean accept length, where that is gated.")
 @click.option("--output-match", type=float, metavar="S", help="Share of outputs like the baseline's, 0 to 1.")
 @click.option("--gpu", metavar="NAME", help="Name of the GPU, such as H200.")
-@click.option("--protocol-hash", metavar="HASH", help="Of the protocol that was asked.")
+@click.option("--protocol-hash", metavar="HASH", help="Hash of the protocol that gave the score.")
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout, and nothing else.")
 @click.option("--junit", metavar="FILE", help="Write JUnit XML: a suite per variant, a test per condition.")
 @click.option("--markdown", metavar="FILE", help="Write a page in Markdown, such as for a job's summary.")
-@click.option("--annotations", metavar="FILE", help="Write GitHub's annotations, to be printed where it reads.")
+@click.option(
+    "--annotations", metavar="FILE", help="Write GitHub's annotations; print FILE in the job to show them."
+)
 @click.option("--outputs", metavar="FILE", help="Append verdict, score, threshold, exit-code: NAME=VALUE.")
 def command(contract: str, as_json: bool, **given: Any) -> None:
     """Judge a run, answers or a score by CONTRACT, a sweep's thresholds.json.
@@ -94,8 +95,7 @@ def command(contract: str, as_json: bool, **given: Any) -> None:
     if as_json:
         say_json(judged.to_json())
     else:
-        say(clean.line(judged.answer))
-        _print(judged.verdicts, judged.missing)
+        _print(judged)
     click.get_current_context().exit(judged.exit_code)
 
 
@@ -290,12 +290,16 @@ def _of_run(folder: str, terms: Contract, variant: str | None) -> tuple[list[Mea
     return [measured[name] for name in wanted if name in measured], [n for n in wanted if n not in measured]
 
 
-def _print(verdicts: Sequence[Verdict], missing: Sequence[str]) -> None:
-    shown: set[str] = set()
-    for line in (line for verdict in verdicts for line in verdict.lines()):
+def _print(judged: Judged) -> None:
+    """The answer, and then what it does not say."""
+    from sweep.gate.judge import named_alone
+
+    say_folded(judged.answer)
+    brief, shown = named_alone(judged.verdicts), set[str]()
+    for line in (line for verdict in judged.verdicts for line in verdict.lines(reason=verdict in brief)):
         # What is noted of the contract is the same for every variant.
         if not (line.startswith("  note:") and line in shown):
-            say(clean.line(line))
+            say_folded(line)
         shown.add(line)
-    for name in missing:
-        say(f"{clean.line(name)}: not measured by the run, so not judged")
+    for name in judged.missing:
+        say_folded(f"{name}: the run has not measured it, so it is not judged")

@@ -19,7 +19,10 @@ from sweep.out import busy, say_json
 @click.argument("file", type=click.Path())
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the sweep file.")
 @click.option(
-    "--runs", default="runs", show_default=True, help="Run folders: a folder, or a URL such as s3://bucket/runs."
+    "--runs",
+    default="runs",
+    show_default=True,
+    help="Where the run folders are: a folder, or a URL such as s3://bucket/runs.",
 )
 @click.option(
     "--address",
@@ -34,7 +37,12 @@ from sweep.out import busy, say_json
     help="How long to wait for room in the cluster.",
 )
 @click.option("--no-track", is_flag=True, help="Do not log to MLflow; `sweep track` can do it later.")
-@click.option("--against", type=click.Path(path_type=Path), metavar="RUN", help="An earlier run: has it drifted?")
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="An earlier run, to see whether the scores have drifted.",
+)
 @click.option("--shared", is_flag=True, help="A new run folder is open to other users, by the umask.")
 @click.option("--detach", is_flag=True, help="Send the sweep to the cluster as a Ray job, and return at once.")
 @click.option("--installed", is_flag=True, help="With --detach: the head's own sweep program runs; none is sent.")
@@ -46,8 +54,10 @@ def command(
     """Run the sweep in FILE, or what is missing of it.
 
     A sweep that was interrupted goes on where it was: launch the same file again. Ctrl-C keeps what is
-    measured, as do SIGTERM and a closed terminal; a second one ends at once. A sweep that no contract came of,
-    because an audit failed or there is no threshold, exits 7.
+    measured, as do SIGTERM and a closed terminal; a second one ends at once. It exits 7 where no contract
+    came of the sweep, because an audit failed or there is no threshold.
+
+    `sweep plan FILE` shows before what would run, and `sweep doctor FILE` whether it can.
 
     \b
     Examples:
@@ -108,5 +118,5 @@ def _attached(given: Given, job: str | None) -> int:
             exported = {} if given.no_track else export(finished.run, summary)
     if given.as_json:
         say_json(summary.to_json())
-    show(closing(summary, places(finished, exported.values())), console)
+    show(closing(summary, places(finished, summary.no_contract is None, exported.values())), console)
     return ExitCode.INTERRUPTED if finished.interrupted else summary.exit_code

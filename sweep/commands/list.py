@@ -10,7 +10,9 @@ from sweep.out import say, say_json
 
 
 @click.command(name="list")
-@click.option("--runs", default="runs", show_default=True, type=click.Path(path_type=Path), help="Run folders.")
+@click.option(
+    "--runs", default="runs", show_default=True, type=click.Path(path_type=Path), help="Where the run folders are."
+)
 @click.option(
     "--address", metavar="ADDRESS", help="A Ray cluster; else RAY_ADDRESS, else that of the last detached sweep."
 )

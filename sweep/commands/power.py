@@ -12,7 +12,8 @@ import click
 from sweep.out import say, say_json
 
 if TYPE_CHECKING:
-    from sweep.gate.planning import Goal, Model, Needed, Rehearsal
+    from sweep.gate.model import Model
+    from sweep.gate.planning import Goal, Needed, Rehearsal
     from sweep.gate.rules import ThresholdRule
 
 SEED = 0
@@ -27,18 +28,27 @@ MORE_REPETITIONS = 100
 @click.argument("file", type=click.Path(), required=False)
 @click.option("--accuracy", type=float, metavar="P", help="Expected mean score, 0 to 1.")
 @click.option("--flip", type=float, metavar="F", help="Share of questions that flip between two runs.")
-@click.option("--questions", type=int, metavar="N", help="In a run; FILE's if there is one.")
+@click.option("--questions", type=int, metavar="N", help="Questions in a run; FILE's if there is one.")
 @click.option("--alpha", type=float, metavar="A", help="Wanted false-alarm probability; FILE's rule's, else 0.01.")
 @click.option("--drop", type=float, required=True, metavar="D", help="The drop of the mean to catch, in accuracy.")
-@click.option("--power", type=float, default=0.8, show_default=True, metavar="W", help="With this probability.")
-@click.option("--repetitions", type=int, metavar="N", help="Judge this many; FILE's if there is one.")
+@click.option(
+    "--power", type=float, default=0.8, show_default=True, metavar="W", help="Wanted probability of catching it."
+)
+@click.option("--repetitions", type=int, metavar="N", help="Show what so many reach; FILE's if there is one.")
 @click.option("--retries", type=int, metavar="R", help="Attempts that CI gives a build; FILE's, else 1.")
+@click.option("--runs-per-attempt", type=int, metavar="N", help="Runs in an attempt's mean; FILE's, else 1.")
+@click.option("--two-sided", is_flag=True, default=None, help="A score that is too high fails as well; as in FILE.")
 @click.option("--common-cause", type=float, default=0.0, show_default=True, metavar="S", help="Std of whole runs.")
 @click.option("--cheapest", is_flag=True, help="The plan that reaches the goal in the least engine time.")
 @click.option("--deterministic", is_flag=True, help="The cheapest plan of a variant that repeats itself.")
 @click.option("--start", type=float, metavar="S", help="Measured seconds of an engine's start; FILE's, else 90.")
 @click.option("--repetition", type=float, metavar="S", help="Measured seconds of a repetition of --questions.")
-@click.option("--most-questions", type=click.IntRange(min=10), metavar="N", help="That there are; 1319 of GSM8K.")
+@click.option(
+    "--most-questions",
+    type=click.IntRange(min=10),
+    metavar="N",
+    help="Questions that the data set has; GSM8K has 1319.",
+)
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout, and nothing else.")
 def command(**options: Any) -> None:
     """How many repetitions a `false_alarm` threshold needs, and what FILE's plan would reach.
@@ -51,21 +61,22 @@ def command(**options: Any) -> None:
     Examples:
       sweep power --accuracy 0.378 --flip 0.18 --questions 200 --alpha 0.01 --drop 0.08
       sweep power configs/gemma4.yaml --accuracy 0.378 --flip 0.18 --drop 0.08 --retries 3
+      sweep power --accuracy 0.378 --flip 0.18 --questions 200 --drop 0.05 --runs-per-attempt 4
       sweep power configs/gemma4.yaml --accuracy 0.378 --flip 0.18 --drop 0.03 --cheapest --start 75
       sweep power configs/gemma4.yaml --deterministic --drop 0.025
     """
     from sweep.commands.cheapest import for_a_deterministic_variant, for_a_gate
+    from sweep.gate.budget import false_alarm_like
     from sweep.gate.planning import needed, rehearse
-    from sweep.gate.rules import FalseAlarmRule
     from sweep.report.plans import plan_lines
 
     if options["deterministic"]:
         return _tell(options, *for_a_deterministic_variant(options))
     model, goal, repetitions, given_rule = _asked(options)
     if options["cheapest"]:
-        return _tell(options, *for_a_gate(model, goal, options))
+        return _tell(options, *for_a_gate(model, goal, false_alarm_like(given_rule), options))
     given = None if repetitions is None else rehearse(model, goal, given_rule, repetitions, SEED)
-    rule = FalseAlarmRule(rule="false_alarm", alpha=goal.alpha, retries=goal.retries)
+    rule = false_alarm_like(given_rule)
     answer = needed(model, goal, rule, SEED)
     questions = _questions(model, goal, rule, repetitions or REPETITIONS) if answer.count is None else []
     lines = plan_lines(model, goal, answer, questions, given)
@@ -102,7 +113,8 @@ def _asked(options: dict[str, Any]) -> tuple[Model, Goal, int | None, ThresholdR
     Raises BadInput for options that cannot be, or when nothing says how many questions a run has.
     """
     from sweep.errors import BadInput
-    from sweep.gate.planning import Goal, Model
+    from sweep.gate.model import Model
+    from sweep.gate.planning import Goal
     from sweep.gate.rules import FalseAlarmRule, default_rule
     from sweep.plan.sweepfile import load
 
@@ -128,7 +140,8 @@ def _asked(options: dict[str, Any]) -> tuple[Model, Goal, int | None, ThresholdR
         questions=wanted["questions"],
         common_cause=wanted["common_cause"],
     )
-    changes = {name: wanted[name] for name in ("alpha", "retries") if hasattr(written, name)}
+    gate = ("alpha", "retries", "runs_per_attempt", "two_sided")
+    changes = {name: wanted[name] for name in gate if name in wanted and hasattr(written, name)}
     return model, goal, wanted.get("repetitions"), written.model_copy(update=changes)
 
 

@@ -21,7 +21,9 @@ from sweep.out import busy, say, say_json
     show_default=True,
     help="`pr`: the body of a pull request that sets the gate.",
 )
-@click.option("--against", type=click.Path(), metavar="RUN", help="An earlier run: has it drifted?")
+@click.option(
+    "--against", type=click.Path(), metavar="RUN", help="An earlier run, to see whether the scores have drifted."
+)
 @click.option("--json", "as_json", is_flag=True, help="The summary as JSON on stdout, and nothing else.")
 def command(run: str, form: str, against: str | None, as_json: bool) -> int:
     """Work out the numbers of RUN (a run folder, or its name under runs/) from its samples, write summary.json and

@@ -27,7 +27,9 @@ EVERY = 2.0
 @click.option(
     "--address", metavar="ADDRESS", help="The Ray cluster; else RAY_ADDRESS, else that of the last detached sweep."
 )
-@click.option("--runs", default="runs", show_default=True, type=click.Path(path_type=Path), help="Run folders.")
+@click.option(
+    "--runs", default="runs", show_default=True, type=click.Path(path_type=Path), help="Where the run folders are."
+)
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout, and nothing else.")
 def command(sweep_id: str | None, watch: bool, address: str | None, runs: Path, as_json: bool) -> None:
     """Show how far the sweep ID is: of the cluster, or else of the run folders here. Without ID, the newest.

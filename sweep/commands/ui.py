@@ -38,7 +38,9 @@ class Meant:
 @click.option(
     "--port", type=click.IntRange(1, 65535), help="MLflow's; without it 5000, or a free one if that is taken."
 )
-@click.option("--runs", default=RUNS, show_default=True, type=click.Path(path_type=Path), help="Run folders.")
+@click.option(
+    "--runs", default=RUNS, show_default=True, type=click.Path(path_type=Path), help="Where the run folders are."
+)
 def command(source: str | None, uri: str | None, port: int | None, runs: Path) -> None:
     """Serve MLflow on what a sweep logged to, and print the addresses of its pages, until Ctrl-C.
 

@@ -24,6 +24,7 @@ from sweep.disk import aside, fault
 from sweep.errors import BadInput
 from sweep.files import contents
 from sweep.gate.contract import Contract
+from sweep.gate.digits import beside, cut
 from sweep.gate.measured import Measured
 from sweep.gate.paired import OF_THE_CALIBRATION, Alone, Paired
 from sweep.gate.paired_words import shown
@@ -31,10 +32,8 @@ from sweep.gate.rules import Count, Share
 from sweep.gate.sequential import Decision, Stop, decide
 from sweep.stats.scores import exact
 from sweep.strict import Strict
-from sweep.words import apart
 
 SLACK = 1e-9
-DIGITS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,13 +85,14 @@ class Attempts:
             return f"{self.tested.reason(self.count)} {made}"
         if self.stop is None:
             tried = self.scores[: self.count]
-            best, threshold = apart(max(tried) if self.higher_is_better else min(tried), self.threshold, DIGITS)
-            return f"best score {best} {made}, threshold {threshold}"
+            best = max(tried) if self.higher_is_better else min(tried)
+            best_shown, threshold = beside(best, self.threshold, higher_is_better=self.higher_is_better)
+            return f"best score {best_shown} {made}, threshold {threshold}"
         fails, passes = self.stop.fails_under, self.stop.passes_from
         if self.decision is Decision.AGAIN:
-            return f"mean {self.mean:.4f} {made}; a mean under {fails:.4f} fails, one from {passes:.4f} passes"
+            return f"mean {self.mean:.4f} {made}; a mean under {cut(fails)} fails, one from {cut(passes)} passes"
         failed = self.decision is Decision.FAIL
-        mean, boundary = apart(self.mean, fails if failed else passes, DIGITS)
+        mean, boundary = beside(self.mean, fails if failed else passes)
         return f"mean {mean} {made}, which {'fails under' if failed else 'passes from'} {boundary}"
 
     @property

@@ -41,7 +41,7 @@ def checks(
     gpu = "none" if measured.gpu is None and measured.engine is not None else measured.gpu
     if contract.gpu:
         yield _check("GPU", _plain(contract.gpu.name or "none"), gpu and _plain(gpu))
-        yield _check("GPUs an engine", contract.gpu.count, measured.gpu_count)
+        yield _check("GPUs per engine", contract.gpu.count, measured.gpu_count)
     if terms and terms.engine:
         yield from _engine(terms.engine, measured.engine)
     # Other versions are what a gate is there to judge: worth knowing, no reason not to apply.

@@ -326,6 +326,8 @@ def _other_document(path: str | Path, document: Any) -> str | None:
         return None
     if {"real_model", "complete"} <= document.keys():
         return f"{path}: a run's summary, not its contract; that is the {CONTRACT} beside it"
+    if not {"threshold", "sweep_id", "schema"} & document.keys():
+        return f"{path}: not a contract, which has a threshold; {HOME}"
     version = document.get("schema")
     if isinstance(version, int) and version > SCHEMA:
         return (

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from sweep.errors import BadInput, ExitCode, find
 from sweep.gate.attempts import Attempts, judge_attempts
 from sweep.gate.conditions import Check, checks
 from sweep.gate.contract import Contract
+from sweep.gate.digits import beside
 from sweep.gate.held import Held, held
 from sweep.gate.limits import Quantity
 from sweep.gate.measured import Measured
@@ -24,12 +25,10 @@ from sweep.gate.paired_words import alone, fault, lost_lines, passing, to_json
 from sweep.gate.sequential import Decision
 from sweep.stats.metric import ACCURACY, Metric
 from sweep.stats.scores import fault_of, fault_of_questions, fault_on_grid, possible
-from sweep.words import Outcome, apart, joined
+from sweep.words import Outcome, joined
 
 SLACK = 1e-9
 """Scores are shares of whole questions; a threshold of 0.41 must not fail 82 of 200 in floating point."""
-DIGITS = 4
-"""Of a score and a threshold, where they differ by as much."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,12 +81,15 @@ class Verdict:
         exact, count = score, ""  # what the score was before it was rounded
         if self.metric.counts and right is not None and questions is not None:
             needed = math.ceil(self.threshold * questions - SLACK)
-            exact, count = right / questions, f" ({right} of {questions} right, {needed} needed)"
+            exact, count = right / questions, f": {right} of {questions} right, {needed} needed"
         if self.metric.passes(exact, self.threshold):
             return None
-        below, threshold = apart(exact, self.threshold, DIGITS)
+        below, threshold = self._beside(exact)
         beyond = "below" if self.metric.higher_is_better else "above"
         return f"score {below} is {beyond} the threshold {threshold}{count}"
+
+    def _beside(self, score: float) -> tuple[str, str]:
+        return beside(score, self.threshold, higher_is_better=self.metric.higher_is_better)
 
     @property
     def again(self) -> bool:
@@ -149,18 +151,22 @@ class Verdict:
             return self.attempts.reason
         if isinstance(self.paired, Paired):
             return passing(self.measured.score, self.paired)
-        return "score {}, threshold {}".format(*apart(self.measured.score, self.threshold, DIGITS))
+        return "score {}, threshold {}".format(*self._beside(self.measured.score))
 
-    def lines(self) -> Iterator[str]:
-        """The verdict in words: the outcome, then every mismatch, then what was not checked."""
+    def lines(self, *, reason: bool = True) -> Iterator[str]:
+        """The verdict in words: the outcome, then every mismatch, then what was not checked.
+
+        Without `reason` the outcome stands alone, for where the answer has said why.
+        """
         of = f"{self.measured.variant}: " if self.measured.variant else ""
         if self.mismatches:
             yield f"{of}the contract does not apply:"
             yield from (f"  {check.what}: {check.detail}" for check in self.mismatches)
         elif self.faults:
-            yield f"{of}FAIL: {'; '.join((*self.faults, *self._one_of_several))}"
+            why = "; ".join((*self.faults, *self._one_of_several))
+            yield f"{of}FAIL{f': {why}' if reason else ''}"
         else:
-            yield f"{of}{'RUN AGAIN' if self.again else 'PASS'}: {self._passing}"
+            yield f"{of}{'RUN AGAIN' if self.again else 'PASS'}{f': {self._passing}' if reason else ''}"
         if isinstance(self.paired, Paired) and self.paired.fails and self.measured.answers:
             yield from lost_lines(self.paired, self.measured.answers, self.measured.before)
         differing = [f"{check.what}: {check.detail}" for check in self._that("differs")]
@@ -195,11 +201,15 @@ class Verdict:
 
 def answer(verdicts: Sequence[Verdict], missing: Sequence[str] = ()) -> str:
     """What a gate says, in one line. `missing`: variants of the contract that were not measured."""
-    # Of several that pass, the names will do: what matters of the others should not drown.
-    passed = [verdict for verdict in verdicts if verdict.outcome is Outcome.SAME]
-    brief = passed if len(passed) > 1 else []
+    brief = named_alone(verdicts)
     judged = [(v.outcome, v.name if v in brief else f"{v.name} ({v.reason})") for v in verdicts]
     return joined([*judged, *((Outcome.CANNOT_TELL, f"{name} (not measured)") for name in missing)])
+
+
+def named_alone(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Those whose reason the answer leaves out: of several that pass, so that what matters does not drown."""
+    passed = [verdict for verdict in verdicts if verdict.outcome is Outcome.SAME]
+    return passed if len(passed) > 1 else []
 
 
 def judge(contract: Contract, measured: Measured, now: datetime) -> Verdict:
@@ -213,7 +223,7 @@ def judge(contract: Contract, measured: Measured, now: datetime) -> Verdict:
     limits = held(contract, terms, measured)
     paired = judge_answers(contract.answers, name, measured.answers) if measured.answers else None
     attempts = judge_attempts(contract, measured, paired) if measured.attempts else None
-    return Verdict(
+    verdict = Verdict(
         measured=measured,
         threshold=terms.value if terms else contract.threshold.value,
         held=limits,
@@ -228,6 +238,10 @@ def judge(contract: Contract, measured: Measured, now: datetime) -> Verdict:
         paired=paired,
         metric=contract.metric,
         retries=contract.threshold.retries,
+    )
+    # A failing attempt says by itself what it is worth.
+    return (
+        verdict if verdict.faults else replace(verdict, notes=(*_one_attempt(contract, measured), *verdict.notes))
     )
 
 
@@ -263,20 +277,25 @@ def _utc(time: datetime) -> str:
     return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
+def _one_attempt(contract: Contract, measured: Measured) -> Iterator[str]:
+    """What a single attempt is worth where the contract gives a build several."""
+    retries = contract.threshold.retries
+    if retries > 1 and measured.repetitions == 1 and not measured.attempts:
+        yield (
+            f"this is one of {retries} attempts: the contract's probabilities hold only where CI tries a build up "
+            f"to {retries} times and fails it when all {retries} attempts fail; --attempt or --state judges them "
+            "together"
+        )
+
+
 def _notes(contract: Contract, measured: Measured) -> Iterator[str]:
-    score, questions, retries = measured.score, measured.questions, contract.threshold.retries
+    score, questions = measured.score, measured.questions
     rounded = questions is not None and measured.repetitions == 1 and contract.metric.counts
     counts = possible(score, questions) if rounded and questions is not None else range(1)
     if questions and len(counts) > 1 and abs(score * questions - round(score * questions)) > SLACK * questions:
         yield (
             f"{score:.12g} is rounded, and may stand for {counts[0]} to {counts[-1]} of {questions} right; taken "
             f"for {round(score * questions)}. Give more digits"
-        )
-    if retries > 1 and measured.repetitions == 1 and not measured.attempts:
-        yield (
-            f"this is one of {retries} attempts: the contract's probabilities hold only where CI tries a build up "
-            f"to {retries} times and fails it when all {retries} attempts fail; --attempt or --state judges them "
-            "together"
         )
     if measured.repetitions > (needed := contract.threshold.runs_per_attempt):
         of = "one" if needed == 1 else f"the mean of {needed}"

@@ -21,7 +21,8 @@ class Odds:
     false_alarm_interval: tuple[float, float] | None
     """Its lower and upper 95 % bounds."""
     false_alarm_shifted: float | None
-    """Probability that a build fails whose mean is lower by SHIFT; None too for a threshold without noise."""
+    """Probability that a build fails whose mean is lower by SHIFT; None too for a threshold without noise,
+    and where the range is not known."""
     mde80: float | None
     """Smallest drop of the mean that is caught with 80 % probability, in accuracy; None too where not even a drop
     to 0 is, as for the one below."""
@@ -58,14 +59,14 @@ def _odds(value: float | None, fitted: Fitted, attempts: int, rule: Rule | None)
             return None
         least = max(0.0, detectable_drop(value, fitted.noise, attempts, power))
         # A score cannot fall by more than there is of it.
-        return least if least <= fitted.mean - fitted.metric.low else None
+        return least if least <= fitted.mean - fitted.metric.least else None
 
     return Odds(
         false_alarm=alarm,
         false_alarm_interval=interval,
         false_alarm_shifted=None
-        if value is None or fitted.noise is None
-        else failing_shifted(value, fitted.noise, attempts, SHIFT * (fitted.metric.high - fitted.metric.low)),
+        if value is None or fitted.noise is None or fitted.metric.span is None
+        else failing_shifted(value, fitted.noise, attempts, SHIFT * fitted.metric.span),
         mde80=drop(0.8),
         mde95=drop(0.95),
     )

@@ -179,7 +179,7 @@ def derive(rule: Rule, fits: Fits) -> Threshold:
         name: _natural(_variant(rule, fitted, values[name], overall, silent.get(name)), fitted.metric)
         for name, fitted in measured.items()
     }
-    metric = next((fitted.metric for fitted in measured.values()), ACCURACY)
+    metric = next((fitted.metric for fitted in fits.values() if fitted is not None), ACCURACY)
     return Threshold(
         rule=rule.rule,
         value=_back(overall, metric),
@@ -206,7 +206,7 @@ def _variant(
     """The rule on one variant, whose own value is `value`, where the sweep's is `overall`."""
     noise = fitted.noise
     operating = operate(value, fitted, rule.retries, rule)
-    large = operating.mde80 is not None and operating.mde80 > (fitted.mean - fitted.metric.low) / 2
+    large = operating.mde80 is not None and operating.mde80 > (fitted.mean - fitted.metric.least) / 2
     # At the variant's own value the rule may know the false alarm itself.
     at_overall = rule if overall == value else None
     return VariantThreshold(
@@ -218,7 +218,7 @@ def _variant(
         factors=fitted.factors,
         bound=_given(rule.bounds(Estimates.of(fitted))),
         reason=reason,
-        cautions=(*cautions(noise, fitted.metric.high), *((Caution.LARGE_DROP,) if large else ())),
+        cautions=(*cautions(noise, fitted.metric.most), *((Caution.LARGE_DROP,) if large else ())),
         foreseen=_foreseen(rule, fitted) if value is not None else {},
         overall=None if overall is None else operate(overall, fitted, rule.retries, at_overall),
         sequential=rule.sequential(fitted) if value is not None and _judged_together(fitted) else None,
@@ -309,7 +309,7 @@ def _checked(variants: Sequence[Scores]) -> list[Scores]:
 
 def reason_of(rule: Rule, fitted: Fitted) -> Reason:
     """Why the rule gave the variant no value."""
-    if fitted.mean == fitted.metric.low:
+    if fitted.mean == fitted.metric.least:
         return Reason.EVERY_SCORE_IS_ZERO
     if not fitted.scores.values and not rule.needs_noise:
         return Reason.LESS_THAN_AN_ATTEMPT

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from sweep.gate.rules import Count
-from sweep.strict import Strict
+from sweep.stats.metric import Metric
+from sweep.strict import Grown, Strict
 
 Text = Annotated[str, Field(min_length=1, strict=True)]
 
@@ -21,8 +22,10 @@ class ImportedFile(Strict):
     """Of its content."""
 
 
-class ImportedConfig(Strict):
+class ImportedConfig(Grown):
     """Where the results of an imported run come from. What a sweep measures itself has none of this."""
+
+    newer: ClassVar[frozenset[str]] = frozenset({"values"})
 
     format: Text
     """The program that wrote them, such as `lm-eval`; `table` for rows of anybody's."""
@@ -30,6 +33,8 @@ class ImportedConfig(Strict):
     """The benchmark, as that program calls it; null where it does not say."""
     metric: Text
     """What an answer's value was taken from, such as `exact_match,strict-match`."""
+    values: Metric | None = None
+    """What each answer is worth; null where it is right or wrong, and no more."""
     repetitions: dict[str, Count]
     """Of each variant."""
     files: Annotated[tuple[ImportedFile, ...], Field(min_length=1)]

@@ -11,8 +11,8 @@ from sweep.stats.compare import Comparison
 from sweep.words import Outcome, joined
 
 MATTERS = 0.07
-"""A loss, in accuracy, that a comparison must be able to find: one that would miss it more often than one time in
-five cannot tell. It is 14 questions of 200."""
+"""A loss, of the metric's range, that a comparison must be able to find: one that would miss it more often than one
+time in five cannot tell. It is 14 questions of 200."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ def of_comparisons(comparisons: Iterable[Comparison]) -> list[Compared]:
     return [
         Compared(
             variant=c.b.variant if c.a.variant == c.b.variant else f"{c.b.variant} against {c.a.variant}",
-            outcome=Outcome(c.verdict) if c.verdict in ("worse", "better") else _without_a_difference(c.detectable),
+            outcome=Outcome(c.verdict) if c.verdict in ("worse", "better") else _unshown(c),
             difference=c.difference.mean,
             detectable=c.detectable,
         )
@@ -46,24 +46,30 @@ def against_earlier(summary: Summary) -> str | None:
     """The answer of the drift audit; None where the run was held against no other."""
     if summary.against is None:
         return None
-    return answer([_of_drift(finding) for finding in summary.audits if finding.audit == drift.NAME])
+    span = summary.metric.span
+    return answer([_of_drift(finding, span) for finding in summary.audits if finding.audit == drift.NAME])
 
 
-def _of_drift(finding: Finding) -> Compared:
+def _unshown(c: Comparison) -> Outcome:
+    """Of a range that is not known a share of the mean counts."""
+    return _without_a_difference(c.detectable, MATTERS * (c.metric.span or abs(c.a.accuracy)))
+
+
+def _of_drift(finding: Finding, span: float | None) -> Compared:
     detectable = finding.evidence.get("detectable_loss")
     shown = {Verdict.FAIL: Outcome.WORSE, Verdict.WARN: Outcome.BETTER, Verdict.UNKNOWN: Outcome.CANNOT_TELL}
     return Compared(
         variant=str(finding.variant),
         outcome=Outcome.CANNOT_TELL
         if finding.verdict is Verdict.WARN and finding.evidence["difference"] < 0
-        else shown.get(finding.verdict) or _without_a_difference(detectable),
+        else shown.get(finding.verdict) or _without_a_difference(detectable, MATTERS * (span or 1.0)),
         difference=finding.evidence.get("difference"),
         detectable=detectable,
     )
 
 
-def _without_a_difference(detectable: float | None) -> Outcome:
-    return Outcome.CANNOT_TELL if detectable is None or detectable > MATTERS else Outcome.SAME
+def _without_a_difference(detectable: float | None, matters: float = MATTERS) -> Outcome:
+    return Outcome.CANNOT_TELL if detectable is None or detectable > matters else Outcome.SAME
 
 
 def answer(compared: Sequence[Compared]) -> str:

@@ -18,25 +18,38 @@ SHOWN = 10
 def blocks(comparisons: Sequence[Comparison]) -> Iterator[Block]:
     """The answer in one line, one row per comparison, what each says, and what the columns mean."""
     yield answer(of_comparisons(comparisons))
-    headings = ("variant", "A", "B", "B − A", "interval", "lost", "gained", "p", "verdict")
-    yield Grid(headings, [_row(c) for c in comparisons])
+    headings = ("variant", "A", "B", "B − A", "interval", *_FLIPS, "p", "verdict")
+    counts = comparisons[0].metric.counts
+    columns = headings if counts else tuple(name for name in headings if name not in _FLIPS)
+    yield Grid(columns, [_row(c) for c in comparisons])
     for c in comparisons:
-        yield "\n".join([*_lines(c), *_flips("lost", c.lost), *_flips("gained", c.gained)])
+        flips = [*_flips("lost", c.lost), *_flips("gained", c.gained)] if c.metric.counts else []
+        yield "\n".join([*_lines(c), *flips])
     yield _legend(comparisons)
 
 
+_FLIPS = ("lost", "gained")
+
+
 def _row(c: Comparison) -> Row:
+    mean, low, high = _natural(c)
     return (
         c.b.variant,
         f"{c.a.accuracy:.3f}",
         f"{c.b.accuracy:.3f}",
-        f"{c.difference.mean:+.3f}",
-        f"{c.interval.low:+.3f} to {c.interval.high:+.3f}" if c.interval else "-",
-        str(len(c.lost)),
-        str(len(c.gained)),
+        f"{mean:+.3f}",
+        f"{low:+.3f} to {high:+.3f}" if c.interval else "-",
+        *((str(len(c.lost)), str(len(c.gained))) if c.metric.counts else ()),
         f"{c.p_adjusted:.2g}",
         "-" if c.verdict == "no difference shown" else c.verdict,
     )
+
+
+def _natural(c: Comparison) -> tuple[float, float, float]:
+    """B - A and the ends of its interval in the metric as it is measured, be less the better."""
+    mean, interval = c.difference.mean, c.interval
+    ends = (interval.low, interval.high) if interval else (mean, mean)
+    return (mean, *ends) if c.metric.higher_is_better else (-mean, -ends[1], -ends[0])
 
 
 def _flips(what: str, names: Sequence[str]) -> list[str]:
@@ -60,6 +73,10 @@ def _lines(c: Comparison) -> Iterator[str]:
     if c.interval is not None:
         unknown = ". How far whole runs lie apart is not in it: one side has a single repetition"
         yield f"- The interval is {c.interval.of}, the widest that can be told{unknown if c.single_run else ''}."
+    if c.bootstrap is not None:
+        low, high = c.bootstrap if c.metric.higher_is_better else (-c.bootstrap[1], -c.bootstrap[0])
+        ends = f"{low:+.3f} to {high:+.3f}"
+        yield f"- The bootstrap over the questions, which takes no distribution for granted, gives {ends}."
     if c.accept_length is not None:
         yield f"- {_accepted(c.accept_length)}"
     if starts := starts_seen(c):
@@ -83,9 +100,16 @@ def _legend(comparisons: Sequence[Comparison]) -> str:
     corrected = (
         f" The p-values are corrected for {count} comparisons (Holm); the intervals are not." if count > 1 else ""
     )
+    metric = comparisons[0].metric
+    better = "more" if metric.higher_is_better else "less"
+    cells = (
+        "Lost and gained: questions that A has right and B wrong, and the reverse."
+        if metric.counts
+        else f"A and B: the mean {metric.name} (range: {metric.range}), of which {better} is better."
+    )
     return (
-        "Lost and gained: questions that A has right and B wrong, and the reverse. The intervals hold B − A with "
-        f"{100 * (1 - alpha):.4g} % confidence, the tests are two-sided at alpha {alpha:g}.{corrected}"
+        f"{cells} The intervals hold B − A with {100 * (1 - alpha):.4g} % confidence, the tests are two-sided at "
+        f"alpha {alpha:g}.{corrected}"
     )
 
 

@@ -14,6 +14,7 @@ from sweep.errors import BadInput
 from sweep.gate.contract import CONTRACT, Contract
 from sweep.gate.threshold import Fits, fit_all
 from sweep.plan.config import ProtocolConfig
+from sweep.plan.reference import reference_plan
 from sweep.report.contract import build
 from sweep.report.figures import write_all
 from sweep.report.sections import markdown
@@ -24,7 +25,6 @@ from sweep.run.folder import Run
 from sweep.run.others import described, earlier, other_builds
 from sweep.run.provenance import Provenance
 from sweep.run.questions import clusters_of
-from sweep.run.reference import reference_run
 from sweep.run.stopping import Stopped, StopWatch, saving
 from sweep.stats.samples import VariantSamples
 from sweep.tasks import task
@@ -114,7 +114,7 @@ def _shots_of_test(protocol: ProtocolConfig, provenance: Provenance) -> tuple[st
 
 def _reference(run: Run) -> Reference | None:
     """What the sweep file names to be held against, as far as it is measured."""
-    other = reference_run(run)
+    other = run.below(reference_plan(run.plan.config))
     if other is None:
         return None
     (variant,) = other.plan.variants

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sweep.errors import ExitCode
+from sweep.gate.digits import DIGITS, beside
 from sweep.gate.held import DIGITS as HELD_DIGITS
-from sweep.gate.judge import DIGITS, Verdict
+from sweep.gate.judge import Verdict
 from sweep.gate.judged import Judged
 from sweep.gate.limits import Quantity
 from sweep.report.blocks import Block, Grid, Heading, Row, Verbatim
@@ -75,5 +76,5 @@ def _row(verdict: Verdict) -> Row:
         verdict.name,
         title(verdict.exit_code),
         f"{verdict.measured.score:.{DIGITS}f}",
-        f"{verdict.threshold:.{DIGITS}f}",
+        beside(verdict.measured.score, verdict.threshold, higher_is_better=verdict.metric.higher_is_better)[1],
     )

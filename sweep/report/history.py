@@ -108,7 +108,7 @@ def _sentences(chart: Chart) -> Iterator[str]:
         runs = fmean(len(night.scores) for night in nights)
         std = max(chart.std, 1 / history.questions) / sqrt(runs)
         yield (
-            f"{_none(chart)} One of {LOSS:g} would be found after about "
+            f"{_none(chart)} A loss of {LOSS:g} would be found after about "
             f"{counted(round(run_length(chart.limit, LOSS / std)), 'night')}, if the reference is right."
         )
         return

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from sweep.gate.digits import rounded
 from sweep.gate.limits import Limit, Quantity, Source
 from sweep.gate.threshold import Reason
-from sweep.report.digits import rounded
 from sweep.report.promises import reason_sentence
 from sweep.report.wording import share
 from sweep.words import apart

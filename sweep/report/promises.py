@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from sweep.gate.digits import cut
 from sweep.gate.operating import SHIFT
 from sweep.gate.rules import ENOUGH
 from sweep.gate.sequential import Sequential
 from sweep.gate.threshold import Reason, Threshold, VariantThreshold
 from sweep.report.cautions import caution_sentences, foreseen_sentence
-from sweep.report.digits import cut
 from sweep.report.wording import share
+from sweep.stats.averaged import LEAST_ALPHA
 from sweep.stats.metric import Metric
 from sweep.stats.noise import NoiseSource
 from sweep.stats.tails import differs_at_most, missed_at_most
@@ -123,11 +124,13 @@ def _ranges(judged: Sequence[VariantThreshold], metric: Metric) -> Iterator[str]
     """The figures of variants that have them, each at its own threshold."""
     retries, bounds = judged[0].retries, [v.false_alarm_interval[1] for v in judged if v.false_alarm_interval]
     fails = f"fails all {retries} attempts" if retries > 1 else "fails"
-    alarms, lower = _span([v.false_alarm for v in judged]), _span([v.false_alarm_shifted for v in judged])
+    alarms, shifted = _span([v.false_alarm for v in judged]), [v.false_alarm_shifted for v in judged]
+    worse = (
+        f" One whose mean is {_worse(metric)} fails with a probability of {_span(shifted)}." if any(shifted) else ""
+    )
     yield (
         f"At its own threshold each build whose score moves, measured again, {fails} with a probability of "
-        f"{alarms} (at most {share(max(bounds))}, with 95 % confidence). One whose mean is {_worse(metric)} "
-        f"fails with {lower}."
+        f"{alarms} (at most {share(max(bounds))}, with 95 % confidence).{worse}"
     )
     if retries > 1:
         alone = max(v.single.false_alarm or 0.0 for v in judged)
@@ -145,7 +148,7 @@ def _ranges(judged: Sequence[VariantThreshold], metric: Metric) -> Iterator[str]
 
 def _worse(metric: Metric) -> str:
     """`lower by 0.01`: by how much another healthy build may be worse."""
-    by = SHIFT * (metric.high - metric.low)
+    by = SHIFT * (metric.span or 1.0)
     return f"{'lower' if metric.higher_is_better else 'higher'} by {by:g}"
 
 
@@ -212,16 +215,16 @@ def _figures(v: VariantThreshold, metric: Metric) -> Iterator[str]:
         if v.retries > 1:
             yield _caught(metric, v.value, v.single.mde80, v.single.mde95, "in a single attempt ")
     if v.sequential is not None:
-        yield _sequential(v.sequential)
+        yield _sequential(v.sequential, metric)
 
 
-def _sequential(attempts: Sequential) -> str:
+def _sequential(attempts: Sequential, metric: Metric) -> str:
     """What attempts do that are judged together."""
     most, first = len(attempts.stops), attempts.stops[0]
     drop = (
-        "Not even a drop of the accuracy to 0 is caught with a probability of 80 %."
+        f"Not even a drop of the {metric.name} to 0 is caught with a probability of 80 %."
         if attempts.mde80 is None
-        else f"A drop of {attempts.mde80:.3f} in accuracy is caught with a probability of 80 %."
+        else f"A drop of {attempts.mde80:.3f} in {metric.name} is caught with a probability of 80 %."
     )
     return (
         f"Up to {most} attempts judged together, after each of them, find more (`sweep gate` with `--attempt` or "
@@ -238,7 +241,7 @@ def _caught(metric: Metric, value: float, mde80: float | None, mde95: float | No
     drop = "drop" if metric.higher_is_better else "rise"
     gate = gate[0].upper() + gate[1:]
     if mde80 is None:
-        end = f"{metric.low if metric.higher_is_better else metric.high:g}"
+        end = f"{metric.least if metric.higher_is_better else metric.most:g}"
         return f"{gate} catches not even a {drop} of the {metric.name} to {end} with a probability of 80 %."
     more = (
         f"and a {drop} of {mde95:.3f} with 95 % or more"
@@ -258,7 +261,7 @@ def _alarms(v: VariantThreshold, metric: Metric, value: float, alarm: float, int
     if v.false_alarm_shifted is not None:
         text += (
             f" Another build has a mean of its own: one whose mean is {_worse(metric)} fails with "
-            f"{share(v.false_alarm_shifted)}."
+            f"a probability of {share(v.false_alarm_shifted)}."
         )
     if v.retries == 1 or v.single.false_alarm is None:
         return text
@@ -296,6 +299,18 @@ def runs_line(threshold: Threshold) -> Iterator[str]:
             "The noise of the questions is divided by them. What moves whole runs is not, because the runs of one "
             "attempt may share it."
         )
+        yield from _not_kept(threshold)
+
+
+def _not_kept(threshold: Threshold) -> Iterator[str]:
+    """Where means of several runs fail more often than the rule allows: docs/statistics.md says by how much."""
+    alpha = threshold.settings.get("alpha")
+    if alpha is not None and alpha / (2 if threshold.settings.get("two_sided") else 1) < LEAST_ALPHA:
+        yield (
+            "Means of several runs do not keep so small an alpha for sure: where what moves whole runs is about as "
+            "large as the noise of the questions, healthy builds may fail 1.4 times as often as 0.1 %, and 3.1 "
+            "times as often as 0.01 %."
+        )
 
 
 def together_line(threshold: Threshold) -> Iterator[str]:
@@ -314,7 +329,7 @@ def missed_line(threshold: Threshold) -> Iterator[str]:
     noisy = [v.n for v in threshold.variants.values() if v.noise_source is not None and v.value is not None]
     if noisy:
         yield (
-            "Every figure is for runs like those that were measured. Bad runs of a kind that "
-            f"{counted(min(noisy), 'repetition')} did not show may come besides, in up to "
+            "Every figure assumes runs like those that were measured. A kind of bad run that "
+            f"{counted(min(noisy), 'repetition')} did not show may still occur, in up to "
             f"{share(missed_at_most(min(noisy)))} of all runs (95 % confidence)."
         )

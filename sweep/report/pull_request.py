@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from textwrap import wrap
 
 from sweep.clean import line
+from sweep.gate.digits import rounded
 from sweep.gate.limits import Quantity, Source
 from sweep.report.blocks import Block, Heading, Verbatim, as_markdown
-from sweep.report.digits import rounded
 from sweep.report.sections import audits, evidence, pictures, warnings
 from sweep.report.summary import Summary
 from sweep.report.thresholds import at_the_sweeps, every_rule, floor_lines, threshold_lines

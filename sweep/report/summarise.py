@@ -21,7 +21,7 @@ from sweep.report.summary import (
     VariantSummary,
 )
 from sweep.run.others import Against, Build
-from sweep.run.provenance import AskedProtocol, Provenance
+from sweep.run.provenance import AskedProtocol, Provenance, metric_of
 from sweep.run.stopping import Stopped, look_count
 from sweep.stats.describe import describe
 from sweep.stats.pass_at import pass_at
@@ -88,7 +88,7 @@ def summarise(evidence: RunEvidence, fits: Fits) -> Summary:
         variants=variants,
         threshold=thresholds[rule.rule],
         rule_by_default=plan.config.threshold is None,
-        metric=task(plan.config.protocol.task).metric,
+        metric=metric_of(provenance, plan.config),
         limits=limits(rule, fits, beside(plan, evidence.samples, evidence.reference)),
         audits=audits,
         rules=_rules(rule, fits, thresholds),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from sweep.gate.contract import CONTRACT
+from sweep.gate.digits import DIGITS, cut, rounded
 from sweep.gate.operating import Operating
 from sweep.gate.threshold import Threshold, VariantThreshold
 from sweep.report.blocks import Block, Grid, Row
-from sweep.report.digits import DIGITS, cut, rounded
 from sweep.report.limits import beyond_lines, limit_statements
 from sweep.report.promises import (
     BRIEFLY,
@@ -21,29 +21,32 @@ from sweep.report.promises import (
 )
 from sweep.report.summary import Summary
 from sweep.report.wording import number, share, stopped_line
+from sweep.stats.metric import ACCURACY, Metric
 from sweep.words import apart
 
 ALARM = ("false alarm, 1 attempt", "false alarm, k attempts")
 CAUGHT = ("drop caught 80 / 95 %, 1 attempt", "drop caught 80 / 95 %, k attempts")
 
 
-def verdict_lines(summary: Summary) -> list[str]:
-    """What the threshold is, and whether a contract has it; why there is none is said once."""
+def verdict_lines(summary: Summary, *, briefly: bool = False) -> list[str]:
+    """What the threshold is, and whether a contract has it. `briefly`: the outcome says why there is none."""
     threshold = summary.threshold
     if threshold.value is None:
         first, *more = silent_lines(threshold)
         start = "There is no threshold, and so no contract."
         return [f"{start} {first}"] if not more else [start, *(f"- {line}" for line in (first, *more))]
-    but = " There is no contract, so no gate should use it yet." if summary.no_contract else ""
+    but = " No gate should use it yet." if summary.no_contract else ""
     metric, several = summary.metric, threshold.runs_per_attempt
     which = "more" if metric.higher_is_better else "less"
     run = "a run" if several == 1 else f"the mean of {several} runs"
-    named = "" if metric.counts else f" The score is the mean {metric.name}, {metric.range}."
-    return [
+    named = "" if metric.counts else f" The score is the mean {metric.name} (range: {metric.range})."
+    first = (
         f"The threshold is **{loose(threshold.value, metric)}**, by the rule `{threshold.rule}`: {run} passes if "
-        f"it scores that or {which}.{named}{but}",
-        summary.no_contract or f"Contract: {CONTRACT}; `sweep gate` reads it.",
-    ]
+        f"it scores that or {which}.{named}{but}"
+    )
+    if briefly and summary.no_contract:
+        return [first]
+    return [first, summary.no_contract or f"Contract: {CONTRACT}; `sweep gate` reads it."]
 
 
 def implied_lines(summary: Summary, *, briefly: bool = False) -> list[str]:
@@ -57,7 +60,7 @@ def implied_lines(summary: Summary, *, briefly: bool = False) -> list[str]:
 
 def threshold_lines(summary: Summary, *, briefly: bool = False) -> list[str]:
     """What the threshold is, and what it implies. `briefly`: for a terminal."""
-    return [*verdict_lines(summary), *implied_lines(summary, briefly=briefly)]
+    return [*verdict_lines(summary, briefly=briefly), *implied_lines(summary, briefly=briefly)]
 
 
 def floor_lines(summary: Summary) -> Iterator[str]:
@@ -101,7 +104,7 @@ def at_the_sweeps(summary: Summary) -> Iterator[Block]:
     value = loose(threshold.value, threshold.metric)
     yield (f"What the sweep's threshold of {value}{least} does to a build of each variant{tried}:")
     yield Grid(
-        ("variant", "mean − threshold", *headings(retries)),
+        ("variant", "mean − threshold", *headings(retries, threshold.metric)),
         [
             (
                 name,
@@ -122,15 +125,16 @@ def _blunt(threshold: Threshold) -> Iterator[str]:
     if threshold.value is not None and judged.value is not None and judged.value - threshold.value > 1e-9:
         yield (
             f"The mean of {name} is {judged.mean:.3f}, which is {judged.mean - threshold.value:.3f} above the "
-            "sweep's threshold: a build of it that loses less than that in accuracy still passes more often than "
-            f"not. {name} has a threshold of its own, {cut(judged.value)}, which catches smaller losses: "
-            f"`sweep gate --variant {name}`."
+            f"sweep's threshold: a build of it that loses less than that in {threshold.metric.name} still passes "
+            f"more often than not. {name} has a threshold of its own, {cut(judged.value)}, which catches smaller "
+            f"losses: `sweep gate --variant {name}`."
         )
 
 
-def headings(retries: int) -> Row:
+def headings(retries: int, metric: Metric = ACCURACY) -> Row:
     """Of `operating_cells`: false alarms and drops caught, by one attempt, and by all where there are several."""
-    return ALARM + CAUGHT if retries > 1 else ("false alarm", "drop caught 80 / 95 %")
+    named = ALARM + CAUGHT if retries > 1 else ("false alarm", "drop caught 80 / 95 %")
+    return named if metric.higher_is_better else tuple(name.replace("drop", "rise") for name in named)
 
 
 def operating_cells(at: Operating, noise: str | None, retries: int) -> Row:
@@ -176,16 +180,23 @@ def every_rule(summary: Summary) -> Iterator[Block]:
         f"others with their default parameters. *k attempts*: CI tries a build up to {attempts} times and fails it "
         "when all fail, if attempts are independent."
     )
-    yield Grid(("rule", "variant", "threshold", *headings(attempts)), rows)
+    yield Grid(("rule", "variant", "threshold", *headings(attempts, summary.metric)), rows)
     yield (
         "The false alarm is that of the measured build, measured again; the brackets hold its upper 95 % bound. "
         "Where a variant has identical repetitions, this bound is all that is known: neither the false alarm "
         "itself nor the drop that is caught (`-`) can be estimated. Of a variant with one repetition nothing is "
-        "known. *none* means that not even a drop to 0 is caught so often."
+        f"known. *none* means that not even {_everything(summary.metric)} is caught so often."
     )
     reasons = "\n".join(f"- {line}" for line in _reasons(summary.rules))
     if reasons:
         yield reasons
+
+
+def _everything(metric: Metric) -> str:
+    """The largest loss."""
+    if metric.higher_is_better:
+        return f"a drop to {metric.low:g}" if metric.low is not None else "the largest drop"
+    return f"a rise to {metric.high:g}" if metric.high is not None else "the largest rise"
 
 
 def _reasons(rules: Mapping[str, Threshold]) -> list[str]:

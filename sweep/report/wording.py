@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from sweep.audit.finding import Verdict
 from sweep.errors import SweepError
+from sweep.gate.contract import CONTRACT
 from sweep.plan.config import LIBRARY
+from sweep.report.blocks import Verbatim
 from sweep.words import counted
 
 if TYPE_CHECKING:
     from sweep.audit.finding import Finding
     from sweep.plan.config import GoldConfig
     from sweep.plan.imported import ImportedConfig
+    from sweep.report.blocks import Block
     from sweep.report.exported import Exported, ExportUnavailable
     from sweep.report.summary import PerturbedSummary, RepetitionCounts, Summary
     from sweep.run.launch import Finished
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from sweep.run.provenance import TwoTries
     from sweep.run.stopping import Stopped
     from sweep.run.view import EngineState
+    from sweep.stats.metric import Metric
 
 
 def share(value: float) -> str:
@@ -69,49 +74,32 @@ PERTURBED_USE = (
     "No gate applies to these conditions. They serve as the measure of noise for a variant whose repetitions are "
     "identical."
 )
-SPREADS_MEAN = (
-    "There are two spreads, both in accuracy. The *std* says how far the score moves when the same questions are "
-    "asked again; it is what makes a gate fail by chance. The *question SE* (standard error) says how far the mean "
-    "would move if other questions were asked; a gate that always asks the same questions is not affected by it. "
-    "The clustered one counts questions with the same template as one question. The *flip rate* is the share of "
-    "questions that are right in one run and wrong in another. The last column is the flip rate that would explain "
-    "the std if every question flipped independently of the others (`-`: no such rate can explain it)."
-)
 PASS_AT = (
     "Each repetition is one more sample of every question, with a seed of its own. avg@n is the mean accuracy of "
     "the n samples, and pass@k the probability that at least one of k samples is right, estimated without bias "
-    "from all n. In parentheses is where it lies for other questions like these, with 95 % confidence:"
+    "from all n. The parentheses hold its 95 % confidence interval for other questions like these:"
 )
 ACCEPT_LENGTHS = "The accept length is the number of completion tokens for each verification step:"
 UPLOAD_FIGURES = (
     "The links below point to files of the run folder. Upload these files to the pull request, and replace each "
     "link with the address of its upload."
 )
-CAPTIONS = {
-    "repetitions": "The score of every repetition, by variant.",
-    "unstable": "The questions that are right in some repetitions and wrong in others.",
-    "power": (
-        "How often a build fails the gate, by the gate's threshold: the measured build, and builds of a lower mean "
-        "accuracy."
-    ),
-}
 
-ALTERNATIVES = {
-    "repetitions": (
-        "Box plot of the scores, one row for each variant, with a point for every repetition. The table before it "
-        "has the mean, the standard deviation, the least and the greatest of each."
-    ),
-    "unstable": (
-        "Heat map with a row for each unstable question and a column for each variant: the lighter, the more often "
-        "the question was right. The list of questions below has the counts."
-    ),
-    "power": (
-        "The probability of failing the gate, for the measured build and for each lower mean: curves against the "
-        "gate's threshold in a panel for each variant, or, of many variants, marks at its own threshold and at the "
-        "sweep's in a row for each. The text before it has the figures at the thresholds."
-    ),
-}
-"""What a figure shows, for whoever does not see it."""
+
+def spreads_mean(metric: Metric) -> str:
+    """What the columns of the spreads are; those of flips there are of right and wrong answers alone."""
+    flips = (
+        " The *flip rate* is the share of questions that are right in one run and wrong in another. The last "
+        "column is the flip rate that would explain the std if every question flipped independently of the others "
+        "(`-`: no such rate can explain it)."
+    )
+    return (
+        f"There are two spreads, both in {metric.name}. The *std* says how far the score moves when the same "
+        "questions are asked again; it is what makes a gate fail by chance. The *question SE* (standard error) "
+        "says how far the mean would move if other questions were asked; a gate that always asks the same "
+        "questions is not affected by it. The clustered one counts questions with the same template as one "
+        f"question.{flips if metric.counts else ''}"
+    )
 
 
 def protocol_sentence(summary: Summary) -> str:
@@ -123,11 +111,13 @@ def protocol_sentence(summary: Summary) -> str:
     cut = "".join(f", {name} {value:g}" for name, value in protocol.sampling.items())
     source = "the task's library" if dataset.path == LIBRARY else f"`{dataset.path}`"
     drawn = "of the task's library" if protocol.shots_from == LIBRARY else f"from the {protocol.shots_from} split"
+    shots = counted(protocol.shots or 0, "worked example")
+    examples = f"after {shots} {drawn}" if protocol.shots else "without worked examples"
     return (
         f"Each repetition asks {protocol.questions} questions of {source} (task {protocol.task}{chat}, SHA-256 "
-        f"`{dataset.sha256[:12]}`) after {protocol.shots} worked examples {drawn}, with {protocol.concurrency} "
-        f"requests in flight, at most {protocol.max_tokens} tokens an answer, at temperature "
-        f"{protocol.temperature:g}{cut}. {_HASH.format(protocol.hash[:12])}"
+        f"`{dataset.sha256[:12]}`) {examples}, with {protocol.concurrency} requests in flight, at most "
+        f"{protocol.max_tokens} tokens per answer, at temperature {protocol.temperature:g}{cut}. "
+        f"{_HASH.format(protocol.hash[:12])}"
     ) + (f" {_gold_sentence(protocol.gold)}" if protocol.gold else "")
 
 
@@ -136,7 +126,7 @@ _HASH = "The hash of this protocol is `{}`. Standard deviations are sample ones 
 
 def _imported_sentence(summary: Summary, imported: ImportedConfig) -> str:
     """Where results from elsewhere come from, and what of the protocol is known."""
-    protocol = summary.protocol
+    protocol, counts = summary.protocol, "counts by" if summary.metric.counts else "is worth its"
     known = {
         "worked examples": protocol.shots,
         "requests in flight": protocol.concurrency,
@@ -148,7 +138,7 @@ def _imported_sentence(summary: Summary, imported: ImportedConfig) -> str:
     return (
         f"These results were not measured by this program but imported from {counted(len(imported.files), 'file')} "
         f"({imported.format}{f', task {imported.task}' if imported.task else ''}): each repetition has "
-        f"{counted(protocol.questions, 'question')}, and an answer counts by `{imported.metric}` there."
+        f"{counted(protocol.questions, 'question')}, and an answer {counts} `{imported.metric}` there."
         f"{f' Known is: {told}.' if told else ''}{f' Not known: {unknown}.' if unknown else ''}"
     )
 
@@ -228,7 +218,7 @@ def outcome_line(summary: Summary) -> str | None:
 def audit_counts(findings: Sequence[Finding]) -> str:
     """How many audits passed, and how many could not be judged, which is no pass and no failure."""
     count = Counter(finding.verdict for finding in findings)
-    unknown = f", and the data cannot tell of {count[Verdict.UNKNOWN]}" if count[Verdict.UNKNOWN] else ""
+    unknown = f"; the data cannot decide {count[Verdict.UNKNOWN]}" if count[Verdict.UNKNOWN] else ""
     return f"{count[Verdict.PASS]} of {counted(len(findings), 'audit')} passed{unknown}."
 
 
@@ -239,8 +229,14 @@ def verdict_counts(findings: Sequence[Finding]) -> str:
     return ", ".join(f"{count[verdict]} {end}" for verdict, end in ends.items() if count[verdict]) or "none"
 
 
-def viewer_sentence(asked: int, flipping: int) -> str:
+def viewer_sentence(asked: int, flipping: int, metric: Metric) -> str:
     """What the HTML report's list of questions shows first."""
+    if not metric.counts:
+        return (
+            f"Of {counted(asked, 'question')}, {flipping:,} vary: some variant's answers are worth more in one "
+            f"repetition than in another. A cell is the mean {metric.name} of the repetitions. Only complete "
+            "repetitions are shown."
+        )
     return (
         f"Of {counted(asked, 'question')}, {flipping:,} flip: some variant answers them right in one repetition "
         "and not in another. A cell counts the repetitions that are right. Only complete repetitions are shown."
@@ -268,16 +264,27 @@ def method_sentence(summary: Summary, commit: str | None) -> str:
     )
 
 
-def places(finished: Finished, exported: Iterable[Exported | ExportUnavailable]) -> list[str]:
-    """Where the results of a launch are: the run folder, the Ray dashboard, and what the exporters did."""
-    lines = [f"run folder     {finished.url or finished.run.folder}"]
+def places(finished: Finished, contract: bool, exported: Iterable[Exported | ExportUnavailable]) -> list[Block]:
+    """Where the results of a launch are and what reads them, to be copied; then what went wrong.
+
+    `contract`: whether there is one.
+    """
+    lines, troubles = [f"run folder     {finished.url or finished.run.folder}"], []
+    if finished.url is None:
+        folder = quote(str(finished.run.folder))
+        lines.append(f"report         sweep show {folder}")
+        if contract:
+            lines.append(f"gate           sweep gate {folder}/{CONTRACT} --run RUN")
     if finished.dashboard:
         lines.append(f"Ray dashboard  {finished.dashboard} (while the cluster runs)")
     if finished.interrupted:
-        lines.append(INTERRUPTED)
+        troubles.append(INTERRUPTED)
     for outcome in exported:
-        lines += [outcome.message] if isinstance(outcome, SweepError) else outcome.lines
-    return lines
+        if isinstance(outcome, SweepError):
+            troubles.append(outcome.message)
+        else:
+            lines += outcome.lines
+    return [Verbatim(lines), *troubles]
 
 
 # Sentences of the live view.

@@ -20,12 +20,11 @@ from sweep.run.checksums import MANIFEST, Checksums, Fresh, sha256
 from sweep.run.documents import HOLDER, PROVENANCE, REMEDIES, SUMMARY, SWEEP, read_model, read_object
 from sweep.run.failures import Failure, Void
 from sweep.run.lock import LOCK
-from sweep.run.provenance import Place, Provenance, TwoTries, gather
+from sweep.run.provenance import Place, Provenance, TwoTries, gather, metric_of
 from sweep.run.questions import QUESTIONS, PinnedQuestion, read, to_text
 from sweep.run.samples_file import Columns
 from sweep.run.unit_files import SAMPLES, UnitFiles
 from sweep.stats.samples import Measurement, Sample, VariantSamples, tabulate
-from sweep.tasks import task
 from sweep.tasks.questionnaire import Questionnaire
 
 UNKNOWN = Measurement()
@@ -52,6 +51,10 @@ class Run:
     @cached_property
     def _files(self) -> UnitFiles:
         return UnitFiles(folder=self.folder, plan=self.plan, checksums=self.checksums, questions=self.questions)
+
+    def below(self, plan: Plan | None) -> Run | None:
+        """The run of a plan of its own inside this run's folder, there or not; None without one."""
+        return None if plan is None else Run(folder=self.folder / plan.sweep_id, plan=plan)
 
     def pin(self, questionnaire: Questionnaire) -> None:
         """Keep what is asked: questions.jsonl and, in a new run, the provenance.
@@ -185,9 +188,9 @@ class Run:
         self, variants: Sequence[Variant], read: Collection[str] | None = None
     ) -> dict[str, VariantSamples]:
         """`read`: whose files are read; all, with every fault in them, for None."""
-        question_ids = self.provenance().protocol.question_ids
-        measured = self._files.measured(read)
-        tables, metric = {}, task(self.plan.config.protocol.task).metric
+        provenance = self.provenance()
+        question_ids, metric = provenance.protocol.question_ids, metric_of(provenance, self.plan.config)
+        measured, tables = self._files.measured(read), {}
         for variant in variants:
             columns = samples_file.joined([self.load(unit) for unit in measured if unit.variant == variant.name])
             tables[variant.name] = tabulate(variant.name, columns, question_ids, metric)
@@ -275,13 +278,13 @@ class Run:
         return document
 
 
-def create_run(runs: Path, plan: Plan, resolved: str) -> Run:
-    """The sweep's folder, made or taken up again. `resolved` is its sweep file, every default written.
+def create_run(runs: Path, plan: Plan) -> Run:
+    """The sweep's folder, made or taken up again, with its sweep file, every default written.
 
     Raises BadInput when it cannot be written or holds another sweep.
     """
     run = Run(folder=runs / plan.sweep_id, plan=plan)
-    existing = run.folder / SWEEP
+    existing, resolved = run.folder / SWEEP, dump(plan.config)
     if existing.exists():
         there, asked = result_settings(load(existing, recorded=True)), result_settings(plan.config)
         if differing := [key for key in there | asked if there.get(key) != asked.get(key)]:
@@ -316,7 +319,10 @@ def open_run(folder: str | Path) -> Run:
     """A run folder that is there. Raises BadInput when it is none."""
     file = Path(folder) / SWEEP
     if not file.is_file():
-        raise BadInput(f"{folder}: not a run folder, it has no {SWEEP}; `sweep list` shows the runs")
+        raise BadInput(
+            f"{folder}: not a run folder, it has no {SWEEP}; `sweep list` shows the runs, and `sweep import` makes "
+            "one of answers from elsewhere"
+        )
     try:
         config = load(file, recorded=True)
     except BadInput:

@@ -20,8 +20,7 @@ FREE = {"dataset", "gold", "questions", "concurrency", "question_order"}
 
 def gold_run(run: Run) -> Run | None:
     """Where the outputs of the sweep's own variant are, there or not; None where it is held to none of its."""
-    plan = gold_plan(run.plan.config)
-    return None if plan is None else Run(folder=run.folder / plan.sweep_id, plan=plan)
+    return run.below(gold_plan(run.plan.config))
 
 
 def with_gold(run: Run, questionnaire: Questionnaire) -> Questionnaire:

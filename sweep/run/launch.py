@@ -16,7 +16,7 @@ from sweep.errors import BadInput
 from sweep.interrupts import answer_with, check, kept, patient
 from sweep.out import busy
 from sweep.plan.reference import reference_plan
-from sweep.plan.sweepfile import check_arguments, dump, load
+from sweep.plan.sweepfile import check_arguments, load
 from sweep.plan.units import Plan, Unit, make_plan
 from sweep.run.driver import Driver
 from sweep.run.folder import Run, create_run, open_run
@@ -117,7 +117,7 @@ def launch(file: str, overrides: Sequence[str], options: Options, audience: Audi
     held.enter_context(hold(options.runs / plan.sweep_id, "launch", audience.tell, mode=mode))
     url = f"{options.url.rstrip('/')}/{plan.sweep_id}" if options.url else None
     held.enter_context(mirrored(options.runs / plan.sweep_id, url, audience.tell))
-    run = create_run(options.runs, plan, dump(plan.config))
+    run = create_run(options.runs, plan)
     keep_hashes(run.folder, plan.config)
     if questionnaire.lacks_gold:
         questionnaire = _complete_gold(run, questionnaire, options, audience)
@@ -153,7 +153,7 @@ def _complete_gold(run: Run, questionnaire: Questionnaire, options: Options, aud
     assert own is not None  # of an earlier run it is known, or refused
     (variant,) = own.plan.variants
     audience.tell(f"First, {variant.name} is measured once more: its outputs are right in this sweep.")
-    gold = create_run(run.folder, own.plan, dump(own.plan.config))
+    gold = create_run(run.folder, own.plan)
     interrupted, _ = _complete(gold, questionnaire, options, audience)
     if interrupted:
         raise KeyboardInterrupt
@@ -171,7 +171,7 @@ def _complete_reference(
 ) -> bool:
     """The same for the reference of a run, below its folder; `questionnaire` is the run's. Whether it was
     interrupted. One that cannot run costs its audit, and no more."""
-    other = create_run(run.folder, plan, dump(plan.config))
+    other = create_run(run.folder, plan)
     try:
         return _complete(other, questionnaire.first(plan.config.protocol.questions), options, audience)[0]
     except (ClusterUnavailable, EngineStartFailed) as error:
@@ -206,7 +206,7 @@ def _drive(
                 audience.tell(f"Ray dashboard: {pool.dashboard}{token_hint()}")
             check()
             with audience.watch(run, pool.dashboard) as view:
-                shown = OnPages(view, pool, run.plan)
+                shown = OnPages(view, pool, run.plan, questionnaire.task.metric.name)
                 interrupted = Driver(run, questionnaire, pool, shown).drive(measured, stopped)
         finally:
             with kept():

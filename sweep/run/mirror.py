@@ -74,7 +74,8 @@ class Mirror:
         states = {name: state_of(file) for name, file in changed.items()}
         contents = {name: file.read_bytes() for name, file in changed.items() if not name.endswith(MANIFEST)}
         # Read last: what was read before it has its line there, unless it was replaced meanwhile.
-        sums = {name: _lines_of(file) for name, file in self._files() if file.name == MANIFEST}
+        manifests = ((name, file) for name, file in self._files() if file.name == MANIFEST)
+        sums = {name: file.read_text(encoding="utf-8").splitlines() for name, file in manifests}
         late = {name for name, content in contents.items() if not _named(name, content, sums)}
         for name, lines in sums.items():
             self._write_lines(name, [*dict.fromkeys([*self._lines.get(name, []), *lines])])
@@ -208,7 +209,3 @@ def _named(name: str, content: bytes, sums: dict[str, list[str]]) -> bool:
         return True
     lines = [line for line in sums[f"{inside}{MANIFEST}"] if line[66:] == name.removeprefix(inside)]
     return not lines or any(line.startswith(sha256(content)) for line in lines)
-
-
-def _lines_of(file: Path) -> list[str]:
-    return file.read_text(encoding="utf-8").splitlines()

@@ -9,7 +9,7 @@ from sweep.errors import BadInput
 from sweep.gate.identity import ABSENT, Change, changes
 from sweep.plan.units import Plan
 from sweep.plan.variants import BUILD, Variant
-from sweep.run.documents import REMEDIES
+from sweep.run.documents import REMEDIES, SUMMARY
 from sweep.run.folder import Run, open_run
 from sweep.run.provenance import identity
 from sweep.stats.samples import VariantSamples
@@ -108,7 +108,7 @@ def refuse_other_protocol(against: Run, protocol: str, named: str = "--against")
 
 
 def _remembered(run: Run) -> Run | None:
-    if not (run.folder / "summary.json").exists():
+    if not (run.folder / SUMMARY).exists():
         return None
     # Of any schema: a summary of an older one is about to be written again.
     match run.summary().get("against"):
@@ -122,8 +122,7 @@ def _remembered(run: Run) -> Run | None:
                     f"{run.folder}: was held against {sweep_id} for drift, and that run cannot be read any more "
                     f"({gone.message.splitlines()[0]}). Name it, or another one, with --against"
                 ) from None
-    file, remedy = run.folder / "summary.json", REMEDIES["summary.json"]
-    raise BadInput(f"{file}: `against` does not name an earlier run; {remedy}")
+    raise BadInput(f"{run.folder / SUMMARY}: `against` does not name an earlier run; {REMEDIES[SUMMARY]}")
 
 
 def _of(run: Run, other: Run) -> Iterator[Build]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
+from typing import ClassVar
 
 from cluster.backends import backend
 from cluster.spec import Device, EngineFacts
@@ -16,7 +17,9 @@ from sweep.gate.identity import EngineIdentity
 from sweep.plan.config import SweepConfig
 from sweep.plan.units import Plan, content_hash, digest, result_settings
 from sweep.run.questions import sha256, to_text
-from sweep.strict import Strict
+from sweep.stats.metric import ACCURACY, Metric
+from sweep.strict import Grown, Strict
+from sweep.tasks import task
 from sweep.tasks.questionnaire import Questionnaire
 
 COMMIT = "COMMIT"
@@ -24,8 +27,10 @@ COMMIT = "COMMIT"
 PACKAGES = ("ray", "mlflow", "datasets", "numpy", "scipy")
 
 
-class AskedProtocol(Strict):
+class AskedProtocol(Grown):
     """What was asked, by ids."""
+
+    newer: ClassVar[frozenset[str]] = frozenset({"metric"})
 
     hash: str
     """Of everything that decides a score."""
@@ -37,6 +42,8 @@ class AskedProtocol(Strict):
     """Of questions.jsonl."""
     stop: tuple[str, ...] | None = None
     """An output ends before the first of these; None in a run that an earlier version began."""
+    metric: Metric | None = None
+    """What was measured of each answer; None for what the task measures."""
 
 
 class DatasetFacts(Strict):
@@ -177,6 +184,7 @@ def gather(plan: Plan, questionnaire: Questionnaire) -> Provenance:
             question_ids=questionnaire.question_ids,
             questions_sha256=sha256(to_text(questionnaire)),
             stop=questionnaire.stop,
+            metric=None if questionnaire.task.metric == ACCURACY else questionnaire.task.metric,
         ),
         dataset=DatasetFacts(
             path=config.protocol.dataset.path,
@@ -184,6 +192,11 @@ def gather(plan: Plan, questionnaire: Questionnaire) -> Provenance:
             sha256=questionnaire.dataset_sha256,
         ),
     )
+
+
+def metric_of(provenance: Provenance, config: SweepConfig) -> Metric:
+    """What a run measures of each answer."""
+    return provenance.protocol.metric or task(config.protocol.task).metric
 
 
 def _versions(packages: Sequence[str]) -> dict[str, str]:

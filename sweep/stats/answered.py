@@ -19,7 +19,10 @@ from sweep.errors import BadInput
 from sweep.stats.samples import VariantSamples
 from sweep.words import cut
 
-OUTCOMES = {"true": True, "1": True, "false": False, "0": False}
+OUTCOMES = {
+    **dict.fromkeys(("true", "1", "1.0", "yes", "right", "correct"), True),
+    **dict.fromkeys(("false", "0", "0.0", "no", "wrong", "incorrect"), False),
+}
 """How a file may write whether an answer is right."""
 
 
@@ -71,7 +74,11 @@ def read(source: str) -> Answered:
     """
     text = files.text(source, DATA_FILE)
     needed = ("question", "correct")
-    written = json_rows(text, source) if text.lstrip().startswith("{") else csv_rows(text, source, ",", needed)
+    written = (
+        json_rows(text, source)
+        if text.lstrip().startswith("{")
+        else csv_rows(text, source, _delimiter(text), needed)
+    )
     rows = [_row(place, cells) for place, cells in written]
     if not rows:
         raise BadInput(f"{source}: no answers in it; give lines such as {{{_EXAMPLE}}}")
@@ -99,6 +106,11 @@ def read(source: str) -> Answered:
     for row in rows:
         right[row.question] += row.correct
     return Answered(right=right, runs=len(runs), outputs=outputs)
+
+
+def _delimiter(text: str) -> str:
+    """What parts the cells of a table: that of commas, semicolons and tabs which its first line has most of."""
+    return max(",;\t", key=text.partition("\n")[0].count)
 
 
 _EXAMPLE = '"question": "test-17", "correct": true'
@@ -139,7 +151,8 @@ def csv_rows(
             place = f"{source}:{reader.line_num}"
             if None in cells or None in cells.values():
                 raise BadInput(f"{place}: not as many cells as the first line has columns")
-            yield place, {name: cell for name, cell in cells.items() if cell != ""}
+            if any(cells.values()):
+                yield place, {name: cell for name, cell in cells.items() if cell != ""}
     except csv.Error as error:
         raise BadInput(f"{source}:{reader.reader.line_num}: broken CSV: {error}") from None
 
@@ -148,7 +161,7 @@ def _row(place: str, written: Mapping[str, Any]) -> _Row:
     question, correct = _name(place, written, "question"), written.get("correct")
     outcome = OUTCOMES.get(str(correct).strip().lower()) if isinstance(correct, bool | int | str) else None
     if outcome is None:
-        missing = "a request that failed is no wrong answer: ask it again, or leave out the repetition"
+        missing = "a request that failed is not a wrong answer: ask it again, or leave out the repetition"
         given = "no `correct`" if correct is None else f"correct is {cut(json.dumps(correct))}, not true or false"
         raise BadInput(f"{place}: {given}; {missing}")
     repetition = _name(place, written, "repetition") if "repetition" in written else "1"
@@ -159,6 +172,8 @@ def _row(place: str, written: Mapping[str, Any]) -> _Row:
 def _name(place: str, written: Mapping[str, Any], key: str) -> str:
     """A text or a whole number."""
     value = written.get(key)
+    if key not in written:
+        raise BadInput(f"{place}: no `{key}`, which names it; give lines such as {{{_EXAMPLE}}}")
     if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
         raise BadInput(f"{place}: {key} is {cut(json.dumps(value))}, not a name or a number")
     return str(value)

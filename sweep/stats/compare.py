@@ -5,7 +5,8 @@ the flips are all there is: exact McNemar. Where answers are noisy, B must diffe
 the questions (t-test of the paired differences, which a few lucky questions cannot pass), over the runs
 (Welch's t-test of the run scores, which whole runs that move together cannot pass), and over the starts of the
 engine where there are enough of them (Student's t-test of their means, which starts that differ cannot pass).
-Requiring all keeps the level of each; the interval is the widest of theirs.
+Requiring all keeps the level of each; the interval is the widest of theirs, and of values, whose
+differences may be few and skewed, of the bootstrap over the questions as well.
 
 Where the starts are too few to show how far they lie apart, `p_if_starts_differ` says what is left of a difference
 if they do.
@@ -29,6 +30,7 @@ from sweep.stats import paired
 from sweep.stats.accept_length import AcceptRatio, accept_ratio
 from sweep.stats.describe import accept_length, passes
 from sweep.stats.differences import Differences, Interval, Spread
+from sweep.stats.metric import Metric
 from sweep.stats.samples import VariantSamples
 
 POWER = 0.8
@@ -43,6 +45,8 @@ class DecidedBy(StrEnum):
 
     MCNEMAR = "exact McNemar"
     """Every question has one outcome in all repetitions of a side, be it that there is only one."""
+    SIGN = "exact sign test"
+    """Answers are worth numbers, and every question differs by the same amount, which shows no spread."""
     PAIRED = "paired t"
     """Answers are noisy, and the run scores show no variance or are too few."""
     BOTH = "paired t and Welch's t over runs"
@@ -86,16 +90,18 @@ class Comparison:
     p_mcnemar: float
     """Exact two-sided McNemar test of the flips."""
     difference: paired.Difference
-    """B's accuracy less A's, paired over the questions."""
+    """B's mean less A's, paired over the questions; below 0 where B is worse, whatever is better."""
     p_runs: float | None
     """Welch's t-test between the run scores; None where neither side's runs vary or one has a single run."""
     p_starts: float | None
     """Student's t-test between the engine's starts; None where they are too few, unknown or all alike."""
     p_if_starts_differ: float | None
     """Two-sided, were starts of one engine `differences.START_SD` apart; None where they are enough to show how far
-    they are."""
+    they are, and where the metric has no known range."""
     interval: Interval | None
     """None where no question, run or start differs from another."""
+    bootstrap: tuple[float, float] | None
+    """Of values, both ends of the BCa interval over the questions; None of right and wrong answers."""
     test: DecidedBy
     """What the p-value below is of."""
     p_value: float
@@ -112,6 +118,8 @@ class Comparison:
     detectable: float | None
     """The smallest true loss, in accuracy, that this comparison would find with 80 % probability or more, even were
     it the only one of them with a loss; None where not even a loss of everything would be."""
+    metric: Metric
+    """What both are of."""
 
     @property
     def strict_alpha(self) -> float:
@@ -140,8 +148,8 @@ class Comparison:
 def compare(a: VariantSamples, b: VariantSamples, alpha: float = 0.05, among: int = 1) -> Comparison:
     """B against A; `among` comparisons are made together, whose p-values the caller adjusts.
 
-    Raises BadInput when the questions differ, when a side has no complete repetition, or for an alpha
-    outside 0..1.
+    Raises BadInput when the questions or the metrics differ, when a side has no complete repetition, or for an
+    alpha outside 0..1.
     """
     if not 0 < alpha < 1:
         raise BadInput(f"alpha is a probability between 0 and 1, got {alpha:g}; 0.05 is usual")
@@ -152,8 +160,11 @@ def compare(a: VariantSamples, b: VariantSamples, alpha: float = 0.05, among: in
     p_mcnemar = paired.mcnemar(len(lost), len(gained))
     unanimous = a.counts and bool(np.isin(share_a, (0, 1)).all() and np.isin(share_b, (0, 1)).all())
     differences = Differences.of(a, b, columns)
-    test, strict = _decides(unanimous, differences), alpha / among
-    if test is DecidedBy.MCNEMAR:
+    test, strict = _decides(a.counts, unanimous, differences), alpha / among
+    detectable: float | None
+    if test is DecidedBy.SIGN:
+        p_value, of_flips, detectable = differences.p_sign, 0.0, None
+    elif test is DecidedBy.MCNEMAR:
         p_value, of_flips = p_mcnemar, math.sqrt(len(lost) + len(gained)) / len(share_a)
         detectable = paired.detectable_loss(len(share_a), len(lost), len(gained), strict, POWER)
     else:
@@ -161,6 +172,7 @@ def compare(a: VariantSamples, b: VariantSamples, alpha: float = 0.05, among: in
         runs = min(len(a.repetitions), len(b.repetitions))
         stated = runs == 1 if test is DecidedBy.PAIRED else runs >= FEWEST_RUNS
         detectable = differences.detectable(strict, POWER) if stated else None
+    bootstrap = differences.bootstrap(1 - alpha)
     return Comparison(
         a=_side(a),
         b=_side(b),
@@ -172,14 +184,16 @@ def compare(a: VariantSamples, b: VariantSamples, alpha: float = 0.05, among: in
         p_runs=differences.runs.p_value,
         p_starts=differences.starts.p_value if differences.starts else None,
         p_if_starts_differ=differences.if_starts_differ(_starts(a), _starts(b), of_flips),
-        interval=differences.interval(1 - alpha),
+        interval=differences.interval(1 - alpha, bootstrap),
+        bootstrap=bootstrap,
         test=test,
         p_value=p_value,
         p_adjusted=p_value,
         alpha=alpha,
         among=among,
         accept_length=_accept_ratio(a, b, columns, alpha),
-        detectable=None if detectable is None or detectable > a.merit.mean() - a.metric.low else detectable,
+        detectable=None if detectable is None or detectable > _all_of_it(a) else detectable,
+        metric=a.metric,
     )
 
 
@@ -222,7 +236,12 @@ def adjusted(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
 
 
 def _columns(a: VariantSamples, b: VariantSamples) -> list[int]:
-    """B's columns in A's order."""
+    """B's columns in A's order. Raises BadInput, as `compare` does."""
+    if a.metric != b.metric:
+        raise BadInput(
+            f"A is measured in {a.metric.name} (range: {a.metric.range}) and B in {b.metric.name} (range: "
+            f"{b.metric.range}), which do not compare; import both with the same --metric, --range and direction"
+        )
     for table in (a, b):
         if not table.repetitions or not table.question_ids:
             raise BadInput(
@@ -246,9 +265,9 @@ def _named(questions: Sequence[str]) -> str:
     return ", ".join(questions[:3]) + more if questions else "none"
 
 
-def _decides(unanimous: bool, differences: Differences) -> DecidedBy:
+def _decides(counts: bool, unanimous: bool, differences: Differences) -> DecidedBy:
     if unanimous or Spread.QUESTIONS not in differences.known:
-        return DecidedBy.MCNEMAR
+        return DecidedBy.MCNEMAR if counts else DecidedBy.SIGN
     if Spread.STARTS in differences.known:
         return DecidedBy.STARTS
     return DecidedBy.BOTH if Spread.RUNS in differences.known else DecidedBy.PAIRED
@@ -261,6 +280,13 @@ def _accept_ratio(a: VariantSamples, b: VariantSamples, columns: list[int], alph
         return None
     tokens_a, tokens_b = a.completion_tokens.mean(axis=0), b.completion_tokens.mean(axis=0)[columns]
     return accept_ratio(tokens_b, steps_b, tokens_a, steps_a, alpha)
+
+
+def _all_of_it(samples: VariantSamples) -> float:
+    """The most that can be lost; inf where no end of the range is known."""
+    metric = samples.metric
+    mean = float(samples.value.mean())
+    return mean - metric.least if metric.higher_is_better else metric.most - mean
 
 
 def _starts(samples: VariantSamples) -> int | None:

@@ -120,7 +120,7 @@ def _summed(evidence: Floats) -> Floats:
     return sums
 
 
-def run_length(limit: float, shift: float = 0.0, allowance: float = ALLOWANCE) -> float:
+def run_length(limit: float, shift: float = 0.0) -> float:
     """Mean number of nights until a CUSUM of one side exceeds the limit, from 0.
 
     `shift`: of the mean towards that side, in standard deviations, known ones. By the Markov chain of D. Brook and
@@ -131,7 +131,7 @@ def run_length(limit: float, shift: float = 0.0, allowance: float = ALLOWANCE) -
     width = 2 * limit / (2 * STATES - 1)
     states = np.arange(STATES)
     # From state i to no more than state j: the step is at most (j + 1/2 - i) widths.
-    reached = special.ndtr((states[None, :] - states[:, None] + 0.5) * width + allowance - shift)
+    reached = special.ndtr((states[None, :] - states[:, None] + 0.5) * width + ALLOWANCE - shift)
     moves = np.diff(reached, axis=1, prepend=0.0)
     return float(np.linalg.solve(np.eye(STATES) - moves, np.ones(STATES))[0])
 

@@ -126,9 +126,10 @@ def describe_scores(
     spread = _spread(scores)
     mean, std, flips, over = spread.mean, spread.std, None, None
     if mean is not None and std is not None and questions is not None:
-        flips, most = 2 * questions * std**2, (mean - metric.low) * (metric.high - mean)
+        flips, most = 2 * questions * std**2, (mean - metric.least) * (metric.most - mean)
         flips = flips if flips <= 2 * most and metric.counts else None
-        over = overdispersion(std, len(scores), most / questions)
+        # Without a range nothing is the most that the questions can do.
+        over = overdispersion(std, len(scores), most / questions) if math.isfinite(most) else None
     return ScoreStatistics(
         **vars(spread), per_repetition=tuple(scores), flip_rate_scores=flips, overdispersion=over
     )

@@ -6,12 +6,16 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+import numpy as np
+import numpy.typing as npt
+
 from sweep.stats import paired
+from sweep.stats.bootstrap import mean_interval
 from sweep.stats.metric import Metric
 from sweep.stats.samples import VariantSamples
 
 START_SD = 0.02
-"""Std of the starts of one engine, in accuracy, where too few show it: a cautious judgement."""
+"""Std of the starts of one engine, of the metric's range, where too few show it: a cautious judgement."""
 ENDLESS = 1e6
 """Degrees of freedom of a variance that is known."""
 FEWEST_DOF = 3
@@ -21,6 +25,8 @@ FEWEST_DOF = 3
 class Spread(StrEnum):
     """What an interval counts as chance."""
 
+    BOOTSTRAP = "the bootstrap's over the questions"
+    """The same as paired over the questions, of values and without a distribution of them."""
     QUESTIONS = "paired over the questions"
     """Noise that is independent between questions, and that B may do better on some questions than on others."""
     RUNS = "Welch's over the runs"
@@ -53,12 +59,16 @@ class Differences:
     """Welch's."""
     starts: paired.Difference | None
     """Student's; None where the starts are too few or unknown."""
+    values: npt.NDArray[np.float64] | None
+    """(Q,): the questions' own; None of right and wrong answers, for which there are exact methods."""
 
     @classmethod
     def of(cls, a: VariantSamples, b: VariantSamples, columns: list[int]) -> Differences:
         """`columns`: B's questions in A's order."""
+        of_a, of_b = a.merit.mean(axis=0), b.merit.mean(axis=0)[columns]
         return cls(
-            questions=paired.difference(a.merit.mean(axis=0), b.merit.mean(axis=0)[columns]),
+            questions=paired.difference(of_a, of_b),
+            values=None if a.counts else of_b - of_a,
             runs=paired.between_runs(a.merit.mean(axis=1), b.merit.mean(axis=1)),
             starts=paired.between_starts(a.merit.mean(axis=1), b.merit.mean(axis=1), a.starts, b.starts),
             metric=a.metric,
@@ -69,6 +79,11 @@ class Differences:
         """Those with a positive standard error."""
         those = {Spread.QUESTIONS: self.questions, Spread.RUNS: self.runs, Spread.STARTS: self.starts}
         return {spread: d for spread, d in those.items() if d is not None and d.standard_error}
+
+    @property
+    def p_sign(self) -> float:
+        """Two-sided, that a question differs either way with equal chance, where all differ by the same amount."""
+        return paired.mcnemar(0, round(self.questions.dof) + 1 if abs(self.questions.mean) > paired.SAME else 0)
 
     @property
     def p_value(self) -> float | None:
@@ -94,12 +109,20 @@ class Differences:
             missed = self.questions.missed_for_good if self.metric.counts else self.questions.missed
             return missed(loss, alpha) + sum(parts) - (1 - power)
 
-        most = self.metric.high - self.metric.low
-        return float(optimize.brentq(excess, 0, most, xtol=1e-6 * most)) if excess(most) < 0 else None
+        # Where the range is not known, a loss of so many standard errors is found for sure.
+        error = max((d.standard_error or 0.0 for d in self.known.values()), default=0.0)
+        most, unit = (self.metric.span or paired.FAR * error), (self.metric.span or error)
+        return float(optimize.brentq(excess, 0, most, xtol=1e-6 * unit)) if excess(most) < 0 else None
 
-    def interval(self, confidence: float) -> Interval | None:
+    def bootstrap(self, confidence: float) -> tuple[float, float] | None:
+        """Of values, the BCa interval over the questions; None where they show no spread."""
+        spread = self.values is not None and Spread.QUESTIONS in self.known
+        return mean_interval(self.values, confidence) if spread and self.values is not None else None
+
+    def interval(self, confidence: float, bootstrap: tuple[float, float] | None = None) -> Interval | None:
         """The widest."""
         ends = {spread: d.interval(confidence) for spread, d in self.known.items()}
+        ends[Spread.BOOTSTRAP] = bootstrap
         return max(
             (Interval(low=both[0], high=both[1], of=spread) for spread, both in ends.items() if both),
             key=lambda interval: interval.high - interval.low,
@@ -107,14 +130,15 @@ class Differences:
         )
 
     def if_starts_differ(self, starts_a: int | None, starts_b: int | None, of_flips: float | None) -> float | None:
-        """Two-sided p-value, were starts of one engine START_SD apart; None where the starts show how far they are.
+        """Two-sided p-value, were starts of one engine START_SD apart; None where the starts show how far they are,
+        and where no range is known.
 
         The variance of that many starts, one where their number is not known, comes beside each standard error, or
         beside `of_flips`, that of the flips where they decide alone.
         """
-        if self.starts is not None:
+        if self.starts is not None or self.metric.span is None:
             return None
-        start_sd = START_SD * (self.metric.high - self.metric.low)
+        start_sd = START_SD * self.metric.span
         between = start_sd**2 * (1 / (starts_a or 1) + 1 / (starts_b or 1))
         seen = [(d.standard_error, d.dof) for d in self.known.values()]
         errors = seen if of_flips is None else [(of_flips, ENDLESS)]

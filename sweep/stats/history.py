@@ -119,11 +119,6 @@ class Chart:
     change: Change | None
     """What the first alarm found; None without one."""
 
-    @property
-    def followed(self) -> int:
-        """Nights with a score that were held against the reference and those before them."""
-        return len(self.history.measured) - self.used
-
 
 def follow(
     history: History,

@@ -186,8 +186,8 @@ class VariantSamples:
 
     @property
     def merit(self) -> npt.NDArray[np.float64]:
-        """(R, Q): what each answer is worth with more as the better: mirrored in its range where less is."""
-        return self.value if self.metric.higher_is_better else self.metric.low + self.metric.high - self.value
+        """(R, Q): what each answer is worth with more as the better: mirrored where less is."""
+        return self.value if self.metric.higher_is_better else self.metric.mirror - self.value
 
     @property
     def scores(self) -> npt.NDArray[np.float64]:
@@ -207,11 +207,7 @@ def tabulate(
     Raises ValueError for a sample of another variant or of an unknown question, and for a value where the metric
     counts right answers, or none where it does not.
     """
-    place = {question: index for index, question in enumerate(question_ids)}
-    strange = {*columns["question_id"]} - place.keys() | {*columns["variant"]} - {variant}
-    if strange:
-        raise ValueError(f"not a sample of {variant}: {min(strange)}")
-    numbers, sample = _of_whole_repetitions(columns, place)
+    numbers, sample = _of_whole_repetitions(variant, columns, question_ids)
 
     def table(field: str) -> npt.NDArray[Any]:
         cells: npt.NDArray[Any] = columns[field][sample]
@@ -253,9 +249,13 @@ def tabulate(
 
 
 def _of_whole_repetitions(
-    columns: Mapping[str, npt.NDArray[Any]], place: Mapping[str, int]
+    variant: str, columns: Mapping[str, npt.NDArray[Any]], question_ids: Sequence[str]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.intp]]:
     """The numbers of the R repetitions that have a sample of each question, and (R, Q) which sample it is."""
+    place = {question: index for index, question in enumerate(question_ids)}
+    strange = {*columns["question_id"]} - place.keys() | {*columns["variant"]} - {variant}
+    if strange:
+        raise ValueError(f"not a sample of {variant}: {min(strange)}")
     numbers, row = np.unique(columns["repetition"], return_inverse=True)
     column = np.array([place[question] for question in columns["question_id"]], dtype=np.intp)
     sample = np.full((len(numbers), len(place)), -1)

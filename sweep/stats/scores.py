@@ -50,8 +50,9 @@ class Scores:
 
     @property
     def mirrored(self) -> Scores:
-        """The scores as far from the other end of the range: an upper bound of these is a lower one of those."""
-        return replace(self, values=tuple(map(self.metric.mirrored, self.values)))
+        """The scores' mirror images: an upper bound of these is a lower one of those."""
+        mirrored = tuple(map(self.metric.mirrored, self.values))
+        return replace(self, values=mirrored, metric=self.metric.of_mirrored())
 
     def __post_init__(self) -> None:
         """Raises BadInput for a score that is no share, and for questions below 1."""
@@ -75,14 +76,14 @@ def fault_of_questions(questions: int) -> str | None:
 def fault_of(score: float, metric: Metric = ACCURACY) -> str | None:
     """What is wrong with a score and what to do; None for a number in the metric's range."""
     if metric != ACCURACY:
-        inside = math.isfinite(score) and metric.low <= score <= metric.high
-        return None if inside else f"{score:.12g} is no {metric.name}, which is {metric.range}"
+        inside = math.isfinite(score) and metric.least <= score <= metric.most
+        return None if inside else f"{score:.12g} is no {metric.name} (range: {metric.range})"
     if not math.isfinite(score):
         return f"{score} is not a number between 0 and 1; leave out the runs that gave no score"
     if score > 1:
         return (
-            f"{score:.12g} is no share of right answers, which is between 0 and 1: divide a percentage by 100, or "
-            "a number of right answers by the number of questions; an accept length or a speed is no score"
+            f"{score:.12g} is not a share of right answers, which is between 0 and 1: divide a percentage by 100, "
+            "or a number of right answers by the number of questions; an accept length or a speed is not a score"
         )
     return None if score >= 0 else f"{score:.12g} is below 0; a score is the share of right answers, 0 to 1"
 
@@ -118,7 +119,7 @@ def fault_on_grid(score: float, questions: int) -> str | None:
     counts = sorted({min(questions, max(0, rounded(score * questions))) for rounded in (math.floor, math.ceil)})
     nearest = " and ".join(f"{count / questions:.6g} ({count} right)" for count in counts)
     return (
-        f"{score:.12g} is no multiple of 1/{questions}: no number of right answers of {questions} gives it; "
+        f"{score:.12g} is not a multiple of 1/{questions}: no number of right answers out of {questions} gives it; "
         f"the nearest are {nearest}. Is the number of questions right?"
     )
 

@@ -60,7 +60,7 @@ class World:
 
     def __str__(self) -> str:
         parts = [f"accuracy {self.accuracy:g}", f"{self.runs[0]} and {self.runs[1]} runs"]
-        parts += [] if self.starts is None else [f"{self.starts} start(s) a side, sd {self.start_sd:g}"]
+        parts += [] if self.starts is None else [f"{self.starts} starts per side, sd {self.start_sd:g}"]
         parts += [f"common cause {self.cause:g}"] * (self.cause > 0) + ["heavy tails"] * self.tails
         return ", ".join(parts + [f"noise {self.noise:g}"] * (self.noise != NOISE))
 

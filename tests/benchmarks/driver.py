@@ -26,7 +26,7 @@ import numpy as np
 
 from cluster.events import Completed, Event, Loaded
 from cluster.spec import Batch, Completion, EngineSpec
-from sweep.plan.sweepfile import dump, load
+from sweep.plan.sweepfile import load
 from sweep.plan.units import Plan, Unit, make_plan
 from sweep.run import folder as store
 from sweep.run.driver import Driver
@@ -75,7 +75,7 @@ def bench(folder: Path, repetitions: int, questions: int) -> Bench:
     (folder / "sweep.yaml").write_text(SWEEP)
     asked = [f"repetitions={repetitions}", f"protocol.questions={questions}"]
     plan = make_plan(load(folder / "sweep.yaml", asked))
-    run = store.create_run(folder / "runs", plan, dump(plan.config))
+    run = store.create_run(folder / "runs", plan)
     questionnaire = dataset.load(plan.config.protocol)
     run.pin(questionnaire)
     return Bench(run, questionnaire)
@@ -264,13 +264,13 @@ def rows() -> Iterator[Row]:
 def _samples(top: Path) -> Iterator[Row]:
     sample_cost(top / "s0", 20)  # so that all is imported
     one, two = (min(sample_cost(top / f"s{n}-{again}", n) for again in range(3)) for n in (200, 400))
-    what = "CPU of the driver a sample, units of 200 questions"
+    what = "CPU of the driver per sample, units of 200 questions"
     yield Row(what=what, value=one, unit="us", goal=40, baseline=72, law={"questions": two / one})
     # So that all is imported, and kept that is kept once.
     for kept in (True, False):
         memory(top / f"m0-{kept}", 5, kept=kept)
     held = memory_a_sample(top / "m1", kept=False)
-    yield Row(what="memory of the driver a sample", value=held, unit="B", goal=16, baseline=330)
+    yield Row(what="memory of the driver per sample", value=held, unit="B", goal=16, baseline=330)
     held = memory_a_sample(top / "m2", kept=True)
     yield Row(what="the same, with what the report will read", value=held, unit="B")
     small, large = sent(top / "b1", 1319), sent(top / "b2", 2638)
@@ -285,7 +285,7 @@ def _units(top: Path) -> Iterator[Row]:
         "engines": unit_cost(top / "u3", 10_000, 512) / usual,
         "both": unit_cost(top / "u4", 20_000, 512) / usual,
     }
-    what = "bookkeeping of the driver a unit, 10,000 units, 256 engines"
+    what = "bookkeeping of the driver per unit, 10,000 units, 256 engines"
     yield Row(what=what, value=usual, unit="ms", goal=0.3, baseline=3.1, law=law)
     what = "the same, 100,000 units, 1,000 engines"
     yield Row(what=what, value=unit_cost(top / "u5", 100_000, 1000), unit="ms")

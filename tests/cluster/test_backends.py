@@ -21,7 +21,7 @@ from cluster.errors import EngineStartFailed, RequestFailed
 from cluster.spec import Batch, Completion, Device, EngineFacts, EngineSpec, Gpu, Request
 from sweep.commands.plan import command
 from sweep.errors import BadInput
-from sweep.plan.sweepfile import check_arguments, dump, load
+from sweep.plan.sweepfile import check_arguments, load
 from sweep.plan.units import make_plan
 from sweep.report.conclude import conclude
 from sweep.run.driver import Driver
@@ -49,7 +49,7 @@ def drive(file: Path, pool: ActorPool | FakePool) -> Run:
     """A launch of the sweep on a pool in this process."""
     plan = make_plan(load(file))
     questionnaire = dataset.load(plan.config.protocol)
-    run = create_run(file.parent / "runs", plan, dump(plan.config))
+    run = create_run(file.parent / "runs", plan)
     run.pin(questionnaire)
     driver = Driver(run, questionnaire, pool, Notes())
     driver.drive({}, lambda: False)
@@ -313,9 +313,10 @@ def test_questions_about_arguments_import_nothing_heavy() -> None:
 
 
 def test_no_backend_is_named_outside_of_cluster() -> None:
-    # `sweep power` has results that are simulated, under that name, and MLflow is started as `mlflow server`.
+    # `sweep power` has results that are simulated, under that name, and MLflow is started as `mlflow server`;
+    # an imported run knows the version of the package transformers.
     other = {("simulated", "power.py"), ("simulated", "rehearsal.py"), ("simulated", "planning.py")}
-    other |= {("server", "mlflow_server.py")}
+    other |= {("server", "mlflow_server.py"), ("transformers", "lm_eval.py")}
     named = [
         f"{file}:{node.lineno}: {node.value}"
         for file in Path(sweep.__file__).parent.rglob("*.py")

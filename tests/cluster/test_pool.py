@@ -81,42 +81,45 @@ def event(pool: RayPool) -> Event:
                 return happened
 
 
-def test_a_unit_that_outlives_its_deadline_costs_its_engine_which_is_replaced(pool: RayPool) -> None:
+def loaded(pool: RayPool, spec: EngineSpec) -> str:
+    """The engine, with the spec loaded."""
     (engine,) = pool.engines
-    # One token, which takes an hour.
-    pool.load(engine, make_spec({"seconds_per_token": HOUR}))
+    pool.load(engine, spec)
     assert isinstance(event(pool), Loaded)
-    pool.run(engine, "v-r01", BATCH, deadline=0.1)
-    failed = event(pool)
+    return engine
+
+
+def run(pool: RayPool, engine: str, batch: Batch = BATCH, deadline: float = LONG) -> Event:
+    """What comes of a unit on the engine."""
+    pool.run(engine, "v-r01", batch, deadline)
+    return event(pool)
+
+
+def lost(pool: RayPool, spec: EngineSpec, deadline: float = LONG) -> Failed:
+    """What is told of a unit that costs the engine, which is replaced."""
+    engine = loaded(pool, spec)
+    failed = run(pool, engine, deadline=deadline)
     assert isinstance(failed, Failed)
     assert (failed.engine, failed.work, failed.died) == (engine, "v-r01", True)
     assert isinstance(failed.error, RequestFailed)
     assert event(pool) == Back(engine=engine)
+    return failed
 
+
+def test_a_unit_that_outlives_its_deadline_costs_its_engine_which_is_replaced(pool: RayPool) -> None:
+    # One token, which takes an hour.
+    lost(pool, make_spec({"seconds_per_token": HOUR}), deadline=0.1)
     # Its new process has nothing loaded, and works.
-    pool.load(engine, make_spec({"seconds_per_token": 0.0}))
-    assert isinstance(event(pool), Loaded)
-    pool.run(engine, "v-r01", BATCH, deadline=LONG)
-    completed = event(pool)
+    completed = run(pool, loaded(pool, make_spec({"seconds_per_token": 0.0})))
     assert isinstance(completed, Completed)
     assert [c.request_id for c in completed.completions] == ["q"]
 
 
 def test_an_engine_that_hangs_is_replaced_at_once(pool: RayPool) -> None:
-    (engine,) = pool.engines
-    pool.load(engine, make_spec({"hang_rate": 1.0}))
-    assert isinstance(event(pool), Loaded)
-    pool.run(engine, "v-r01", BATCH, deadline=LONG)
-    failed = event(pool)
-    assert isinstance(failed, Failed)
-    assert (failed.engine, failed.work, failed.died) == (engine, "v-r01", True)
-    assert isinstance(failed.error, RequestFailed)
-    assert "hangs" in failed.error.message
-    assert event(pool) == Back(engine=engine)
+    assert "hangs" in lost(pool, make_spec({"hang_rate": 1.0})).error.message
 
 
 def test_an_engine_whose_server_dies_in_a_unit_is_replaced(pool: RayPool) -> None:
-    (engine,) = pool.engines
     spec = replace(
         make_spec({}),
         backend="server",
@@ -124,19 +127,8 @@ def test_an_engine_whose_server_dies_in_a_unit_is_replaced(pool: RayPool) -> Non
         # The first request is the start's own.
         environment={"DIES_AT": "2"},
     )
-    pool.load(engine, spec)
-    assert isinstance(event(pool), Loaded)
-    pool.run(engine, "v-r01", BATCH, deadline=LONG)
-    failed = event(pool)
-    assert isinstance(failed, Failed)
-    assert (failed.engine, failed.work, failed.died) == (engine, "v-r01", True)
-    assert isinstance(failed.error, RequestFailed)
-    assert "RuntimeError: the GPU fell off" in failed.log
-    assert event(pool) == Back(engine=engine)
-    pool.load(engine, replace(spec, environment={}))
-    assert isinstance(event(pool), Loaded)
-    pool.run(engine, "v-r01", BATCH, deadline=LONG)
-    assert isinstance(event(pool), Completed)
+    assert "RuntimeError: the GPU fell off" in lost(pool, spec).log
+    assert isinstance(run(pool, loaded(pool, replace(spec, environment={}))), Completed)
 
 
 def test_a_start_that_outlives_its_deadline_costs_its_engine_which_is_replaced(
@@ -196,8 +188,7 @@ def test_every_port_of_a_local_cluster_is_open_to_this_machine_alone(pool: RayPo
     # Some of Ray's processes come later than the pool.
     found = doors()
     while not all(any(part in who for _, who in found.values()) for part in PARTS):
-        pool.load("engine-1", make_spec({}))
-        assert isinstance(event(pool), Loaded)
+        loaded(pool, make_spec({}))
         found = doors()
     open_to_others = {
         port: door for port, door in found.items() if not ip_address(door[0].removeprefix("::ffff:")).is_loopback
@@ -227,11 +218,7 @@ def test_an_engine_that_is_replaced_has_a_name_of_its_own(pool: RayPool) -> None
         return next(str(name) for name in ray.util.list_named_actors() if "engine-1" in name)
 
     before = own()
-    pool.load("engine-1", make_spec({"seconds_per_token": HOUR}))
-    assert isinstance(event(pool), Loaded)
-    pool.run("engine-1", "v-r01", BATCH, deadline=0.1)
-    assert isinstance(event(pool), Failed)
-    assert event(pool) == Back(engine="engine-1")
+    lost(pool, make_spec({"seconds_per_token": HOUR}), deadline=0.1)
     assert own() != before
     assert own().startswith("sweep/s/engine-1")
 
@@ -240,10 +227,7 @@ def test_what_the_engines_and_the_driver_measure_is_in_rays_metrics(pool: RayPoo
     pool.publish(
         [Reading(metric=Metric(name="sweep_of_a_test", description="x", tags=("t",)), value=0.5, tags={"t": "u"})]
     )
-    pool.load("engine-1", make_spec({}))
-    assert isinstance(event(pool), Loaded)
-    pool.run("engine-1", "v-r01", replace(BATCH, attempt=2), deadline=LONG)
-    assert isinstance(event(pool), Completed)
+    assert isinstance(run(pool, loaded(pool, make_spec({})), replace(BATCH, attempt=2)), Completed)
     (node,) = ray.nodes()
     wanted = {"ray_sweep_of_a_test": 0.5, "ray_sweep_engine_retries_total": 1.0}
     found: dict[str, float] = {}

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from scipy import stats
 
 from sweep.errors import BadInput, ExitCode
 from sweep.plan.sweepfile import load
@@ -145,6 +146,42 @@ def test_an_imported_run_is_listed_and_shown_and_cannot_be_launched() -> None:
         refused = sweep(command, run.folder / "sweep.yaml")
         assert refused.returncode == ExitCode.BAD_INPUT
         assert "results were imported" in refused.stderr
+
+
+def test_word_error_rates_are_compared_and_gated_with_less_as_the_better() -> None:
+    rates = {"a": (0.20, 0.22, 0.18, 0.21, 0.19), "b": (0.30, 0.32, 0.28, 0.31, 0.29)}
+    spreads = {"a": (-0.1, 0.0, 0.1), "b": (-0.11, 0.01, 0.1)}
+    lines = [
+        f"q{question},{variant},{run},{rate + spread:.3f}"
+        for variant, runs in rates.items()
+        for run, rate in enumerate(runs, start=1)
+        for question, spread in enumerate(spreads[variant])
+    ]
+    Path("w.csv").write_text("\n".join(["question,variant,repetition,wer", *lines]) + "\n")
+    options = ("--metric", "wer", "--range", 0, "inf", "--lower-is-better")
+    run = imported("w.csv", *options, "--name", "speech")
+    summary = as_json("report", run.folder)
+    assert summary["metric"] == {"name": "wer", "low": 0, "high": None, "higher_is_better": False, "counts": False}
+    assert summary["variants"]["a"]["accuracy"]["per_repetition"] == pytest.approx(rates["a"])
+    # Student's prediction bound of five runs: the upper one of b, which lies .1 above that of a.
+    bound = 0.3 + stats.t.ppf(0.99, 4) * (0.001 / 4) ** 0.5 * 1.2**0.5
+    assert summary["threshold"]["value"] == pytest.approx(bound)
+    [compared] = as_json("compare", f"{run.folder}:a", f"{run.folder}:b")["comparisons"]
+    assert (compared["verdict"], compared["metric"]["name"]) == ("worse", "wer")
+    assert compared["difference"]["mean"] == pytest.approx(-0.1)
+    terms = run.folder / "thresholds.json"
+    gate = ("gate", terms, "--variant", "a", "--questions", 3, "--score")
+    assert sweep(*gate, 0.24).returncode == ExitCode.OK
+    assert sweep(*gate, 0.30).returncode == ExitCode.BELOW
+
+
+def test_values_of_another_range_are_another_run_and_do_not_compare() -> None:
+    Path("v.csv").write_text("question,value\nq1,0.5\nq2,0.25\n")
+    one = imported("v.csv", "--variant", "v", "--range", 0, 1, "--name", "one")
+    other = imported("v.csv", "--variant", "v", "--range", 0, 2, "--name", "two")
+    assert one.folder.name.removeprefix("one-") != other.folder.name.removeprefix("two-")
+    refused = sweep("compare", one.folder, other.folder)
+    assert refused.returncode in (ExitCode.BAD_INPUT, ExitCode.NOT_APPLICABLE)
 
 
 def test_importing_the_same_again_changes_nothing_and_mends_what_is_damaged() -> None:

@@ -202,7 +202,12 @@ def test_a_fault_is_named_by_file_and_json_path(
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{", "not valid JSON"), ('{"schema": NaN}', r"\$.schema: "), ("[]", r"\$: ")],
+    [
+        ("{", "not valid JSON"),
+        ('{"schema": NaN}', r"\$.schema: "),
+        ("[]", r"\$: "),
+        ('{"score": 0.445}', "not a contract, which has a threshold"),
+    ],
 )
 def test_what_is_no_contract_is_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(BadInput, match=message):

@@ -16,6 +16,7 @@ from sweep.commands.gate import command
 from sweep.errors import BadInput
 from sweep.gate import Measured, judge
 from sweep.gate import contract as contracts
+from sweep.gate.digits import beside
 from sweep.gate.judge import answer
 from sweep.run.folder import Run
 from sweep.run.measure import measure
@@ -79,14 +80,14 @@ def test_a_rounded_score_is_shown_as_the_count_that_is_judged(contract: contract
     mtp = contract.variants["mtp"].model_copy(update={"value": 0.826})
     close = contract.model_copy(update={"variants": {**contract.variants, "mtp": mtp}})
     [fault] = judge(close, scored(0.83), NOW).faults
-    assert fault == "score 0.8250 is below the threshold 0.8260 (33 of 40 right, 34 needed)"
+    assert fault == "score 0.8250 is below the threshold 0.8260: 33 of 40 right, 34 needed"
 
 
 def test_the_answer_begins_with_what_is_worse(contract: contracts.Contract) -> None:
     below, passed = judge(contract, scored(0.8), NOW), judge(contract, scored(0.9, "baseline"), NOW)
     other = judge(contract, scored(0.9, questions=200), NOW)
     assert answer([passed, below]) == (
-        "worse: mtp (score 0.8000 is below the threshold 0.8250 (32 of 40 right, 33 needed)); "
+        "worse: mtp (score 0.8000 is below the threshold 0.8250: 32 of 40 right, 33 needed); "
         "no difference shown: baseline (score 0.9000, threshold 0.8500)."
     )
     assert answer([passed, passed]) == "no difference shown: baseline, baseline."
@@ -108,7 +109,7 @@ def test_what_is_not_given_is_not_checked_and_said_so(contract: contracts.Contra
         (scored(0.9, protocol_hash="abc"), "protocol hash: contract"),
         (scored(0.9, dataset_sha256="abc"), "data set SHA-256: contract"),
         (scored(0.9, gpu="NVIDIA H100 80GB HBM3"), "GPU: contract h200, measured h100 80gb hbm3"),
-        (scored(0.9, gpu_count=1), "GPUs an engine: contract 2, measured 1"),
+        (scored(0.9, gpu_count=1), "GPUs per engine: contract 2, measured 1"),
     ],
 )
 def test_every_mismatch_keeps_the_contract_from_applying_and_is_named(
@@ -180,7 +181,7 @@ def test_a_run_on_a_cpu_is_not_judged_by_a_contract_of_a_gpu(contract: contracts
 @pytest.mark.parametrize(
     ("measured", "message"),
     [
-        (scored(38.5), "38.5 is no share of right answers"),
+        (scored(38.5), "38.5 is not a share of right answers"),
         (scored(float("nan")), "nan is not a number between 0 and 1"),
         (scored(-0.1), "-0.1 is below 0"),
         (scored(0.9, questions=0), "questions must be at least 1, got 0"),
@@ -239,7 +240,7 @@ def test_the_command_ends_in_0_5_and_6(file: Path) -> None:
     assert gate(file, *score, 0.875).exit_code == 0
     below = gate(file, *score, 0.8)
     assert below.exit_code == 5
-    assert re.search(r"FAIL: .*0\.8000.* 0\.8250", below.output)
+    assert re.search(r"0\.8000.* 0\.8250.*\nmtp: FAIL", below.output)
     other = gate(file, *score, 0.8, "--gpu", "H100")
     assert other.exit_code == 6
     assert "GPU: contract h200, measured h100" in other.output
@@ -283,7 +284,7 @@ def test_a_rounded_score_is_judged_by_the_questions_it_stands_for(file: Path) ->
     assert gate(file, "--variant", "mtp", "--questions", 40, "--score", 0.82).exit_code == 0
     below = gate(file, "--variant", "mtp", "--questions", 40, "--score", 0.8)
     assert below.exit_code == 5
-    assert "(32 of 40 right, 33 needed)" in below.output
+    assert "32 of 40 right, 33 needed" in below.output
 
 
 def test_a_rounded_score_that_may_stand_for_several_counts_says_so(contract: contracts.Contract) -> None:
@@ -302,7 +303,7 @@ def test_one_of_several_attempts_says_that_it_is(tmp_path: Path) -> None:
     run = finished(tmp_path / "tries", PART, "threshold={rule: margin, margin: 0.05, retries: 3}")
     result = gate(run.folder / "thresholds.json", "--variant", "mtp", "--score", 0.7, "--questions", 40)
     assert result.exit_code == 5
-    assert "one of 3 attempts" in result.output
+    assert result.output.count("of 3 attempts") == 1
     # Where somebody reads the first line alone.
     assert "1 of 3 attempts" in result.output.splitlines()[0]
 
@@ -343,3 +344,24 @@ def test_the_command_refuses_what_it_cannot_judge(file: Path, arguments: tuple[s
     result = gate(file, *arguments)
     assert isinstance(result.exception, BadInput)
     assert message in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("score", "threshold", "shown"),
+    [
+        # As the report cuts it, though rounding would give 0.7705.
+        (0.75, 0.77046, ("0.7500", "0.7704")),
+        (0.77046, 0.77046, ("0.7705", "0.7704")),
+        # Below, though both begin alike.
+        (0.77041, 0.77046, ("0.77041", "0.77046")),
+        (0.770458, 0.77049, ("0.77046", "0.77049")),
+    ],
+)
+def test_a_threshold_reads_as_in_the_report_unless_that_hides_the_side_of_the_score(
+    score: float, threshold: float, shown: tuple[str, str]
+) -> None:
+    assert beside(score, threshold) == shown
+
+
+def test_an_upper_bound_is_rounded_up() -> None:
+    assert beside(0.3, 0.25001, higher_is_better=False) == ("0.3000", "0.2501")

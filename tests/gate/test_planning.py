@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +18,26 @@ from statsmodels.stats.proportion import proportion_confint
 
 from sweep.commands.power import command
 from sweep.errors import BadInput
-from sweep.gate.planning import (
-    Goal,
-    Model,
-    latent,
-    needed,
-    number_right,
-    questions_needed,
-    rehearse,
-    simulate,
-)
+from sweep.gate import planning
+from sweep.gate.model import Model, latent, number_right, simulate
+from sweep.gate.planning import Goal, rehearse
 from sweep.gate.rules import FalseAlarmRule, MinObservedRule
 
 BASELINE = Model(accuracy=0.378, flip_rate=0.176, questions=200)
 """As published for Gemma4: std .021."""
 GOAL = Goal(alpha=0.01, drop=0.08)
 RULE = FalseAlarmRule(rule="false_alarm", alpha=0.01)
+needed, questions_needed = cache(planning.needed), cache(planning.questions_needed)
 WANTED = ("--accuracy", "0.378", "--flip", "0.176", "--questions", "200")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _asked_once() -> Iterator[None]:
+    """What the command and the tests ask with the same arguments takes seconds, and is computed once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(planning, "needed", needed)
+        patch.setattr(planning, "questions_needed", questions_needed)
+        yield
 
 
 def tell(*arguments: str, width: int = 80) -> str:

@@ -234,3 +234,33 @@ def test_stats_refuses_a_mean_and_std_of_values_which_it_would_read_the_wrong_wa
     result = CliRunner().invoke(stats_command, [str(file), "--lower-is-better"])
     assert isinstance(result.exception, BadInput)
     assert "scores themselves" in result.exception.message
+
+
+@pytest.mark.parametrize("ends", [(0, None), (None, None)])
+def test_without_an_end_of_the_range_thresholds_are_those_of_the_same_theory(ends: tuple[float, float]) -> None:
+    metric = Metric(name="wer", low=ends[0], high=ends[1], higher_is_better=False)
+    threshold = of(FalseAlarmRule(alpha=0.01), metric=metric)
+    assert threshold.value == pytest.approx(0.2 + stats.t.ppf(0.99, 4) * STD * 1.2**0.5)
+    assert threshold.metric == metric
+    judged = threshold.variants["v"]
+    assert judged.mean == pytest.approx(0.2)
+    assert judged.false_alarm_shifted is None  # a hundredth of a range that nobody knows
+    assert of(MarginRule(margin="10%"), metric=metric).value == pytest.approx(0.22)
+
+
+def test_negative_values_have_thresholds_too() -> None:
+    metric = Metric(name="log likelihood", low=None, high=None)
+    values = tuple(value - 3 for value in ERRORS)
+    assert of(FalseAlarmRule(alpha=0.01), values, metric).value == pytest.approx(
+        -2.8 - stats.t.ppf(0.99, 4) * STD * 1.2**0.5
+    )
+    assert of(MarginRule(margin="10%"), values, metric).value == pytest.approx(-2.8 - 0.28)
+    assert of(MinObservedRule(), values, metric).value == pytest.approx(-2.82)
+
+
+def test_both_bounds_of_an_open_range_are_those_of_the_same_theory() -> None:
+    metric = Metric(name="bleu", low=0, high=None)
+    rule = FalseAlarmRule(alpha=0.01, two_sided=True)
+    [limit] = limits(rule, fit_all([Scores(variant="v", values=ERRORS, metric=metric)]), Beside())["v"]
+    assert limit.upper
+    assert limit.value == pytest.approx(0.2 + stats.t.ppf(0.995, 4) * STD * 1.2**0.5)

@@ -11,7 +11,7 @@ import pytest
 from cluster.engines.simulated import SimulatedEngine
 from cluster.spec import Batch
 from sweep.errors import BadInput
-from sweep.plan.sweepfile import dump, load
+from sweep.plan.sweepfile import load
 from sweep.plan.units import Plan, make_plan
 from sweep.plan.variants import two_level_factors, unchecked_claims
 from sweep.report.conclude import conclude
@@ -210,7 +210,7 @@ def simulated(folder: Path, *overrides: str) -> Run:
     """A run measured by simulated engines, in this process."""
     plan = planned(folder, *overrides)
     questionnaire = dataset.load(plan.config.protocol)
-    run = create_run(folder / "runs", plan, dump(plan.config))
+    run = create_run(folder / "runs", plan)
     run.pin(questionnaire)
     engine = SimulatedEngine()
     for unit in plan.units:

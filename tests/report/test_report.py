@@ -92,7 +92,7 @@ def test_a_threshold_that_audits_speak_against_is_marked_where_it_stands(tmp_pat
     assert summary.threshold.value == pytest.approx(0.55)
     assert summary.no_contract is not None
     line = next(line for line in markdown(summary).splitlines() if "**0.550**" in line)
-    assert "There is no contract" in line
+    assert "No gate should use it yet" in line
     assert "lossless of mtp" in summary.no_contract
 
 
@@ -278,18 +278,28 @@ def test_a_pull_requests_body_as_json_is_refused(tmp_path: Path) -> None:
     assert {"--format", "--json"} <= set(done.stderr.split())
 
 
-def test_what_an_exporter_says_ends_a_launch_and_its_last_line_is_whole(noisy: Run) -> None:
+def test_a_launch_ends_with_whole_lines_to_copy_and_then_with_what_went_wrong(noisy: Run) -> None:
     link = "http://elsewhere/" + "x" * 200
     away = ExportUnavailable("the other one is away")
     exported = (away, Exported(added=36, lines=("Look at it:", link)))
-    ending = places(Finished(run=noisy, against=None, dashboard="http://ray:8265"), exported)
+    ending = places(Finished(run=noisy, against=None, dashboard="http://ray:8265"), True, exported)
     out = io.StringIO()
     show(closing(read_summary(noisy), ending), Console(file=out, width=80, force_terminal=True, color_system=None))
     lines = out.getvalue().splitlines()
-    assert lines[-3:] == ["the other one is away", "Look at it:", link]
+    assert lines[-4:] == ["Look at it:", link, "", "the other one is away"]
     assert any("http://ray:8265" in line for line in lines)
-    assert sum(str(noisy.folder) in line for line in lines) == 1
-    assert max(map(len, lines[: -len(ending)])) <= 80
+    assert any(line.endswith(f"  sweep show {noisy.folder}") for line in lines)
+    assert any(line.endswith(f"  sweep gate {noisy.folder}/thresholds.json --run RUN") for line in lines)
+    assert max(len(line) for line in lines if line != link and str(noisy.folder) not in line) <= 80
+
+
+def test_a_sentence_of_an_interrupted_launch_is_broken_between_words(noisy: Run) -> None:
+    ending = places(Finished(run=noisy, against=None, interrupted=True), False, ())
+    out = io.StringIO()
+    show(ending, Console(file=out, width=40, force_terminal=True, color_system=None))
+    sentence = out.getvalue().splitlines()[-3:]
+    assert max(map(len, sentence)) <= 40
+    assert "thresholds.json" not in out.getvalue()
 
 
 def named(folder: Path, name: str) -> Run:

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from sweep.plan.config import TrackingConfig
-from sweep.plan.sweepfile import dump
 from sweep.report.conclude import conclude
 from sweep.report.settled import settled
 from sweep.report.sweeps import local, opened
@@ -68,7 +67,7 @@ def test_a_run_that_is_taken_up_with_another_sweep_file_is_opened(copy: Path) ->
     """Its summary is of the one before."""
     plan = open_run(copy).plan
     other = plan.config.model_copy(update={"tracking": TrackingConfig(uri="sqlite:///other.db")})
-    taken_up = create_run(copy.parent, replace(plan, config=other), dump(other))
+    taken_up = create_run(copy.parent, replace(plan, config=other))
     assert taken_up.folder == copy
     assert settled(copy) is None
     assert not taken_up.checksums.holds_any("sweep.yaml")

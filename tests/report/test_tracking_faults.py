@@ -18,7 +18,7 @@ from sweep.report.export import ExportUnavailable
 from sweep.report.export import mlflow_store as store
 from sweep.report.export.mlflow import MlflowExporter
 from sweep.run.folder import Run
-from tests.processes import sweep
+from tests.processes import free_port, sweep
 from tests.runs import finished
 
 
@@ -148,3 +148,11 @@ def test_a_store_s_file_that_is_no_file_is_refused_and_stays(tmp_path: Path, mak
         pass
     assert [file.name for file in tmp_path.iterdir()] == ["mlflow.db"]
     assert not (tmp_path / "mlflow.db").is_file()
+
+
+def test_a_server_that_is_not_there_is_told_in_the_systems_words() -> None:
+    port = free_port()
+    with pytest.raises(store.StoreAway) as away, store.opened(f"http://127.0.0.1:{port}") as there:
+        there.get_experiment_by_name("any")
+    assert "Connection refused" in str(away.value)
+    assert "HTTPConnectionPool" not in str(away.value)

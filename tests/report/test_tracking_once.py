@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -328,66 +329,90 @@ def copies(folder: Path, uri: str, count: int) -> list[Path]:
 
 
 LOG = """\
-import os, sys
+import json, os, sys
 import mlflow
 from sweep.report.export import Exported, export
 from sweep.report.summary import read_summary
 from sweep.run.folder import open_run
-runs = [open_run(folder) for folder in sys.argv[1:]]
-logging = [(run, read_summary(run)) for run in runs]
-children = []
-for run, summary in logging:
-    if (child := os.fork()) == 0:
-        outcome = export(run, summary)["MLflow"]
-        print(outcome, file=sys.stderr, flush=True)
-        os._exit(0 if isinstance(outcome, Exported) else 4)
-    children.append(child)
-print(*children, flush=True)
-print(*(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children), flush=True)
+for folders in map(json.loads, sys.stdin):
+    runs = [open_run(folder) for folder in folders]
+    logging = [(run, read_summary(run)) for run in runs]
+    children = []
+    for run, summary in logging:
+        if (child := os.fork()) == 0:
+            outcome = export(run, summary)["MLflow"]
+            print(outcome, file=sys.stderr, flush=True)
+            os._exit(0 if isinstance(outcome, Exported) else 4)
+        children.append(child)
+    print(*children, flush=True)
+    print(*(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children), flush=True)
 """
-"""Logs each run in a process of its own, all at once: their ids are the first line, how they ended the second."""
+"""Logs the runs of a line's folders, each in a process of its own, all at once: their ids are the first line of its
+answer, how they ended the second."""
 
 
-class Racers:
-    """The processes that log these folders at once."""
+class Logger:
+    """A program that has imported what logs, of which those that log are forked."""
 
-    def __init__(self, folders: list[Path]) -> None:
-        self.parent = subprocess.Popen(
-            [sys.executable, "-c", LOG, *map(str, folders)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert self.parent.stdout is not None
-        self.ids = [int(word) for word in self.parent.stdout.readline().split()]
+    def __init__(self, said: Path) -> None:
+        """`said` is the file for what each of them says."""
+        self._said = said
+        with said.open("w") as err:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", LOG], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=err, text=True
+            )
+
+    def begin(self, folders: list[Path]) -> list[int]:
+        """Log all of these at once; the process of each."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps([*map(str, folders)]) + "\n")
+        self.process.stdin.flush()
+        return self._answer()
 
     def ended(self) -> list[int]:
-        out, err = self.parent.communicate(timeout=200)
-        assert self.parent.returncode == 0, err
+        """The exit code of each."""
+        codes = self._answer()
         # What each said is shown with a test that fails.
-        print(err)
-        return [int(word) for word in out.split()]
+        print(self._said.read_text())
+        return codes
+
+    def _answer(self) -> list[int]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, self._said.read_text()
+        return [int(word) for word in line.split()]
 
 
-def test_all_that_log_first_to_one_new_file_succeed(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def logger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logger]:
+    logger = Logger(tmp_path_factory.mktemp("logger") / "said")
+    with logger.process as process:
+        yield logger
+        process.kill()
+
+
+def test_all_that_log_first_to_one_new_file_succeed(logger: Logger, tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    assert Racers(copies(tmp_path, uri, 4)).ended() == [0] * 4
+    logger.begin(copies(tmp_path, uri, 4))
+    assert logger.ended() == [0] * 4
     assert Place(uri).units("race") == ALL
 
 
-def test_all_that_log_to_one_file_succeed(place: Place, tmp_path: Path) -> None:
-    assert Racers(copies(tmp_path, place.uri, 4)).ended() == [0] * 4
+def test_all_that_log_to_one_file_succeed(logger: Logger, place: Place, tmp_path: Path) -> None:
+    logger.begin(copies(tmp_path, place.uri, 4))
+    assert logger.ended() == [0] * 4
     assert place.units("race") == ALL
 
 
-def test_a_program_that_dies_while_it_makes_a_new_file_ruins_nothing(tmp_path: Path) -> None:
+def test_a_program_that_dies_while_it_makes_a_new_file_ruins_nothing(logger: Logger, tmp_path: Path) -> None:
     file = tmp_path / "mlflow.db"
     folders = copies(tmp_path, f"sqlite:///{file}", 1)
-    first = Racers(folders)
-    until(first.parent, lambda: any(part.stat().st_size > 0 for part in tmp_path.glob("mlflow.db*")))
-    os.kill(first.ids[0], signal.SIGKILL)
-    assert first.ended() == [-signal.SIGKILL]
-    assert Racers(folders).ended() == [0]
+    (first,) = logger.begin(folders)
+    until(logger.process, lambda: any(part.stat().st_size > 0 for part in tmp_path.glob("mlflow.db*")))
+    os.kill(first, signal.SIGKILL)
+    assert logger.ended() == [-signal.SIGKILL]
+    logger.begin(folders)
+    assert logger.ended() == [0]
     assert Place(f"sqlite:///{file}").units("race") == ALL
 
 
@@ -414,12 +439,13 @@ def server(tmp_path: Path) -> Iterator[Place]:
 
 
 def test_four_that_log_to_one_server_leave_each_run_once_although_one_is_killed(
-    server: Place, tmp_path: Path
+    logger: Logger, server: Place, tmp_path: Path
 ) -> None:
     folders = copies(tmp_path, server.uri, 4)
-    racers = Racers(folders)
-    until(racers.parent, lambda: len(server.runs("race")) > 2)
-    os.kill(racers.ids[0], signal.SIGKILL)
-    assert racers.ended() == [-signal.SIGKILL, 0, 0, 0]
-    assert Racers(folders[:1]).ended() == [0]
+    first, *_ = logger.begin(folders)
+    until(logger.process, lambda: len(server.runs("race")) > 2)
+    os.kill(first, signal.SIGKILL)
+    assert logger.ended() == [-signal.SIGKILL, 0, 0, 0]
+    logger.begin(folders[:1])
+    assert logger.ended() == [0]
     assert server.units("race") == ALL

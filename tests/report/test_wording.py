@@ -138,7 +138,7 @@ def test_what_an_audit_says_of_several_variants_is_said_once() -> None:
 def test_audits_that_could_not_be_judged_are_counted_apart() -> None:
     verdicts = (Verdict.PASS, Verdict.PASS, Verdict.WARN, Verdict.FAIL, Verdict.UNKNOWN)
     findings = [Finding(audit="a", variant=None, verdict=v, seen="", do="", evidence={}) for v in verdicts]
-    assert audit_counts(findings) == "2 of 5 audits passed, and the data cannot tell of 1."
+    assert audit_counts(findings) == "2 of 5 audits passed; the data cannot decide 1."
     assert audit_counts(findings[:1]) == "1 of 1 audit passed."
 
 

@@ -13,7 +13,7 @@ import pytest
 from cluster.errors import ClusterUnavailable, EngineStartFailed
 from cluster.events import Back, Event, Failed, Gone
 from cluster.spec import Batch, Device
-from sweep.plan.sweepfile import dump, load
+from sweep.plan.sweepfile import load
 from sweep.plan.units import make_plan
 from sweep.run import folder as store
 from sweep.run.driver import Driver
@@ -35,7 +35,7 @@ class Bench:
     def __init__(self, file: Path, *overrides: str) -> None:
         self.plan = make_plan(load(file, overrides))
         self.questionnaire: Questionnaire = dataset.load(self.plan.config.protocol)
-        self.run: Run = store.create_run(file.parent / "runs", self.plan, dump(self.plan.config))
+        self.run: Run = store.create_run(file.parent / "runs", self.plan)
         self.run.pin(self.questionnaire)
         self.view = Notes()
         self.clock: Callable[[], float] = time.time

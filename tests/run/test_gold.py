@@ -13,12 +13,12 @@ from click.testing import CliRunner
 
 from sweep.commands.group import cli
 from sweep.errors import BadInput, EngineStartFailed
+from sweep.plan.reference import reference_plan
 from sweep.report.conclude import conclude
 from sweep.report.sections import markdown
 from sweep.run.folder import Run, open_run
 from sweep.run.gold import gold_run
 from sweep.run.launch import Options, launch
-from sweep.run.reference import reference_run
 from tests.conftest import write_jsonl
 from tests.fake_pool import ActorPool, FakePool
 from tests.run.test_launch import Listener, opens
@@ -205,7 +205,7 @@ def test_the_runs_below_the_run_s_folder_can_be_opened_and_are_held_to_the_same(
     folder: Path, pools: list[ActorPool]
 ) -> None:
     run = launched(folder, "reference={backend: simulated, questions: 5}")
-    gold, reference = gold_run(run), reference_run(run)
+    gold, reference = gold_run(run), run.below(reference_plan(run.plan.config))
     assert gold is not None
     assert reference is not None
     assert open_run(gold.folder).plan == gold.plan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from sweep.errors import BadInput
 from sweep.run.imported.answers import Answer, Source
 from sweep.run.imported.reading import found, read
 from sweep.run.imported.runs import Told, tell_apart
+from sweep.run.imported.scale import metric_of
+from sweep.stats.metric import ACCURACY, Metric
 from tests.run.elsewhere import eval_zip, inspect_log, inspect_sample, jsonl, lm_eval, nemo, sgl_eval
 
 JANUARY = 1_767_225_600.0
@@ -225,10 +228,81 @@ def test_an_error_of_inspect_s_sample_is_no_answer_and_an_attached_text_is_found
     assert (one.correct, other.asked) == (None, "a long input")
 
 
-def test_a_log_of_inspect_with_half_right_answers_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "l.json").write_text(json.dumps(inspect_log([inspect_sample(1, 1, "P")])))
-    with pytest.raises(BadInput, match=r"l\.json: sample 1, epoch 1: match is 'P'"):
+def scale(*paths: Path, wanted: str | None = None, ends: Any = None, better: bool | None = None) -> Metric:
+    return metric_of([read(str(path), wanted) for path in paths], ends, better, lambda _: None)
+
+
+def test_a_half_right_answer_of_inspect_is_worth_half_in_a_range_of_0_to_1(tmp_path: Path) -> None:
+    samples = [inspect_sample(number, 1, mark) for number, mark in enumerate("CIPN")]
+    (tmp_path / "l.json").write_text(json.dumps(inspect_log(samples)))
+    assert [answer.worth for answer in read(str(tmp_path / "l.json"), None).answers] == [1, 0, 0.5, 0]
+    assert scale(tmp_path / "l.json") == Metric(name="match", low=0, high=1)
+
+
+def test_a_scorer_of_inspect_may_give_numbers_of_any_size_or_several_by_name(tmp_path: Path) -> None:
+    samples = [inspect_sample(1, 1, {"rouge": 12.5, "f1": 0.25}), inspect_sample(2, 1, {"rouge": 40, "f1": 1})]
+    (tmp_path / "l.json").write_text(json.dumps(inspect_log(samples)))
+    source = read(str(tmp_path / "l.json"), "match/rouge")
+    assert [answer.worth for answer in source.answers] == [12.5, 40]
+    with pytest.raises(BadInput, match=r"`match/rouge`, `match/f1`: choose one"):
         read(str(tmp_path / "l.json"), None)
+    assert scale(tmp_path / "l.json", wanted="match/rouge") == Metric(name="match/rouge", low=None, high=None)
+
+
+def test_values_of_lm_eval_are_better_as_its_results_beside_them_say(tmp_path: Path) -> None:
+    values = [0.0, 0.4, 1.0]
+    records = [lm_eval(d, "none", v, metrics=["ter", "f1"], ter=v, f1=v) for d, v in enumerate(values)]
+    file = jsonl(tmp_path / "samples_qa_2026-01-01T00-00-00.000000.jsonl", records)
+    assert [answer.worth for answer in read(str(file), "f1").answers] == values
+    with pytest.raises(BadInput, match=r"--lower-is-better or --higher-is-better"):
+        scale(file, wanted="ter")
+    run = {"higher_is_better": {"qa": {"ter": False, "f1": True}}}
+    (tmp_path / "results_2026-01-01T00-00-00.000000.json").write_text(json.dumps(run))
+    assert scale(file, wanted="ter") == Metric(name="ter", low=None, high=None, higher_is_better=False)
+    assert scale(file, wanted="ter", better=True).higher_is_better
+
+
+def test_what_lm_eval_makes_of_a_whole_run_is_no_value_of_an_answer(tmp_path: Path) -> None:
+    file = tmp_path / "samples_qa_2026-01-01T00-00-00.000000.jsonl"
+    pair = jsonl(file, [lm_eval(0, "none", 1.0, metrics=["bleu"], bleu=["a", "b"])])
+    with pytest.raises(BadInput, match=r"bleu is made of all outputs"):
+        read(str(pair), None)
+    likelihood = jsonl(file, [lm_eval(0, "none", 1.0, metrics=["perplexity"], perplexity=-3.5)])
+    with pytest.raises(BadInput, match=r"perplexity of all outputs"):
+        read(str(likelihood), None)
+    run = {"configs": {"qa": {"metric_list": [{"metric": "f1", "aggregation": "median"}]}}}
+    (tmp_path / "results_2026-01-01T00-00-00.000000.json").write_text(json.dumps(run))
+    with pytest.raises(BadInput, match=r"f1 of all outputs"):
+        read(str(jsonl(file, [lm_eval(0, "none", 1.0, metrics=["f1"], f1=0.5)])), None)
+
+
+def test_a_table_s_values_have_the_range_and_the_direction_that_the_user_gives(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("question,wer\nq1,0.25\nq2,1.5\n")
+    file = tmp_path / "t.csv"
+    given: dict[str, Any] = {"wanted": "wer", "better": False}
+    assert scale(file, ends=(0.0, math.inf), **given) == Metric(name="wer", high=None, higher_is_better=False)
+    with pytest.raises(BadInput, match=r"t\.csv:3: wer .*0 to 1.*got 1\.5"):
+        scale(file, ends=(0.0, 1.0), **given)
+    with pytest.raises(BadInput, match=r"--range: wer: .*the lower first"):
+        scale(file, ends=(2.0, 1.0), **given)
+
+
+def test_what_nobody_says_of_values_is_said_once(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("question,score\nq1,12\nq2,17.5\n")
+    notes: list[str] = []
+    metric = metric_of([read(str(tmp_path / "t.csv"), None)], None, None, notes.append)
+    assert metric == Metric(name="score", low=None, high=None)
+    [line] = notes
+    assert "12 to 17.5" in line
+    assert "--range" in line
+    assert "--lower-is-better" in line
+
+
+def test_answers_of_1_and_0_are_right_or_wrong_unless_the_user_says_that_they_are_values(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("question,value\nq1,1\nq2,0\n")
+    assert scale(tmp_path / "t.csv") == ACCURACY
+    values = Metric(name="value", low=None, high=None, higher_is_better=False)
+    assert scale(tmp_path / "t.csv", better=False) == values
 
 
 @pytest.mark.parametrize(
@@ -239,6 +313,7 @@ def test_a_log_of_inspect_with_half_right_answers_is_refused(tmp_path: Path) -> 
         '{"question": "q1", "variant": "a", "repetition": 1, "value": true, "output": "yes"}\n'
         '{"question": "q1", "variant": "a", "repetition": 2, "value": 0.0, "output": "no"}\n'
         '{"question": "q1", "variant": "b", "repetition": 1, "value": 0}\n',
+        "doc_id,variant,epoch,is_correct,output\nq1,a,1,Yes,yes\nq1,a,2,No,no\n,,,,\nq1,b,1,incorrect,\n",
         '[{"id": "q1", "variant": "a", "run": 1, "correct": 1, "text": "yes"}, '
         '{"id": "q1", "variant": "a", "run": 2, "correct": 0, "text": "no"}, '
         '{"id": "q1", "variant": "b", "run": 1, "correct": 0}]',
@@ -255,18 +330,21 @@ def test_rows_of_anybody_s_may_be_a_table_or_json(tmp_path: Path, text: str) -> 
 
 def test_a_value_that_is_missing_is_no_answer(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("question,value\nq1,1\nq2,\n")
-    with pytest.raises(BadInput, match=r"1 request of it failed"):
+    with pytest.raises(BadInput, match=r"1 request of it failed.*ask those again$"):
         told(tmp_path / "t.csv")
 
 
 @pytest.mark.parametrize(
     ("name", "content", "where"),
     [
-        ("t.csv", "question,value\nq1,0.37\n", r"t\.csv:2: value is '0\.37'"),
+        ("t.csv", "question,value\nq1,good\n", r"t\.csv:2: value is 'good'"),
+        ("t.csv", "question,value\nq1,nan\n", r"t\.csv:2: value is 'nan'"),
         ("t.csv", "question,value\n,1\n", r"t\.csv:2: question is None"),
         ("t.csv", "question,value\nq1,1\nq1,0\n", r"t\.csv:3: question q1 comes a second time"),
         ("t.csv", "question,value\nq1\n", r"t\.csv:2: not as many cells"),
         ("t.jsonl", '{"question": "a", "value": 1}\n{"question": \n', r"t\.jsonl:2: broken JSON"),
+        ("t.csv", "question,rating\nq1,1\n", r"its keys are question, rating, and an answer has .*value \(value,"),
+        ("t.jsonl", '{"qid": 1, "ok": true}\n{"qid": 2, "ok": true}', r"its keys are qid, ok, and .*--metric"),
         ("r.json", '{"score:std": 0.49, "score": 0.445, "latency": 31.2}', r"r\.json: no answers.*sweep stats"),
         ("r.json", '{"accuracy": 0.9, "num_questions": 200, "timestamp": 1.7e9}', r"sweep stats"),
         ("r.json", '{"results": {"gsm8k": {"exact_match,none": 0.9}}}', r"sweep stats"),

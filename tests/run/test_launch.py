@@ -20,7 +20,6 @@ from sweep.plan.units import make_plan
 from sweep.report.conclude import conclude
 from sweep.run.folder import Run
 from sweep.run.launch import Finished, Options, launch
-from sweep.run.reference import reference_run
 from tests.conftest import SWEEP
 from tests.fake_pool import FakePool, Notes
 
@@ -89,7 +88,7 @@ def test_a_launch_measures_the_reference_once_after_the_sweep_and_below_its_fold
     opened = opens(pool, monkeypatch)
     file = str(write_sweep(REFERENCE))
     run = launched(file, tmp_path, audience).run
-    other = reference_run(run)
+    other = run.below(reference_plan(run.plan.config))
     assert other is not None
     assert other.folder.parent == run.folder
     samples = other.variant_samples()["reference"]
@@ -125,7 +124,7 @@ def test_the_reference_asks_what_there_is_where_the_data_set_has_fewer_questions
     opens(FakePool(), monkeypatch)
     few = REFERENCE.replace("questions: 4", "questions: all").replace("questions: 3", "questions: 30")
     run = launched(str(write_sweep(few)), tmp_path, Listener()).run
-    other = reference_run(run)
+    other = run.below(reference_plan(run.plan.config))
     assert other is not None
     assert other.variant_samples()["reference"].question_ids == run.provenance().protocol.question_ids
 

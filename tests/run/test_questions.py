@@ -12,7 +12,6 @@ from click.testing import CliRunner
 
 from sweep.commands.group import cli
 from sweep.errors import BadInput
-from sweep.plan.sweepfile import dump
 from sweep.report.conclude import conclude
 from sweep.run.folder import Run, create_run, open_run
 from sweep.tasks import dataset
@@ -96,6 +95,6 @@ def test_a_run_without_pinned_questions_is_refused_and_a_launch_pins_them(tmp_pa
     with pytest.raises(BadInput, match=r"questions\.jsonl: missing.*`sweep launch`") as refusal:
         conclude(open_run(run.folder))
     assert "\n" not in refusal.value.message
-    again = create_run(tmp_path / "runs", run.plan, dump(run.plan.config))
+    again = create_run(tmp_path / "runs", run.plan)
     again.pin(dataset.load(run.plan.config.protocol))
     assert conclude(again) == before

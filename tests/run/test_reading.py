@@ -77,7 +77,7 @@ def test_a_file_that_another_process_has_written_since_is_read_again(write_sweep
     unit, samples = bench.plan.units[0], scored(bench, 0)
     bench.run.save(unit, samples)
     assert bench.run.load(unit)["correct"].all()
-    create_run(bench.run.folder.parent, bench.plan, "").save(unit, [replace(s, correct=False) for s in samples])
+    create_run(bench.run.folder.parent, bench.plan).save(unit, [replace(s, correct=False) for s in samples])
     assert not bench.run.load(unit)["correct"].any()
 
 

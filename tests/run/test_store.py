@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sweep.errors import BadInput
-from sweep.plan.sweepfile import dump, load
+from sweep.plan.sweepfile import load
 from sweep.plan.units import make_plan
 from sweep.run import folder as store
 from tests.conftest import SWEEP
@@ -20,10 +20,10 @@ def test_the_run_folder_of_another_sweep_is_refused_with_what_differs(write_swee
     file = write_sweep(SWEEP)
     mine = make_plan(load(file))
     other = make_plan(load(file, ["repetitions=5"]))
-    run = store.create_run(tmp_path / "runs", other, dump(other.config))
+    run = store.create_run(tmp_path / "runs", other)
     run.folder.rename(tmp_path / "runs" / mine.sweep_id)
     with pytest.raises(BadInput, match=r"differs in repetitions\."):
-        store.create_run(tmp_path / "runs", mine, dump(mine.config))
+        store.create_run(tmp_path / "runs", mine)
 
 
 def test_a_folder_of_other_files_is_not_written_into(write_sweep: Write, tmp_path: Path) -> None:
@@ -32,10 +32,10 @@ def test_a_folder_of_other_files_is_not_written_into(write_sweep: Write, tmp_pat
     folder.mkdir(parents=True)
     (folder / "thesis.txt").write_text("mine")
     with pytest.raises(BadInput, match=r"no sweep\.yaml"):
-        store.create_run(tmp_path / "runs", plan, dump(plan.config))
+        store.create_run(tmp_path / "runs", plan)
 
 
 def test_a_run_opened_again_has_the_same_plan(write_sweep: Write, tmp_path: Path) -> None:
     plan = make_plan(load(write_sweep(SWEEP)))
-    run = store.create_run(tmp_path / "runs", plan, dump(plan.config))
+    run = store.create_run(tmp_path / "runs", plan)
     assert store.open_run(run.folder).plan == plan

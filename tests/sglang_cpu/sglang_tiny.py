@@ -26,6 +26,8 @@ TOPK1: Mapping[str, Any] = {
     "speculative_eagle_topk": 1,
     "speculative_num_draft_tokens": 6,
 }
+VARIABLE = "SWEEP_TEST_VARIABLE"
+"""Set for every engine: another environment would need another template of its workers."""
 
 
 def make_spec(*, draft: bool = False, arguments: Mapping[str, Any] | None = None, **changes: Any) -> EngineSpec:
@@ -35,6 +37,7 @@ def make_spec(*, draft: bool = False, arguments: Mapping[str, Any] | None = None
         "model": "embedded:tiny-gemma4",
         "draft_model": "embedded:tiny-gemma4-assistant" if draft else None,
         "arguments": {**COMMON, **(TOPK1 if draft else {}), **(arguments or {})},
+        "environment": {VARIABLE: "1"},
         "start_deadline": 150.0,
         "request_deadline": 120.0,
     }

@@ -16,7 +16,7 @@ from cluster.errors import RequestFailed
 from cluster.models import resolve
 from cluster.spec import Completion, EngineFacts, EngineSpec, Message
 from sweep.tasks.gsm8k import extract_answer
-from tests.sglang_cpu.sglang_tiny import make_batch, make_spec, records
+from tests.sglang_cpu.sglang_tiny import VARIABLE, make_batch, make_spec, records
 
 pytestmark = pytest.mark.sglang
 
@@ -50,6 +50,8 @@ def run_variant(engine: SGLangEngine, spec: EngineSpec) -> Run:
 class Session:
     baseline: Run
     topk1: Run
+    variable: str | None
+    """What the baseline's own variable was while it was up."""
     environment_kept: bool
     workers_between: set[int]
     engine: SGLangEngine
@@ -61,12 +63,20 @@ def session() -> Iterator[Session]:
     engine = SGLangEngine()
     environment, before = dict(os.environ), host.children()
     try:
-        baseline = run_variant(engine, make_spec(environment={"SWEEP_TEST_VARIABLE": "1"}))
+        baseline = run_variant(engine, make_spec())
+        variable = os.environ.get(VARIABLE)
         engine.stop()
         kept = dict(os.environ) == environment
         between = host.children() - before
         topk1 = run_variant(engine, make_spec(draft=True))
-        yield Session(baseline=baseline, topk1=topk1, environment_kept=kept, workers_between=between, engine=engine)
+        yield Session(
+            baseline=baseline,
+            topk1=topk1,
+            variable=variable,
+            environment_kept=kept,
+            workers_between=between,
+            engine=engine,
+        )
     finally:
         engine.stop()
 
@@ -137,8 +147,8 @@ def test_the_resolved_arguments_are_in_the_facts(session: Session) -> None:
 
 def test_a_variant_leaves_no_worker_and_no_variable_to_the_next(session: Session) -> None:
     assert session.workers_between == set()
+    assert session.variable == "1"
     assert session.environment_kept
-    assert "SWEEP_TEST_VARIABLE" not in os.environ
 
 
 def test_messages_are_completed_like_the_text_that_the_template_makes_of_them(

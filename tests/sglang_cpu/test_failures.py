@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,35 +31,38 @@ def quiet(phase: str, log: tuple[str, ...]) -> None:
     pass
 
 
-def test_a_request_past_its_deadline_fails_and_is_taken_back() -> None:
-    engine = SGLangEngine()
-    engine.start(make_spec(request_deadline=1.0), quiet)
-    try:
-        with pytest.raises(RequestFailed, match=r"no completion after 1 s"):
+class TestDeadlines:
+    """Of the requests of one engine, which goes on after each."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def engine(cls) -> Iterator[SGLangEngine]:
+        engine = SGLangEngine()
+        engine.start(make_spec(request_deadline=2.0), quiet)
+        yield engine
+        engine.stop()
+
+    def test_a_request_past_its_deadline_fails_and_is_taken_back(self, engine: SGLangEngine) -> None:
+        with pytest.raises(RequestFailed, match=r"no completion after 2 s"):
             engine.generate(make_batch(8, max_tokens=1500, stop=("never",)))
         engine.flush()
         assert len(engine.generate(make_batch(1, max_tokens=2))) == 1
-    finally:
-        engine.stop()
 
-
-def test_an_engine_whose_scheduler_is_stopped_is_said_to_hang(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deadlines, "SIGN_OF_LIFE", 1.0)
-    engine = SGLangEngine()
-    engine.start(make_spec(request_deadline=1.0), quiet)
-    workers = [psutil.Process(pid) for pid in host.children()]
-    scheduler = next(w for w in workers if "sglang::scheduler" in " ".join(w.cmdline()))
-    scheduler.suspend()
-    try:
-        with pytest.raises(EngineLost, match="no completion after 1 s"):
-            engine.generate(make_batch(2))
+    def test_an_engine_whose_scheduler_is_stopped_is_said_to_hang(
+        self, engine: SGLangEngine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(deadlines, "SIGN_OF_LIFE", 1.0)
+        workers = [psutil.Process(pid) for pid in host.children()]
+        scheduler = next(w for w in workers if "sglang::scheduler" in " ".join(w.cmdline()))
+        scheduler.suspend()
+        try:
+            with pytest.raises(EngineLost, match="no completion after 2 s"):
+                engine.generate(make_batch(2))
+        finally:
+            scheduler.resume()
         # One that goes on in time is only slow.
-        scheduler.resume()
         engine.flush()
         assert len(engine.generate(make_batch(1, max_tokens=2))) == 1
-    finally:
-        scheduler.resume()
-        engine.stop()
 
 
 def test_a_model_without_weights_fails_with_the_workers_own_error(tmp_path: Path) -> None:

@@ -18,14 +18,12 @@ from tests.sglang_cpu.sglang_tiny import make_batch, make_spec, records
 pytestmark = pytest.mark.sglang
 
 QUESTIONS = 16
-# Each replica has a core of its own to name, and here they may share it.
-CORES = {"SGLANG_CPU_OMP_THREADS_BIND": "0|0"}
 
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[SGLangEngine]:
     engine = SGLangEngine()
-    spec = make_spec(draft=True, arguments={"dp_size": 2}, environment=CORES, start_deadline=300.0)
+    spec = make_spec(draft=True, arguments={"dp_size": 2}, start_deadline=300.0)
     engine.start(spec, lambda phase, log: None)
     yield engine
     engine.stop()

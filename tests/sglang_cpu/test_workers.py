@@ -22,7 +22,7 @@ from cluster.engines.environment import restored_environment
 from cluster.engines.sglang import host
 from cluster.engines.sglang.engine import SGLangEngine
 from cluster.engines.sglang.workers import SWITCH, WORKERS, Workers
-from tests.sglang_cpu.sglang_tiny import make_batch, make_spec
+from tests.sglang_cpu.sglang_tiny import VARIABLE, make_batch, make_spec
 from tests.sglang_cpu.surroundings import tell
 
 pytestmark = pytest.mark.sglang
@@ -31,11 +31,17 @@ pytestmark = pytest.mark.sglang
 @pytest.fixture(scope="module")
 def workers() -> Iterator[Workers]:
     """With a template."""
-    # SGLang sets the second before it starts workers, and reads it while it is imported.
-    with restored_environment({SWITCH: "1", "SWEEP_TEST_REMOVED": "1", "SGLANG_ENABLE_TORCH_COMPILE": "0"}):
-        WORKERS.prepare({})
+    # SGLang sets the last before it starts workers, and reads it while it is imported.
+    set_here = {SWITCH: "1", "SWEEP_TEST_REMOVED": "1", "SGLANG_ENABLE_TORCH_COMPILE": "0"}
+    with restored_environment({**environment(), **set_here}):
+        WORKERS.prepare(environment())
         yield WORKERS
         WORKERS.close()
+
+
+def environment() -> dict[str, str]:
+    """An engine's."""
+    return host.engine_environment(make_spec().environment)
 
 
 def surroundings(workers: Workers) -> tuple[dict[str, Any], Any, list[str]]:
@@ -104,9 +110,9 @@ def test_a_variable_that_is_read_by_an_import_has_the_worker_spawned(
 
 def test_another_environment_has_another_template(workers: Workers) -> None:
     kept = workers.template
-    workers.prepare({})
+    workers.prepare(environment())
     assert workers.template == kept
-    workers.prepare({"SWEEP_TEST_VARIABLE": "another"})
+    workers.prepare({**environment(), VARIABLE: "another"})
     assert workers.template not in (kept, None)
 
 
@@ -116,16 +122,19 @@ def test_a_template_that_is_killed_has_workers_spawned_and_the_next_ones_forked(
     _, (_, has), notes = surroundings(workers)
     assert not has
     assert "template failed" in notes[0]
-    workers.prepare({})
+    workers.prepare(environment())
     _, (_, has), _ = surroundings(workers)
     assert has
 
 
-def test_a_forked_engine_completes_what_a_spawned_one_completes(workers: Workers) -> None:
+def test_a_forked_engine_completes_what_a_spawned_one_completes(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     completions, before = [], host.children()
     for switch in ("1", "0"):
         engine = SGLangEngine()
-        engine.start(make_spec(draft=True, environment={SWITCH: switch}), lambda phase, log: None)
+        monkeypatch.setenv(SWITCH, switch)
+        engine.start(make_spec(draft=True), lambda phase, log: None)
         try:
             log = Path(engine.describe().device.log or "").read_text()
             assert ("worker is forked" in log) == (switch == "1")

@@ -36,6 +36,11 @@ def test_answers_are_read_from_a_csv_with_several_repetitions(tmp_path: Path) ->
     assert (found.runs, found.score) == (2, 0.75)
 
 
+def test_answers_are_read_from_what_a_spreadsheet_writes(tmp_path: Path) -> None:
+    text = "\ufeffQuestion;Correct\r\na;TRUE\r\nb;no\r\n;\r\n;\r\n"
+    assert read(written(tmp_path, text, "a.csv")).right == {"a": 1, "b": 0}
+
+
 def test_a_runs_samples_give_how_often_each_question_was_right_and_the_first_output_of_each_kind() -> None:
     texts = np.array([["a1", "b1"], ["a2", "b2"], ["a3", "b3"]])
     found = answered(table("mtp", [[True, False], [True, True], [False, True]], texts))
@@ -57,7 +62,7 @@ def test_a_runs_samples_give_how_often_each_question_was_right_and_the_first_out
         ('{"question": "a", "correct": 0.5}', r":1: correct is 0.5"),
         ('{"question": "a", "correct": "maybe"}', r":1: correct is \"maybe\""),
         ('{"question": "", "correct": true}', r":1: question is \"\""),
-        ('{"correct": true}', r":1: question is null"),
+        ('{"correct": true}', r":1: no `question`"),
         ('{"question": "a", "correct": true}\n{"question": "a", "correct": true}', r":2: a comes .*:1;"),
         ('{"question": "a", "correct": true}\n{"question"', r":2: broken JSON"),
         ('{"question": "a", "correct": true}\n[]', r":2: not a JSON object"),

@@ -6,13 +6,16 @@ import json
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from click.testing import CliRunner, Result
-from scipy.stats import beta, ttest_ind, ttest_rel
+from scipy.stats import beta, binomtest, ttest_ind, ttest_rel
 
 from sweep.commands.compare import command
 from sweep.errors import BadInput
 from sweep.stats.compare import DecidedBy, compare, compare_runs
+from sweep.stats.metric import Metric
+from sweep.stats.samples import VariantSamples
 from tests.runs import finished
 from tests.tables import changed, first, table
 
@@ -261,3 +264,37 @@ def test_another_protocol_is_named_beside_the_result(runs: tuple[Path, Path], tm
     result = run(runs[0], other.folder, "--json")
     assert "max_tokens 64 and 32" in result.stderr
     assert json.loads(result.stdout)["comparisons"]
+
+
+def valued(values: npt.ArrayLike, metric: Metric) -> VariantSamples:
+    numbers = np.asarray(values, dtype=np.float64)
+    return changed(table("v", numbers == metric.best), value=numbers, metric=metric)
+
+
+def test_values_that_all_differ_by_the_same_amount_are_compared_by_the_signs_alone() -> None:
+    metric = Metric(name="f1", low=0, high=1)
+    a = np.array([[0.1, 0.5, 0.3, 0.7, 0.6, 0.4]])
+    found = compare(valued(a, metric), valued(a - 0.1, metric))
+    assert found.test is DecidedBy.SIGN
+    assert found.p_value == pytest.approx(binomtest(0, 6, 0.5).pvalue)
+    assert compare(valued(a, metric), valued(a, metric)).p_value == 1
+
+
+def test_runs_of_other_metrics_do_not_compare() -> None:
+    one, other = (valued([[0.1, 0.5]], Metric(name="f1", high=high)) for high in (1, 2))
+    with pytest.raises(BadInput, match=r"0 to 1.*0 to 2"):
+        compare(one, other)
+
+
+def test_without_a_range_a_comparison_of_values_says_what_needs_none() -> None:
+    rng = np.random.default_rng(3)
+    values = rng.normal(50, 10, (4, 60))
+    known, unknown = (Metric(name="bleu", low=low, high=high) for low, high in ((0, 100), (None, None)))
+    moved = values + rng.normal(-1, 3, values.shape)
+    inside = compare(valued(values, known), valued(moved, known))
+    open_ended = compare(valued(values, unknown), valued(moved, unknown))
+    assert open_ended.p_value == inside.p_value
+    assert open_ended.interval == inside.interval
+    assert open_ended.detectable == pytest.approx(inside.detectable, rel=1e-4)
+    assert inside.p_if_starts_differ is not None
+    assert open_ended.p_if_starts_differ is None

@@ -120,7 +120,7 @@ def test_two_sides_share_the_false_alarms() -> None:
 
 def test_a_failed_night_is_no_night() -> None:
     found = chart(*CALM, None, *[0.37] * 6, nights=10)
-    assert found.followed == 6
+    assert len(found.history.measured) - found.used == 6
     assert found.change is not None
     assert found.history.measured[found.change.since].date == date(2026, 3, 12)
 

@@ -35,3 +35,22 @@ def test_a_range_has_two_finite_ends_the_lower_first(ends: tuple[float, float]) 
 def test_right_answers_are_counted_from_0_to_1_and_more_is_better() -> None:
     with pytest.raises(ValueError, match="right answers"):
         Metric(name="accuracy", high=100, counts=True)
+
+
+def test_a_range_may_have_an_open_end_or_be_unknown() -> None:
+    rate = Metric.within("wer", (0, math.inf), higher_is_better=False)
+    assert (rate.low, rate.high, rate.best, rate.span, rate.range) == (0, None, 0, None, "0 or more")
+    assert rate.fault_of(7.5) is None
+    assert rate.fault_of(-0.1) is not None
+    unknown = Metric.within("bleu", None, higher_is_better=True)
+    assert (unknown.low, unknown.high, unknown.range) == (None, None, "not known")
+    assert unknown.fault_of(math.nan) is not None
+
+
+def test_mirror_images_lie_in_the_mirrored_range() -> None:
+    rate = Metric(name="wer", low=0, high=None, higher_is_better=False)
+    assert rate.mirrored(0.2) == -0.2
+    assert (rate.of_mirrored().low, rate.of_mirrored().high) == (None, 0)
+    rating = Metric(name="rating", low=1, high=5)
+    assert rating.mirrored(2) == 4
+    assert rating.of_mirrored() == rating

@@ -20,8 +20,8 @@ from sweep.stats.score_files.rows import Reading
 from sweep.stats.scores import Scores, off_grid
 
 NO_SHARE = (
-    "is no share of right answers, which is between 0 and 1: divide a percentage by 100, or a number of right "
-    "answers by the number of questions; an accept length or a speed is no score"
+    "is not a share of right answers, which is between 0 and 1: divide a percentage by 100, or a number of right "
+    "answers by the number of questions; an accept length or a speed is not a score"
 )
 NOISY = [0.385, 0.37, 0.36, 0.395, 0.41, 0.335, 0.435, 0.38, 0.375, 0.39]
 
@@ -75,7 +75,7 @@ def test_a_csv_may_hold_variants_and_their_questions(tmp_path: Path) -> None:
         ("[]", "FILE: no scores in it"),
         ("score\n", "FILE: no scores in it"),
         ("[0.4,\n 0.41,,]", "FILE:2: broken JSON: Expecting value (column 7)"),
-        ('{"a": 1}', "FILE: a JSON object whose `a` is no list of scores"),
+        ('{"a": 1}', "FILE: a JSON object whose `a` is not a list of scores"),
         ("{}", "FILE: a JSON object without scores"),
         ('{"sweep_id": "a-1", "variants": {}}', "`sweep report RUN`"),
         ('{"a": {"b": [0.4]}}', "FILE: a: a JSON object without scores"),
@@ -87,7 +87,12 @@ def test_a_csv_may_hold_variants_and_their_questions(tmp_path: Path) -> None:
         (f"[0.4, 1{'0' * 400}]", "FILE: score 2: inf is not a number between 0 and 1"),
         ("score,score\n0.4,0.5\n", "FILE:1: the columns are score, score; name each once"),
         ("[0.4, NaN]", "FILE: score 2: nan is not a number between 0 and 1"),
-        ("[0.4, 38.5]", f"FILE: score 2: 38.5 {NO_SHARE}. If they are percentages, --percent reads them"),
+        ("[0.4, 38.5]", f"FILE: score 2: 38.5 {NO_SHARE}. Some numbers look like shares"),
+        ("[40, 38.5]", f"FILE: score 1: 40 {NO_SHARE}. If they are percentages, --percent reads them"),
+        ("score\nn/a\n", "FILE:2: score: `n/a` is not a number; leave out the runs that gave no score"),
+        ('{"id": 1, "correct": true}\n{"id": 2, "correct": false}\n', "`sweep import` reads answers"),
+        ('{"aggregate": {"score": 0.9}, "n_repeats": 4, "num_examples": 30}', "the mean of 4 repetitions"),
+        ('{"aggregate": {"score": 0.9, "error_rate": 0.02}, "n_repeats": 1, "num_examples": 50}', "2.00% of its"),
         ("[-0.1]", "FILE: score 1: -0.1 is below 0; a score is the share of right answers, 0 to 1"),
         ("score\n0.4\n41\n", f"FILE:3: 41 {NO_SHARE}"),
         ("[3.49, 5.61]", "Every number here is between 1 and 20, as accept lengths are"),
@@ -156,6 +161,15 @@ def test_shares_that_vary_too_much_may_be_percentages(values: list[float], told:
         ('{"scores": [0.445, 0.44], "questions": 200}', (0.445, 0.44)),
         ("[2026-08-19 01:00:01] Score: 0.445\nnothing\n[2026-08-20 01:00:01] Score: 0.44\n", (0.445, 0.44)),
         ("{'score:std': 0.4968, 'score': 0.445}\n{'score': 0.44}\n", (0.445, 0.44)),
+        ("| run | Score |\n|---:|:---|\n| 1 | 0.445 |\n| 2 | 44.0% |\n", (0.445, 0.44)),
+        ('{"Score": [0.445, 0.44], "latency": [31, 32]}', (0.445, 0.44)),
+        ('{"score": {"0": 0.445, "1": 0.44}, "run": {"0": 7, "1": 8}}', (0.445, 0.44)),
+        ('{"acc": 0.445}\n{"acc": 0.44}\n', (0.445, 0.44)),
+        ("run,exact_match\n1,0.445\n2,0.44\n,\n", (0.445, 0.44)),
+        ('score,questions\n0.445,"200"\n', (0.445,)),
+        ("Score: \x1b[32m0.445\x1b[0m\r\n\x1b[1mScore\x1b[0m: 0.440\r\n", (0.445, 0.44)),
+        ("Score: 0.445\n{'score': np.float64(0.4449)}\nScore: 0.445\n{'score': 0.445}\n", (0.445, 0.445)),
+        ("Reference accuracy: 0.45\nThreshold: 0.42\nEvaluated accuracy: 0.44\n", (0.44,)),
         ("Total latency: 31.245 s\nAccuracy: 0.445\nmin_score: 0.1\n", (0.445,)),
     ],
 )
@@ -452,7 +466,7 @@ def test_several_variants_are_named_in_the_json() -> None:
         ([0.47] * 20, "14.6 %"),
         ([0.0] * 5, "Every score is 0"),
         ([0.1, 0.9, 0.1, 0.9], "the scores vary more than 200 independent questions can"),
-        ([0.378, 0.38], "1 of 2 scores, the first 0.378, are no multiple of 1/200"),
+        ([0.378, 0.38], "1 of 2 scores, the first 0.378, are not multiples of 1/200"),
     ],
 )
 def test_what_the_numbers_cannot_say_is_said_on_stderr(values: list[float], statement: str) -> None:
@@ -471,9 +485,11 @@ def test_undefined_numbers_are_null() -> None:
 
 def test_the_tables_fit_80_columns_and_name_every_rule() -> None:
     result = run("-", "--questions", "200", "--retries", "3", given=json.dumps(NOISY))
-    assert max(len(line) for line in result.stdout.splitlines()) <= 80
+    # What is not a table is broken on a terminal alone.
+    table = result.stdout[result.stdout.index("\nrule ") :].partition("\n\n")[0]
+    assert max(map(len, table.splitlines())) <= 80
     for rule in ("margin", "tolerance", "false_alarm", "min_observed"):
-        assert f"\n{rule} " in result.stdout
+        assert f"\n{rule} " in table
     assert "all 3 attempts" in result.stdout
     assert "…" not in result.stdout
     cut = run("-", "--questions", "200", given="[0.385, 0.37, 0.36, 0.395, 0.41, 0.335]")

@@ -60,7 +60,7 @@ def driven(file: Path, asked: list[Request]) -> Run:
     plan = make_plan(load(file, (), dataset.faults))
     questionnaire = dataset.load(plan.config.protocol)
     answers = questionnaire.answers() | OUTPUTS
-    run = create_run(file.parent / "runs", plan, dump(plan.config))
+    run = create_run(file.parent / "runs", plan)
     run.pin(questionnaire)
 
     def answer(request: Request) -> Completion:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from socket import gaierror
 from threading import Thread
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -186,6 +187,11 @@ def _made(uri: str) -> Any:
 
 
 def _line(fault: Exception) -> str:
-    """What it says, in a line."""
+    """What it says, in a line; of a server that is not there what the system says, without each library's words."""
+    cause: BaseException | None = fault
+    while cause is not None:
+        if isinstance(cause, (ConnectionError, gaierror)) and cause.strerror:
+            return f"nothing answers there ({cause.strerror})"
+        cause = cause.__cause__ or cause.__context__
     first = first_line(fault)
     return first if len(first) <= SHOWN else f"{first[:SHOWN]}..."

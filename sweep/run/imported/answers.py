@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,14 +14,13 @@ from typing import Any
 from sweep import files
 from sweep.bounds import MOST_COUNT
 from sweep.errors import BadInput
+from sweep.stats.answered import OUTCOMES
 from sweep.words import cut
 
 Record = Mapping[str, Any]
 """An object of a file."""
 LAST = 253_402_300_799
 """The end of the year 9999, in seconds since 1970."""
-RIGHT = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
-"""How files write whether an answer is right."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +33,8 @@ class Answer:
     """The question's id there."""
     correct: bool | None
     """Whether it is right; None for a request that failed, which is no answer."""
+    value: float | None = None
+    """What it is worth, where the file says that by another number than 1 and 0."""
     run: str = ""
     """Sets the runs of one file apart; the same in all where the file is one run."""
     variant: str | None = None
@@ -56,6 +58,11 @@ class Answer:
     seconds: float | None = None
     """From the request to its last token."""
 
+    @property
+    def worth(self) -> float | None:
+        """In numbers; None for a request that failed."""
+        return self.value if self.value is not None else None if self.correct is None else float(self.correct)
+
     def __post_init__(self) -> None:
         """Half of a surrogate pair, which JSON can write, is no text: nothing could store it."""
         for name, value in vars(self).items():
@@ -74,7 +81,7 @@ class Source:
     format: str
     """The program that wrote it."""
     metric: str
-    """What says whether an answer is right."""
+    """What says whether an answer is right, or what it is worth."""
     answers: Sequence[Answer]
     """In the file's order."""
     task: str | None = None
@@ -91,6 +98,10 @@ class Source:
     """When the last answer was there, in seconds since 1970."""
     versions: Mapping[str, str] = field(default_factory=dict)
     """Package to version."""
+    ends: tuple[float, float] | None = None
+    """Of the values that an answer can have; None where nothing says them."""
+    higher_is_better: bool | None = None
+    """None where nothing says it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,20 +142,36 @@ def chosen(names: Iterable[str], file: File) -> str:
     raise BadInput(f"{file.path}: an answer's value can be taken from {can}: choose one with --metric")
 
 
-def truth(value: Any, place: str, metric: str) -> bool:
-    """Whether the value says right or wrong. Raises BadInput for a value that says neither."""
-    if isinstance(value, bool):
-        return value
+def judged(value: Any, place: str, metric: str) -> tuple[bool, float | None]:
+    """Whether the answer is right, and what it is worth where the value is another number than 1 and 0.
+
+    Raises BadInput for what is no number.
+    """
     if isinstance(value, str):
-        found = RIGHT.get(value.strip().lower())
+        right = OUTCOMES.get(value.strip().lower())
+        number = None if right is not None else _number(value)
     else:
-        found = bool(value) if isinstance(value, int | float) and value in (0, 1) else None
-    if found is None:
-        raise BadInput(
-            f"{place}: {cut(metric)} is {cut(repr(value))}; only answers that are right or wrong (1 or 0, true or "
-            "false) can be imported. `sweep stats` reads scores of whole runs"
+        right = bool(value) if isinstance(value, int | float) and value in (0, 1) else None
+        number = value if isinstance(value, int | float) else None
+    if right is not None:
+        return right, None
+    if number is None or not math.isfinite(number):
+        whole = isinstance(value, list | tuple)
+        why = (
+            "is made of all outputs of a run at once, and gives no value for one answer"
+            if whole
+            else (
+                f"is {cut(repr(value))}, and an answer is right or wrong (1 or 0, true or false) or worth a number"
+            )
         )
-    return found
+        raise BadInput(f"{place}: {cut(metric)} {why}. `sweep stats` reads scores of whole runs")
+    return False, float(number)
+
+
+def _number(text: str) -> float | None:
+    with suppress(ValueError):
+        return float(text)
+    return None
 
 
 def text_of(value: Any) -> str | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from sweep.plan.config import (
     VariantConfig,
 )
 from sweep.plan.imported import ImportedConfig, ImportedFile
-from sweep.plan.sweepfile import dump
 from sweep.plan.units import Plan, Unit, content_hash, digest, make_plan
 from sweep.run.documents import PROVENANCE
 from sweep.run.folder import Run, create_run
@@ -23,11 +23,12 @@ from sweep.run.imported.answers import Answer, Source
 from sweep.run.imported.runs import Repetition, Told, known
 from sweep.run.provenance import AskedProtocol, DatasetFacts, Provenance, git_commit
 from sweep.run.questions import QUESTIONS, PinnedQuestion, sha256
+from sweep.stats.metric import ACCURACY, Metric
 from sweep.stats.samples import Measurement, Sample
 from sweep.tasks.questionnaire import fingerprint
 
 
-def plan_of(name: str, sources: Sequence[Source], told: Told) -> Plan:
+def plan_of(name: str, sources: Sequence[Source], told: Told, metric: Metric = ACCURACY) -> Plan:
     """The plan that a sweep with these results would have had, as far as it is known."""
     temperature: Any = known(sources, "temperature")
     settings: dict[str, Any] = {what: known(sources, what) for what in ("max_tokens", "shots")}
@@ -55,6 +56,7 @@ def plan_of(name: str, sources: Sequence[Source], told: Told) -> Plan:
                 format=sources[0].format,
                 task=task,
                 metric=sources[0].metric,
+                values=None if metric.counts else metric,
                 repetitions={variant: len(runs) for variant, runs in told.variants.items()},
                 files=tuple(ImportedFile(path=source.path, sha256=source.sha256) for source in sources),
             ),
@@ -64,15 +66,21 @@ def plan_of(name: str, sources: Sequence[Source], told: Told) -> Plan:
 
 def write(runs: Path, plan: Plan, sources: Sequence[Source], told: Told) -> Run:
     """Write what of the run folder is not there yet. Raises BadInput when it cannot be written or is another's."""
-    run = create_run(runs, plan, dump(plan.config))
+    run = create_run(runs, plan)
     if not (run.folder / PROVENANCE).exists():
         run.write_provenance(_provenance(plan, sources, told))
     run.write_text(QUESTIONS, _questions(told))
     measured, _ = run.done()
+    config = plan.config.imported
+    assert config is not None
     for unit in plan.units:
         if unit.id not in measured:
             repetition = told.variants[unit.variant][unit.repetition - 1]
-            run.save(unit, _samples(unit, repetition, told.questions), _measurement(repetition))
+            samples = [
+                _sample(unit, repetition.answers[question], known_of.gold, config.values)
+                for question, known_of in told.questions.items()
+            ]
+            run.save(unit, samples, _measurement(repetition))
     return run
 
 
@@ -93,6 +101,7 @@ def _provenance(plan: Plan, sources: Sequence[Source], told: Told) -> Provenance
     settings = config.protocol.model_dump(mode="json", exclude={"dataset"})
     assert config.imported is not None
     scoring = [config.imported.format, config.imported.task, config.imported.metric]
+    values = config.imported.values
     versions: Any = known(sources, "versions")
     return Provenance(
         sweep_id=plan.sweep_id,
@@ -103,10 +112,11 @@ def _provenance(plan: Plan, sources: Sequence[Source], told: Told) -> Provenance
         git_commit=git_commit(),
         seeds=(),
         protocol=AskedProtocol(
-            hash=digest([settings, scoring, records]),
+            hash=digest([settings, [*scoring, *([asdict(values)] if values else [])], records]),
             shot_ids=(),
             question_ids=tuple(told.questions),
             questions_sha256=sha256(_questions(told)),
+            metric=values,
         ),
         dataset=DatasetFacts(path=config.protocol.dataset.path, revision=None, sha256=records),
     )
@@ -118,14 +128,12 @@ def _measurement(repetition: Repetition) -> Measurement:
     return Measurement(ended=repetition.source.ended)
 
 
-def _samples(unit: Unit, repetition: Repetition, questions: Mapping[str, Answer]) -> list[Sample]:
-    return [_sample(unit, repetition.answers[question], known_of.gold) for question, known_of in questions.items()]
-
-
-def _sample(unit: Unit, answer: Answer, gold: str | None) -> Sample:
-    assert answer.correct is not None
+def _sample(unit: Unit, answer: Answer, gold: str | None, values: Metric | None) -> Sample:
+    worth = answer.worth
+    assert worth is not None
+    correct = worth == (values.best if values else 1)
     # What a judge holds right although nothing was read from the output is no output without an answer.
-    invalid = None if answer.correct and answer.invalid else answer.invalid
+    invalid = None if correct and answer.invalid else answer.invalid
     return Sample(
         text=answer.text,
         finish_reason=answer.finish_reason,
@@ -140,6 +148,7 @@ def _sample(unit: Unit, answer: Answer, gold: str | None) -> Sample:
         fingerprint=None if answer.text is None else fingerprint(answer.text, None),
         extracted=answer.extracted,
         gold=gold,
-        correct=answer.correct,
+        correct=correct,
         invalid=invalid,
+        value=worth if values else None,
     )

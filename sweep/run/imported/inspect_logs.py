@@ -26,18 +26,18 @@ from sweep.run.imported.answers import (
     Source,
     chosen,
     count_of,
+    judged,
     mapping_of,
     number_of,
     text_of,
-    truth,
 )
 
 MAGIC = b"PK\x03\x04"
 ZSTD = 93
 """The number of this compression in a zip."""
 HEADER, SAMPLES = "header.json", "samples/"
-VALUES = {"C": True, "I": False, "N": False}
-"""inspect_ai's marks for right, wrong and no answer; P is half right."""
+MARKS = {"C": 1, "I": 0, "N": 0, "P": 0.5}
+"""What inspect_ai's marks for right, wrong, no answer and half right are worth (scorer/_metric.py)."""
 LENGTH = ("max_tokens", "model_length")
 """Reasons to stop that mean an output was cut."""
 ATTACHED = "attachment://"
@@ -101,7 +101,7 @@ def read(document: Record, file: File) -> Source:
     if not isinstance(samples, list) or not samples or not all(isinstance(sample, dict) for sample in samples):
         raise BadInput(f"{file.path}: a log without samples (status {document.get('status')}); nothing to import")
     asked, plan, stats = (mapping_of(document.get(part)) for part in ("eval", "plan", "stats"))
-    metric = chosen((name for sample in samples for name in mapping_of(sample.get("scores"))), file)
+    metric = chosen((name for sample in samples for name in _scores(sample)), file)
     settings = _merged(asked.get("model_generate_config"), plan.get("config"))
     return Source(
         path=file.path,
@@ -115,6 +115,7 @@ def read(document: Record, file: File) -> Source:
         temperature=number_of(settings.get("temperature")),
         ended=_seconds(stats.get("completed_at")),
         versions={k: v for k, v in mapping_of(asked.get("packages")).items() if isinstance(v, str)},
+        **_scale([_scores(sample).get(metric, {}).get("value") for sample in samples]),
     )
 
 
@@ -123,19 +124,20 @@ def _answers(samples: list[Record], metric: str, path: str) -> Iterator[Answer]:
         place = f"{path}: sample {sample.get('id')}, epoch {sample.get('epoch')}"
         output = mapping_of(sample.get("output"))
         usage = mapping_of(output.get("usage"))
-        score = mapping_of(mapping_of(sample.get("scores")).get(metric))
-        scored = {} if sample.get("error") else score
-        value, extracted = scored.get("value"), text_of(scored.get("answer"))
+        scored = {} if sample.get("error") else _scores(sample).get(metric, {})
+        mark, extracted = scored.get("value"), text_of(scored.get("answer"))
+        correct, value = judged(_number(mark), place, metric) if scored else (None, None)
         yield Answer(
             place=place,
             question=str(sample.get("id")),
-            correct=_right(value, place, metric) if scored else None,
+            correct=correct,
+            value=value,
             run=str(sample.get("epoch", "")),
             asked=_input(sample),
             gold=text_of(sample.get("target")),
             text=_whole(output.get("completion"), sample),
-            extracted=None if value == "N" else extracted,
-            invalid=True if value == "N" else None if extracted is None else False,
+            extracted=None if mark == "N" else extracted,
+            invalid=True if mark == "N" else None if extracted is None else False,
             finish_reason=_reason(output),
             prompt_tokens=count_of(usage.get("input_tokens")),
             completion_tokens=count_of(usage.get("output_tokens")),
@@ -143,8 +145,27 @@ def _answers(samples: list[Record], metric: str, path: str) -> Iterator[Answer]:
         )
 
 
-def _right(value: Any, place: str, metric: str) -> bool:
-    return VALUES[value] if isinstance(value, str) and value in VALUES else truth(value, place, metric)
+def _scores(sample: Record) -> dict[str, Record]:
+    """A sample's scores by their names; the parts of one that is a mapping as `scorer/part`."""
+    found: dict[str, Record] = {}
+    for name, score in mapping_of(sample.get("scores")).items():
+        parts = mapping_of(score).get("value")
+        if isinstance(parts, dict):
+            found |= {f"{name}/{part}": {**score, "value": value} for part, value in parts.items()}
+        else:
+            found[name] = mapping_of(score)
+    return found
+
+
+def _number(mark: Any) -> Any:
+    """What a mark is worth; anything else as it is."""
+    return MARKS.get(mark, mark) if isinstance(mark, str) else mark
+
+
+def _scale(values: list[Any]) -> dict[str, Any]:
+    """The range and the direction, which marks have and numbers have not."""
+    marked = all(value is None or (isinstance(value, str) and value in MARKS) for value in values)
+    return {"ends": (0.0, 1.0), "higher_is_better": True} if marked else {}
 
 
 def _merged(*settings: Any) -> Record:

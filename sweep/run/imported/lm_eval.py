@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sweep.errors import BadInput
 from sweep.run.imported.answers import (
     Answer,
     File,
@@ -20,17 +21,19 @@ from sweep.run.imported.answers import (
     Source,
     chosen,
     count_of,
+    judged,
     mapping_of,
     number_of,
     said_in,
     same,
     text_of,
-    truth,
 )
 
 NAME = re.compile(r"samples_(?P<task>.+)_(?P<time>\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}(?:\.\d+)?)\.jsonl")
 INVALID = "[invalid]"
 """What a filter gives of an output without an answer."""
+OF_A_RUN = ("perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte")
+"""Metrics that have another number for each answer: a log likelihood, or that and a length."""
 
 
 def is_it(records: Sequence[Record]) -> bool:
@@ -46,12 +49,14 @@ def read(records: Sequence[Record], file: File) -> Source:
     named = NAME.fullmatch(Path(file.path).name)
     settings = [_settings(record) for _, record in own]
     run = _run(Path(file.path), named["time"]) if named else {}
+    task = named and named["task"]
+    _check_mean(run, task, name, file.path)
     return Source(
         path=file.path,
         sha256=file.sha256,
         format="lm-eval",
         metric=metric,
-        task=named and named["task"],
+        task=task,
         model=_model(run),
         answers=[_answer(record, name, f"{file.path}:{number}") for number, record in own],
         max_tokens=count_of(same(each.get("max_gen_toks") for each in settings)),
@@ -59,6 +64,7 @@ def read(records: Sequence[Record], file: File) -> Source:
         shots=_shots(run, named["task"]) if named else None,
         ended=_time(named["time"]) if named else None,
         versions=_versions(run),
+        higher_is_better=_direction(run, task, name),
     )
 
 
@@ -79,6 +85,24 @@ def _model(run: Record) -> str | None:
 def _shots(run: Record, task: str) -> int | None:
     shots = mapping_of(run.get("n-shot")).get(task)
     return shots if shots == 0 and not isinstance(shots, bool) else count_of(shots)
+
+
+def _direction(run: Record, task: str | None, metric: str) -> bool | None:
+    better = mapping_of(mapping_of(run.get("higher_is_better")).get(task or "")).get(metric)
+    return better if isinstance(better, bool) else None
+
+
+def _check_mean(run: Record, task: str | None, metric: str, path: str) -> None:
+    """Raises BadInput where lm-eval's score is not the mean of what answers have: then no answer has a value."""
+    listed = mapping_of(mapping_of(run.get("configs")).get(task or "")).get("metric_list")
+    own = [each for each in listed if mapping_of(each).get("metric") == metric] if isinstance(listed, list) else []
+    made = own[0].get("aggregation") if own else None
+    if made not in (None, "mean") or (made is None and metric in OF_A_RUN):
+        raise BadInput(
+            f"{path}: lm-eval makes its {metric} of all outputs of a run at once, and not as the mean of a value "
+            "of each, so no answer has one to import; choose another with --metric, or give the runs' scores to "
+            "`sweep stats`"
+        )
 
 
 def _versions(run: Record) -> dict[str, str]:
@@ -105,10 +129,12 @@ def _answer(record: Record, metric: str, place: str) -> Answer:
     text = output if isinstance(output, str) else None
     extracted = text_of(filtered) if text is not None else None
     invalid = None if extracted is None else extracted == INVALID
+    correct, value = judged(record.get(metric), place, metric)
     return Answer(
         place=place,
         question=str(record["doc_id"]),
-        correct=truth(record.get(metric), place, metric),
+        correct=correct,
+        value=value,
         asked=_question(record.get("doc")),
         gold=text_of(record.get("target")),
         text=text,

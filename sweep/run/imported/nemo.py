@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sweep.errors import BadInput
-from sweep.run.imported.answers import Answer, File, Record, Source, chosen, count_of, text_of, truth
+from sweep.run.imported.answers import Answer, File, Record, Source, chosen, count_of, judged, text_of
 
 
 def is_it(records: Sequence[Record]) -> bool:
@@ -36,10 +36,12 @@ def read(records: Sequence[Record], file: File) -> Source:
 
 def _answer(record: Record, metric: str, place: str, run: str) -> Answer:
     extracted = text_of(record.get("answer"))
+    correct, value = judged(record["score"], place, metric)
     return Answer(
         place=place,
         question=str(record["id"]),
-        correct=truth(record["score"], place, metric),
+        correct=correct,
+        value=value,
         run=run,
         asked=text_of(record.get("query")),
         gold=text_of(record.get("ground_truth")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +16,7 @@ from sweep.run.imported import inspect_logs, lm_eval, nemo, sgl_eval, table
 from sweep.run.imported.answers import File, Record, Source
 from sweep.stats.answered import json_rows
 from sweep.stats.score_files import documents
+from sweep.words import cut
 
 
 class Library(Protocol):
@@ -56,15 +57,23 @@ def read(path: str, metric: str | None) -> Source:
         raise BadInput(f"{path}: empty; `sweep import --help` says what is read")
     if documents.is_json(text):
         return _json(text, file)
-    if part := table.delimiter(text):
+    if part := table.delimiter(text, file.metric):
         return table.read_table(file, part)
-    raise _refusal(path)
+    raise _refusal(path, table.columns(text))
 
 
-def _refusal(path: str) -> BadInput:
+def _refusal(path: str, keys: Iterable[str] = ()) -> BadInput:
+    """`keys`: what the records in it have, where it has some."""
+    named = cut(", ".join(dict.fromkeys(keys)))
+    there = (
+        f"its keys are {named}, and an answer has a question ({', '.join(table.QUESTION)}) and a value "
+        f"({', '.join(table.VALUE)}, or another one by --metric); "
+        if named
+        else ""
+    )
     return BadInput(
-        f"{path}: no answers to single questions are in it, which a run folder is made of; `sweep stats` reads "
-        "scores of whole runs. `sweep import --help` says what is read"
+        f"{path}: no answers to single questions are in it, which a run folder is made of; {there}`sweep stats` "
+        "reads scores of whole runs. `sweep import --help` says what is read"
     )
 
 
@@ -79,9 +88,9 @@ def _json(text: str, file: File) -> Source:
     for library in LIBRARIES:
         if records and library.is_it(records):
             return library.read(records, file)
-    if records and all(map(table.is_rows, records)):
+    if records and all(table.is_rows(record, file.metric) for record in records):
         return table.read(placed, file)
-    raise _refusal(file.path)
+    raise _refusal(file.path, (key for record in records for key in record))
 
 
 def _placed(text: str, document: Any, path: str) -> list[table.Placed]:

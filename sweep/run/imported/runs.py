@@ -172,7 +172,7 @@ def _whole(
     variant: str, runs: Sequence[Repetition], questions: Mapping[str, Answer], note: Callable[[str], None]
 ) -> list[Repetition]:
     """The complete repetitions. Raises BadInput, with the reason, where none is."""
-    kept, reason = [], ""
+    kept, reason, remedy = [], "", ""
     for run in runs:
         failed = [answer for answer in run.answers.values() if answer.correct is None]
         lacking = [question for question in questions if question not in run.answers]
@@ -180,16 +180,16 @@ def _whole(
             reason = (
                 f"{counted(len(failed), 'request')} of it failed, such as {failed[0].place}, and are no answers"
             )
+            remedy = "ask those again"
         elif lacking:
             reason = f"it lacks {len(lacking)} of {counted(len(questions), 'question')}, such as {lacking[0]}"
+            remedy = "ask those too, or import it by itself"
         else:
             kept.append(run)
             continue
         note(f"{run.source.path}: a repetition of {variant} is left out: {reason}")
     if not kept:
-        raise BadInput(
-            f"{variant}: no repetition of it is complete: {reason}; ask those again, or import it by itself"
-        )
+        raise BadInput(f"{variant}: no repetition of it is complete: {reason}; {remedy}")
     return kept
 
 

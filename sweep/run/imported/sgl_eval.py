@@ -16,12 +16,12 @@ from sweep.run.imported.answers import (
     Source,
     chosen,
     count_of,
+    judged,
     mapping_of,
     number_of,
     said_in,
     text_of,
     time_of,
-    truth,
 )
 
 SCORES = ("symbolic_correct", "is_correct", "judge_correct")
@@ -58,11 +58,13 @@ def read(records: Sequence[Record], file: File) -> Source:
 def _answer(record: Record, metric: str, place: str) -> Answer:
     failed = record.get("finish_reason") == "error"
     extracted = text_of(record.get("predicted_answer"))
+    correct, value = (None, None) if failed else judged(record[metric], place, metric)
     began, ended = (time_of(record.get(f"generation_{end}_time")) for end in ("start", "end"))
     return Answer(
         place=place,
         question=str(record.get("id", "")),
-        correct=None if failed else truth(record[metric], place, metric),
+        correct=correct,
+        value=value,
         asked=text_of(record.get("problem")) or None,
         gold=text_of(record.get("expected_answer")),
         text=text_of(record["generation"]),

@@ -6,29 +6,43 @@ from collections.abc import Sequence
 from typing import Any
 
 from sweep.errors import BadInput
-from sweep.run.imported.answers import Answer, File, Record, Source, chosen, text_of, truth
+from sweep.run.imported.answers import Answer, File, Record, Source, chosen, judged, text_of
 from sweep.stats.answered import csv_rows
 from sweep.stats.score_files.tables import DELIMITERS
 from sweep.words import cut
 
-QUESTION = ("question", "question_id", "id")
-VALUE = ("value", "correct", "score")
+QUESTION = ("question", "question_id", "id", "doc_id", "task_id")
+VALUE = ("value", "correct", "is_correct", "passed", "score", "exact_match", "em", "acc")
 OUTPUT = ("output", "text")
 RUN = ("repetition", "run", "epoch")
 Placed = tuple[str, Record]
 """Where a row stands, and its cells by column."""
 
 
-def is_rows(record: Record) -> bool:
-    """Whether a record, or a first line that names columns, is of an answer."""
-    return any(name in record for name in QUESTION) and any(name in record for name in VALUE)
+def is_rows(record: Record, metric: str | None) -> bool:
+    """Whether a record, or a first line that names columns, is of an answer; `metric` may name its value's."""
+    return any(name in record for name in QUESTION) and any(name in record for name in _values(metric))
 
 
-def delimiter(text: str) -> str | None:
+def _values(metric: str | None) -> Sequence[str]:
+    return (*VALUE, metric) if metric else VALUE
+
+
+def delimiter(text: str, metric: str | None) -> str | None:
     """What parts the cells of a table whose first line names a question and a value; None for no such table."""
+    parted = {part: dict.fromkeys(_named_in(text, part)) for part in DELIMITERS}
+    return next((part for part, columns in parted.items() if is_rows(columns, metric)), None)
+
+
+def columns(text: str) -> Sequence[str]:
+    """What the first line of a table names; nothing of a line that parts nothing."""
+    named = max((_named_in(text, part) for part in DELIMITERS), key=len)
+    return named if len(named) > 1 else ()
+
+
+def _named_in(text: str, part: str) -> list[str]:
     first = text.lstrip("\n").partition("\n")[0]
-    names = {part: [name.strip().strip('"').lower() for name in first.split(part)] for part in DELIMITERS}
-    return next((part for part, columns in names.items() if is_rows(dict.fromkeys(columns))), None)
+    return [name.strip().strip('"').lower() for name in first.split(part)]
 
 
 def read_table(file: File, part: str) -> Source:
@@ -40,7 +54,8 @@ def read(rows: Sequence[Placed], file: File) -> Source:
     """Of rows. Raises BadInput with the place of one that says nothing of an answer."""
     if not rows:
         raise BadInput(f"{file.path}: no answers in it")
-    metric = chosen((name for name in VALUE if any(name in record for _, record in rows)), file)
+    there = (name for name in _values(file.metric) if any(name in record for _, record in rows))
+    metric = chosen(there, file)
     return Source(
         path=file.path,
         sha256=file.sha256,
@@ -52,11 +67,12 @@ def read(rows: Sequence[Placed], file: File) -> Source:
 
 def _answer(record: Record, place: str, metric: str) -> Answer:
     value = record.get(metric)
-    failed = value is None or value == ""
+    correct, worth = (None, None) if value is None or value == "" else judged(value, place, metric)
     return Answer(
         place=place,
         question=_named(record, QUESTION, place),
-        correct=None if failed else truth(value, place, metric),
+        correct=correct,
+        value=worth,
         run=_named(record, RUN, place) if any(name in record for name in RUN) else "",
         variant=_named(record, ("variant",), place) if "variant" in record else None,
         gold=text_of(record.get("gold")),

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -27,6 +28,8 @@ SHAPES = (
     "lines such as `Score: 0.445` (or --pattern), JUnit XML, results.yml of NeMo Evaluator"
 )
 """What is read."""
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+"""What colours a log."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +115,7 @@ def _named(source: str) -> str:
 def _items(source: str, reading: Reading, failures: bool) -> Iterator[Row | Moments | Passes]:
     """What one file holds, by the shape that it has. Raises BadInput."""
     name = _named(source)
-    text = files.text(source, SCORE_FILE)
+    text = ESCAPES.sub("", files.text(source, SCORE_FILE)).replace("\r\n", "\n")
     if not text.strip():
         raise BadInput(f"{name}: empty; give {SHAPES}")
     reader = Reader(**vars(reading), name=name, failures=failures)
@@ -131,6 +134,8 @@ def _items(source: str, reading: Reading, failures: bool) -> Iterator[Row | Mome
         return lines.plain(text, reader)
     if tables.is_printed(text):
         return tables.printed(text, reader)
+    if name.endswith((".yaml", ".yml")):
+        raise BadInput(f"{name}: of YAML only results.yml of NeMo Evaluator is read; give {SHAPES}")
     if lines.has_scores(text):
         return lines.log(text, reader)
     first = cut(text.strip().partition("\n")[0])
@@ -231,6 +236,8 @@ def _likely(rows: Sequence[Row]) -> str:
     values = [row.score for row in rows if row.score is not None]
     if all(low <= value <= high for value in values):
         return f". Every number here is between {low} and {high}, as accept lengths are"
+    if any(0 < value < 1 for value in values):
+        return ". Some numbers look like shares and some like percentages: write all alike, or each with its %"
     if all(0 <= value <= 100 for value in values):
         return ". If they are percentages, --percent reads them"
     return ""

@@ -1,8 +1,4 @@
-"""Scores in JSON: lists, records, variants, and what evaluation libraries write. Pure.
-
-lm-eval's two files are read by their shapes in its 0.4.13: `results` by task with keys `metric,filter`, and
-samples, one record for each question and filter.
-"""
+"""Scores in JSON: lists, records, variants, and what evaluation libraries write. Pure."""
 
 from __future__ import annotations
 
@@ -13,8 +9,9 @@ from contextlib import suppress
 from typing import Any
 
 from sweep.errors import BadInput
-from sweep.stats.score_files.rows import SCORE, Moments, Passes, Reader, Row, told, whole
-from sweep.stats.scores import fault_of
+from sweep.stats.score_files.lm_eval import is_samples, results, samples
+from sweep.stats.score_files.rows import QUESTIONS, SCORE, Moments, Passes, Reader, Row, is_moments, told
+from sweep.stats.score_files.sgl_eval import is_metrics, metrics
 from sweep.words import cut
 
 OURS = ("sweep_id", "schema_version", "conditions")
@@ -74,36 +71,64 @@ def _listed(values: Sequence[Any], variant: str, where: str, reader: Reader) -> 
             yield Row(place=place, score=score, variant=variant, questions=asked)
 
 
-def _records(records: Sequence[Mapping[str, Any]], reader: Reader) -> Iterator[Item]:
-    if all("doc_id" in record and "metrics" in record for record in records):
-        yield from _samples(records, reader)
+def _records(given: Sequence[Mapping[str, Any]], reader: Reader) -> Iterator[Item]:
+    if is_samples(given):
+        yield from samples(given, reader)
         return
-    told(dict.fromkeys(name for record in records for name in record if not _is_moments(record)), reader)
+    records = [_lowered(record) for record in given]
+    if not any(is_moments(record) or set(record) & set(SCORE) for record in records):
+        keys = cut(", ".join(dict.fromkeys(name for record in given for name in record)))
+        raise BadInput(
+            f"{reader.name}: no record has a score: their keys are {keys}, and a score is called "
+            f"{' or '.join(SCORE[:2])}; `sweep import` reads answers to single questions"
+        )
+    told(records, reader)
     for number, record in enumerate(records, start=1):
         place = f"{reader.name}: record {number}"
-        if _is_moments(record):
-            yield _moments(record, str(record.get("variant", "scores")), place, reader)
-        else:
-            yield reader.row(record, place)
+        yield reader.moments(record, place) if is_moments(record) else reader.row(record, place)
+
+
+def _lowered(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The record with its keys in lower case; as it is where two of them would be one."""
+    lowered = {name.lower(): value for name, value in record.items()}
+    return lowered if len(lowered) == len(record) else record
 
 
 def _object(found: Mapping[str, Any], variant: str, where: str, reader: Reader) -> Iterator[Item]:
-    """One object: a record, a library's results, or variants."""
+    """One object: a record, its columns, a library's results, or variants."""
+    record = _lowered(found)
     if isinstance(found.get("results"), dict):
-        yield from _results(found, reader)
-    elif any(isinstance(found.get(name), int | float | str) for name in SCORE):
-        told(found, reader)
-        yield reader.row({"variant": variant, **found}, where)
-    elif _is_moments(found):
-        yield _moments(found, str(found.get("variant", variant)), where, reader)
+        yield from results(found, reader)
+    elif is_metrics(found):
+        yield metrics(found, reader)
+    elif columns := _by_row(record):
+        yield from _records(columns, reader)
+    elif any(isinstance(record.get(name), int | float | str) for name in SCORE):
+        told([record], reader)
+        yield reader.row({"variant": variant, **record}, where)
+    elif is_moments(record):
+        yield reader.moments(record, where, variant)
     elif {"passed", "failed"} <= set(found):
         yield _passes(found, variant, where)
     elif isinstance(found.get("scores"), list):
-        asked = found.get("questions")
+        asked = {name: record[name] for name in QUESTIONS if name in record}
         for row in _listed(found["scores"], variant, where, reader):
-            yield row if asked is None else reader.row({"score": row.score, **found, "variant": variant}, row.place)
+            yield reader.row({"score": row.score, **asked, "variant": variant}, row.place) if asked else row
     else:
         yield from _variants(found, where, reader)
+
+
+def _by_row(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The rows of a table that was written by its columns, as pandas does; none for what is no such table.
+
+    A column is a list, or an object from row to cell; a score is one of them, and there are others.
+    """
+    columns = {name: list(cells.values()) if isinstance(cells, dict) else cells for name, cells in record.items()}
+    if not (set(columns) & set(SCORE) and all(isinstance(cells, list) for cells in columns.values())):
+        return []
+    if len({len(cells) for cells in columns.values()}) > 1:
+        return []
+    return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
 
 
 def _variants(found: Mapping[str, Any], where: str, reader: Reader) -> Iterator[Item]:
@@ -117,60 +142,9 @@ def _variants(found: Mapping[str, Any], where: str, reader: Reader) -> Iterator[
         elif isinstance(value, dict):
             yield from _object(value, name, inside, reader)
         else:
-            raise BadInput(f"{where}: a JSON object whose `{cut(name)}` is no list of scores; give {READ_SHAPES}")
-
-
-def _results(found: Mapping[str, Any], reader: Reader) -> Iterator[Row]:
-    """lm-eval's results: task, then `metric,filter` to a value; errors and aliases beside them."""
-    asked = found.get("n-samples")
-    for task, metrics in found["results"].items():
-        if not isinstance(metrics, dict):
-            continue
-        samples = asked.get(task) if isinstance(asked, dict) else None
-        questions = samples.get("effective") if isinstance(samples, dict) else None
-        for key, value in metrics.items():
-            metric, _, chosen = key.partition(",")
-            if not isinstance(value, int | float) or metric.endswith("_stderr") or "," not in key:
-                continue
-            if fault_of(float(value)):
-                reader.note(f"{reader.name}: {task}: {cut(metric)} is left out: {value} is no share, 0 to 1")
-                continue
-            variant = "/".join(name for name in (task, chosen, metric) if name != "none")
-            place = f"{reader.name}: {task}: {key}"
-            yield reader.row({"score": value, "variant": variant, "questions": questions}, place)
-
-
-def _samples(records: Sequence[Mapping[str, Any]], reader: Reader) -> Iterator[Row]:
-    """lm-eval's samples: the mean over the questions, by filter and metric."""
-    values: dict[tuple[str, str], dict[Any, float]] = {}
-    for number, record in enumerate(records, start=1):
-        for metric in record["metrics"]:
-            place = f"{reader.name}:{number}: {cut(str(metric))}"
-            score, _ = reader.number(record.get(metric), place)
-            of = values.setdefault((str(record.get("filter", "none")), str(metric)), {})
-            if record["doc_id"] in of:
-                raise BadInput(f"{place}: question {cut(str(record['doc_id']))} is there twice")
-            of[record["doc_id"]] = score
-    for (chosen, metric), scores in values.items():
-        variant = "/".join(name for name in (chosen, metric) if name != "none")
-        yield Row(
-            place=f"{reader.name}: {variant}",
-            score=sum(scores.values()) / len(scores),
-            variant=variant,
-            questions=len(scores),
-        )
-
-
-def _is_moments(record: Mapping[str, Any]) -> bool:
-    return {"mean", "std"} <= set(record) and bool({"n", "runs"} & set(record))
-
-
-def _moments(record: Mapping[str, Any], variant: str, place: str, reader: Reader) -> Moments:
-    mean, asked = reader.number(record["mean"], f"{place}: mean")
-    std, _ = reader.number(record["std"], f"{place}: std")
-    runs = whole(record.get("n", record.get("runs")), f"{place}: n")
-    questions = asked or whole(record.get("questions"), f"{place}: questions")
-    return Moments(place=place, variant=variant, mean=mean, std=std, runs=runs or 0, questions=questions)
+            raise BadInput(
+                f"{where}: a JSON object whose `{cut(name)}` is not a list of scores; give {READ_SHAPES}"
+            )
 
 
 def _passes(record: Mapping[str, Any], variant: str, place: str) -> Passes:

@@ -6,20 +6,45 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import date
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sweep.errors import BadInput
-from sweep.stats.score_files.rows import Reader, Row, day
+from sweep.stats.score_files.rows import Reader, Row, date_of
 from sweep.words import counted, cut
 
 NUMBER = r"[0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?|\.[0-9]+"
 USUAL = re.compile(
-    rf"(?P<form>\b(?:score|accuracy)[\"'\]]*\s*[:=]\s*)(?P<score>(?:{NUMBER})(?:\s*%|\s*/\s*[0-9]+)?)(?![0-9.])",
+    rf"(?P<form>(?:\b[A-Za-z]+ )?\b(?:score|accuracy)[\"'\]]*\s*[:=]\s*)(?:np\.float64\()?"
+    rf"(?P<score>(?:{NUMBER})(?:\s*%|\s*/\s*[0-9]+)?)(?![0-9.])",
     re.IGNORECASE,
 )
-"""`Score: 0.445`, `metrics['score']=0.45`, `Accuracy: 89/200`, `"score": 44.5%`."""
-TIME = re.compile(r"\[?([0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?Z?)?)")
-"""What the lines of many logs begin with."""
+"""`Score: 0.445`, `metrics['score']=0.45`, `Accuracy: 89/200`, `"score": 44.5%`; with the word before it."""
+BOUND = re.compile(r"(?:reference|expected|required|minimum|min|target|threshold) ", re.IGNORECASE)
+"""Begins what a log calls a score that was not measured: TensorRT-LLM writes `Reference accuracy: 74.200`."""
+TIME = re.compile(
+    r"(?:^|\t)\s*\[?([0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?Z?)?)"
+)
+"""What the lines of many logs begin with; `gh run view --log` writes job and step before it."""
+SAME = 0.0005
+"""Two scores that are as close are one, written with other digits."""
+TOGETHER = timedelta(minutes=1)
+"""What one run writes of its score lies no further apart."""
+
+
+class _Written(NamedTuple):
+    """A score, and how and when the log writes it."""
+
+    row: Row
+    form: str
+    time: datetime | None
+
+    def again(self, before: _Written | None) -> bool:
+        """Whether it is the score that was written before, in another way: that of the same run."""
+        if before is None or self.form == before.form or None in (self.row.score, before.row.score):
+            return False
+        apart = abs(self.time - before.time) if self.time and before.time else timedelta()
+        return abs((self.row.score or 0) - (before.row.score or 0)) <= SAME and apart <= TOGETHER
 
 
 def is_plain(text: str) -> bool:
@@ -43,23 +68,42 @@ def has_scores(text: str) -> bool:
 def log(text: str, reader: Reader) -> Iterator[Row]:
     """The scores in the lines of a log, by the reader's pattern or the usual ways of writing one.
 
-    A line that begins with a date was written then. Raises BadInput with file:line, and for a pattern that is none.
+    A line that begins with a date was written then. A score that the log writes again in another way counts once,
+    and one that a run had to reach not at all. Raises BadInput with file:line, and for a pattern that is none.
     """
-    expression = USUAL if reader.pattern is None else _compiled(reader.pattern)
+    if reader.pattern is not None:
+        yield from (written.row for written in _written(text, _compiled(reader.pattern), reader))
+        return
     forms: Counter[str] = Counter()
-    for number, line in enumerate(text.split("\n"), start=1):
-        for found in expression.finditer(line):
-            if reader.pattern is None:
-                forms[found["form"].rstrip()] += 1
-            group = found.groupdict().get("score") or found[1 if expression.groups else 0]
-            place = f"{reader.name}:{number}"
-            yield reader.row({"score": group, "date": _begun(line)}, place)
+    left: Counter[str] = Counter()
+    before: _Written | None = None
+    for written in _written(text, USUAL, reader):
+        if BOUND.match(written.form):
+            left[f"`{cut(written.form)}`, which no run measured"] += 1
+        elif written.again(before):
+            left[f"`{cut(written.form)}`, which writes again what stands before it"] += 1
+        else:
+            forms[written.form] += 1
+            before = written
+            yield written.row
+    for what, count in left.items():
+        reader.note(f"{reader.name}: left out {counted(count, 'time')}: {what}; --pattern chooses others")
     if len(forms) > 1:
         ways = ", ".join(f"`{cut(form)}` {counted(count, 'time')}" for form, count in forms.items())
         reader.note(
-            f"{reader.name}: scores are written in {len(forms)} ways: {ways}. Where a run writes its score twice, "
+            f"{reader.name}: scores are written in {len(forms)} ways: {ways}. Where they are of other things, "
             "choose one by --pattern"
         )
+
+
+def _written(text: str, expression: re.Pattern[str], reader: Reader) -> Iterator[_Written]:
+    for number, line in enumerate(text.split("\n"), start=1):
+        for found in expression.finditer(line):
+            groups = found.groupdict()
+            score = groups.get("score") or found[1 if expression.groups else 0]
+            time = _begun(line)
+            row = reader.row({"score": score, "date": time and time.date()}, f"{reader.name}:{number}")
+            yield _Written(row, (groups.get("form") or "").rstrip(), time)
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
@@ -69,10 +113,10 @@ def _compiled(pattern: str) -> re.Pattern[str]:
         raise BadInput(f"--pattern: `{cut(pattern)}` is not a regular expression: {error}") from None
 
 
-def _begun(line: str) -> date | None:
-    """The day that the line begins with; None without one."""
-    found = TIME.match(line.lstrip())
+def _begun(line: str) -> datetime | None:
+    """The time that the line begins with, or its day; None without one."""
+    found = TIME.search(line)
     if found:
-        with suppress(BadInput):
-            return day(found[1], "")
+        with suppress(ValueError):
+            return date_of(found[1])
     return None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
@@ -12,18 +14,24 @@ from sweep.errors import BadInput
 from sweep.stats.metric import ACCURACY, Metric
 from sweep.words import cut
 
-SCORE = ("score", "accuracy")
-"""What a column or a key with the score is called; where both are there, the first counts."""
+SCORE = ("score", "accuracy", "acc", "exact_match", "em", "pass@1")
+"""What a column or a key with the score is called; where several are there, the first counts."""
 VARIANT = ("variant",)
 QUESTIONS = ("questions", "num_questions")
 DATE = ("date", "timestamp", "time")
 LABELS = ("host", "node", "machine", "runner", "gpu", "engine", "commit", "build")
 """What may move scores: the rows of one variant are compared by it."""
-READ = (*SCORE, *VARIANT, *QUESTIONS, *DATE, *LABELS)
+MOMENTS = ("mean", "std")
+"""What is there in place of a score, with the number of runs, where nobody kept the scores."""
+RUNS = ("n", "runs")
+READ = (*VARIANT, *QUESTIONS, *DATE, *LABELS)
 TOO_MANY = Decimal(10**15)
 """A count that nothing has: what is larger is read as this."""
 MOST_TOLD = 10
 """Columns that a note lists."""
+NO_SCORE = ("n/a", "na", "-", "--", "none", "null", "nan", "failed", "error")
+"""How tables write that a run gave no score."""
+THOUSANDS = re.compile(r"[0-9]{1,3}(,[0-9]{3})+")
 DAY = "a date such as 2026-03-01"
 
 Note = Callable[[str], None]
@@ -144,24 +152,60 @@ class Reader(Reading):
         right, slash, asked = text.partition("/")
         try:
             if slash:
-                over = whole(asked.strip(), place)
+                correct, over = Decimal(right.strip()), whole(asked.strip(), place)
                 if not over:
                     raise BadInput(f"{place}: `{cut(text)}` is over no question")
-                return float(Decimal(right.strip()) / over), over
+                return float(correct / over), over
             sign = text.endswith("%")
             plain = text.removesuffix("%").strip()
             exact = Decimal(plain.replace(",", ".") if comma else plain)
         except (InvalidOperation, ValueError):
-            raise BadInput(f"{place}: `{cut(text)}` is not a number") from None
+            failed = "; leave out the runs that gave no score" if text.lower() in NO_SCORE else ""
+            raise BadInput(f"{place}: `{cut(text)}` is not a number{failed}") from None
         return float(exact / 100 if sign or self.percent else exact), None
 
+    def moments(
+        self, record: Mapping[str, Any], place: str, variant: str = "scores", comma: bool = False
+    ) -> Moments:
+        """The mean and standard deviation of a record that `is_moments`. Raises BadInput for what is no number."""
+        mean, asked = self.number(record["mean"], f"{place}: mean", comma)
+        std, _ = self.number(record["std"], f"{place}: std", comma)
+        runs = whole(_first(record, RUNS), f"{place}: n")
+        questions = asked or whole(_first(record, QUESTIONS), f"{place}: questions")
+        named = str(_first(record, VARIANT) or variant).strip()
+        return Moments(place=place, variant=named, mean=mean, std=std, runs=runs or 0, questions=questions)
 
-def told(columns: Iterable[str], reader: Reader) -> None:
-    """Tell which columns or keys are not read."""
-    unread = [cut(column) for column in columns if column not in READ]
+
+def is_moments(names: Iterable[str]) -> bool:
+    """Whether a record with these keys, or a table with these columns, has a mean in place of scores."""
+    there = set(names)
+    return set(MOMENTS) <= there and bool(there & set(RUNS)) and not there & set(SCORE)
+
+
+def told(records: Sequence[Mapping[str, Any]], reader: Reader) -> None:
+    """Tell which columns or keys are not read, and which of those set apart what is taken together."""
+    columns = dict.fromkeys(name for record in records for name in record)
+    scores = [name for name in SCORE if name in columns]
+    read = {*READ, *scores[:1], *(() if scores else (*MOMENTS, *RUNS))}
+    unread = [column for column in columns if column and column not in read]
     if unread:
-        shown = f"{', '.join(unread[:MOST_TOLD])}{', ...' if len(unread) > MOST_TOLD else ''}"
+        shown = ", ".join(map(cut, unread[:MOST_TOLD])) + (", ..." if len(unread) > MOST_TOLD else "")
         reader.note(f"{reader.name}: left out: {shown}; the numbers are of the scores alone")
+    for column in unread:
+        values = Counter(str(record.get(column, "")).strip() for record in records)
+        if 1 < len(values) < len(records) and not any(map(_is_number, values)):
+            reader.note(
+                f"{reader.name}: {cut(column)} has {len(values)} values, such as {cut(next(iter(values)))}, whose "
+                "scores are taken together; call it `variant` to keep them apart"
+            )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def day(value: Any, place: str) -> date | None:
@@ -175,10 +219,15 @@ def day(value: Any, place: str) -> date | None:
     try:
         if isinstance(value, int | float) and not isinstance(value, bool):
             return datetime.fromtimestamp(value, UTC).date()
-        time = datetime.fromisoformat(text)
-        return (time.astimezone(UTC) if time.tzinfo else time).date()
+        return date_of(text).date()
     except (ValueError, OverflowError, OSError):
         raise BadInput(f"{place}: date: `{cut(text)}` is not {DAY}") from None
+
+
+def date_of(text: str) -> datetime:
+    """The time that a text writes, in UTC where it says where it is. Raises ValueError."""
+    time = datetime.fromisoformat(text)
+    return time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time
 
 
 def _first(record: Mapping[str, Any], names: Iterable[str]) -> Any:
@@ -191,7 +240,7 @@ def whole(value: Any, place: str) -> int | None:
     if not text:
         return None
     try:
-        exact = Decimal(text)
+        exact = Decimal(text.replace(",", "") if THOUSANDS.fullmatch(text) else text)
     except InvalidOperation:
         exact = Decimal("NaN")
     if isinstance(value, bool) or not exact.is_finite() or exact != exact.to_integral_value():

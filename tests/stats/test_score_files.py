@@ -1,0 +1,156 @@
+"""Scores in the files of other programs, and what of them is left out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweep.errors import BadInput
+from sweep.stats import score_files
+from sweep.stats.score_files.rows import Reading
+from sweep.stats.scores import Scores
+
+
+def read(file: Path, **options: Any) -> list[Scores]:
+    return [one.scores for one in whole(file, **options).listed]
+
+
+def whole(file: Path, **options: Any) -> score_files.ScoreFile:
+    return score_files.read([str(file)], Reading(**options))
+
+
+def test_a_score_in_another_way_and_an_hour_later_is_of_another_run(tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    file.write_text("2026-08-19T02:00:01Z Score: 0.44\n2026-08-19T03:00:01Z metrics['score']=0.44\n")
+    assert [one.values for one in read(file, questions=200)] == [(0.44, 0.44)]
+
+
+def test_what_a_log_writes_again_is_told(tmp_path: Path) -> None:
+    told: list[str] = []
+    file = tmp_path / "log"
+    file.write_text("Reference accuracy: 0.45\nScore: 0.44\n{'score': 0.44}\n")
+    read(file, questions=200, note=told.append)
+    assert [("Reference accuracy:" in line, "`score':`" in line) for line in told] == [(True, False), (False, True)]
+
+
+def test_the_days_of_a_job_s_log_stand_behind_its_name_and_step(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(
+        "eval\tRun tests\t2026-01-01T01:00:01.1234567Z Score: 0.445\n"
+        "eval\tRun tests\t2026-01-02T01:00:01.1234567Z Score: 0.44\n"
+    )
+    [found] = whole(tmp_path / "log", questions=200).listed
+    assert [night and night.isoformat() for night in found.nights] == ["2026-01-01", "2026-01-02"]
+
+
+def test_yaml_of_reference_scores_is_no_log_of_runs(tmp_path: Path) -> None:
+    (tmp_path / "gsm8k.yaml").write_text("a/model:\n  - accuracy: 74.2\n  - quant_algo: FP8\n    accuracy: 74.3\n")
+    with pytest.raises(BadInput, match=r"gsm8k\.yaml: of YAML"):
+        read(tmp_path / "gsm8k.yaml", questions=1319, percent=True)
+
+
+def test_a_column_that_sets_scores_apart_and_is_not_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text("task,latency,score\ngsm8k,3,0.44\ngsm8k,3,0.45\nmmlu,4,0.6\n")
+    told: list[str] = []
+    read(tmp_path / "s.csv", questions=200, note=told.append)
+    assert ["task has 2 values" in line for line in told if "taken together" in line] == [True]
+
+
+def test_a_second_column_of_scores_is_told(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text("score,accuracy\n0.44,0.9\n")
+    told: list[str] = []
+    assert read(tmp_path / "s.csv", questions=200, note=told.append)[0].values == (0.44,)
+    assert "left out: accuracy" in told[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "variant,mean,std,N\nbaseline,0.445,0.012,20\nmtp,0.439,0.015,20\n",
+        "Numbers:\n\n| variant | mean | std | N |\n|---|---|---|--:|\n| baseline | 44.5% | 0.012 | 20 |\n"
+        "| mtp | 0.439 | 0.015 | 20 |\n",
+        '[{"variant": "baseline", "mean": 0.445, "std": 0.012, "N": 20},'
+        ' {"variant": "mtp", "mean": 0.439, "std": 0.015, "N": 20}]',
+    ],
+)
+def test_mean_std_and_number_are_read_of_tables_too(tmp_path: Path, text: str) -> None:
+    (tmp_path / "m").write_text(text)
+    found = whole(tmp_path / "m", questions=200)
+    assert [(one.variant, one.mean, one.std, one.runs, one.questions) for one in found.moments] == [
+        ("baseline", 0.445, 0.012, 20, 200),
+        ("mtp", 0.439, 0.015, 20, 200),
+    ]
+    assert found.listed == ()
+
+
+def test_counts_of_questions_may_be_written_in_groups_of_three_digits(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text('score,questions\n0.445,"1,319"\n')
+    assert read(tmp_path / "s.csv")[0].questions == 1319
+    (tmp_path / "s.csv").write_text('score,questions\n0.445,"1,31"\n')
+    with pytest.raises(BadInput, match="is not a whole number"):
+        read(tmp_path / "s.csv")
+
+
+def test_the_table_of_groups_that_follows_repeats_that_of_tasks(tmp_path: Path) -> None:
+    (tmp_path / "table.md").write_text(
+        "|     Tasks     |Version|Filter|n-shot|   Metric    |   |Value|   |Stderr|\n"
+        "|---------------|------:|------|-----:|-------------|---|----:|---|-----:|\n"
+        "|mmlu           |      2|none  |      |acc          |↑  |0.600|±  |0.0040|\n"
+        "| - humanities  |      2|none  |      |acc          |↑  |0.550|±  |0.0070|\n"
+        "|wikitext       |      2|none  |     0|bits_per_byte|↓  |0.680|±  |   N/A|\n"
+        "\n"
+        "|    Groups     |Version|Filter|n-shot|   Metric    |   |Value|   |Stderr|\n"
+        "|---------------|------:|------|------|-------------|---|----:|---|-----:|\n"
+        "|mmlu           |      2|none  |      |acc          |↑  |0.600|±  |0.0040|\n"
+    )
+    told: list[str] = []
+    assert [
+        (one.variant, one.values) for one in read(tmp_path / "table.md", questions=14042, note=told.append)
+    ] == [
+        ("mmlu/acc", (0.6,)),
+        ("humanities/acc", (0.55,)),
+    ]
+    assert "wikitext/bits_per_byte" in told[0]
+
+
+def test_a_group_of_lm_eval_is_over_the_questions_of_its_tasks(tmp_path: Path) -> None:
+    # 100 of abstract_algebra and 126 of formal_logic are 226; of `other` no number is known.
+    results = {
+        "results": {
+            "mmlu": {"acc,none": 0.5, "acc_stderr,none": 0.01},
+            "mmlu_stem": {"acc,none": 0.4, "acc_stderr,none": 0.01},
+            "other": {"acc,none": 0.3, "acc_stderr,none": 0.01},
+            "loop": {"acc,none": 0.3, "acc_stderr,none": 0.01},
+            "wikitext": {"bits_per_byte,none": 0.68, "bits_per_byte_stderr,none": "N/A"},
+        },
+        "group_subtasks": {"mmlu": ["mmlu_stem", "mmlu_formal_logic"], "mmlu_stem": ["algebra"], "loop": ["loop"]},
+        "n-samples": {
+            "algebra": {"original": 100, "effective": 100},
+            "mmlu_formal_logic": {"original": 126, "effective": 126},
+            "wikitext": {"original": 62, "effective": 62},
+        },
+        "higher_is_better": {"wikitext": {"bits_per_byte": False}},
+    }
+    (tmp_path / "r.json").write_text(json.dumps(results))
+    told: list[str] = []
+    assert [(one.variant, one.values, one.questions) for one in read(tmp_path / "r.json", note=told.append)] == [
+        ("mmlu/acc", (0.5,), 226),
+        ("mmlu_stem/acc", (0.4,), 100),
+    ]
+    assert [line.partition(".json: ")[2].partition(":")[0] for line in told] == ["other", "loop", "wikitext"]
+
+
+def test_metrics_beside_their_errors_are_read_of_what_writes_no_filter(tmp_path: Path) -> None:
+    metrics = {"extractive_match": 0.6, "extractive_match_stderr": 0.02, "seconds": 0.5}
+    (tmp_path / "r.json").write_text(json.dumps({"results": {"lighteval|gsm8k|5": metrics}}))
+    assert [(one.variant, one.values) for one in read(tmp_path / "r.json", questions=1319)] == [
+        ("lighteval|gsm8k|5/extractive_match", (0.6,))
+    ]
+
+
+def test_the_metrics_of_sgl_eval_are_one_run(tmp_path: Path) -> None:
+    written = {"name": "aime26", "num_examples": 30, "n_repeats": 1, "aggregate": {"score": 0.9, "error_rate": 0.0}}
+    (tmp_path / "metrics.json").write_text(json.dumps(written))
+    assert read(tmp_path / "metrics.json") == [Scores(variant="aime26", values=(0.9,), questions=30)]
