@@ -319,7 +319,10 @@ class Driver:
                 self._give_up(unit, f"only {only} may run it, which is not among the engines")
 
     def _note_failure(self, unit: Unit, event: Failed) -> None:
-        failure = Failure.of(event, self._tries.attempt(unit), self._clock())
+        start = event.work is None
+        tries = self._tries
+        attempt = tries.attempt_to_start(unit.condition.loads, event.engine) if start else tries.attempt(unit)
+        failure = Failure.of(event, attempt, self._clock())
         self._run.note_failure(unit, failure)
         first = event.error.message.splitlines()[0]
         self._view.note(f"{unit.id}, {failure.stage}, attempt {failure.attempt}: {first}")

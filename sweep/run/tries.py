@@ -29,6 +29,10 @@ class Tries:
         """The number of the attempt that is running or to come, from 1."""
         return len(self._units[unit.id]) + 1
 
+    def attempt_to_start(self, variant: str, engine: str) -> int:
+        """Likewise, of the engine's start with the variant."""
+        return self._starts[variant][engine] + 1
+
     def unit_failed(self, unit: Unit, engine: str) -> None:
         """The unit failed on the engine."""
         self._units[unit.id].append(engine)

@@ -59,7 +59,7 @@ def make_spec(options: argparse.Namespace, way: str) -> EngineSpec:
         draft_model="embedded:tiny-gemma4-assistant" if draft else None,
         gpus=0.0 if options.cpu else float(options.tp),
         arguments=arguments,
-        environment={SWITCH: "1"} if way == "forked" else {},
+        environment={SWITCH: "1" if way == "forked" else "0"},
         start_deadline=900.0,
     )
 

@@ -58,6 +58,8 @@ GPU = {
     "mem_fraction_static": 0.15,
     "cuda_graph_max_bs_decode": 16,
     "skip_server_warmup": True,
+    # Those that wait for their turn take no processor from the one that runs.
+    "sleep_on_idle": True,
 }
 CPU = {
     "device": "cpu",

@@ -43,7 +43,7 @@ WHOLE_GPU = ("engine.gpus=1", "engine.engines=1", "repetitions=1")
 HOLDER = """
 import sys, torch
 free, _ = torch.cuda.mem_get_info(0)
-kept = torch.empty(free - (2 << 30), dtype=torch.uint8, device="cuda:0")
+kept = torch.empty(free - (256 << 20), dtype=torch.uint8, device="cuda:0")
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -51,7 +51,7 @@ sys.stdin.read()
 
 @contextmanager
 def held_gpu() -> Iterator[None]:
-    """Another process holds the first GPU's memory, all but 2 GiB."""
+    """Another process holds the first GPU's memory, all but 256 MiB."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as holder:
@@ -84,7 +84,7 @@ def of_memory(failed: dict[str, Any]) -> bool:
 
 def assert_three_starts_failed_for_memory(sweep: subprocess.Popen[bytes], runs: Path) -> None:
     code, workers = ended(sweep)
-    assert code == ExitCode.VOID
+    assert code == ExitCode.UNAVAILABLE
     *tries, last = failures(runs)
     assert [(one["stage"], one["attempt"]) for one in tries] == [("start", 1), ("start", 2), ("start", 3)]
     assert all(of_memory(one) for one in tries)

@@ -27,7 +27,7 @@ from cluster.engines.sglang.template import LOWEST_FD, NODE_WORDS, Place, Ready,
 from cluster.log import TAIL
 
 SWITCH = "SWEEP_FORK_WORKERS"
-"""The environment variable that has workers forked where it is 1."""
+"""The environment variable that has workers spawned where it is 0."""
 ASK_PLACE = f"""
 import ctypes, json, os
 policy, nodes = ctypes.c_int(), (ctypes.c_ulong * {NODE_WORDS})()
@@ -137,7 +137,7 @@ class Workers:
 
     def prepare(self, environment: Mapping[str, str]) -> None:
         """Have a template import SGLang meanwhile, with an engine's environment, unless one has."""
-        if os.environ.get(SWITCH) != "1":
+        if os.environ.get(SWITCH) == "0":
             return
         additions = {**environment, **self._set_by_sglang}
         if self._template is not None and (self._template.additions != additions or not self._template.alive()):
@@ -152,7 +152,7 @@ class Workers:
         run = util.spawnv_passfds
 
         def start(path: Any, arguments: Sequence[Any], descriptors: Sequence[int]) -> int:
-            if "--multiprocessing-fork" in arguments and os.environ.get(SWITCH) == "1":
+            if "--multiprocessing-fork" in arguments and os.environ.get(SWITCH) != "0":
                 try:
                     worker = self._fork(path, arguments, descriptors, given_up)
                 except _Spawned as error:
