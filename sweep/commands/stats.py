@@ -200,7 +200,7 @@ def _warnings(scores: Scores, statistics: ScoreStatistics, rules: Rules) -> Iter
     odd, n = off_grid(scores), len(scores.values)
     if odd:
         yield (
-            f"{len(odd)} of {n} scores, the first {odd[0]:.12g}, are no multiple of 1/{scores.questions}; is "
+            f"{len(odd)} of {n} scores, the first {odd[0]:.12g}, are not multiples of 1/{scores.questions}; is "
             "--questions right?"
         )
     if Reason.EVERY_SCORE_IS_ZERO in {judged.reason for judged in rules.values()}:
