@@ -111,5 +111,5 @@ class EngineLost(RequestFailed):
 def suggestion(name: str, known: Iterable[str]) -> str:
     """`did you mean ...?` with the nearest of the known names, or all of them where none is near."""
     names = list(known)
-    near = get_close_matches(name, names, n=1, cutoff=0.5)
+    near = get_close_matches(name, names, n=1, cutoff=0.6)
     return f"did you mean {near[0]}?" if near else f"known: {', '.join(names) or 'none'}"

@@ -173,7 +173,7 @@ def _apart(variant: str, what: str, groups: _Groups, p_adjusted: float) -> Findi
         f"{NAME}: {what}",
         variant,
         Verdict.WARN,
-        f"The scores depend on the {what} that measured them: the mean accuracy is {means}. {alike} that are alike "
+        f"The scores depend on the {what} that measured them: the mean scores are {means}. {alike} that are alike "
         f"would differ this much with a probability of at most {p_adjusted:.2g} (permutation test, corrected for "
         "the number of tests).",
         _LOOK[what],

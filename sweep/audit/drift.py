@@ -40,6 +40,16 @@ def findings(evidence: Evidence) -> Iterable[Finding]:
             yield _judged(compared, float(q_value), compared.b.variant in claims)
 
 
+def _flipped(compared: Comparison) -> str:
+    """The questions that flip; empty where answers are worth numbers."""
+    if not compared.metric.counts:
+        return ""
+    return (
+        f"Of {compared.questions} questions, {len(compared.lost)} are now wrong that were right, and "
+        f"{len(compared.gained)} are now right that were wrong. "
+    )
+
+
 def _judged(compared: Comparison, q_value: float, deterministic: bool) -> Finding:
     worse, starts = compared.difference.mean < 0, "" if deterministic else starts_seen(compared)
     explained = compared.starts_could_explain and not deterministic
@@ -48,9 +58,8 @@ def _judged(compared: Comparison, q_value: float, deterministic: bool) -> Findin
         NAME,
         compared.b.variant,
         Verdict.PASS if q_value >= ALPHA else shown,
-        f"The accuracy is {compared.b.accuracy:.3f}; in the earlier run it was {compared.a.accuracy:.3f}. Of "
-        f"{compared.questions} questions, {len(compared.lost)} are now wrong that were right, and "
-        f"{len(compared.gained)} are now right that were wrong. The test ({compared.test}) gives q = "
+        f"The {compared.metric.name} is {compared.b.accuracy:.3f}; in the earlier run it was "
+        f"{compared.a.accuracy:.3f}. {_flipped(compared)}The test ({compared.test}) gives q = "
         f"{q_value:.2g}, corrected for the number of variants (false discovery rate). {starts}".rstrip(),
         f"The variant got {'worse' if worse else 'better'}. Find out why, and then derive the threshold again.",
         lost=len(compared.lost),

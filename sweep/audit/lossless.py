@@ -224,10 +224,13 @@ def _scores_seen(compared: Comparison, needed: int | None) -> str:
         if needed is None
         else "The exact McNemar test"
     )
+    flipped = (
+        f"Of {compared.questions} questions, {len(compared.lost)} are lost (right in the baseline, wrong here) and "
+        f"{len(compared.gained)} are gained (the other way round). "
+    )
     seen = (
-        f"The accuracy is {b.accuracy:.3f}{at}; the baseline {a.variant} has {a.accuracy:.3f}. Of "
-        f"{compared.questions} questions, {len(compared.lost)} are lost (right in the baseline, wrong here) and "
-        f"{len(compared.gained)} are gained (the other way round). {test} gives p = {compared.p_adjusted:.2g}, "
+        f"The {compared.metric.name} is {b.accuracy:.3f}{at}; the baseline {a.variant} has {a.accuracy:.3f}. "
+        f"{flipped if compared.metric.counts else ''}{test} gives p = {compared.p_adjusted:.2g}, "
         "corrected for the number of variants."
     )
     if compared.verdict != "no difference shown" or not (compared.lost or compared.gained):

@@ -146,11 +146,12 @@ def _outputs(compared: Comparison, table: VariantSamples, asked: VariantSamples,
     verdict = (
         Verdict.FAIL if worse and not compared.starts_could_explain else Verdict.WARN if worse else Verdict.PASS
     )
+    flipped = f"{len(compared.lost)} questions are lost and {len(compared.gained)} gained "
+    flipped = flipped if compared.metric.counts else "The difference may be chance "
     seen = (
-        f"The accuracy on {compared.questions} questions is {compared.b.accuracy:.3f}; the reference ({backend}) "
-        f"has {compared.a.accuracy:.3f}. {len(compared.lost)} questions are lost and {len(compared.gained)} "
-        f"gained (p = {compared.p_adjusted:.2g}, corrected for the number of variants); {int(differ.sum())} "
-        f"outputs of the first repetition differ. {power_seen(compared)}"
+        f"The {compared.metric.name} on {compared.questions} questions is {compared.b.accuracy:.3f}; the reference "
+        f"({backend}) has {compared.a.accuracy:.3f}. {flipped}(p = {compared.p_adjusted:.2g}, corrected for the "
+        f"number of variants); {int(differ.sum())} outputs of the first repetition differ. {power_seen(compared)}"
     )
     return finding(
         OUTPUTS,

@@ -48,7 +48,7 @@ def command(run: str, output: Path | None, browse: bool | None) -> None:
     with aside(file) as there:
         there.write_text(html, encoding="utf-8")
     asked, size = counted(viewer.asked, "question"), len(html) / 1e6
-    say(f"{file}: {asked}, of which {viewer.flipping:,} flip; {size:.1f} MB")
+    say(f"{file}: {asked}, of which {viewer.flipping:,} {viewer.verb}; {size:.1f} MB")
     if _has_screen() if browse is None else browse:
         click.launch(file.resolve().as_uri())
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sweep.stats.scores import Scores
 
     Rules = Mapping[str, VariantThreshold]
+    Described = tuple[Scores, ScoreStatistics, Rules]
 
 OVERDISPERSED = 0.01
 """Level at which scores are said to vary more than independent questions can."""
@@ -71,8 +72,6 @@ def command(
       sweep stats ci.log --pattern 'gave ([0-9.]+)' --questions 200
       echo '[0.385, 0.37, 0.36, 0.395]' | sweep stats - --questions 200 --json
     """
-    from sweep.report.score_files import blocks
-    from sweep.report.terminal import show
     from sweep.stats.describe import describe_scores
     from sweep.stats.score_files import read
     from sweep.stats.score_files.rows import Reading
@@ -82,14 +81,7 @@ def command(
     found = read(scores, reading)
     variants = [one.scores for one in found.listed]
     described = [(v, describe_scores(v.values, v.questions, metric), _every_rule(v, retries)) for v in variants]
-    if as_json:
-        numbers = {v.variant: _as_json(v, statistics, rules) for v, statistics, rules in described}
-        say_json(_document(found, numbers, retries))
-    else:
-        for v, statistics, rules in described:
-            _print(v, statistics, rules, retries)
-            say("")
-        show(blocks(found, retries))
+    (_say_json if as_json else _show)(found, described, retries)
     for v, statistics, rules in described:
         for warning in _warnings(v, statistics, rules):
             note(f"{clean.line(v.variant)}: {warning}")
@@ -109,12 +101,24 @@ def _metric(ends: tuple[float, float] | None, lower_is_better: bool) -> Metric:
         raise BadInput(f"--range: {error}") from None
 
 
-def _document(found: ScoreFile, numbers: dict[str, Any], retries: int) -> dict[str, Any]:
+def _show(found: ScoreFile, described: Sequence[Described], retries: int) -> None:
+    """A table for each variant, and what else the files say."""
+    from sweep.report.score_files import blocks
+    from sweep.report.terminal import show
+
+    for scores, statistics, rules in described:
+        _print(scores, statistics, rules, retries)
+        say("")
+    show(blocks(found, retries))
+
+
+def _say_json(found: ScoreFile, described: Sequence[Described], retries: int) -> None:
     """The numbers of one variant as they are, those of several by name; with what else the files say."""
     from sweep.report.score_files import as_json
 
+    numbers = {scores.variant: _as_json(scores, statistics, rules) for scores, statistics, rules in described}
     whole = next(iter(numbers.values())) if len(numbers) == 1 else {"variants": numbers}
-    return whole | {name: value for name, value in as_json(found, retries).items() if value}
+    say_json(whole | {name: value for name, value in as_json(found, retries).items() if value})
 
 
 def _every_rule(scores: Scores, retries: int) -> Rules:
@@ -165,7 +169,7 @@ def _warnings(scores: Scores, statistics: ScoreStatistics, rules: Rules) -> Iter
     odd, n = off_grid(scores), len(scores.values)
     if odd:
         yield (
-            f"{len(odd)} of {n} scores, the first {odd[0]:.12g}, are no multiple of 1/{scores.questions}; is "
+            f"{len(odd)} of {n} scores, the first {odd[0]:.12g}, are not multiples of 1/{scores.questions}; is "
             "--questions right?"
         )
     if Reason.EVERY_SCORE_IS_ZERO in {judged.reason for judged in rules.values()}:

@@ -24,7 +24,8 @@ class PowerCurve:
     """
 
     thresholds: Floats
-    """(T,), ascending, in accuracy; each curve is constant from just over one to the next, that included."""
+    """(T,), ascending, with more as the better; each curve is constant from just over one to the next, that
+    included."""
     false_alarm: Floats
     """(T,): probability that a healthy build fails all attempts."""
     power: Floats
@@ -41,13 +42,13 @@ def power_curve(
 ) -> PowerCurve | None:
     """False alarm and power at thresholds up to the variant's mean; None without noise.
 
-    They begin 5 std under the deepest of the `drops`, or at `down_to` if that is less; all are in accuracy.
+    They begin 5 std under the deepest of the `drops`, or at `down_to` if that is less. Of all, more is the better.
     """
     noise = fitted.noise
     if noise is None:
         return None
     lowest = noise.mean - max(drops, default=0.0) - 5 * noise.std
-    lowest = max(0.0, lowest if down_to is None else min(lowest, down_to))
+    lowest = max(fitted.metric.least, lowest if down_to is None else min(lowest, down_to))
     thresholds = _steps(lowest, fitted.mean, noise.questions)
     rows = np.asarray([chances(noise, float(value), drops, retries) for value in thresholds])
     return PowerCurve(thresholds=thresholds, false_alarm=rows[:, 0], power=rows[:, 1:].T, looks=noise.looks)

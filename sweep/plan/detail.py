@@ -22,6 +22,9 @@ ABSENT = object()
 NEAR = 0.7
 """How like a key of the engine's another one must be to be taken for it, and not for an argument of a backend's."""
 
+MAPPINGS = ("dict_type", "model_type", "model_attributes_type", "dataclass_type")
+"""What pydantic calls the fault of a value that had to be a mapping."""
+
 
 def fault(detail: ErrorDetails, document: Any) -> Fault:
     """Where the document has it, and what it is."""
@@ -30,12 +33,15 @@ def fault(detail: ErrorDetails, document: Any) -> Fault:
         return path, "missing; add it"
     if detail["type"] == "extra_forbidden":
         known = dict.fromkeys(_fields_at(SweepConfig, path[:-1], document))
-        if path[:-1] == ("engine",) and not get_close_matches(str(path[-1]), known, n=1, cutoff=NEAR):
-            return path, "unknown key; the backend's own arguments go under engine.arguments"
+        if "arguments" in known and not get_close_matches(str(path[-1]), known, n=1, cutoff=NEAR):
+            around = ".".join(map(str, path[:-1]))
+            return path, f"unknown key; the backend's own arguments go under {around}.arguments"
         return path, f"unknown key; {suggestion(str(path[-1]), known)}"
     # Of a key in a wrong place too, where no secrets are looked for.
     value = json.dumps(detail["input"], default=str)
     shown = cut(secrets_in(value).hide(value))
+    if detail["type"] in MAPPINGS:
+        return path, f"must be a mapping, got {shown}; write {_in_place(detail['input'], path, document)}"
     rule = detail["msg"].removeprefix("Value error, ")
     return path, f"{rule[0].lower()}{rule[1:]}, got {shown}; {_remedy(detail)}"
 
@@ -79,6 +85,14 @@ def _fields_at(annotation: Any, path: KeyPath, document: Any) -> list[str]:
     else:
         return [name for part in get_args(annotation) for name in _fields_at(part, path, document)]
     return [name for part in parts for name in _fields_at(part, path[1:], at(document, path[:1]))]
+
+
+def _in_place(value: Any, path: KeyPath, document: Any) -> str:
+    """What to write where a mapping has to be, and its keys, where they are not the user's to choose."""
+    known = _fields_at(SweepConfig, path, document)
+    if not known:
+        return "{NAME: VALUE}"
+    return f"{'{}' if value is None else '{KEY: VALUE}'}, where the keys may be {', '.join(known)}"
 
 
 def _remedy(detail: ErrorDetails) -> str:

@@ -12,6 +12,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 from ruamel.yaml.scanner import Scanner, ScannerError
 
+from cluster.secrets import REFERENCE
 from sweep.bounds import DEEPEST, LONGEST_TEXT, SWEEP_FILE
 from sweep.errors import BadInput
 
@@ -57,7 +58,8 @@ def parse(text: str, place: Place) -> Document:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = " ".join(str(error.problem or error.context).split())
-        raise _broken(place(mark.line + 1 if mark else 1), problem) from None
+        number = mark.line if mark else 0
+        raise _broken(place(number + 1), problem, text.split("\n")[number]) from None
     except ReaderError as error:
         raise _broken(place(text.count("\n", 0, error.position) + 1), str(error.reason)) from None
     except (YAMLError, ValueError, OverflowError) as error:
@@ -82,8 +84,11 @@ class _Shallow(Scanner):
         super().fetch_flow_collection_start(*token, **options)
 
 
-def _broken(place: str, problem: str) -> BadInput:
-    return BadInput(f"{place}: not valid YAML: {problem}; correct the line or the one above")
+def _broken(place: str, problem: str, line: str = "") -> BadInput:
+    remedy = "correct the line or the one above"
+    if REFERENCE.search(line):
+        remedy = 'within { } or [ ] a reference needs quotes: "${NAME}"'
+    return BadInput(f"{place}: not valid YAML: {problem}; {remedy}")
 
 
 def _measured(node: Node, known: dict[int, _Bulk | None], place: Place) -> _Bulk:

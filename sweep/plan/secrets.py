@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cluster.secrets import MARK, Secrets
@@ -26,6 +26,8 @@ SCOPES: tuple[KeyPath, ...] = (
     ("tracking",),
 )
 """The keys below which secrets are looked for and references are read."""
+SHELL = re.compile(r"\$[A-Z_][A-Z0-9_]*")
+"""A variable as a shell has it, which is no reference here."""
 SETTINGS = ("arguments", "environment")
 """The keys of mappings whose names are the user's and the backend's, and may be those of secrets."""
 
@@ -111,9 +113,17 @@ class Keeper:
                 self._values[found[0]] = self._environment[name]
             elif found[0] not in self._values and found[0] != "$${" and not self._recorded:
                 self.faults.append((path, _without_value(name)))
-        if "${" in MARK.sub("", node) and not self._recorded:
-            self.faults.append((path, "has `${` without a name; write `${NAME}`, or `$${` for the two characters"))
+        if not self._recorded:
+            self.faults += ((path, text) for text in _no_reference(node))
         return self._known.reveal(node)
+
+
+def _no_reference(text: str) -> Iterator[str]:
+    """What looks like a reference to the environment, and is none."""
+    if "${" in MARK.sub("", text):
+        yield "has a `${` that is no `${NAME}`; write that, or `$${` for the two characters"
+    if SHELL.fullmatch(text):
+        yield f"{text} is taken as it stands; write `${{{text[1:]}}}` for the environment's value"
 
 
 def secrets_in(text: str) -> Secrets:

@@ -62,7 +62,8 @@ def load(
     try:
         config = SweepConfig.model_validate(document)
     except ValidationError as error:
-        faults = [fault(detail, document) for detail in error.errors() if not _of_other_kind(detail)]
+        details = error.errors()
+        faults = [fault(each, document) for each in details if not _of_other_kind(each, details)]
     else:
         config = config.keeping(keeper.secrets)
         if config.imported and not recorded:
@@ -201,9 +202,14 @@ def _start_faults(config: SweepConfig) -> Iterator[Fault]:
         )
 
 
-def _of_other_kind(detail: ErrorDetails) -> bool:
-    """A grid axis may be a mapping or a list: a fault of the kind that was not written is no fault."""
+def _of_other_kind(detail: ErrorDetails, others: Sequence[ErrorDetails]) -> bool:
+    """Whether it is a fault of the kind that was not written, which is no fault.
+
+    A grid axis may be a mapping or a list, and a number of questions may be `all`.
+    """
     wrote = detail["input"]
+    if detail["type"] == "literal_error" and isinstance(wrote, int):
+        return any(other is not detail and other["loc"][:-1] == detail["loc"][:-1] for other in others)
     kinds = {"list_type": dict, "dict_type": list}
     return detail["loc"][0] == "grid" and isinstance(wrote, kinds.get(detail["type"], ()))
 

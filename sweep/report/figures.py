@@ -12,24 +12,26 @@ from typing import Any
 import numpy as np
 
 from sweep.disk import aside, remove, writing
-from sweep.gate.digits import cut
 from sweep.gate.power_curve import PowerCurve, chances, power_curve
 from sweep.gate.threshold import Fits, Threshold
+from sweep.report.promises import loose
 from sweep.stats.averaged import averaged
+from sweep.stats.metric import Metric
 from sweep.stats.noise import Fitted
 from sweep.stats.samples import VariantSamples
 
 SHOWN = 60
 """Most questions in the heat map, the least stable first."""
 DROPS = (0.02, 0.05)
-"""Drops of the mean whose detection is drawn, in accuracy."""
-BUILDS = ("the measured build, again", *(f"mean lower by {drop:g}" for drop in DROPS))
+"""Losses of the mean whose detection is drawn, of the metric's range; of the mean itself where none is known."""
 PANELS = 8
 """Most variants that have a panel of curves each; more would be pages of them."""
+ROUNDING = 1e-20
+"""A variance below this, of values around 1, is that of equal ones."""
 LONGEST = 24
 """Characters of a variant's name beside an axis."""
 MARKS = ("o", "s", "^")
-"""Of the BUILDS."""
+"""Of the `_builds`."""
 STYLES = ("-", "--", ":", (0, (5, 1)), (0, (1, 1)))
 SHARES = (0.001, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99)
 """Ticks of a probability, from what is asked of a false alarm to what is asked of power."""
@@ -106,23 +108,35 @@ def repetitions(samples: Mapping[str, VariantSamples], threshold: float | None) 
         # Points of equal scores would hide one another: spread them across the row.
         offsets = np.linspace(-0.15, 0.15, len(values)) if len(values) > 1 else np.zeros(1)
         axes.scatter(values, row + offsets, marker="o", facecolors="none", edgecolors="black", s=18, zorder=3)
+    metric = next(iter(samples.values())).metric
     if threshold is not None:
-        axes.axvline(threshold, color="black", linestyle="--", label=f"threshold {cut(threshold)}")
+        axes.axvline(threshold, color="black", linestyle="--", label=f"threshold {loose(threshold, metric)}")
         axes.legend(loc="best")
     axes.set_yticks(range(1, len(samples) + 1), shortened(list(samples)))
     axes.invert_yaxis()
-    axes.set_xlabel("accuracy of a repetition")
+    axes.set_xlabel(f"{_named(metric)} of a repetition")
     return figure
 
 
+def _named(metric: Metric) -> str:
+    """The metric's name, and its better end where that is not plain."""
+    return metric.name if metric.higher_is_better else f"{metric.name} (lower is better)"
+
+
 def unstable(samples: Mapping[str, VariantSamples]) -> Any:
-    """Questions by variants, the share of repetitions right; None when no question is ever unstable."""
+    """Questions by variants, the share of repetitions right or the mean value; None when no question is ever
+    unstable."""
     import matplotlib.pyplot as plt
 
     if not samples:
         return None
-    shares = np.array([table.correct.mean(axis=0) for table in samples.values()]).T
-    doubt = (shares * (1 - shares)).sum(axis=1) + shares.var(axis=1)
+    metric = next(iter(samples.values())).metric
+    shares = np.array([table.value.mean(axis=0) for table in samples.values()]).T
+    spreads = (
+        shares * (1 - shares) if metric.counts else np.array([t.value.var(axis=0) for t in samples.values()]).T
+    )
+    doubt = spreads.sum(axis=1) + shares.var(axis=1)
+    doubt[doubt < ROUNDING * max(1.0, float(np.abs(shares).max()) ** 2)] = 0
     chosen = [row for row in np.argsort(-doubt, kind="stable") if doubt[row] > 0][:SHOWN]
     if not chosen:
         return None
@@ -131,14 +145,16 @@ def unstable(samples: Mapping[str, VariantSamples]) -> Any:
     width = 3 + 0.7 * len(samples)
     height = 1.2 + 0.06 * max(map(len, names)) + 0.16 * len(chosen)
     figure, axes = plt.subplots(figsize=(width, height), layout="constrained")
-    image = axes.imshow(shares[chosen], cmap="gray", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+    low, high = (0.0, 1.0) if metric.counts else (None, None)
+    grey = "gray" if metric.higher_is_better else "gray_r"
+    image = axes.imshow(shares[chosen], cmap=grey, vmin=low, vmax=high, aspect="auto", interpolation="nearest")
     axes.set_yticks(range(len(chosen)), [ids[row] for row in chosen], fontsize=6)
     axes.set_xticks(range(len(samples)), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
     unlike = int((doubt > 0).sum())
     which = f"The {len(chosen)} least stable of {unlike}" if len(chosen) < unlike else f"All {unlike}"
     title = f"{which} questions that are not answered alike throughout; {len(doubt)} were asked"
     figure.suptitle(fill(title, int(width * 13)), fontsize=9)
-    figure.colorbar(image, label="share of repetitions right")
+    figure.colorbar(image, label="share of repetitions right" if metric.counts else f"mean {_named(metric)}")
     return figure
 
 
@@ -158,13 +174,29 @@ def power(fits: Fits, threshold: Threshold) -> Any:
     Along the threshold in a panel for each variant; of more than PANELS, at two thresholds in a row for each.
     """
     noisy = {
-        name: averaged(fitted, threshold.runs_per_attempt)
+        name: averaged(fitted.better_up(), threshold.runs_per_attempt)
         for name, fitted in fits.items()
-        if fitted and fitted.noise and fitted.metric.higher_is_better
+        if fitted and fitted.noise
     }
     if not noisy:
         return None
     return _panels(noisy, threshold) if len(noisy) <= PANELS else _rows(noisy, threshold)
+
+
+def _turned(value: float | None, metric: Metric) -> float | None:
+    """A score as it is measured to one of which more is the better, and back."""
+    return value if value is None or metric.higher_is_better else metric.mirrored(value)
+
+
+def _drops(fitted: Fitted) -> tuple[float, ...]:
+    return tuple(drop * (fitted.metric.span or abs(fitted.mean)) for drop in DROPS)
+
+
+def _builds(metric: Metric) -> tuple[str, ...]:
+    """What the curves are of."""
+    worse = "lower" if metric.higher_is_better else "higher"
+    losses = [f"{drop * 100:g} % of it" if metric.span is None else f"{drop * metric.span:g}" for drop in DROPS]
+    return ("the measured build, again", *(f"mean {worse} by {loss}" for loss in losses))
 
 
 def _panels(fits: Mapping[str, Fitted], threshold: Threshold) -> Any:
@@ -175,7 +207,8 @@ def _panels(fits: Mapping[str, Fitted], threshold: Threshold) -> Any:
     size = (7 if columns == 1 else 11, 1.2 + 2.6 * rows)
     figure, grid = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
     for (name, fitted), axes in zip(fits.items(), grid.flat, strict=False):
-        if curve := power_curve(fitted, DROPS, threshold.retries, threshold.variants[name].value):
+        own = _turned(threshold.variants[name].value, threshold.metric)
+        if curve := power_curve(fitted, _drops(fitted), threshold.retries, own):
             _draw(axes, name, curve, threshold)
     for axes in grid.flat[len(fits) :]:
         axes.set_visible(False)
@@ -184,7 +217,7 @@ def _panels(fits: Mapping[str, Fitted], threshold: Threshold) -> Any:
     labels = {text: line for lines, texts in drawn for line, text in zip(lines, texts, strict=True)}
     figure.legend(labels.values(), labels.keys(), loc="outside upper center", ncols=3, fontsize=9)
     figure.supylabel(_of_failing(threshold), fontsize=10)
-    figure.supxlabel("threshold, accuracy", fontsize=10)
+    figure.supxlabel(f"threshold, {_named(threshold.metric)}", fontsize=10)
     return figure
 
 
@@ -203,19 +236,21 @@ def _rows(fits: Mapping[str, Fitted], threshold: Threshold) -> Any:
     axes.set_xticks(SHARES, [f"{share * 100:g} %" for share in SHARES], fontsize=8)
     axes.set_xticks([], minor=True)
     axes.grid(color="0.85", linewidth=0.6)
-    noises = [fitted.noise for fitted in fits.values() if fitted.noise]
+    noisy = [(fitted.noise, _drops(fitted)) for fitted in fits.values() if fitted.noise]
     own, overall = [threshold.variants[name].value for name in fits], threshold.value
-    sweeps = "the sweep's" if overall is None else f"the sweep's, {cut(overall)}"
+    builds = _builds(threshold.metric)
+    sweeps = "the sweep's" if overall is None else f"the sweep's, {loose(overall, threshold.metric)}"
     rows = np.arange(len(fits)) + 1
     for where, values, places, face in (
         ("the variant's own threshold", own, rows - 0.15, "black"),
         (sweeps, [overall] * len(fits), rows + 0.15, "white"),
     ):
         shares = [
-            np.full(len(BUILDS), np.nan) if value is None else chances(noise, value, DROPS, threshold.retries)
-            for noise, value in zip(noises, values, strict=True)
+            np.full(len(builds), np.nan) if value is None else chances(noise, value, drops, threshold.retries)
+            for (noise, drops), given in zip(noisy, values, strict=True)
+            for value in [_turned(given, threshold.metric)]
         ]
-        for build, mark, column in zip(BUILDS, MARKS, np.clip(np.asarray(shares), *SEEN).T, strict=True):
+        for build, mark, column in zip(builds, MARKS, np.clip(np.asarray(shares), *SEEN).T, strict=True):
             axes.scatter(
                 column,
                 places,
@@ -230,7 +265,7 @@ def _rows(fits: Mapping[str, Fitted], threshold: Threshold) -> Any:
     axes.set_yticks(range(1, len(fits) + 1), shortened(list(fits)), fontsize=8)
     axes.invert_yaxis()
     figure.legend(loc="outside upper center", ncols=2, fontsize=8)
-    looks = max(noise.looks for noise in noises)
+    looks = max(noise.looks for noise, _ in noisy)
     look = f", for one of up to {looks} looks" if looks > 1 else ""
     axes.set_xlabel(f"{_of_failing(threshold)}{look}; what is beyond the scale is at its end")
     return figure
@@ -243,19 +278,32 @@ def _draw(axes: Any, name: str, curve: PowerCurve, threshold: Threshold) -> None
     axes.set_yticks(SHARES, [f"{share * 100:g} %" for share in SHARES], fontsize=8)
     axes.set_yticks([], minor=True)
     axes.grid(axis="y", color="0.85", linewidth=0.6)
-    for label, line, style in zip(BUILDS, (curve.false_alarm, *curve.power), STYLES, strict=False):
-        axes.step(curve.thresholds, line, where="pre", color="black", linestyle=style, linewidth=1.4, label=label)
+    metric = threshold.metric
+    up = metric.higher_is_better
+    places, where = (curve.thresholds, "pre") if up else (metric.mirror - curve.thresholds[::-1], "post")
+    for label, line, style in zip(_builds(metric), (curve.false_alarm, *curve.power), STYLES, strict=False):
+        chance = line if up else line[::-1]
+        axes.step(places, chance, where=where, color="black", linestyle=style, linewidth=1.4, label=label)
     notes = []
     variant, overall = threshold.variants[name].value, threshold.value
     if variant is not None:
         axes.axvline(variant, color="0.45", linewidth=2.5, alpha=0.6, label="the variant's own threshold")
-        notes.append(f"own {cut(variant)}")
-    if overall is not None and overall >= curve.thresholds[0]:
+        notes.append(f"own {loose(variant, metric)}")
+    if overall is not None and places[0] <= overall <= places[-1]:
         axes.axvline(
-            overall, color="black", linestyle="-.", linewidth=0.9, label=f"the sweep's threshold, {cut(overall)}"
+            overall,
+            color="black",
+            linestyle="-.",
+            linewidth=0.9,
+            label=f"the sweep's threshold, {loose(overall, metric)}",
         )
     elif overall is not None:
-        axes.annotate(f"◂ the sweep's {cut(overall)}", (0.01, 0.9), xycoords="axes fraction", fontsize=8)
+        text, place, side = (
+            (f"◂ the sweep's {loose(overall, metric)}", 0.01, "left")
+            if up
+            else (f"the sweep's {loose(overall, metric)} ▸", 0.99, "right")
+        )
+        axes.annotate(text, (place, 0.9), xycoords="axes fraction", fontsize=8, ha=side)
     if curve.looks > 1:
         notes.append(f"for one of {curve.looks} looks")
     axes.set_title(": ".join([name, ", ".join(notes)]) if notes else name, fontsize=9)

@@ -28,7 +28,9 @@ def read_experiment(name: str, uri: str, questions: int | None, note: Callable[[
     with secrets_in(uri).hidden_in_errors():
         runs = _runs(name, uri)
         if not runs:
-            raise BadInput(f"the experiment {name} of {uri} has no finished repetition of a sweep")
+            raise BadInput(
+                f"the experiment {name} of {uri} has no finished repetition of a sweep that measured right answers"
+            )
     latest = max(runs, key=lambda run: run.info.start_time).data.tags.get("protocol.hash")
     same = [run for run in runs if run.data.tags.get("protocol.hash") == latest]
     if len(same) < len(runs):

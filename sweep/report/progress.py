@@ -49,7 +49,9 @@ class OnConsole:
     def watch(self, run: Run, dashboard: str | None) -> Iterator[View]:
         """A live view when the console is a terminal, else plain lines."""
         if not self.console.is_terminal:
-            yield PlainView(self.console)
+            from sweep.tasks import task
+
+            yield PlainView(self.console, score=task(run.plan.config.protocol.task).metric.name)
             return
         with Live(console=self.console, refresh_per_second=REFRESHES, transient=True) as live:
             yield LiveView(live, {v.name: run.plan.repetitions(v) for v in run.plan.measured})
@@ -58,8 +60,11 @@ class OnConsole:
 class PlainView:
     """One line per finished repetition, for logs; between them, what the engines are at."""
 
-    def __init__(self, console: Console, timer: Callable[[], float] = time.monotonic) -> None:
-        """Everything goes to `console`."""
+    def __init__(
+        self, console: Console, timer: Callable[[], float] = time.monotonic, score: str = "accuracy"
+    ) -> None:
+        """Everything goes to `console`; `score`: what a repetition's is called."""
+        self._score = score
         self._console, self._timer = console, timer
         self._said = timer()
         self._reported: dict[str, int] | None = None
@@ -74,7 +79,7 @@ class PlainView:
                 units = f"{sum(progress.finished.values())} of {sum(progress.units.values())} units are measured"
                 left = time_left(progress.seconds_left)
                 score = scores[repetition]
-                self.note(f"{variant} r{repetition:02d}: accuracy {score:.3f} ({units}, {left})")
+                self.note(f"{variant} r{repetition:02d}: {self._score} {score:.3f} ({units}, {left})")
         if self._timer() - self._said >= SILENCE:
             engines = [f"{name}: {engine_state(state)}" for name, state in progress.engines.items()]
             more = f"; and {len(engines) - NAMED} more" if len(engines) > NAMED else ""

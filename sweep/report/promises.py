@@ -11,6 +11,7 @@ from sweep.gate.sequential import Sequential
 from sweep.gate.threshold import Reason, Threshold, VariantThreshold
 from sweep.report.cautions import caution_sentences, foreseen_sentence
 from sweep.report.wording import share
+from sweep.stats.averaged import LEAST_ALPHA
 from sweep.stats.metric import Metric
 from sweep.stats.noise import NoiseSource
 from sweep.stats.tails import differs_at_most, missed_at_most
@@ -214,16 +215,16 @@ def _figures(v: VariantThreshold, metric: Metric) -> Iterator[str]:
         if v.retries > 1:
             yield _caught(metric, v.value, v.single.mde80, v.single.mde95, "in a single attempt ")
     if v.sequential is not None:
-        yield _sequential(v.sequential)
+        yield _sequential(v.sequential, metric)
 
 
-def _sequential(attempts: Sequential) -> str:
+def _sequential(attempts: Sequential, metric: Metric) -> str:
     """What attempts do that are judged together."""
     most, first = len(attempts.stops), attempts.stops[0]
     drop = (
-        "Not even a drop of the accuracy to 0 is caught with a probability of 80 %."
+        f"Not even a drop of the {metric.name} to 0 is caught with a probability of 80 %."
         if attempts.mde80 is None
-        else f"A drop of {attempts.mde80:.3f} in accuracy is caught with a probability of 80 %."
+        else f"A drop of {attempts.mde80:.3f} in {metric.name} is caught with a probability of 80 %."
     )
     return (
         f"Up to {most} attempts judged together, after each of them, find more (`sweep gate` with `--attempt` or "
@@ -297,6 +298,18 @@ def runs_line(threshold: Threshold) -> Iterator[str]:
             f"The score of an attempt is the mean of {threshold.runs_per_attempt} runs; `sweep gate` asks for all. "
             "The noise of the questions is divided by them. What moves whole runs is not, because the runs of one "
             "attempt may share it."
+        )
+        yield from _not_kept(threshold)
+
+
+def _not_kept(threshold: Threshold) -> Iterator[str]:
+    """Where means of several runs fail more often than the rule allows: docs/statistics.md says by how much."""
+    alpha = threshold.settings.get("alpha")
+    if alpha is not None and alpha / (2 if threshold.settings.get("two_sided") else 1) < LEAST_ALPHA:
+        yield (
+            "Means of several runs do not keep so small an alpha for sure: where what moves whole runs is about as "
+            "large as the noise of the questions, healthy builds may fail 1.4 times as often as 0.1 %, and 3.1 "
+            "times as often as 0.01 %."
         )
 
 

@@ -9,18 +9,17 @@ from cluster.backends import runs_model
 from sweep.audit import Finding, Verdict
 from sweep.plan.variants import BUILD
 from sweep.report.answer import against_earlier
-from sweep.report.blocks import Block, Grid, Heading, Picture, as_markdown
-from sweep.report.summary import Summary
+from sweep.report.blocks import Block, Grid, Heading, Picture, Row, as_markdown
+from sweep.report.captions import captions
+from sweep.report.summary import Summary, VariantSummary
 from sweep.report.thresholds import at_the_sweeps, every_rule, floor_lines, threshold_lines
 from sweep.report.wording import (
     ACCEPT_LENGTHS,
-    CAPTIONS,
     INCOMPLETE,
     NOTHING_AUDITED,
     PASS_AT,
     PERTURBED_USE,
     SIMULATED,
-    SPREADS_MEAN,
     TRIED_TWICE,
     UNTRAINED,
     against_line,
@@ -31,6 +30,7 @@ from sweep.report.wording import (
     outcome_line,
     percent,
     protocol_sentence,
+    spreads_mean,
     two_tries_line,
 )
 from sweep.stats.describe import Spread
@@ -184,7 +184,8 @@ def conditions(summary: Summary) -> Iterator[Block]:
 
 def spreads(summary: Summary) -> Iterator[Block]:
     """What moves the scores, what the questions did, and the accept lengths where any were measured."""
-    variants = summary.variants.items()
+    variants, counts = summary.variants.items(), summary.metric.counts
+    flips = ("flip rate", "flip rate that the std implies")
     yield Grid(
         (
             "variant",
@@ -192,28 +193,29 @@ def spreads(summary: Summary) -> Iterator[Block]:
             "question SE",
             "question SE, clustered",
             "runs' share of variance",
-            "flip rate",
-            "flip rate that the std implies",
+            *(flips if counts else ()),
         ),
         [
             (
                 name,
                 *(number(x, 4) for x in (v.accuracy.std, v.accuracy.sem_questions, v.accuracy.sem_clustered)),
-                *map(percent, (v.accuracy.run_variance_share, v.flip_rate, v.accuracy.flip_rate_scores)),
+                percent(v.accuracy.run_variance_share),
+                *(map(percent, (v.flip_rate, v.accuracy.flip_rate_scores)) if counts else ()),
             )
             for name, v in variants
         ],
     )
-    yield SPREADS_MEAN
+    yield spreads_mean(summary.metric)
     yield Grid(
-        ("variant", "always right", "always wrong", "unstable", "same answers", "invalid", "truncated"),
+        (
+            "variant",
+            *(("always right", "always wrong", "unstable") if counts else ()),
+            *("same answers", "invalid", "truncated"),
+        ),
         [
             (
                 name,
-                *(
-                    str(count) if v.repetitions.measured else "-"
-                    for count in (v.unanimous_right, v.unanimous_wrong, len(v.unstable_questions))
-                ),
+                *(_outcomes(v) if counts else ()),
                 *map(percent, (v.identical_answers, v.invalid_rate, v.truncated_rate)),
             )
             for name, v in variants
@@ -226,6 +228,12 @@ def spreads(summary: Summary) -> Iterator[Block]:
     if speculative:
         yield ACCEPT_LENGTHS
         yield Grid(("variant", "mean ± std of repetitions (min–max)", "of all tokens together"), speculative)
+
+
+def _outcomes(variant: VariantSummary) -> Row:
+    """How many questions are always right, always wrong, and neither."""
+    counts = (variant.unanimous_right, variant.unanimous_wrong, len(variant.unstable_questions))
+    return tuple(str(count) if variant.repetitions.measured else "-" for count in counts)
 
 
 def _samples_of_a_question(summary: Summary) -> Iterator[Block]:
@@ -286,4 +294,4 @@ def pictures(summary: Summary) -> Iterator[Picture]:
     """The figures, by their places in the run folder."""
     for file in summary.figures:
         name = PurePosixPath(file).stem
-        yield Picture(name=name, file=file, caption=CAPTIONS[name])
+        yield Picture(name=name, file=file, caption=captions(summary.metric)[name])

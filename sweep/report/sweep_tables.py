@@ -10,7 +10,7 @@ from sweep.report.blocks import Block, Grid
 from sweep.report.standing import Standing
 from sweep.report.sweeps import State, Sweep
 
-HEADINGS = ("sweep", "state", "changed (UTC)", "units", "accuracy so far", "contract")
+HEADINGS = ("sweep", "state", "changed (UTC)", "units", "score so far", "contract")
 
 
 def table(sweeps: Sequence[Sweep]) -> Iterator[Block]:
@@ -28,7 +28,7 @@ def whole(each: Sweep, dashboard: str | None) -> Iterator[Block]:
     yield f"{each.sweep_id}: {each.state.value}{where}{measured}"
     if standing is not None:
         yield Grid(
-            ("variant", "units", "void", "repetitions", "accuracy so far"),
+            ("variant", "units", "void", "repetitions", "score so far"),
             [
                 (name, f"{v.measured}/{v.units}", str(v.void), f"{v.repetitions}/{v.planned}", _score(v.accuracy))
                 for name, v in standing.variants.items()
@@ -43,7 +43,7 @@ def line(each: Sweep) -> str:
 
     left = each.standing.seconds_left if each.standing else None
     return (
-        f"{each.sweep_id}: {each.state.value}; {_units(each.standing)} units are measured, accuracy so far "
+        f"{each.sweep_id}: {each.state.value}; {_units(each.standing)} units are measured, score so far "
         f"{_scores(each.standing)}, {time_left(left)}"
     )
 

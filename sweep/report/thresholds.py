@@ -21,6 +21,7 @@ from sweep.report.promises import (
 )
 from sweep.report.summary import Summary
 from sweep.report.wording import number, share, stopped_line
+from sweep.stats.metric import ACCURACY, Metric
 from sweep.words import apart
 
 ALARM = ("false alarm, 1 attempt", "false alarm, k attempts")
@@ -103,7 +104,7 @@ def at_the_sweeps(summary: Summary) -> Iterator[Block]:
     value = loose(threshold.value, threshold.metric)
     yield (f"What the sweep's threshold of {value}{least} does to a build of each variant{tried}:")
     yield Grid(
-        ("variant", "mean − threshold", *headings(retries)),
+        ("variant", "mean − threshold", *headings(retries, threshold.metric)),
         [
             (
                 name,
@@ -130,9 +131,10 @@ def _blunt(threshold: Threshold) -> Iterator[str]:
         )
 
 
-def headings(retries: int) -> Row:
+def headings(retries: int, metric: Metric = ACCURACY) -> Row:
     """Of `operating_cells`: false alarms and drops caught, by one attempt, and by all where there are several."""
-    return ALARM + CAUGHT if retries > 1 else ("false alarm", "drop caught 80 / 95 %")
+    named = ALARM + CAUGHT if retries > 1 else ("false alarm", "drop caught 80 / 95 %")
+    return named if metric.higher_is_better else tuple(name.replace("drop", "rise") for name in named)
 
 
 def operating_cells(at: Operating, noise: str | None, retries: int) -> Row:
@@ -178,16 +180,23 @@ def every_rule(summary: Summary) -> Iterator[Block]:
         f"others with their default parameters. *k attempts*: CI tries a build up to {attempts} times and fails it "
         "when all fail, if attempts are independent."
     )
-    yield Grid(("rule", "variant", "threshold", *headings(attempts)), rows)
+    yield Grid(("rule", "variant", "threshold", *headings(attempts, summary.metric)), rows)
     yield (
         "The false alarm is that of the measured build, measured again; the brackets hold its upper 95 % bound. "
         "Where a variant has identical repetitions, this bound is all that is known: neither the false alarm "
         "itself nor the drop that is caught (`-`) can be estimated. Of a variant with one repetition nothing is "
-        "known. *none* means that not even a drop to 0 is caught so often."
+        f"known. *none* means that not even {_everything(summary.metric)} is caught so often."
     )
     reasons = "\n".join(f"- {line}" for line in _reasons(summary.rules))
     if reasons:
         yield reasons
+
+
+def _everything(metric: Metric) -> str:
+    """The largest loss."""
+    if metric.higher_is_better:
+        return f"a drop to {metric.low:g}" if metric.low is not None else "the largest drop"
+    return f"a rise to {metric.high:g}" if metric.high is not None else "the largest rise"
 
 
 def _reasons(rules: Mapping[str, Threshold]) -> list[str]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sweep.run.provenance import TwoTries
     from sweep.run.stopping import Stopped
     from sweep.run.view import EngineState
+    from sweep.stats.metric import Metric
 
 
 def share(value: float) -> str:
@@ -73,14 +74,6 @@ PERTURBED_USE = (
     "No gate applies to these conditions. They serve as the measure of noise for a variant whose repetitions are "
     "identical."
 )
-SPREADS_MEAN = (
-    "There are two spreads, both in accuracy. The *std* says how far the score moves when the same questions are "
-    "asked again; it is what makes a gate fail by chance. The *question SE* (standard error) says how far the mean "
-    "would move if other questions were asked; a gate that always asks the same questions is not affected by it. "
-    "The clustered one counts questions with the same template as one question. The *flip rate* is the share of "
-    "questions that are right in one run and wrong in another. The last column is the flip rate that would explain "
-    "the std if every question flipped independently of the others (`-`: no such rate can explain it)."
-)
 PASS_AT = (
     "Each repetition is one more sample of every question, with a seed of its own. avg@n is the mean accuracy of "
     "the n samples, and pass@k the probability that at least one of k samples is right, estimated without bias "
@@ -91,31 +84,22 @@ UPLOAD_FIGURES = (
     "The links below point to files of the run folder. Upload these files to the pull request, and replace each "
     "link with the address of its upload."
 )
-CAPTIONS = {
-    "repetitions": "The score of every repetition, by variant.",
-    "unstable": "The questions that are right in some repetitions and wrong in others.",
-    "power": (
-        "How often a build fails the gate, by the gate's threshold: the measured build, and builds of a lower mean "
-        "accuracy."
-    ),
-}
 
-ALTERNATIVES = {
-    "repetitions": (
-        "Box plot of the scores, one row for each variant, with a point for every repetition. The table before it "
-        "has the mean, the standard deviation, the least and the greatest of each."
-    ),
-    "unstable": (
-        "Heat map with a row for each unstable question and a column for each variant: the lighter, the more often "
-        "the question was right. The list of questions below has the counts."
-    ),
-    "power": (
-        "The probability of failing the gate, for the measured build and for each lower mean: curves against the "
-        "gate's threshold in a panel for each variant, or, of many variants, marks at its own threshold and at the "
-        "sweep's in a row for each. The text before it has the figures at the thresholds."
-    ),
-}
-"""What a figure shows, for whoever does not see it."""
+
+def spreads_mean(metric: Metric) -> str:
+    """What the columns of the spreads are; those of flips there are of right and wrong answers alone."""
+    flips = (
+        " The *flip rate* is the share of questions that are right in one run and wrong in another. The last "
+        "column is the flip rate that would explain the std if every question flipped independently of the others "
+        "(`-`: no such rate can explain it)."
+    )
+    return (
+        f"There are two spreads, both in {metric.name}. The *std* says how far the score moves when the same "
+        "questions are asked again; it is what makes a gate fail by chance. The *question SE* (standard error) "
+        "says how far the mean would move if other questions were asked; a gate that always asks the same "
+        "questions is not affected by it. The clustered one counts questions with the same template as one "
+        f"question.{flips if metric.counts else ''}"
+    )
 
 
 def protocol_sentence(summary: Summary) -> str:
@@ -142,7 +126,7 @@ _HASH = "The hash of this protocol is `{}`. Standard deviations are sample ones 
 
 def _imported_sentence(summary: Summary, imported: ImportedConfig) -> str:
     """Where results from elsewhere come from, and what of the protocol is known."""
-    protocol = summary.protocol
+    protocol, counts = summary.protocol, "counts by" if summary.metric.counts else "is worth its"
     known = {
         "worked examples": protocol.shots,
         "requests in flight": protocol.concurrency,
@@ -154,7 +138,7 @@ def _imported_sentence(summary: Summary, imported: ImportedConfig) -> str:
     return (
         f"These results were not measured by this program but imported from {counted(len(imported.files), 'file')} "
         f"({imported.format}{f', task {imported.task}' if imported.task else ''}): each repetition has "
-        f"{counted(protocol.questions, 'question')}, and an answer counts by `{imported.metric}` there."
+        f"{counted(protocol.questions, 'question')}, and an answer {counts} `{imported.metric}` there."
         f"{f' Known is: {told}.' if told else ''}{f' Not known: {unknown}.' if unknown else ''}"
     )
 
@@ -245,8 +229,14 @@ def verdict_counts(findings: Sequence[Finding]) -> str:
     return ", ".join(f"{count[verdict]} {end}" for verdict, end in ends.items() if count[verdict]) or "none"
 
 
-def viewer_sentence(asked: int, flipping: int) -> str:
+def viewer_sentence(asked: int, flipping: int, metric: Metric) -> str:
     """What the HTML report's list of questions shows first."""
+    if not metric.counts:
+        return (
+            f"Of {counted(asked, 'question')}, {flipping:,} vary: some variant's answers are worth more in one "
+            f"repetition than in another. A cell is the mean {metric.name} of the repetitions. Only complete "
+            "repetitions are shown."
+        )
     return (
         f"Of {counted(asked, 'question')}, {flipping:,} flip: some variant answers them right in one repetition "
         "and not in another. A cell counts the repetitions that are right. Only complete repetitions are shown."

@@ -206,7 +206,7 @@ def _drive(
                 audience.tell(f"Ray dashboard: {pool.dashboard}{token_hint()}")
             check()
             with audience.watch(run, pool.dashboard) as view:
-                shown = OnPages(view, pool, run.plan)
+                shown = OnPages(view, pool, run.plan, questionnaire.task.metric.name)
                 interrupted = Driver(run, questionnaire, pool, shown).drive(measured, stopped)
         finally:
             with kept():

@@ -17,7 +17,7 @@ UNITS = Metric(
 REPETITIONS = Metric(name="sweep_repetitions", description="Complete repetitions of a variant", tags=("variant",))
 ACCURACY = Metric(
     name="sweep_accuracy",
-    description="Accuracy of a variant so far, from 0 to 1: the mean of its complete repetitions",
+    description="Mean score of a variant's complete repetitions so far: accuracy, or what its task measures",
     tags=("variant",),
 )
 SECONDS_LEFT = Metric(name="sweep_seconds_left", description="Seconds until the sweep is done, estimated")
@@ -28,9 +28,9 @@ OF_SWEEPS = (UNITS, REPETITIONS, ACCURACY, SECONDS_LEFT)
 class OnPages:
     """A view that writes on the cluster's pages what another one shows."""
 
-    def __init__(self, view: View, pages: Pages, plan: Plan) -> None:
-        """Nothing is written before the first call."""
-        self._view, self._pages = view, pages
+    def __init__(self, view: View, pages: Pages, plan: Plan, score: str = "accuracy") -> None:
+        """Nothing is written before the first call. `score`: what that of a repetition is called."""
+        self._view, self._pages, self._score = view, pages, score
         self._variants = {unit.id: unit.variant for unit in plan.units}
         self._scores: Mapping[str, Mapping[int, float]] = {}
         self._settled = -1
@@ -56,7 +56,7 @@ class OnPages:
         self._pages.tell(text)
 
     def _write(self, variant: str, progress: Progress) -> None:
-        """What is new of a variant: its counts and its accuracy, and a line where a repetition is complete."""
+        """What is new of a variant: its counts and its score, and a line where a repetition is complete."""
         scores = progress.scores[variant]
         states = {"done": progress.finished, "void": progress.void, "saved": progress.saved}
         counts = {"planned": progress.units[variant], **{state: count[variant] for state, count in states.items()}}
@@ -66,15 +66,14 @@ class OnPages:
         self._pages.publish([*_readings(variant, counts, scores)])
         if scores and shown[-1:] != (len(scores),):
             units = f"{progress.finished.total()} of {sum(progress.units.values())} units are done"
-            self._pages.tell(f"{variant}: {_accuracy(scores)}; {units}")
+            self._pages.tell(f"{variant}: {self._mean(scores)}; {units}")
 
     def _so_far(self, work: str) -> str | None:
         scores = self._scores.get(self._variants[work])
-        return _accuracy(scores) if scores else None
+        return self._mean(scores) if scores else None
 
-
-def _accuracy(scores: Mapping[int, float]) -> str:
-    return f"accuracy {fmean(scores.values()):.3f} so far"
+    def _mean(self, scores: Mapping[int, float]) -> str:
+        return f"{self._score} {fmean(scores.values()):.3f} so far"
 
 
 def _readings(variant: str, counts: Mapping[str, int], scores: Mapping[int, float]) -> Iterator[Reading]:

@@ -296,6 +296,12 @@ def test_an_engine_on_two_machines_owns_the_gpus_of_both() -> None:
     assert "8 GPUs would idle" in text
 
 
+@pytest.mark.parametrize("gpus", [0.0, 1.0, 2.0])
+def test_an_engine_without_gpus_is_on_one_machine_and_that_is_all_that_is_told(gpus: float) -> None:
+    spec = make_spec({"device": "cpu"}, gpus=gpus, nodes=2)
+    assert [name for name, _ in check_without_sglang(spec)] == ["nodes"]
+
+
 @pytest.mark.parametrize("size", [0, -1])
 def test_a_size_below_one_is_refused(size: int) -> None:
     assert problem({"pp_size": size})[0] == "pp_size"
@@ -304,6 +310,26 @@ def test_a_size_below_one_is_refused(size: int) -> None:
 def test_a_memory_share_over_the_gpu_share_is_refused() -> None:
     assert "at most 0.4" in problem({"mem_fraction_static": 0.7}, gpus=0.5)[1]
     assert check_spec(make_spec({"mem_fraction_static": 0.7}, gpus=1.0)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("max_model_len", "context_length"),
+        ("--gpu-memory-utilization", "mem_fraction_static"),
+        ("enforce_eager", "disable_cuda_graph"),
+        ("max_num_seqs", "max_running_requests"),
+    ],
+)
+def test_another_engine_s_name_is_told_with_what_comes_nearest_in_sglang(name: str, nearest: str) -> None:
+    ((key, text),) = problems({name: 1}, shipped().arguments)
+    assert key == name
+    assert text.endswith(f"what comes nearest in SGLang is {nearest}")
+
+
+def test_a_name_that_is_like_none_suggests_none() -> None:
+    ((_, text),) = problems({"swap_space": 4}, shipped().arguments)
+    assert "did you mean" not in text
 
 
 @pytest.mark.parametrize(

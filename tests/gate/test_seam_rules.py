@@ -87,7 +87,7 @@ def test_a_strangers_rule_goes_from_a_sweep_file_to_the_report_and_the_contract(
         ("{rule: half, part: 2}", "threshold.part: input should be less than or equal to 1"),
         ("{rule: hal}", 'threshold.rule: must name a threshold rule, got "hal"; did you mean half?'),
         ("{part: 0.5}", "threshold.rule: must name a threshold rule, got null; known: margin, "),
-        ("half", "threshold: input should be a valid dictionary"),
+        ("half", 'threshold: must be a mapping, got "half"'),
     ],
 )
 def test_a_fault_in_a_strangers_rule_has_its_line_its_key_and_the_nearest_name(

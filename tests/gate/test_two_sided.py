@@ -18,13 +18,11 @@ from sweep.gate.measured import Measured
 from sweep.gate.rules import FalseAlarmRule, MarginRule, MinObservedRule, Rule, ToleranceRule
 from sweep.gate.threshold import Reason, derive, fit_all
 from sweep.plan.sweepfile import dump, load
-from sweep.report.contract import build
-from sweep.report.summary import read_summary
 from sweep.run.folder import Run
 from sweep.stats.scores import Scores
 from tests.conftest import small_sweep
-from tests.gate.conftest import NOW, flipping
-from tests.runs import SWEEP, finished
+from tests.gate.conftest import NOW, moving
+from tests.runs import SWEEP
 
 SCORES = (0.50, 0.52, 0.48, 0.51, 0.49)
 """Mean .5; deviations .02, .02, .01, .01 and 0: s^2 = .001 / 4."""
@@ -123,20 +121,10 @@ def test_a_healthy_build_fails_by_both_bounds_together_as_often_as_the_rule_allo
     assert failed / sweeps == pytest.approx(0.1, abs=0.023)  # three standard errors
 
 
-def _wrong(_: str, repetition: int) -> list[str]:
-    return [f"test-{2 + number}" for number in flipping(repetition)]
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    folder = tmp_path_factory.mktemp("two") / "made"
     rule = "threshold={rule: false_alarm, two_sided: true}"
-    return finished(folder, _wrong, rule, "repetitions=12", "variants={mtp: {}}")
-
-
-@pytest.fixture(scope="module")
-def contract(run: Run) -> contracts.Contract:
-    return build(run.plan, read_summary(run), run.variant_samples(), run.provenance(), NOW)
+    return moving(tmp_path_factory.mktemp("two") / "made", rule)
 
 
 def test_the_gate_fails_a_score_above_the_contracts_upper_bound(contract: contracts.Contract) -> None:

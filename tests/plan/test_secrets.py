@@ -195,7 +195,7 @@ def test_an_unset_variable_is_a_fault_at_its_line(write_sweep: Write, monkeypatc
     with pytest.raises(BadInput) as caught:
         load(file)
     assert f"{file}:8: engine.environment.A: `DOORS_NOT_SET` is not set" in caught.value.message
-    assert f"{file}:9: engine.environment.B: has `${{` without a name" in caught.value.message
+    assert f"{file}:9: engine.environment.B: has a `${{` that is no `${{NAME}}`" in caught.value.message
 
 
 def test_what_a_run_folder_keeps_is_read_without_the_secrets_and_launched_with_them_only(

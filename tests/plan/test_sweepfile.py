@@ -52,6 +52,42 @@ def test_an_argument_of_a_backend_that_stands_beside_its_name_is_told_where_it_g
     assert "engine.base_url: unknown key; the backend's own arguments go under engine.arguments" in message
 
 
+def test_an_argument_beside_a_variant_s_keys_is_told_where_it_goes(write_sweep: Write) -> None:
+    message = faults(write_sweep(SWEEP), "variants.mtp={tp_size: 2}")
+    assert (
+        "variants.mtp.tp_size: unknown key; the backend's own arguments go under variants.mtp.arguments" in message
+    )
+
+
+@pytest.mark.parametrize(
+    ("override", "fault"),
+    [
+        ("engine.arguments=--tp 2", 'engine.arguments: must be a mapping, got "--tp 2"; write {NAME: VALUE}'),
+        ("variants.mtp=", "variants.mtp: must be a mapping, got null; write {}, where the keys may be draft, "),
+        ("protocol.dataset=openai/gsm8k", "write {KEY: VALUE}, where the keys may be path, "),
+    ],
+)
+def test_what_has_to_be_a_mapping_is_told_with_its_keys(write_sweep: Write, override: str, fault: str) -> None:
+    assert fault in faults(write_sweep(SWEEP), override)
+
+
+def test_a_number_of_questions_that_cannot_be_is_one_fault(write_sweep: Write) -> None:
+    message = faults(write_sweep(SWEEP), "protocol.questions=-1")
+    assert ": 1 fault, " in message
+    assert "protocol.questions: input should be greater than or equal to 1" in message
+
+
+def test_a_reference_in_braces_needs_quotes_and_that_is_told(write_sweep: Write) -> None:
+    file = write_sweep("name: x\nengine: {backend: simulated, model: ${MODEL}}\n")
+    assert f"{file}:2: not valid YAML" in faults(file)
+    assert 'a reference needs quotes: "${NAME}"' in faults(file)
+
+
+def test_a_variable_as_a_shell_has_it_is_no_reference(write_sweep: Write) -> None:
+    message = faults(write_sweep(SWEEP.replace("  model: none", "  model: $MODEL")))
+    assert "engine.model: $MODEL is taken as it stands; write `${MODEL}`" in message
+
+
 def test_broken_yaml_says_where(write_sweep: Write) -> None:
     file = write_sweep("name: x\nengine: {backend: simulated\nvariants: {}\n")
     assert f"{file}:3: not valid YAML" in faults(file)

@@ -18,10 +18,11 @@ mpl.use("Agg")
 from sweep.gate.rules import FalseAlarmRule, MarginRule
 from sweep.gate.threshold import derive, fit_all
 from sweep.report.figures import power, repetitions, shortened, unstable, write_all
+from sweep.stats.metric import Metric
 from sweep.stats.noise import Fitted, failing
 from sweep.stats.samples import VariantSamples
 from sweep.stats.scores import Scores
-from tests.tables import table
+from tests.tables import changed, table
 
 NOISY = table("noisy", [[True, True, False, True], [True, False, False, True], [True, True, False, False]])
 STILL = table("still", [[True, True, False, True]] * 3)
@@ -192,3 +193,35 @@ def test_marks_of_many_variants_stay_on_the_figure_and_are_left_out_without_a_th
     assert np.isnan(drawn).sum() == 9 * 3
     # Student's t with 2 degrees of freedom of 52 and of 35: .0002, and .9996 for the drop of .05.
     assert (np.nanmin(drawn), np.nanmax(drawn)) == axes.get_xlim() == (0.0005, 0.998)
+
+
+WER = Metric(name="wer", low=0, high=None, higher_is_better=False)
+RATES = Scores(variant="rates", values=(0.20, 0.22, 0.18, 0.21, 0.19), metric=WER)
+
+
+def test_where_less_is_better_the_curves_fall_from_the_mean_upwards() -> None:
+    threshold = derive(FalseAlarmRule(alpha=0.01), fit_all([RATES]))
+    figure = power(fit_all([RATES]), threshold)
+    assert figure.get_supxlabel() == "threshold, wer (lower is better)"
+    (axes,) = figure.axes
+    healthy, small, large = (line for line in axes.lines if len(line.get_xdata()) > 2)
+    assert [line.get_label() for line in (small, large)] == ["mean higher by 2 % of it", "mean higher by 5 % of it"]
+    assert healthy.get_xdata()[0] == pytest.approx(0.2)
+    assert healthy.get_ydata()[0] == pytest.approx(0.5)
+    # At the rule's own threshold, m + t s sqrt(1 + 1/N), the measured build fails with its alpha.
+    assert threshold.value == pytest.approx(0.2 + stats.t.ppf(0.99, 4) * (0.001 / 4) ** 0.5 * 1.2**0.5)
+    assert threshold.value is not None
+    assert np.interp(threshold.value, healthy.get_xdata(), healthy.get_ydata()) == pytest.approx(0.01, rel=0.05)
+    assert (np.diff(healthy.get_ydata()) <= 0).all()
+    assert (healthy.get_ydata() <= small.get_ydata()).all()
+    assert (small.get_ydata() <= large.get_ydata()).all()
+
+
+def test_values_are_drawn_by_their_own_name_and_the_lighter_the_better() -> None:
+    values = np.array([[0.1, 0.5, 0.3], [0.1, 0.7, 0.3]])
+    samples = changed(table("v", values == 0), value=values, metric=WER)
+    assert repetitions({"v": samples}, 0.4).axes[0].get_xlabel() == "wer (lower is better) of a repetition"
+    axes = unstable({"v": samples}).axes
+    assert [label.get_text() for label in axes[0].get_yticklabels()] == ["test-6"]
+    assert axes[0].images[0].cmap.name == "gray_r"
+    assert axes[1].get_ylabel() == "mean wer (lower is better)"

@@ -75,6 +75,22 @@ class Table(BaseModel):
     """Of all the versions together."""
 
 
+ELSEWHERE = {
+    **dict.fromkeys(("max_model_len", "max_seq_len"), "context_length"),
+    **dict.fromkeys(("gpu_memory_utilization", "kv_cache_free_gpu_memory_fraction"), "mem_fraction_static"),
+    **dict.fromkeys(("max_num_seqs", "max_batch_size"), "max_running_requests"),
+    "max_num_batched_tokens": "chunked_prefill_size",
+    "enforce_eager": "disable_cuda_graph",
+    "enable_prefix_caching": "disable_radix_cache",
+    "enable_expert_parallel": "ep_size",
+    "speculative_config": "speculative_algorithm",
+    "tokenizer": "tokenizer_path",
+}
+"""Arguments of vLLM and TensorRT-LLM, and the field of SGLang's that says most of the same."""
+NEAR = 0.7
+"""How like a field's name another one must be to be taken for a slip of it."""
+
+
 @cache
 def shipped() -> Table:
     """The supported versions' arguments."""
@@ -93,7 +109,9 @@ def problems(written: Mapping[str, Any], arguments: Arguments) -> Iterator[Probl
 def _unknown(name: str, written: Mapping[str, Any], arguments: Arguments) -> str:
     meant = _meant(name, arguments)
     if meant is None:
-        near = get_close_matches(_plain(name), arguments, n=1, cutoff=0.5)
+        if (same := ELSEWHERE.get(_plain(name))) in arguments:
+            return f"is another engine's name; what comes nearest in SGLang is {same}"
+        near = get_close_matches(_plain(name), arguments, n=1, cutoff=NEAR)
         hint = f"did you mean {near[0]}?" if near else "`python -m sglang.launch_server --help` lists them"
         return f"SGLang has no such argument; {hint}"
     if meant in written:

@@ -18,6 +18,7 @@ from sweep.run import samples_file
 from sweep.run.folder import Run
 from sweep.run.provenance import metric_of
 from sweep.stats.describe import accept_lengths, known_mean
+from sweep.stats.metric import Metric
 from sweep.stats.samples import VariantSamples, tabulate
 
 SETTING = "engine."
@@ -76,6 +77,11 @@ class Log:
         self.store.set_terminated(run_id, end_time=span.ended)
         return run_id
 
+    @property
+    def score(self) -> str:
+        """What MLflow calls a repetition's score."""
+        return key_of_metric(metric_of(self.run.provenance(), self.config))
+
     def begin(self, key: str, name: str, span: Span, tags: Mapping[str, object]) -> str:
         """Begin a run that is RUNNING until all of it is there; its id. Raises StoreAway."""
         provenance = self.run.provenance()
@@ -133,7 +139,7 @@ class Log:
                 if experiment is None:
                     raise away
             experiment = experiment or self.store.get_experiment_by_name(name)
-        key, state = view_of(self.run.plan)
+        key, state = view_of(self.run.plan, self.score)
         if experiment.tags.get(key) != state:
             self.store.settle("set_experiment_tag", experiment.experiment_id, key, state)
         return str(experiment.experiment_id)
@@ -164,11 +170,21 @@ def table_of(run: Run, variant: str, repetition: int) -> VariantSamples:
     return tabulate(variant, columns, provenance.protocol.question_ids, metric)
 
 
+def key_of_metric(metric: Metric) -> str:
+    """What MLflow calls the score: `accuracy` of right answers, else the metric's own name."""
+    return "accuracy" if metric.counts else plain(metric.name)
+
+
+def plain(name: str) -> str:
+    """As the name of a tag or metric may be: MLflow takes letters, digits and a few marks."""
+    return "".join(c if c.isalnum() or c in "_-. /" else "_" for c in name)
+
+
 def _measured(table: VariantSamples, row: int) -> dict[str, float | None]:
     """A repetition's metrics; None where nothing was measured."""
     generated, seconds = float(table.completion_tokens[row].sum()), float(table.engine_seconds[row])
     return {
-        "accuracy": float(table.scores[row]),
+        key_of_metric(table.metric): float(table.scores[row]),
         "invalid_rate": known_mean(table.invalid[row]),
         "truncated_rate": known_mean(table.truncated[row]),
         "accept_length": accept_lengths(table)[row],
@@ -181,10 +197,10 @@ def _measured(table: VariantSamples, row: int) -> dict[str, float | None]:
 
 def metrics(values: Mapping[str, float | None], time_ms: int | None) -> list[Any]:
     """The values that there are, as measured at a time in milliseconds since 1970; now without one."""
-    from mlflow.entities import Metric
+    from mlflow.entities import Metric as Logged
 
     when = int(time.time() * 1000) if time_ms is None else time_ms
-    return [Metric(name, value, when, 0) for name, value in values.items() if value is not None]
+    return [Logged(name, value, when, 0) for name, value in values.items() if value is not None]
 
 
 def span_of(*tables: VariantSamples, rows: slice = slice(None)) -> Span:

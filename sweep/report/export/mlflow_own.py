@@ -17,7 +17,7 @@ from sweep import __version__
 from sweep.audit.finding import Verdict
 from sweep.gate.contract import CONTRACT
 from sweep.report.blocks import as_markdown
-from sweep.report.export.mlflow_log import Log, Span, metrics, span_of
+from sweep.report.export.mlflow_log import Log, Span, key_of_metric, metrics, plain, span_of
 from sweep.report.export.mlflow_single import ALIVE, SWEEP, Writer
 from sweep.report.export.mlflow_store import StoreAway
 from sweep.report.export.mlflow_view import BOX_PLOT
@@ -35,8 +35,8 @@ LONGEST_NOTE = 8000
 """Characters of a description that MLflow keeps."""
 TABLE = "questions.json"
 SEVERITY = (Verdict.PASS, Verdict.UNKNOWN, Verdict.WARN, Verdict.FAIL)
-SO_FAR = "accuracy_so_far/"
-"""Before a variant's name: its mean accuracy, by the number of its repetitions."""
+SO_FAR = "{score}_so_far/{variant}"
+"""A variant's mean score, by the number of its repetitions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class Point:
     count: int
     """Complete repetitions until then, this one too."""
     mean: float
-    """Of their accuracies."""
+    """Of their scores."""
     at: int | None = None
     """When, in milliseconds since 1970; None for just now."""
 
@@ -150,26 +150,22 @@ def verdicts(summary: Summary) -> dict[str, str]:
             names = [*names, finding.variant]
         worst[finding.audit] = verdict, names
     audits = {
-        f"verdict.{_plain(audit.replace(': ', '.'))}": f"{verdict.value}{': ' if names else ''}{', '.join(names)}"
+        f"verdict.{plain(audit.replace(': ', '.'))}": f"{verdict.value}{': ' if names else ''}{', '.join(names)}"
         for audit, (verdict, names) in worst.items()
     }
     return {"verdict.contract": "yes" if summary.no_contract is None else "no"} | audits
 
 
-def _plain(name: str) -> str:
-    """As the name of a tag or metric may be: MLflow takes letters, digits and a few marks."""
-    return "".join(c if c.isalnum() or c in "_-. /" else "_" for c in name)
-
-
 def _values(summary: Summary) -> dict[str, float | None]:
+    score = key_of_metric(summary.metric)
     values: dict[str, float | None] = {"threshold": summary.threshold.value if summary.complete else None}
     for name, variant in summary.variants.items():
-        accuracy = {f"accuracy_{key}": getattr(variant.accuracy, key) for key in ("mean", "std", "min", "max")}
+        accuracy = {f"{score}_{key}": getattr(variant.accuracy, key) for key in ("mean", "std", "min", "max")}
         judged = summary.threshold.variants.get(name)
         if judged is not None and summary.complete:
             accuracy |= {"threshold": judged.value, "false_alarm": judged.false_alarm}
             accuracy["detectable_drop"] = judged.mde80
-        values |= {f"{_plain(name)}/{key}": value for key, value in accuracy.items()}
+        values |= {f"{plain(name)}/{key}": value for key, value in accuracy.items()}
     return values
 
 
@@ -192,14 +188,16 @@ def questions(tables: Sequence[VariantSamples]) -> dict[str, Any]:
 
 
 def so_far(log: Log, run_id: str, points: Sequence[Point], tags: Mapping[str, object]) -> None:
-    """Log accuracies, tags and a sign of life. Raises StoreAway."""
+    """Log mean scores, tags and a sign of life. Raises StoreAway."""
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
-    values = [
-        Metric(f"{SO_FAR}{_plain(point.variant)}", point.mean, point.at or now, point.count) for point in points
-    ]
+    values = [Metric(_so_far(log, point.variant), point.mean, point.at or now, point.count) for point in points]
     log.batch(run_id, values, {name: log.text(value) for name, value in tags.items()} | {ALIVE: Writer.tag()})
+
+
+def _so_far(log: Log, variant: str) -> str:
+    return SO_FAR.format(score=log.score, variant=plain(variant))
 
 
 def points_of(tables: Sequence[VariantSamples]) -> Iterator[Point]:
@@ -216,7 +214,7 @@ def points_of(tables: Sequence[VariantSamples]) -> Iterator[Point]:
 
 def steps(log: Log, run_id: str, variants: Sequence[str]) -> dict[str, int]:
     """Variant to how many of its repetitions `so_far` has logged. Raises StoreAway."""
-    names = {variant: f"{SO_FAR}{_plain(variant)}" for variant in variants}
+    names = {variant: _so_far(log, variant) for variant in variants}
     histories = {variant: log.store.get_metric_history(run_id, name) for variant, name in names.items()}
     return {variant: max((point.step for point in history), default=0) for variant, history in histories.items()}
 

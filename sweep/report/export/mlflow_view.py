@@ -2,7 +2,7 @@
 
 MLflow keeps a view that is shared as a tag of the experiment, and a link names the tag. In MLflow 3.17 nothing else
 says which columns and groups a page opens with, and nothing at all chooses the box plot of the page that compares
-runs. So the view draws accuracy by variant as points, and the box plot is a figure of the sweep's own run.
+runs. So the view draws the score by variant as points, and the box plot is a figure of the sweep's own run.
 """
 
 from __future__ import annotations
@@ -17,35 +17,34 @@ VIEW = "mlflow.sharedViewState."
 """What the name of such a tag begins with; the rest is named by the link."""
 LOCAL = "http://127.0.0.1:5000"
 """Where `sweep ui` serves a store that has no server."""
-COLUMNS = ("params.`variant`", "metrics.`accuracy`", "metrics.`accept_length`")
 BOX_PLOT = "figures/repetitions.png"
 """In the run folder, and in the sweep's own run."""
 
 
-def view_of(plan: Plan) -> tuple[str, str]:
-    """The tag of a sweep's view and what it says: every repetition, by variant."""
-    section = "accuracy"
+def view_of(plan: Plan, score: str) -> tuple[str, str]:
+    """The tag of a sweep's view and what it says: every repetition, by variant. `score`: as MLflow calls it."""
+    section = score
     chart = {
         "type": "SCATTER",
-        "uuid": "accuracy-by-variant",
+        "uuid": f"{score}-by-variant",
         "metricSectionId": section,
         "deleted": False,
         "isGenerated": False,
         "runsCountToCompare": 10_000,
         "xaxis": {"type": "PARAM", "key": "variant"},
-        "yaxis": {"type": "METRIC", "key": "accuracy"},
+        "yaxis": {"type": "METRIC", "key": score},
     }
     state = {
         "searchFilter": f"tags.`{ID}` = '{plan.sweep_id}' and tags.kind = 'repetition'",
         # A page loads 100 runs at a time: in this order all variants are among the first.
         "orderByKey": "tags.`repetition`",
         "orderByAsc": True,
-        "selectedColumns": COLUMNS,
+        "selectedColumns": ("params.`variant`", f"metrics.`{score}`", "metrics.`accept_length`"),
         "groupBy": {"aggregateFunction": "average", "groupByKeys": [{"mode": "param", "groupByData": "variant"}]},
         "useGroupedValuesInCharts": False,
         "runsHiddenMode": "SHOW_ALL",
         "compareRunCharts": [chart],
-        "compareRunSections": [{"uuid": section, "name": "accuracy by variant", "display": True}],
+        "compareRunSections": [{"uuid": section, "name": f"{score} by variant", "display": True}],
         "isAccordionReordered": True,
     }
     return f"{VIEW}{plan.sweep_id}", json.dumps(state)

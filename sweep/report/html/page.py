@@ -15,6 +15,7 @@ from sweep.audit import Verdict
 from sweep.plan.config import SweepConfig
 from sweep.report import sections
 from sweep.report.blocks import Block, Grid, Heading, Verbatim
+from sweep.report.captions import alternatives, captions
 from sweep.report.conclude import Conclusion
 from sweep.report.figures import as_svg
 from sweep.report.html.viewer import Packed, pack
@@ -22,8 +23,6 @@ from sweep.report.summary import Summary
 from sweep.report.terminal import tied
 from sweep.report.thresholds import at_the_sweeps, every_rule, floor_lines, implied_lines, verdict_lines
 from sweep.report.wording import (
-    ALTERNATIVES,
-    CAPTIONS,
     grouped,
     left_out_sentence,
     outcome_line,
@@ -73,13 +72,13 @@ def page(run: Run, concluded: Conclusion) -> tuple[str, Packed]:
             passed_count=f"{counted(len(passed), 'audit')} passed",
             troubles=[*sections.troubles(summary)],
             viewer=viewer,
-            viewer_sentence=viewer_sentence(viewer.asked, viewer.flipping),
+            viewer_sentence=viewer_sentence(viewer.asked, viewer.flipping, summary.metric),
             left_out_sentence=left_out_sentence(viewer.left_out, str(run.samples_folder)),
             provenance=[*_provenance(evidence.provenance)],
             sweep_file=(run.folder / "sweep.yaml").read_text(encoding="utf-8"),
             figures={name: base64.b64encode(image).decode("ascii") for name, image in images.items()},
-            captions=CAPTIONS,
-            alternatives=ALTERNATIVES,
+            captions=captions(summary.metric),
+            alternatives=alternatives(summary.metric),
             style=style,
             style_hash=_hash(style),
             script=script,

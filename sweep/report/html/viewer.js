@@ -31,10 +31,14 @@ async function read() {
 }
 
 // A cell: what one variant's repetitions made of one question.
-const outcome = (cell, r) => (cell.right[r] === "1" ? "right" : cell.invalid[r] === "1" ? "invalid" : "wrong");
+// A value is neither: `right` has the best repetitions of the question.
+const outcome = (cell, r) => (cell.value && cell.invalid[r] !== "1" ? "valued" : cell.right[r] === "1" ? "right" : cell.invalid[r] === "1" ? "invalid" : "wrong");
+const sign = (cell, r) => (cell.value ? String(cell.value[r]) : SIGNS[outcome(cell, r)]);
+const said = (cell, r) => (cell.value ? String(cell.value[r]) : outcome(cell, r));
 const outcomes = (cell) => [...cell.right].map((_, r) => outcome(cell, r));
 const has = (cell, wanted) => outcomes(cell).includes(wanted);
 const count = (digits) => digits.split("1").length - 1;
+const mean = (values) => (values.reduce((sum, value) => sum + value, 0) / values.length).toFixed(3);
 const flips = (cell) => cell.right.includes("0") && cell.right.includes("1");
 const doubt = (cell) => Math.min(count(cell.right), cell.right.length - count(cell.right));
 
@@ -92,7 +96,7 @@ function start(data) {
       return element(
         "td",
         { class: flips(cell) ? "flips" : undefined },
-        `${count(cell.right)}/${cell.right.length}`,
+        cell.value ? mean(cell.value) : `${count(cell.right)}/${cell.right.length}`,
         ...notes.map(([n, what]) => element("small", {}, `${n} ${what}`)),
       );
     });
@@ -141,7 +145,9 @@ function start(data) {
         ? element("p", {}, "The right answer is not known.")
         : element("p", {}, "The right answer is ", element("strong", { dir: "auto" }, q.gold), "."),
       grid(q),
-      element("p", { class: "hint" }, "✓ right, ✗ wrong, ∅ no answer (invalid), double line: cut at max tokens. " +
+      element("p", { class: "hint" }, (q.cells.some((cell) => cell.value)
+        ? "The value of each repetition's answer, double line: cut at max tokens. "
+        : "✓ right, ✗ wrong, ∅ no answer (invalid), double line: cut at max tokens. ") +
         "Click a repetition for the right side, or with Shift for the left one; the arrow keys and Enter do the same."),
       sides(q),
     );
@@ -154,7 +160,7 @@ function start(data) {
       const buttons = outcomes(cell).map((result, r) => {
         const side = same(state.left, [v, r]) ? "left" : same(state.right, [v, r]) ? "right" : undefined;
         const cut = cell.truncated[r] === "1";
-        const what = `${label(v, r)}: ${result}${cut ? ", truncated" : ""}, answer ${answer(q, v, r)}`;
+        const what = `${label(v, r)}: ${said(cell, r)}${cut ? ", truncated" : ""}, answer ${answer(q, v, r)}`;
         const choose = (event) => {
           state[event.shiftKey ? "left" : "right"] = [v, r];
           detail();
@@ -163,7 +169,7 @@ function start(data) {
         const made = element(
           "button",
           { class: cut ? `${result} truncated` : result, "aria-label": side ? `${what}, on the ${side}` : what },
-          SIGNS[result],
+          sign(cell, r),
         );
         made.title = what;
         made.dataset.cell = `${v},${r}`;
@@ -173,8 +179,8 @@ function start(data) {
         return element("td", {}, made);
       });
       const distinct = new Set(cell.output).size;
-      const said = `${distinct} ${distinct === 1 ? "output" : "different outputs"}`;
-      const note = element("td", {}, cell.output.includes(-1) ? "outputs not known" : said);
+      const outputs = `${distinct} ${distinct === 1 ? "output" : "different outputs"}`;
+      const note = element("td", {}, cell.output.includes(-1) ? "outputs not known" : outputs);
       const lacking = Array.from({ length: most - buttons.length }, () => element("td"));
       return element("tr", {}, element("th", { scope: "row" }, name), ...buttons, ...lacking, note);
     });
@@ -206,15 +212,15 @@ function start(data) {
       },
     });
     variants.forEach(({ name }, w) => {
-      const options = outcomes(q.cells[w]).map((result, s) =>
+      const options = outcomes(q.cells[w]).map((_, s) =>
         element("option", { value: `${w},${s}`, selected: v === w && r === s },
-          `${label(w, s)} ${SIGNS[result]} ${answer(q, w, s)}`));
+          `${label(w, s)} ${sign(q.cells[w], s)} ${answer(q, w, s)}`));
       const group = element("optgroup", {}, ...options);
       group.label = name;
       picker.append(group);
     });
     const cell = q.cells[v];
-    const facts = [outcome(cell, r), `answer ${answer(q, v, r)}`];
+    const facts = [said(cell, r), `answer ${answer(q, v, r)}`];
     if (cell.tokens[r] !== null) facts.push(`${cell.tokens[r]} tokens`);
     if (variants[v].places[r] !== null) facts.push(variants[v].places[r]);
     if (cell.truncated[r] === "1") facts.push("cut at max tokens");
@@ -237,9 +243,11 @@ function start(data) {
     element("option", { value: "" }, "all"),
     ...variants.map(({ name }, v) => element("option", { value: String(v) }, name)),
   );
-  for (const [kind, name] of KINDS) {
+  const valued = questions.some((q) => q.cells.some((cell) => cell.value));
+  for (const [kind, named] of KINDS) {
+    const name = valued && kind === "flips" ? "vary" : named;
     const input = element("input", { type: "radio", name: "kind", value: kind, checked: kind === state.kind });
-    byId("kind").append(element("label", {}, input, ` ${name} `, element("span", { id: `count-${kind}` })));
+    byId("kind").append(element("label", { hidden: valued && kind === "wrong" }, input, ` ${name} `, element("span", { id: `count-${kind}` })));
   }
   const again = (change) => {
     Object.assign(state, { shown: FIRST, ...change });

@@ -30,7 +30,9 @@ class Packed:
     asked: int
     """Questions."""
     flipping: int
-    """Those that some variant answers right in one repetition and not in another."""
+    """Those that some variant answers right, or better, in one repetition and not in another."""
+    verb: str
+    """What these do: `flip`, or `vary` where answers are worth numbers."""
     briefly: bool
     """Of each variant and question, only the first right and the first wrong output are there."""
     left_out: int
@@ -62,13 +64,14 @@ def _packed(
     for place, index in enumerate(map(int, np.argsort(-flips, kind="stable"))):
         room = sum(map(len, parts)) < largest
         left_out += not room
-        kept = [_kept(table.correct[:, index], briefly=briefly) if room else [] for table in tables]
+        kept = [_kept(_better(table)[:, index], briefly=briefly) if room else [] for table in tables]
         add(("," if place else "") + json.dumps(_question(questions[index], tables, index, kept)))
     parts += [packing.compress(b"]}"), packing.flush()]
     return Packed(
         data=base64.b64encode(b"".join(parts)).decode("ascii"),
         asked=len(questions),
         flipping=int((flips > 0).sum()),
+        verb="flip" if all(table.counts for table in tables) else "vary",
         briefly=briefly,
         left_out=left_out,
     )
@@ -82,9 +85,15 @@ def _kept(right: npt.NDArray[np.bool_], *, briefly: bool) -> list[int]:
 
 
 def _flips(tables: Sequence[VariantSamples], questions: int) -> npt.NDArray[np.int64]:
-    """(Q,): the repetitions that are on the smaller side, right or wrong, over all variants."""
-    sides = [np.minimum(table.correct.sum(axis=0), (~table.correct).sum(axis=0)) for table in tables]
+    """(Q,): the repetitions that are on the smaller side, right or wrong, better or worse, over all variants."""
+    sides = [np.minimum(which.sum(axis=0), (~which).sum(axis=0)) for which in map(_better, tables)]
     return np.sum(sides, axis=0, dtype=np.int64) if sides else np.zeros(questions, dtype=np.int64)
+
+
+def _better(table: VariantSamples) -> npt.NDArray[np.bool_]:
+    """(R, Q): right; of values, as good as the best repetition of the question."""
+    best: npt.NDArray[np.bool_] = table.correct if table.counts else table.merit == table.merit.max(axis=0)
+    return best
 
 
 def _variant(table: VariantSamples) -> dict[str, Any]:
@@ -101,13 +110,15 @@ def _question(
 ) -> dict[str, Any]:
     """A question, its different answers and outputs, and a cell for each variant, which refers to these by number.
 
-    In a cell, `right`, `invalid` and `truncated` have a digit for each repetition, `?` where it is not known, as
-    -1 is of outputs. `kept`: each variant's repetitions whose outputs are not null.
+    In a cell, `right` (see `_better`), `invalid` and `truncated` have a digit for each repetition, `?` where it is
+    not known, as -1 is of outputs; `value` is null of right and wrong answers. `kept`: each variant's repetitions
+    whose outputs are not null.
     """
     texts, answers = _Numbers(), _Numbers()
     cells = [
         {
-            "right": _digits(table.correct[:, index]),
+            "right": _digits(_better(table)[:, index]),
+            "value": None if table.counts else [round(value, 4) for value in table.value[:, index].tolist()],
             "invalid": _digits(table.invalid[:, index]),
             "truncated": _digits(table.truncated[:, index]),
             "output": [-1 if text is None else texts[text] for text in table.text[:, index]],
