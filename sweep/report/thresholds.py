@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from sweep.gate.contract import CONTRACT
 from sweep.gate.digits import DIGITS, cut, rounded
@@ -193,12 +193,8 @@ def every_rule(summary: Summary) -> Iterator[Block]:
         "when all fail, if attempts are independent."
     )
     yield Grid(("rule", "variant", "threshold", *headings(attempts, summary.metric)), rows)
-    yield (
-        "The false alarm is that of the measured build, measured again; the brackets hold its upper 95 % bound. "
-        "Where a variant has identical repetitions, this bound is all that is known: neither the false alarm "
-        "itself nor the drop that is caught (`-`) can be estimated. Of a variant with one repetition nothing is "
-        f"known. *none* means that not even {_everything(summary.metric)} is caught so often."
-    )
+    outcomes = [outcome for rule in summary.rules.values() for outcome in rule.variants.values()]
+    yield " ".join(_key(outcomes, rows, summary.metric))
     reasons = "\n".join(f"- {line}" for line in _reasons(summary.rules))
     if reasons:
         yield reasons
@@ -209,6 +205,20 @@ def _everything(metric: Metric) -> str:
     if metric.higher_is_better:
         return f"a drop to {metric.low:g}" if metric.low is not None else "the largest drop"
     return f"a rise to {metric.high:g}" if metric.high is not None else "the largest rise"
+
+
+def _key(outcomes: Sequence[VariantThreshold], rows: Sequence[Row], metric: Metric) -> Iterator[str]:
+    """What the cells of `every_rule` mean, as far as they come up."""
+    yield "The false alarm is that of the measured build, measured again; the brackets hold its upper 95 % bound."
+    if any(one.false_alarm is None and one.false_alarm_interval is not None for one in outcomes):
+        yield (
+            "Where a variant has identical repetitions, this bound is all that is known: neither the false alarm "
+            "itself nor the drop that is caught (`-`) can be estimated."
+        )
+    if any(one.n == 1 for one in outcomes):
+        yield "Of a variant with one repetition nothing is known."
+    if any("none" in cell for row in rows for cell in row):
+        yield f"*none* means that not even {_everything(metric)} is caught so often."
 
 
 def _reasons(rules: Mapping[str, Threshold]) -> list[str]:
