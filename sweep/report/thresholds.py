@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from sweep.gate.contract import CONTRACT
 from sweep.gate.digits import DIGITS, cut, rounded
+from sweep.gate.limits import Limit
 from sweep.gate.operating import Operating
 from sweep.gate.threshold import Threshold, VariantThreshold
 from sweep.report.blocks import Block, Grid, Row
@@ -145,15 +146,26 @@ def operating_cells(at: Operating, noise: str | None, retries: int) -> Row:
     )
     drops: Row = ("-", "-")
     if noise is not None and at.value is not None:
-        pairs = ((at.single.mde80, at.single.mde95), (at.mde80, at.mde95))
-        drops = tuple(" / ".join("none" if drop is None else f"{drop:.3f}" for drop in pair) for pair in pairs)
+        drops = (_caught(at.single.mde80, at.single.mde95), _caught(at.mde80, at.mde95))
     return alarms + drops if retries > 1 else alarms[:1] + drops[:1]
+
+
+def _caught(*drops: float | None) -> str:
+    return " / ".join("none" if drop is None else f"{drop:.3f}" for drop in drops)
 
 
 def rule_cells(outcome: VariantThreshold, retries: int, *, higher_is_better: bool = True) -> Row:
     """A rule's own threshold, rounded so that whatever passes it passes, and what it does."""
     value = number(None if outcome.value is None else rounded(outcome.value, upper=not higher_is_better), DIGITS)
     return (value, *operating_cells(outcome, outcome.noise_source, retries))
+
+
+def limit_cells(limit: Limit, retries: int) -> Row:
+    """The other bound of a two-sided rule, which holds for every attempt, under the same headings."""
+    value = number(None if limit.value is None else rounded(limit.value, upper=limit.upper), DIGITS)
+    alarm = _alarm(limit.false_alarm, limit.false_alarm_interval)
+    caught = "-" if limit.value is None or limit.std is None else _caught(limit.mde80, limit.mde95)
+    return (value, alarm, "-", caught, "-") if retries > 1 else (value, alarm, caught)
 
 
 def _alarm(value: float | None, interval: tuple[float, float] | None) -> str:
