@@ -95,8 +95,8 @@ def connect(spec: PoolSpec, address: str | None) -> str | None:
         # finds one, and a driver does not.
         raise ClusterUnavailable(
             f"the Ray cluster at {address} is unavailable: {reason}. {status_command(None)} shows what runs, "
-            "--address names another. If it wants a token, set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to what `ray "
-            "get-auth-token` prints on its head"
+            "--address names another. If it wants a token, set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to what "
+            "`ray get-auth-token` prints on its head"
         ) from None
     return f"http://{context.dashboard_url}" if context.dashboard_url else None
 
