@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -166,8 +166,7 @@ def check_specs(name: str, specs: Sequence[EngineSpec], *, here: bool = True) ->
     arguments = chosen.check_specs(known)
     return [
         [
-            *_node_problems(chosen, spec),
-            *_gpu_problems(chosen, spec),
+            *(_node_problems(chosen, spec) or _gpu_problems(chosen, spec)),
             *_environment_problems(chosen, spec),
             *of_models,
             *of_arguments,
@@ -191,16 +190,20 @@ def _without(spec: EngineSpec, absent: Collection[str]) -> EngineSpec:
     )
 
 
-def _node_problems(chosen: Backend, spec: EngineSpec) -> Iterator[Problem]:
+def _node_problems(chosen: Backend, spec: EngineSpec) -> list[Problem]:
     """An engine over several machines has an equal part of its GPUs, of whole ones, on each."""
     if spec.nodes == 1:
-        return
+        return []
     if not chosen.spans_nodes:
-        yield "nodes", f"is {spec.nodes}, but an engine of this backend is on one machine; take it out"
-    elif spec.gpus < spec.nodes or spec.gpus % spec.nodes:
+        return [("nodes", f"is {spec.nodes}, but an engine of this backend is on one machine; take it out")]
+    if chosen.gpus(spec) == {}:
+        text = "but the arguments use no GPU, and an engine spans machines by the GPUs that it has on each"
+        return [("nodes", f"is {spec.nodes}, {text}; take it out")]
+    if spec.gpus < spec.nodes or spec.gpus % spec.nodes:
         least = max(1, round(spec.gpus / spec.nodes)) * spec.nodes
         text = f"{_gpus(math.ceil(spec.gpus))} cannot be shared out equally to {spec.nodes} machines"
-        yield "gpus", f"{text}; write engine.gpus: {least}, or correct engine.nodes"
+        return [("gpus", f"{text}; write engine.gpus: {least}, or correct engine.nodes")]
+    return []
 
 
 def _gpu_problems(chosen: Backend, spec: EngineSpec) -> list[Problem]:

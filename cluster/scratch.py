@@ -24,7 +24,7 @@ def scratch_folder(user: int | None = None) -> Path:
         folder.mkdir(mode=0o700)
     there = folder.lstat()
     if not stat.S_ISDIR(there.st_mode):
-        wrong = "is a link" if stat.S_ISLNK(there.st_mode) else "is no folder"
+        wrong = "is a link" if stat.S_ISLNK(there.st_mode) else "is not a folder"
     elif there.st_uid != owner:
         wrong = f"belongs to the user with the id {there.st_uid}"
     elif there.st_mode & (stat.S_IRWXG | stat.S_IRWXO):

@@ -9,7 +9,9 @@ from sweep.errors import BadInput
 
 if TYPE_CHECKING:
     from sweep.gate.budget import Costs, Spent
-    from sweep.gate.planning import Goal, Model
+    from sweep.gate.model import Model
+    from sweep.gate.planning import Goal
+    from sweep.gate.rules import FalseAlarmRule
     from sweep.plan.config import SweepConfig
 
 GSM8K = 1319
@@ -18,18 +20,18 @@ IDENTICAL = 3
 """Repetitions of a deterministic variant: they show whether it is."""
 
 
-def for_a_gate(model: Model, goal: Goal, options: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
+def for_a_gate(
+    model: Model, goal: Goal, rule: FalseAlarmRule, options: dict[str, Any]
+) -> tuple[list[str], dict[str, Any]]:
     """What the cheapest plan of a noisy variant is, for people and as JSON; it was simulated once more."""
     from dataclasses import replace
 
     from sweep.gate.budget import cheapest_gate
     from sweep.gate.planning import rehearse
-    from sweep.gate.rules import FalseAlarmRule
     from sweep.report.plans import cheapest_gate_lines
 
     costs, most, gpus = _costs(options)
-    found = cheapest_gate(model, goal, costs, most)
-    rule = FalseAlarmRule(alpha=goal.alpha, retries=goal.retries)
+    found = cheapest_gate(model, goal, rule, costs, most)
     tried = None
     if found is not None:
         tried = rehearse(replace(model, questions=found.questions), goal, rule, found.repetitions, 0)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from sweep.out import busy, note, say, say_json
+
+if TYPE_CHECKING:
+    from sweep.report.summary import Summary
+    from sweep.run.folder import Run
 
 
 @click.command(name="import")
@@ -53,8 +58,6 @@ def command(
     """
     from sweep.errors import ExitCode
     from sweep.report.conclude import conclude
-    from sweep.report.sections import closing
-    from sweep.report.terminal import show
     from sweep.run.imported.folder import plan_of, write
     from sweep.run.imported.reading import found, read
     from sweep.run.imported.runs import check_name, tell_apart
@@ -72,8 +75,16 @@ def command(
         run = write(runs, plan, sources, told)
         summary = conclude(run)
     say(told.how, err=as_json)
+    _show(summary, run, as_json=as_json)
+    return ExitCode.OK
+
+
+def _show(summary: Summary, run: Run, *, as_json: bool) -> None:
+    """What the results come to, as at the end of a launch."""
+    from sweep.report.sections import closing
+    from sweep.report.terminal import show
+
     if as_json:
         say_json(summary.to_json())
     else:
         show(closing(summary, [f"run folder     {run.folder}"]))
-    return ExitCode.OK

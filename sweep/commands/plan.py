@@ -16,7 +16,7 @@ from sweep.out import say, say_json
 if TYPE_CHECKING:
     from sweep.plan.units import Plan
     from sweep.report.blocks import Block
-    from sweep.run.forecast import Forecast
+    from sweep.run.forecast import Total
 
 
 @click.command(name="plan")
@@ -89,7 +89,7 @@ def _estimates(plan: Plan) -> dict[str, Any]:
         "repetition_seconds": None if questions is None else repetition_seconds(plan.config, questions),
         "repetition_seconds_from": "proportion" if plan.config.engine.expected.repetition is None else "file",
         "estimated_seconds": {str(n): f and round(f.seconds, 1) for n, f in forecasts.items()},
-        "estimated_gpu_hours": {str(n): f and round(_gpu_hours(plan, f), 3) for n, f in forecasts.items()},
+        "estimated_gpu_hours": {str(n): f and round(f.gpu_hours, 3) for n, f in forecasts.items()},
     }
 
 
@@ -102,9 +102,9 @@ def _finds(plan: Plan) -> dict[str, Any] | None:
     return asdict(findable(plan, questions)) if questions else None
 
 
-def _forecasts(plan: Plan) -> tuple[int | None, dict[int, Forecast | None]]:
+def _forecasts(plan: Plan) -> tuple[int | None, dict[int, Total | None]]:
     """Questions in a repetition, and a forecast for each number of engines; None for what is not known."""
-    from sweep.run.forecast import of_plan
+    from sweep.run.forecast import of_launch
     from sweep.tasks import dataset
 
     counts = [plan.engines] if plan.engines else [1, 2, 4, 8]
@@ -113,11 +113,7 @@ def _forecasts(plan: Plan) -> tuple[int | None, dict[int, Forecast | None]]:
     if questions is None and plan.config.engine.expected.repetition is None:
         return None, dict.fromkeys(counts)
     # Where the file says what a repetition takes, the number of its questions plays no part.
-    return questions, {count: of_plan(plan, count, questions or 0) for count in counts}
-
-
-def _gpu_hours(plan: Plan, forecast: Forecast) -> float:
-    return forecast.busy * plan.config.engine.owned / 3600
+    return questions, {count: of_launch(plan, count, questions or 0) for count in counts}
 
 
 def _blocks(plan: Plan) -> Iterator[Block]:
@@ -158,19 +154,25 @@ def _value(value: Any) -> str:
 def _amounts(plan: Plan) -> Iterator[str]:
     """How many units, on which engines, and for how long; and which claims they cannot check."""
     from sweep.plan.gold import gold_plan
+    from sweep.plan.reference import reference_plan
     from sweep.plan.variants import two_level_factors, unchecked_claims
+    from sweep.words import counted
 
     config, engine = plan.config, plan.config.engine
     split = f" in {config.shards} shards" if config.shards > 1 else ""
     perturbed = {v.name for v in plan.perturbed}
     extra = sum(unit.variant in perturbed for unit in plan.units)
     yield (
-        f"{len(plan.variants)} variants x {config.repetitions} repetitions{split} of {config.protocol.questions} "
+        f"{counted(len(plan.variants), 'variant')} x {counted(config.repetitions, 'repetition')}{split} of "
+        f"{config.protocol.questions} "
         f"questions = {len(plan.units) - extra} units"
     )
     if gold_plan(config):
         gold = config.protocol.gold
         yield f"first: one more repetition of {gold.variant if gold else ''}, whose outputs are right"
+    if reference := reference_plan(config):
+        asked = reference.config
+        yield f"last: {asked.protocol.questions} questions of them to {asked.engine.backend}, as the reference"
     if extra:
         yield f"perturbed: {', '.join(v.name for v in plan.perturbed)} = {extra} units"
     owns = f"{_gpus(engine.gpus)} each" if engine.gpus else "no GPU"
@@ -217,7 +219,7 @@ def _durations(plan: Plan) -> Iterator[str]:
     questions, forecasts = _forecasts(plan)
     for count, forecast in forecasts.items():
         if forecast is not None:
-            hours = f", {_gpu_hours(plan, forecast):.1f} GPU hours" if engine.gpus else ""
+            hours = f", {forecast.gpu_hours:.1f} GPU hours" if forecast.gpu_hours else ""
             duration = timedelta(seconds=round(forecast.seconds))
             yield f"estimated time on {counted(count, 'engine')}: {duration}{hours}"
     start = f"{engine.expected.start:g} s for a start"
@@ -231,9 +233,9 @@ def _durations(plan: Plan) -> Iterator[str]:
     else:
         yield (
             f"estimated from {start} (engine.expected.start) and "
-            f"{repetition_seconds(plan.config, questions):.0f} s for a repetition: {USUAL_SECONDS:g} s for "
-            f"{USUAL_QUESTIONS} questions of at most {USUAL_TOKENS} tokens, in proportion to both. Write "
-            "engine.expected.repetition if you know better"
+            f"{repetition_seconds(plan.config, questions):.0f} s for a repetition, a guess: {USUAL_SECONDS:g} s "
+            f"for {USUAL_QUESTIONS} questions of at most {USUAL_TOKENS} tokens, in proportion. Write the seconds "
+            "that you have measured as engine.expected.repetition"
         )
 
 

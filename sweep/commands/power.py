@@ -12,7 +12,8 @@ import click
 from sweep.out import say, say_json
 
 if TYPE_CHECKING:
-    from sweep.gate.planning import Goal, Model, Needed, Rehearsal
+    from sweep.gate.model import Model
+    from sweep.gate.planning import Goal, Needed, Rehearsal
     from sweep.gate.rules import ThresholdRule
 
 SEED = 0
@@ -35,6 +36,8 @@ MORE_REPETITIONS = 100
 )
 @click.option("--repetitions", type=int, metavar="N", help="Show what so many reach; FILE's if there is one.")
 @click.option("--retries", type=int, metavar="R", help="Attempts that CI gives a build; FILE's, else 1.")
+@click.option("--runs-per-attempt", type=int, metavar="N", help="Runs in an attempt's mean; FILE's, else 1.")
+@click.option("--two-sided", is_flag=True, default=None, help="A score that is too high fails as well; as in FILE.")
 @click.option("--common-cause", type=float, default=0.0, show_default=True, metavar="S", help="Std of whole runs.")
 @click.option("--cheapest", is_flag=True, help="The plan that reaches the goal in the least engine time.")
 @click.option("--deterministic", is_flag=True, help="The cheapest plan of a variant that repeats itself.")
@@ -58,21 +61,22 @@ def command(**options: Any) -> None:
     Examples:
       sweep power --accuracy 0.378 --flip 0.18 --questions 200 --alpha 0.01 --drop 0.08
       sweep power configs/gemma4.yaml --accuracy 0.378 --flip 0.18 --drop 0.08 --retries 3
+      sweep power --accuracy 0.378 --flip 0.18 --questions 200 --drop 0.05 --runs-per-attempt 4
       sweep power configs/gemma4.yaml --accuracy 0.378 --flip 0.18 --drop 0.03 --cheapest --start 75
       sweep power configs/gemma4.yaml --deterministic --drop 0.025
     """
     from sweep.commands.cheapest import for_a_deterministic_variant, for_a_gate
+    from sweep.gate.budget import false_alarm_like
     from sweep.gate.planning import needed, rehearse
-    from sweep.gate.rules import FalseAlarmRule
     from sweep.report.plans import plan_lines
 
     if options["deterministic"]:
         return _tell(options, *for_a_deterministic_variant(options))
     model, goal, repetitions, given_rule = _asked(options)
     if options["cheapest"]:
-        return _tell(options, *for_a_gate(model, goal, options))
+        return _tell(options, *for_a_gate(model, goal, false_alarm_like(given_rule), options))
     given = None if repetitions is None else rehearse(model, goal, given_rule, repetitions, SEED)
-    rule = FalseAlarmRule(rule="false_alarm", alpha=goal.alpha, retries=goal.retries)
+    rule = false_alarm_like(given_rule)
     answer = needed(model, goal, rule, SEED)
     questions = _questions(model, goal, rule, repetitions or REPETITIONS) if answer.count is None else []
     lines = plan_lines(model, goal, answer, questions, given)
@@ -109,7 +113,8 @@ def _asked(options: dict[str, Any]) -> tuple[Model, Goal, int | None, ThresholdR
     Raises BadInput for options that cannot be, or when nothing says how many questions a run has.
     """
     from sweep.errors import BadInput
-    from sweep.gate.planning import Goal, Model
+    from sweep.gate.model import Model
+    from sweep.gate.planning import Goal
     from sweep.gate.rules import FalseAlarmRule, default_rule
     from sweep.plan.sweepfile import load
 
@@ -135,7 +140,8 @@ def _asked(options: dict[str, Any]) -> tuple[Model, Goal, int | None, ThresholdR
         questions=wanted["questions"],
         common_cause=wanted["common_cause"],
     )
-    changes = {name: wanted[name] for name in ("alpha", "retries") if hasattr(written, name)}
+    gate = ("alpha", "retries", "runs_per_attempt", "two_sided")
+    changes = {name: wanted[name] for name in gate if name in wanted and hasattr(written, name)}
     return model, goal, wanted.get("repetitions"), written.model_copy(update=changes)
 
 

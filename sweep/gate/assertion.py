@@ -85,12 +85,12 @@ def _asserted(verdict: Verdict, contract_path: str | Path) -> Verdict:
 def _refuse_others(contract: object, now: object, names: Mapping[str, object]) -> None:
     """Raises BadInput for values of other types."""
     if not isinstance(contract, str | Path):
-        raise BadInput(f"contract_path: {contract!r} is no path; give the contract's, as text or a Path")
+        raise BadInput(f"contract_path: {contract!r} is not a path; give the contract's, as text or a Path")
     for name, value in names.items():
         if not isinstance(value, str | None):
-            raise BadInput(f"{name}: {value!r} is no text; give a name, or None")
+            raise BadInput(f"{name}: {value!r} is not text; give a name, or None")
     if now is not None and not (isinstance(now, datetime) and now.tzinfo):
-        raise BadInput(f"now: {now!r} is no time with a time zone; give a datetime that has one, or None")
+        raise BadInput(f"now: {now!r} is not a time with a time zone; give a datetime that has one, or None")
 
 
 def _right(answers: Mapping[str, bool]) -> dict[str, int]:
@@ -100,10 +100,10 @@ def _right(answers: Mapping[str, bool]) -> dict[str, int]:
     for question, right in answers.items():
         if not isinstance(question, str):
             raise BadInput(
-                f"answers: {question!r} is no question id, which is text, as in the run's questions.jsonl"
+                f"answers: {question!r} is not a question id, which is text, as in the run's questions.jsonl"
             )
         if right not in (True, False):
-            remedy = "a request that failed is no wrong answer: ask it again"
+            remedy = "a request that failed is not a wrong answer: ask it again"
             raise BadInput(f"answers: {question} has {right!r}, not True or False; {remedy}")
     return {question: int(right) for question, right in answers.items()}
 

@@ -13,9 +13,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sweep.gate.planning import Goal, Model
+from sweep.gate.model import Model
+from sweep.gate.planning import Goal
+from sweep.gate.rules import FalseAlarmRule, Rule
 from sweep.gate.sequential import expected, together
-from sweep.stats.tails import all_fail, false_alarm_factor
+from sweep.stats.averaged import depths, kept
+from sweep.stats.tails import all_fail, false_alarm_factor, pivots
 
 NEAR_TIES = 0.01
 """Share of questions that near-ties turn each way between two engines that are both right: a judgement."""
@@ -72,6 +75,8 @@ class Findable:
     """Of that gate."""
     attempts: int
     """Of that gate."""
+    runs: int
+    """Repetitions that the score of an attempt is the mean of."""
 
 
 def lossless_power(questions: int, loss: float, near_ties: float = NEAR_TIES, variants: int = 1) -> float:
@@ -111,29 +116,60 @@ def gate_power(std: float, drop: float, alpha: float, repetitions: int, retries:
     return all_fail(k, repetitions, repetitions - 1, retries, drop / std)
 
 
-def gate_drop(std: float, alpha: float, repetitions: int, retries: int = 1, power: float = 0.8) -> float:
-    """The drop that such a gate finds with so much power."""
+def rule_power(std: float, of_questions: float, drop: float, rule: FalseAlarmRule, repetitions: int) -> float:
+    """The same by all that the rule says; of two bounds by the lower one, since a worse build is not too high.
+
+    `of_questions`: the part of std^2 that the questions make, which the mean of several runs has less of.
+    """
+    from scipy import special
+
+    one, runs, dof = rule.one_side(), rule.runs_per_attempt, repetitions - 1
+    retries, alpha = rule.retries, one.alpha
+    if runs == 1:
+        return gate_power(std, drop, alpha, repetitions, retries)
+    z, w, weights = pivots(repetitions, dof)
+    part = of_questions / std**2
+    share = kept(w[:, 0] ** 2, dof, part, runs)
+    k = depths(lambda weight, dof: one.depth(weight, dof, alpha), repetitions, dof, share)
+    below = drop / std + z - (k * w[:, 0] * np.sqrt(share))[:, None]
+    return float((special.ndtr(below / math.sqrt(part / runs + 1 - part)) ** retries * weights).sum())
+
+
+def gate_drop(std: float, rule: FalseAlarmRule, repetitions: int, power: float = 0.8) -> float:
+    """The drop that such a gate finds with so much power, where the questions make all of the noise."""
     from scipy import optimize
 
+    def gap(drop: float) -> float:
+        return rule_power(std, std**2, drop, rule, repetitions) - power
+
     high = std
-    while gate_power(std, high, alpha, repetitions, retries) < power:
+    while gap(high) < 0:
         high *= 2
-    gap = lambda drop: gate_power(std, drop, alpha, repetitions, retries) - power  # noqa: E731
     return float(optimize.brentq(gap, 0.0, high, xtol=1e-6))
 
 
-def drop_found(std: float, alpha: float, repetitions: int, retries: int) -> float:
+def drop_found(std: float, rule: FalseAlarmRule, repetitions: int) -> float:
     """The drop that is found with 80 %, by attempts that are judged together where they can be."""
     from scipy import optimize
 
-    one_is_enough, dof = gate_drop(std, alpha, repetitions, retries), repetitions - 1
-    if not together(dof, retries):
+    one_is_enough, dof = gate_drop(std, rule, repetitions), repetitions - 1
+    if not together(dof, rule.retries):
         return one_is_enough
+    # As the contract of a sweep will state it that shows just this spread.
+    share = float(kept(std**2, dof, std**2, rule.runs_per_attempt)) if rule.runs_per_attempt > 1 else 1.0
+    attempt, alpha = std * math.sqrt(share), rule.one_side().alpha
 
     def gap(shift: float) -> float:
-        return expected(repetitions, dof, retries, alpha, shift=shift).failing - 0.8
+        return expected(repetitions * share, dof, rule.retries, alpha, shift=shift).failing - 0.8
 
-    return std * float(optimize.brentq(gap, 0.0, 2 * one_is_enough / std, xtol=1e-3))
+    return attempt * float(optimize.brentq(gap, 0.0, 2 * one_is_enough / attempt, xtol=1e-3))
+
+
+def false_alarm_like(rule: Rule) -> FalseAlarmRule:
+    """The rule itself, or where it is another one the false_alarm rule of the same gate."""
+    if isinstance(rule, FalseAlarmRule):
+        return rule
+    return FalseAlarmRule(retries=rule.retries, runs_per_attempt=rule.runs_per_attempt, two_sided=rule.two_sided)
 
 
 def guessed_std(accuracy: float, questions: int) -> float:
@@ -142,7 +178,7 @@ def guessed_std(accuracy: float, questions: int) -> float:
 
 
 def cheapest_gate(
-    model: Model, goal: Goal, costs: Costs, most: int, counts: Sequence[int] = QUESTIONS
+    model: Model, goal: Goal, rule: FalseAlarmRule, costs: Costs, most: int, counts: Sequence[int] = QUESTIONS
 ) -> Spent | None:
     """The plan of a noisy variant that reaches the goal in the least engine time; None where none does.
 
@@ -150,10 +186,10 @@ def cheapest_gate(
     """
     plans = []
     for questions in sorted({*(count for count in counts if count < most), most}):
-        std = replace(model, questions=questions).std
+        asked = replace(model, questions=questions)
 
-        def power(repetitions: int, std: float = std) -> float:
-            return gate_power(std, goal.drop, goal.alpha, repetitions, goal.retries)
+        def power(repetitions: int, asked: Model = asked) -> float:
+            return rule_power(asked.std, asked.of_questions, goal.drop, rule, repetitions)
 
         repetitions = bisect_left(range(REPETITIONS), goal.power, 2, key=power)
         if repetitions < REPETITIONS:

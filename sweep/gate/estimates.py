@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
+from sweep.stats.averaged import averaged_normal, depths, kept
 from sweep.stats.describe import Floats
 from sweep.stats.noise import Fitted
 from sweep.stats.scale import Normal, Scale
@@ -30,6 +32,8 @@ class Estimates:
     """The least score that there can be, -inf without one: a threshold there fails nothing."""
     observed: Floats | None = None
     """(S,): the mean as it was measured, where `mean` is that of mirrored scores."""
+    share: Floats | None = None
+    """(S,): of the normals' weight, which counts runs, what the centre is worth in means of several; None for 1."""
 
     @property
     def centre(self) -> Floats:
@@ -44,8 +48,13 @@ class Estimates:
     def under(self, depth: Callable[[float, float], float]) -> Floats:
         """(S,): the scores that lie `depth(weight, dof)` standard deviations under the centre, on the scale where
         they are lower; rounded down to a grid where that changes what fails. NaN where no noise was seen."""
-        bounds = np.min([n.score(depth(n.weight, n.dof)) for n in self.normals], axis=0)
+        bounds = np.min([n.score(self._depths(n, depth)) for n in self.normals], axis=0)
         return on_grid(bounds, self.normals[0].questions)
+
+    def _depths(self, normal: Normal, depth: Callable[[float, float], float]) -> npt.ArrayLike:
+        if self.share is None:
+            return depth(normal.weight, normal.dof)
+        return depths(depth, normal.weight, normal.dof, self.share)
 
     @classmethod
     def of(cls, fitted: Fitted) -> Estimates:
@@ -71,6 +80,24 @@ class Estimates:
             mean=scores.mean(axis=1),
             least=scores.min(axis=1),
             normals=tuple(_normal(scores, scale, questions) for scale in Scale.over(questions)),
+        )
+
+    @classmethod
+    def of_attempts(cls, scores: Floats, questions: int | None, variance: float, runs: int) -> Estimates:
+        """What they showed of attempts whose score is the mean of `runs` runs, as `sweep.stats.averaged` has it.
+
+        `variance`: what the questions make of a run's.
+        """
+        seen = cls.of_scores(scores, questions)
+        if runs == 1:
+            return seen
+        whole = scores[:, : scores.shape[1] // runs * runs].reshape(len(scores), -1, runs)
+        share = kept(seen.std**2, seen.normals[0].dof, variance, runs)
+        return replace(
+            seen,
+            least=whole.mean(axis=2).min(axis=1) if whole.size else np.full(len(scores), np.nan),
+            normals=tuple(averaged_normal(normal, share, runs) for normal in seen.normals),
+            share=share,
         )
 
 

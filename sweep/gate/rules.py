@@ -10,7 +10,7 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import (
@@ -142,15 +142,15 @@ class Rule(Grown, ABC):
     needs_noise: ClassVar[bool] = False
     """Whether the rule can say nothing of repetitions that show no noise."""
 
-    def one_side(self) -> Rule:
+    def one_side(self) -> Self:
         """The rule for one of the bounds that there are: of two each has half of the error that is allowed."""
         return self.halved().model_copy(update={"two_sided": False}) if self.two_sided else self
 
-    def halved(self) -> Rule:
+    def halved(self) -> Self:
         """The same with half of the error; the rule itself where none is allowed."""
         return self
 
-    def in_one_attempt(self) -> Rule:
+    def in_one_attempt(self) -> Self:
         """The rule for what every attempt is held to, where a build fails by any of its `retries` attempts."""
         return self
 
@@ -215,7 +215,7 @@ class ToleranceRule(Rule):
 
     needs_noise: ClassVar[bool] = True
 
-    def halved(self) -> ToleranceRule:
+    def halved(self) -> Self:
         """By Bonferroni: with `confidence` both bounds hold, and `coverage` of the runs lie between them."""
         errors = {name: 1 - (1 - getattr(self, name)) / 2 for name in ("coverage", "confidence")}
         return self.model_copy(update=errors)
@@ -238,13 +238,22 @@ class FalseAlarmRule(Rule):
     def bound(self, seen: Estimates) -> Floats:
         """Centre less k std, on the cautious scale and on the grid; see `false_alarm_factor`."""
         alpha = self.alpha / seen.looks
-        return seen.under(lambda weight, dof: false_alarm_factor(weight, dof, self.retries, alpha))
+        return seen.under(lambda weight, dof: self.depth(weight, dof, alpha))
 
-    def halved(self) -> FalseAlarmRule:
+    def depth(self, weight: float, dof: float, alpha: float) -> float:
+        """k of the bound centre - k std at that alpha; see `false_alarm_factor`."""
+        k = false_alarm_factor(weight, dof, self.retries, alpha)
+        if self.retries == 1 or self.runs_per_attempt == 1:
+            return k
+        # Means may vary less than they are taken to, down to not at all: then the attempts fail together, by the
+        # error of the centre alone, which is t(dof) over sqrt(weight).
+        return max(k, false_alarm_factor(weight, dof, 1, alpha) / math.sqrt(weight + 1))
+
+    def halved(self) -> Self:
         """Half of `alpha`: a score cannot lie beyond both bounds."""
         return self.model_copy(update={"alpha": self.alpha / 2})
 
-    def in_one_attempt(self) -> FalseAlarmRule:
+    def in_one_attempt(self) -> Self:
         """Each attempt has its share of `alpha` (Bonferroni)."""
         return self.model_copy(update={"alpha": self.alpha / self.retries, "retries": 1})
 
@@ -260,7 +269,7 @@ class FalseAlarmRule(Rule):
         alpha, weight, dof = self.alpha / noise.looks, noise.normals[0].weight, noise.dof
         if self.retries == 1:
             return alpha
-        return all_fail(false_alarm_factor(weight, dof, self.retries, alpha), weight, dof)
+        return all_fail(self.depth(weight, dof, alpha), weight, dof)
 
 
 class MinObservedRule(Rule):
@@ -309,9 +318,14 @@ ENOUGH = 10
 """Repetitions from which a threshold that is derived from noise is near to what more would give."""
 
 
-def every_rule(retries: int = 1, chosen: Rule | None = None) -> tuple[Rule, ...]:
-    """The rules with their default parameters, but for the `chosen` one; each for attempts of as many runs."""
-    common = {"retries": retries, "runs_per_attempt": chosen.runs_per_attempt if chosen else 1}
+def every_rule(retries: int = 1, chosen: Rule | None = None, *, two_sided: bool = False) -> tuple[Rule, ...]:
+    """The rules with their default parameters, but for the `chosen` one; each with as many bounds as that has, for
+    attempts of as many runs."""
+    common = {
+        "retries": retries,
+        "runs_per_attempt": chosen.runs_per_attempt if chosen else 1,
+        "two_sided": chosen.two_sided if chosen else two_sided,
+    }
     return tuple(
         chosen if chosen and chosen.rule == name else kind.model_validate({"rule": name, **common})
         for name, kind in RULES.items()

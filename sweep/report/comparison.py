@@ -73,6 +73,10 @@ def _lines(c: Comparison) -> Iterator[str]:
     if c.interval is not None:
         unknown = ". How far whole runs lie apart is not in it: one side has a single repetition"
         yield f"- The interval is {c.interval.of}, the widest that can be told{unknown if c.single_run else ''}."
+    if c.bootstrap is not None:
+        low, high = c.bootstrap if c.metric.higher_is_better else (-c.bootstrap[1], -c.bootstrap[0])
+        ends = f"{low:+.3f} to {high:+.3f}"
+        yield f"- The bootstrap over the questions, which takes no distribution for granted, gives {ends}."
     if c.accept_length is not None:
         yield f"- {_accepted(c.accept_length)}"
     if starts := starts_seen(c):

@@ -10,11 +10,13 @@ from sweep.gate.budget import (
     REPETITIONS,
     Findable,
     drop_found,
+    false_alarm_like,
     guessed_std,
     lossless_drop,
     lossless_power,
 )
-from sweep.gate.planning import FINE, MOST_QUESTIONS, MOST_REPETITIONS
+from sweep.gate.model import MOST_QUESTIONS
+from sweep.gate.planning import FINE, MOST_REPETITIONS
 from sweep.gate.rules import default_rule
 from sweep.gate.sequential import together as are_together
 from sweep.report.wording import share
@@ -22,7 +24,8 @@ from sweep.words import counted
 
 if TYPE_CHECKING:
     from sweep.gate.budget import Costs, Spent
-    from sweep.gate.planning import Goal, Model, Needed, Rehearsal
+    from sweep.gate.model import Model
+    from sweep.gate.planning import Goal, Needed, Rehearsal
     from sweep.plan.units import Plan
 
 
@@ -43,6 +46,10 @@ def plan_lines(
         f"Goal: a healthy build fails {attempts} with a probability of at most {share(goal.alpha)}, and a build "
         f"whose mean is lower by {goal.drop:g} fails with a probability of at least {share(goal.power)}."
     )
+    if answer.rehearsal.runs_per_attempt > 1:
+        yield f"The score of an attempt is the mean of {answer.rehearsal.runs_per_attempt} runs."
+    if answer.rehearsal.two_sided:
+        yield "A score that is too high fails as well: half of the false alarm is for each side."
     yield from _answers(goal, answer, questions, given)
     rehearsal = answer.rehearsal
     for judged in (rehearsal, given):
@@ -89,9 +96,12 @@ def cheapest_gate_lines(
         yield f"No plan of up to {REPETITIONS} repetitions of at most {most:,} questions reaches the goal."
         yield "Allow a larger drop, more false alarms or more attempts (--retries), or remove the engine's noise."
         return
+    runs = tried.runs_per_attempt
+    attempt = "run of CI" if runs == 1 else f"attempt of CI, the mean of {runs} runs,"
     yield (
         f"The cheapest plan for a loss of {goal.drop:g}: {_amounts(found)}. It takes {_time(found.seconds, gpus)}, "
-        f"one start of {costs.start:.0f} s included, and each run of CI {costs.question * found.questions:.0f} s."
+        f"one start of {costs.start:.0f} s included, and each {attempt} "
+        f"{costs.question * found.questions * runs:.0f} s."
     )
     yield (
         f"In {tried.sweeps:,} simulated sweeps of it the worse build fails with {share(tried.power)}, wanted "
@@ -128,14 +138,15 @@ def findable(plan: Plan, questions: int) -> Findable:
     repeating = [v for v in plan.variants if v.deterministic and config.protocol.temperature == 0]
     held = sum(v.baseline is not None for v in plan.variants)
     moving = config.repetitions > 1 and len(repeating) < len(plan.variants)
-    rule = config.threshold or default_rule(config.repetitions, False)
-    alpha, std = getattr(rule, "alpha", 0.01), guessed_std(0.5, questions)
+    rule = false_alarm_like(config.threshold or default_rule(config.repetitions, False))
+    std = guessed_std(0.5, questions)
     return Findable(
         lossless=lossless_drop(questions, variants=held) if repeating and held else None,
-        drop=drop_found(std, alpha, config.repetitions, rule.retries) if moving else None,
+        drop=drop_found(std, rule, config.repetitions) if moving else None,
         guessed_std=std if moving else None,
-        alpha=alpha,
+        alpha=rule.alpha,
         attempts=rule.retries,
+        runs=rule.runs_per_attempt,
     )
 
 
@@ -151,13 +162,14 @@ def findable_lines(plan: Plan, questions: int) -> Iterator[str]:
     if found.drop is not None:
         others = rule is not None and rule.rule != "false_alarm"
         by = f", by a false_alarm rule at {share(found.alpha)} in place of {rule.rule}" if others and rule else ""
+        of_runs = "" if found.runs == 1 else f" of {found.runs} runs each"
         one = "" if found.attempts == 1 else ", of which one must pass"
         together = " judged together" if are_together(plan.config.repetitions - 1, found.attempts) else one
         drop = f"a drop of {found.drop:.3f}" if found.drop <= 1 else "no drop of any size"
         few = "" if found.drop <= 1 else f", after no more than {plan.config.repetitions} repetitions"
         yield (
             f"will find, where scores move: {drop} with 80 % in "
-            f"{counted(found.attempts, 'attempt')}{together}{by}{few}. This rests on a guess, a std of "
+            f"{counted(found.attempts, 'attempt')}{of_runs}{together}{by}{few}. This rests on a guess, a std of "
             f"{found.guessed_std:.3f}, the most that engines like the published one show on {questions:,} "
             "questions; `sweep power` tells for a std that you know"
         )

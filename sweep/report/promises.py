@@ -11,6 +11,7 @@ from sweep.gate.sequential import Sequential
 from sweep.gate.threshold import Reason, Threshold, VariantThreshold
 from sweep.report.cautions import caution_sentences, foreseen_sentence
 from sweep.report.wording import share
+from sweep.stats.averaged import LEAST_ALPHA
 from sweep.stats.metric import Metric
 from sweep.stats.noise import NoiseSource
 from sweep.stats.tails import differs_at_most, missed_at_most
@@ -297,6 +298,18 @@ def runs_line(threshold: Threshold) -> Iterator[str]:
             f"The score of an attempt is the mean of {threshold.runs_per_attempt} runs; `sweep gate` asks for all. "
             "The noise of the questions is divided by them. What moves whole runs is not, because the runs of one "
             "attempt may share it."
+        )
+        yield from _not_kept(threshold)
+
+
+def _not_kept(threshold: Threshold) -> Iterator[str]:
+    """Where means of several runs fail more often than the rule allows: docs/statistics.md says by how much."""
+    alpha = threshold.settings.get("alpha")
+    if alpha is not None and alpha / (2 if threshold.settings.get("two_sided") else 1) < LEAST_ALPHA:
+        yield (
+            "Means of several runs do not keep so small an alpha for sure: where what moves whole runs is about as "
+            "large as the noise of the questions, healthy builds may fail 1.4 times as often as 0.1 %, and 3.1 "
+            "times as often as 0.01 %."
         )
 
 

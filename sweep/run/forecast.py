@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from sweep.plan.config import SweepConfig
+from sweep.plan.gold import gold_plan
+from sweep.plan.reference import reference_plan
 from sweep.plan.units import Plan
 from sweep.run.idle import Leaving
 from sweep.run.schedule import assign, leaving
@@ -58,6 +60,16 @@ class Forecast:
     """Seconds of engines: of all their starts and units, without the time that they stand idle."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Total:
+    """What all that a launch measures takes, one thing after the other."""
+
+    seconds: float
+    """Until the last unit ends."""
+    gpu_hours: float
+    """Hours of GPUs, of all starts and units."""
+
+
 def repetition_seconds(config: SweepConfig, questions: int) -> float:
     """What one repetition is expected to take an engine before any is measured.
 
@@ -84,6 +96,23 @@ def of_plan(plan: Plan, engines: int, questions: int) -> Forecast:
     idle = {f"engine-{number}": Engine() for number in range(1, engines + 1)}
     waiting = Queue(plan.units, lambda unit: frozenset())
     return play(idle, waiting.counts, expected_costs(plan, questions))
+
+
+def of_launch(plan: Plan, engines: int, questions: int) -> Total:
+    """The sweep on so many engines, with what it is held to: its outputs that are right come before it, the run of
+    another backend after it, each on one engine."""
+    config, reference = plan.config, reference_plan(plan.config)
+    parts = [(plan, engines, questions)]
+    if gold := gold_plan(config):
+        parts.append((gold, 1, questions))
+    if reference:
+        asked = reference.config.protocol.questions
+        parts.append((reference, 1, asked if isinstance(asked, int) else questions))
+    forecasts = [(each, of_plan(each, count, asked)) for each, count, asked in parts]
+    return Total(
+        seconds=sum(told.seconds for _, told in forecasts),
+        gpu_hours=sum(told.busy * each.config.engine.owned / 3600 for each, told in forecasts),
+    )
 
 
 def play(engines: Mapping[str, Engine], waiting: Mapping[Kind, int], costs: Costs) -> Forecast:

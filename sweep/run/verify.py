@@ -144,7 +144,7 @@ def _number_faults(table: Any) -> Iterator[str]:
         yield "value is missing in a row"
     for name in ("seconds", "value", "began", "ended"):
         if pc.all(pc.is_finite(table[name])).as_py() is False:
-            yield f"{name} is no number in a row"
+            yield f"{name} is not a number in some row"
     [began], [ended] = (_distinct(table, name) for name in ("began", "ended"))
     # That it ended before it began is no fault: a clock may have been set back meanwhile.
     # Of imported results the end alone is known.

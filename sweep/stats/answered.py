@@ -161,7 +161,7 @@ def _row(place: str, written: Mapping[str, Any]) -> _Row:
     question, correct = _name(place, written, "question"), written.get("correct")
     outcome = OUTCOMES.get(str(correct).strip().lower()) if isinstance(correct, bool | int | str) else None
     if outcome is None:
-        missing = "a request that failed is no wrong answer: ask it again, or leave out the repetition"
+        missing = "a request that failed is not a wrong answer: ask it again, or leave out the repetition"
         given = "no `correct`" if correct is None else f"correct is {cut(json.dumps(correct))}, not true or false"
         raise BadInput(f"{place}: {given}; {missing}")
     repetition = _name(place, written, "repetition") if "repetition" in written else "1"

@@ -5,7 +5,8 @@ the flips are all there is: exact McNemar. Where answers are noisy, B must diffe
 the questions (t-test of the paired differences, which a few lucky questions cannot pass), over the runs
 (Welch's t-test of the run scores, which whole runs that move together cannot pass), and over the starts of the
 engine where there are enough of them (Student's t-test of their means, which starts that differ cannot pass).
-Requiring all keeps the level of each; the interval is the widest of theirs.
+Requiring all keeps the level of each; the interval is the widest of theirs, and of values, whose
+differences may be few and skewed, of the bootstrap over the questions as well.
 
 Where the starts are too few to show how far they lie apart, `p_if_starts_differ` says what is left of a difference
 if they do.
@@ -99,6 +100,8 @@ class Comparison:
     they are, and where the metric has no known range."""
     interval: Interval | None
     """None where no question, run or start differs from another."""
+    bootstrap: tuple[float, float] | None
+    """Of values, both ends of the BCa interval over the questions; None of right and wrong answers."""
     test: DecidedBy
     """What the p-value below is of."""
     p_value: float
@@ -148,11 +151,6 @@ def compare(a: VariantSamples, b: VariantSamples, alpha: float = 0.05, among: in
     Raises BadInput when the questions or the metrics differ, when a side has no complete repetition, or for an
     alpha outside 0..1.
     """
-    if a.metric != b.metric:
-        raise BadInput(
-            f"A is measured in {a.metric.name} (range: {a.metric.range}) and B in {b.metric.name} (range: "
-            f"{b.metric.range}), which do not compare; import both with the same --metric, --range and direction"
-        )
     if not 0 < alpha < 1:
         raise BadInput(f"alpha is a probability between 0 and 1, got {alpha:g}; 0.05 is usual")
     columns = _columns(a, b)
@@ -174,6 +172,7 @@ def compare(a: VariantSamples, b: VariantSamples, alpha: float = 0.05, among: in
         runs = min(len(a.repetitions), len(b.repetitions))
         stated = runs == 1 if test is DecidedBy.PAIRED else runs >= FEWEST_RUNS
         detectable = differences.detectable(strict, POWER) if stated else None
+    bootstrap = differences.bootstrap(1 - alpha)
     return Comparison(
         a=_side(a),
         b=_side(b),
@@ -185,7 +184,8 @@ def compare(a: VariantSamples, b: VariantSamples, alpha: float = 0.05, among: in
         p_runs=differences.runs.p_value,
         p_starts=differences.starts.p_value if differences.starts else None,
         p_if_starts_differ=differences.if_starts_differ(_starts(a), _starts(b), of_flips),
-        interval=differences.interval(1 - alpha),
+        interval=differences.interval(1 - alpha, bootstrap),
+        bootstrap=bootstrap,
         test=test,
         p_value=p_value,
         p_adjusted=p_value,
@@ -236,7 +236,12 @@ def adjusted(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
 
 
 def _columns(a: VariantSamples, b: VariantSamples) -> list[int]:
-    """B's columns in A's order."""
+    """B's columns in A's order. Raises BadInput, as `compare` does."""
+    if a.metric != b.metric:
+        raise BadInput(
+            f"A is measured in {a.metric.name} (range: {a.metric.range}) and B in {b.metric.name} (range: "
+            f"{b.metric.range}), which do not compare; import both with the same --metric, --range and direction"
+        )
     for table in (a, b):
         if not table.repetitions or not table.question_ids:
             raise BadInput(

@@ -6,7 +6,11 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+import numpy as np
+import numpy.typing as npt
+
 from sweep.stats import paired
+from sweep.stats.bootstrap import mean_interval
 from sweep.stats.metric import Metric
 from sweep.stats.samples import VariantSamples
 
@@ -21,6 +25,8 @@ FEWEST_DOF = 3
 class Spread(StrEnum):
     """What an interval counts as chance."""
 
+    BOOTSTRAP = "the bootstrap's over the questions"
+    """The same as paired over the questions, of values and without a distribution of them."""
     QUESTIONS = "paired over the questions"
     """Noise that is independent between questions, and that B may do better on some questions than on others."""
     RUNS = "Welch's over the runs"
@@ -53,12 +59,16 @@ class Differences:
     """Welch's."""
     starts: paired.Difference | None
     """Student's; None where the starts are too few or unknown."""
+    values: npt.NDArray[np.float64] | None
+    """(Q,): the questions' own; None of right and wrong answers, for which there are exact methods."""
 
     @classmethod
     def of(cls, a: VariantSamples, b: VariantSamples, columns: list[int]) -> Differences:
         """`columns`: B's questions in A's order."""
+        of_a, of_b = a.merit.mean(axis=0), b.merit.mean(axis=0)[columns]
         return cls(
-            questions=paired.difference(a.merit.mean(axis=0), b.merit.mean(axis=0)[columns]),
+            questions=paired.difference(of_a, of_b),
+            values=None if a.counts else of_b - of_a,
             runs=paired.between_runs(a.merit.mean(axis=1), b.merit.mean(axis=1)),
             starts=paired.between_starts(a.merit.mean(axis=1), b.merit.mean(axis=1), a.starts, b.starts),
             metric=a.metric,
@@ -104,9 +114,15 @@ class Differences:
         most, unit = (self.metric.span or paired.FAR * error), (self.metric.span or error)
         return float(optimize.brentq(excess, 0, most, xtol=1e-6 * unit)) if excess(most) < 0 else None
 
-    def interval(self, confidence: float) -> Interval | None:
+    def bootstrap(self, confidence: float) -> tuple[float, float] | None:
+        """Of values, the BCa interval over the questions; None where they show no spread."""
+        spread = self.values is not None and Spread.QUESTIONS in self.known
+        return mean_interval(self.values, confidence) if spread and self.values is not None else None
+
+    def interval(self, confidence: float, bootstrap: tuple[float, float] | None = None) -> Interval | None:
         """The widest."""
         ends = {spread: d.interval(confidence) for spread, d in self.known.items()}
+        ends[Spread.BOOTSTRAP] = bootstrap
         return max(
             (Interval(low=both[0], high=both[1], of=spread) for spread, both in ends.items() if both),
             key=lambda interval: interval.high - interval.low,

@@ -82,8 +82,8 @@ def fault_of(score: float, metric: Metric = ACCURACY) -> str | None:
         return f"{score} is not a number between 0 and 1; leave out the runs that gave no score"
     if score > 1:
         return (
-            f"{score:.12g} is no share of right answers, which is between 0 and 1: divide a percentage by 100, or "
-            "a number of right answers by the number of questions; an accept length or a speed is no score"
+            f"{score:.12g} is not a share of right answers, which is between 0 and 1: divide a percentage by 100, "
+            "or a number of right answers by the number of questions; an accept length or a speed is not a score"
         )
     return None if score >= 0 else f"{score:.12g} is below 0; a score is the share of right answers, 0 to 1"
 
@@ -119,7 +119,7 @@ def fault_on_grid(score: float, questions: int) -> str | None:
     counts = sorted({min(questions, max(0, rounded(score * questions))) for rounded in (math.floor, math.ceil)})
     nearest = " and ".join(f"{count / questions:.6g} ({count} right)" for count in counts)
     return (
-        f"{score:.12g} is no multiple of 1/{questions}: no number of right answers of {questions} gives it; "
+        f"{score:.12g} is not a multiple of 1/{questions}: no number of right answers out of {questions} gives it; "
         f"the nearest are {nearest}. Is the number of questions right?"
     )
 

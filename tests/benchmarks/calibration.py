@@ -4,7 +4,7 @@
     python tests/benchmarks/calibration.py --quick    1,000 sweeps a cell
 
 A cell is a plan (repetitions, questions, attempts) and an engine (accuracy, noise). Each of its sweeps draws the
-scores of its repetitions from the generative model of `sweep.gate.planning`, derives a threshold by every rule, and
+scores of its repetitions from the generative model of `sweep.gate.model`, derives a threshold by every rule, and
 states of it what a report does. The truth is not simulated: given what moves a run, its score is a sum of
 independent answers, whose distribution is worked out exactly; the common cause is summed over.
 
@@ -33,8 +33,8 @@ from scipy import special
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from sweep.gate.estimates import Estimates
+from sweep.gate.model import latent
 from sweep.gate.operating import SHIFT
-from sweep.gate.planning import latent
 from sweep.gate.rules import FalseAlarmRule, MarginRule, MinObservedRule, Rule, ToleranceRule
 from sweep.gate.threshold import CROWDING, FEW
 from sweep.stats.noise import Fitted

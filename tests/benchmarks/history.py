@@ -3,7 +3,7 @@
     python tests/benchmarks/history.py            2,000 histories a row, half a minute
     python tests/benchmarks/history.py --quick    300 histories a row
 
-Every history draws its reference and its nights from the generative model of `sweep.gate.planning`.
+Every history draws its reference and its nights from the generative model of `sweep.gate.model`.
 *False alarms* is the share of histories with an alarm within 400 nights that are all healthy; one alarm in 1,000
 nights allows 33 %. *As if known* takes the reference's mean and standard deviation for the true ones, as charts
 usually do. *Found after* is the number of nights from a loss to its alarm, after 40 healthy nights; *single nights*

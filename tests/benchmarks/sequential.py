@@ -3,7 +3,7 @@
     python tests/benchmarks/sequential.py            20,000 sweeps a cell, some minutes
     python tests/benchmarks/sequential.py --quick    2,000 sweeps a cell
 
-Each sweep draws its repetitions from the generative model of `sweep.gate.planning` and sets its boundaries; then a
+Each sweep draws its repetitions from the generative model of `sweep.gate.model` and sets its boundaries; then a
 healthy build and one that is three points lower are tried, up to R attempts each, and so are they by the rule that
 passes a build if any of R attempts passes, whose threshold holds the same false alarm. The program ends in 1 where
 the false alarm exceeds 1 %, or the runs of a healthy build what is stated, by more than 6 % and three standard

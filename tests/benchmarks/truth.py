@@ -1,6 +1,6 @@
 """The truth about builds whose noise is known: how often a run scores below a threshold, exactly.
 
-An engine answers by the generative model of `sweep.gate.planning`. Given what moves a run, its score is a
+An engine answers by the generative model of `sweep.gate.model`. Given what moves a run, its score is a
 sum of independent answers, whose distribution is worked out; the common cause is summed over.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from sweep.gate.planning import Model, latent
+from sweep.gate.model import Model, latent
 
 Floats = npt.NDArray[np.float64]
 

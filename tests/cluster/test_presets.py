@@ -57,12 +57,12 @@ def test_arguments_that_cannot_be_right_are_told(backend: str, arguments: dict[s
         (
             of(
                 "llama-server",
-                {"ctx_size": 4096, "mmap": False, "flash_attn": "on"},
+                {"ctx_size": 4096, "mmap": False, "flash_attn": "on", "spec_type": "draft-mtp"},
                 model="m.gguf",
                 draft_model="d",
             ),
-            "llama-server --model m.gguf --host 127.0.0.1 --port 8 --model-draft d --ctx-size 4096 --no-mmap "
-            "--flash-attn on",
+            "llama-server --model m.gguf --host 127.0.0.1 --port 8 --metrics --model-draft d --ctx-size 4096 "
+            "--no-mmap --flash-attn on --spec-type draft-mtp",
         ),
         (
             replace(OWN, arguments={"command": "serve {model} {port}", "options": {"fast": True, "slow": False}}),
@@ -99,6 +99,7 @@ def test_the_command_line_of_a_server_can_be_pasted_into_a_shell() -> None:
         (of("sglang", {"tp_size": 4, "dp_size": 4, "enable_dp_attention": True}), 4),
         (of("sglang", {"device": "cpu"}), 0),
         (of("trtllm-serve", {"tp_size": 2, "pp_size": 2}), 4),
+        (of("trtllm-serve", {"tensor_parallel_size": 2, "cp_size": 2}), 4),
     ],
 )
 def test_a_server_uses_the_gpus_that_its_options_multiply_to(spec: EngineSpec, gpus: int) -> None:
@@ -145,6 +146,9 @@ def test_sglangs_server_has_the_arguments_that_only_a_server_reads() -> None:
             "extra_llm_api_options",
         ),
         (of("llama-server", {}), "model", ".gguf"),
+        (of("llama-server", {"spec_draft_model": "d"}, model="m.gguf"), "options", "engine.draft_model"),
+        # It loads the draft, and decodes without it.
+        (of("llama-server", {}, model="m.gguf", draft_model="d"), "options", "spec_type: draft-mtp"),
         (replace(OWN, arguments={"preset": "tgi"}), "preset", "'llama-server'"),
     ],
 )

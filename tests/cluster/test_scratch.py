@@ -66,7 +66,7 @@ def test_a_folder_that_others_may_enter_is_refused(temporary: Path, mode: int) -
 
 def test_a_file_in_its_place_is_refused_and_left_as_it_is(temporary: Path) -> None:
     mine(temporary).write_text("kept")
-    with pytest.raises(EngineStartFailed, match="is no folder"):
+    with pytest.raises(EngineStartFailed, match="is not a folder"):
         scratch_folder()
     assert mine(temporary).read_text() == "kept"
 

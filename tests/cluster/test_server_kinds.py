@@ -70,9 +70,7 @@ SEARCHED = {"num_spec_steps": 1, "num_accepted_draft_tokens": 3}
         # Ten tokens over four iterations, one of which is the prompt's.
         ("tensorrt_llm", BATCH, {"avg_decoded_tokens_per_iter": 2.5}, {}, 3),
         ("tensorrt_llm", BATCH, {}, {}, None),
-        ("llamacpp", BATCH, {}, {"timings": {"predicted_n": 10, "draft_n": 9, "draft_n_accepted": 6}}, 3),
-        # Nothing was drafted: each token but the first is a pass's.
-        ("llamacpp", BATCH, {}, {"timings": {"predicted_n": 10}}, 9),
+        ("llamacpp", BATCH, {}, {"timings": {"predicted_n": 10, "draft_n": 9, "draft_n_accepted": 6}}, None),
         ("somebody", BATCH, {}, {"metrics": {"speculative_decoding": VLLM}}, None),
     ],
 )
@@ -151,19 +149,66 @@ def test_a_vllm_that_tells_of_each_request_is_not_asked_for_its_counters() -> No
         assert (completion.verify_steps, completion.batch_verify_steps) == (3, None)
 
 
+def test_without_a_draft_nothing_is_verified() -> None:
+    with Fake("tensorrt_llm") as fake:
+        fake.complete = lambda body: completed(body, choice={"avg_decoded_tokens_per_iter": 1.0})
+        assert one(fake).verify_steps is None
+
+
+LLAMA = """# TYPE llamacpp:tokens_predicted_total counter
+llamacpp:tokens_predicted_total {tokens}
+llamacpp:spec_decode_num_draft_tokens_total {drafted}
+llamacpp:spec_decode_num_accepted_tokens_total {accepted}
+llamacpp:spec_decode_num_drafts_total {drafts}
+llamacpp:spec_decode_num_accepted_tokens_per_pos_total{{position="0"}} {drafts}
+"""
+"""As llama-server of build 10434 writes them, but for further ones."""
+
+
+def test_of_llama_server_the_passes_are_those_that_its_metrics_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "COUNTING", (0.0,))
+    with Fake("llamacpp") as fake:
+        now = iter(
+            [
+                LLAMA.format(tokens=1, drafted=0, accepted=0, drafts=0),
+                # Of 20 tokens the prompts give two. Seven drafts were accepted whole, 21 tokens, some for nobody.
+                LLAMA.format(tokens=21, drafted=21, accepted=21, drafts=7),
+            ]
+        )
+        fake.metrics = lambda: next(now)
+        with started(spec(fake, speculates=True)) as engine:
+            assert {(c.batch_verify_steps, c.verify_steps) for c in engine.generate(BATCH)} == {(7, None)}
+
+
+@pytest.mark.parametrize(("cold", "asked"), [(True, False), (False, None)])
+def test_a_server_whose_cache_cannot_be_emptied_is_asked_not_to_use_it(cold: bool, asked: bool | None) -> None:
+    with Fake("llamacpp") as fake:
+        arguments = {"base_urls": [fake.url], "empty_cache": cold}
+        with started(spec(fake, arguments=arguments)) as engine:
+            engine.generate(BATCH)
+        assert {body.get("cache_prompt") for body in fake.bodies} == {asked}
+
+
 @pytest.mark.parametrize(
-    ("owner", "choice", "beside"),
+    ("owner", "sampling", "asked"),
     [
-        ("tensorrt_llm", {"avg_decoded_tokens_per_iter": 1.0}, {}),
-        ("llamacpp", {}, {"timings": {"predicted_n": 10}}),
+        # Without them SGLang and vLLM go by the model's generation_config, llama.cpp by top_k 40 and min_p 0.05.
+        ("sglang", {}, (1.0, -1, 0.0)),
+        ("vllm", {"top_k": 20}, (1.0, 20, 0.0)),
+        ("llamacpp", {"top_p": 0.9, "min_p": 0.1}, (0.9, -1, 0.1)),
+        # Another may refuse what the API does not name.
+        ("somebody", {}, (1.0, None, None)),
+        ("somebody", {"top_k": 20}, (1.0, 20, None)),
     ],
 )
-def test_without_a_draft_nothing_is_verified(
-    owner: str, choice: Mapping[str, Any], beside: Mapping[str, Any]
+def test_a_distribution_is_cut_by_what_the_protocol_says_alone(
+    owner: str, sampling: Mapping[str, float], asked: tuple[float | None, ...]
 ) -> None:
-    with Fake(owner) as fake:
-        fake.complete = lambda body: completed(body, choice=choice, **beside)
-        assert one(fake).verify_steps is None
+    with Fake(owner) as fake, started(spec(fake)) as engine:
+        engine.generate(replace(BATCH, temperature=0.7, sampling=sampling))
+        told = [tuple(body.get(name) for name in ("top_p", "top_k", "min_p")) for body in fake.bodies]
+        # At temperature 0, as at the start, there is no distribution.
+        assert told == [(None, None, None), asked, asked]
 
 
 @pytest.mark.parametrize(("owner", "given"), [("sglang", True), ("vllm", True), ("llamacpp", False)])

@@ -296,6 +296,12 @@ def test_an_engine_on_two_machines_owns_the_gpus_of_both() -> None:
     assert "8 GPUs would idle" in text
 
 
+@pytest.mark.parametrize("gpus", [0.0, 1.0, 2.0])
+def test_an_engine_without_gpus_is_on_one_machine_and_that_is_all_that_is_told(gpus: float) -> None:
+    spec = make_spec({"device": "cpu"}, gpus=gpus, nodes=2)
+    assert [name for name, _ in check_without_sglang(spec)] == ["nodes"]
+
+
 @pytest.mark.parametrize("size", [0, -1])
 def test_a_size_below_one_is_refused(size: int) -> None:
     assert problem({"pp_size": size})[0] == "pp_size"

@@ -50,10 +50,15 @@ def flipping(repetition: int) -> list[int]:
     return [*range(4), *(24 + np.flatnonzero(flips)).tolist()]
 
 
+def moving(folder: Path, *settings: str) -> Run:
+    """A concluded run of such a sweep, `test-2` to `test-41`; `settings` come on top."""
+    return finished(folder, lambda variant, repetition: _ids(flipping(repetition)), *NOISY, *settings)
+
+
 @pytest.fixture(scope="module")
 def noisy(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A concluded run of such a sweep, `test-2` to `test-41`."""
-    return finished(tmp_path_factory.mktemp("noisy") / "made", lambda variant, r: _ids(flipping(r)), *NOISY)
+    """Such a run."""
+    return moving(tmp_path_factory.mktemp("noisy") / "made")
 
 
 @pytest.fixture(scope="module")

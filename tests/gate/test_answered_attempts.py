@@ -12,8 +12,7 @@ from click.testing import CliRunner, Result
 
 from sweep.commands.gate import command
 from sweep.errors import BadInput
-from sweep.run.folder import Run
-from tests.gate.conftest import NOISY, flipping
+from tests.gate.conftest import NOISY, flipping, moving
 from tests.runs import finished
 
 ASKED = [f"test-{number}" for number in range(2, 42)]
@@ -22,14 +21,10 @@ LOST = [*range(4), *range(10, 15), 24, 25, 26]
 HEALTHY = flipping(77)
 
 
-def _calibrated(folder: Path, *overrides: str) -> Run:
-    return finished(folder, lambda variant, r: [ASKED[number] for number in flipping(r)], *NOISY, *overrides)
-
-
 @pytest.fixture(scope="module")
 def contract(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of three attempts, with boundaries for their scores."""
-    run = _calibrated(tmp_path_factory.mktemp("three") / "made", "threshold={rule: false_alarm, retries: 3}")
+    run = moving(tmp_path_factory.mktemp("three") / "made", "threshold={rule: false_alarm, retries: 3}")
     return run.folder / "thresholds.json"
 
 

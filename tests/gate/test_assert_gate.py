@@ -43,7 +43,7 @@ def test_the_helper_raises_another_error_when_the_contract_does_not_apply(file: 
         ({"score": 0.5, "questions": "40"}, "'40'"),
         ({"score": 0.5, "questions": 40, "accept_length": "2"}, "'2'"),
         ({"score": 10**400, "questions": 40}, "score: larger"),
-        ({"score": 0.5, "questions": 40, "gpu": 5}, "gpu: 5 is no text"),
+        ({"score": 0.5, "questions": 40, "gpu": 5}, "gpu: 5 is not text"),
         ({"score": 0.5, "questions": 40, "protocol_hash": b"a"}, "protocol_hash: b'a'"),
         ({"score": 0.5, "questions": 40, "variant": 1}, "variant: 1"),
         ({"score": 0.5, "questions": 40, "now": "2026-01-31"}, "now: '2026-01-31'"),

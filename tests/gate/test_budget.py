@@ -23,7 +23,9 @@ from sweep.gate.budget import (
     lossless_drop,
     lossless_power,
 )
-from sweep.gate.planning import Goal, Model
+from sweep.gate.model import Model
+from sweep.gate.planning import Goal
+from sweep.gate.rules import FalseAlarmRule
 from sweep.stats.noise import Fitted, detectable_drop
 from sweep.stats.scores import Scores
 
@@ -61,7 +63,8 @@ def test_the_power_of_a_gate_is_that_of_simulated_sweeps(retries: int) -> None:
     limits = runs.mean(axis=1) - false_alarm_factor(10, 9, retries, 0.01) * runs.std(axis=1, ddof=1)
     failed = (rng.normal(0.35, 0.02, (sweeps, retries)) < limits[:, None]).all(axis=1).mean()
     assert gate_power(0.02, 0.05, 0.01, 10, retries) == pytest.approx(failed, abs=0.011)
-    assert gate_power(0.02, gate_drop(0.02, 0.01, 10, retries), 0.01, 10, retries) == pytest.approx(0.8, abs=1e-3)
+    drop = gate_drop(0.02, FalseAlarmRule(retries=retries), 10)
+    assert gate_power(0.02, drop, 0.01, 10, retries) == pytest.approx(0.8, abs=1e-3)
 
 
 def test_the_drop_before_measuring_is_near_the_one_that_is_stated_after() -> None:
@@ -69,7 +72,9 @@ def test_the_drop_before_measuring_is_near_the_one_that_is_stated_after() -> Non
     noise = Fitted.to(Scores(variant="v", values=values)).noise
     assert noise is not None
     threshold = noise.mean - stats.t.ppf(0.99, 19) * np.sqrt(1.05) * noise.std
-    assert gate_drop(noise.std, 0.01, 20) == pytest.approx(detectable_drop(threshold, noise, 1, 0.8), rel=0.03)
+    assert gate_drop(noise.std, FalseAlarmRule(), 20) == pytest.approx(
+        detectable_drop(threshold, noise, 1, 0.8), rel=0.03
+    )
 
 
 def test_the_published_spread_is_the_guess() -> None:
@@ -78,7 +83,7 @@ def test_the_published_spread_is_the_guess() -> None:
 
 def test_the_cheapest_plan_reaches_the_goal_and_its_neighbours_cost_more() -> None:
     goal = Goal(alpha=0.01, drop=0.05, retries=3)
-    found = cheapest_gate(NOISY, goal, COSTS, 1319)
+    found = cheapest_gate(NOISY, goal, FalseAlarmRule(retries=3), COSTS, 1319)
     assert found is not None
     std = (0.176 / (2 * found.questions)) ** 0.5
     assert gate_power(std, 0.05, 0.01, found.repetitions, 3) >= 0.8
@@ -93,7 +98,7 @@ def test_the_cheapest_plan_reaches_the_goal_and_its_neighbours_cost_more() -> No
 
 def test_a_goal_that_no_plan_reaches_has_none() -> None:
     stubborn = Model(accuracy=0.5, flip_rate=0.1, questions=200, common_cause=0.1)
-    assert cheapest_gate(stubborn, Goal(alpha=0.01, drop=0.01), COSTS, 1319) is None
+    assert cheapest_gate(stubborn, Goal(alpha=0.01, drop=0.01), FalseAlarmRule(), COSTS, 1319) is None
     assert cheapest_lossless(Goal(alpha=0.01, drop=0.001), COSTS, 1319, 3) is None
 
 
@@ -144,7 +149,7 @@ def test_a_plan_says_what_it_will_find() -> None:
     assert drop is not None
     assert f"a loss of {drop:.3f} against the baseline with 80 %" in told
     # At an accuracy of a half: sqrt(.37 * .25 / 200) = .0215.
-    assert f"a drop of {gate_drop(0.0215058, 0.01, 20):.3f} with 80 %" in told
+    assert f"a drop of {gate_drop(0.0215058, FalseAlarmRule(), 20):.3f} with 80 %" in told
     assert "a std of 0.022" in told
     as_json = CliRunner().invoke(plan, [str(ROOT / "configs" / "gemma4.yaml"), "--json"]).stdout
     finds = json.loads(as_json)["finds_with_80"]

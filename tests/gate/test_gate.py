@@ -181,7 +181,7 @@ def test_a_run_on_a_cpu_is_not_judged_by_a_contract_of_a_gpu(contract: contracts
 @pytest.mark.parametrize(
     ("measured", "message"),
     [
-        (scored(38.5), "38.5 is no share of right answers"),
+        (scored(38.5), "38.5 is not a share of right answers"),
         (scored(float("nan")), "nan is not a number between 0 and 1"),
         (scored(-0.1), "-0.1 is below 0"),
         (scored(0.9, questions=0), "questions must be at least 1, got 0"),

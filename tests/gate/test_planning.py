@@ -19,7 +19,8 @@ from statsmodels.stats.proportion import proportion_confint
 from sweep.commands.power import command
 from sweep.errors import BadInput
 from sweep.gate import planning
-from sweep.gate.planning import Goal, Model, latent, number_right, rehearse, simulate
+from sweep.gate.model import Model, latent, number_right, simulate
+from sweep.gate.planning import Goal, rehearse
 from sweep.gate.rules import FalseAlarmRule, MinObservedRule
 
 BASELINE = Model(accuracy=0.378, flip_rate=0.176, questions=200)

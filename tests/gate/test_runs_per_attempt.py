@@ -16,19 +16,19 @@ from sweep.commands.gate import command
 from sweep.gate import assert_gate
 from sweep.gate import contract as contracts
 from sweep.gate.assertion import ContractDoesNotApply
+from sweep.gate.estimates import Estimates
 from sweep.gate.judge import judge
 from sweep.gate.measured import Measured
-from sweep.gate.rules import FalseAlarmRule, MinObservedRule, every_rule
+from sweep.gate.rules import FalseAlarmRule, MinObservedRule, Rule, every_rule
 from sweep.gate.threshold import Reason, derive, fit_all
-from sweep.report.contract import build
+from sweep.report.promises import threshold_statements
 from sweep.report.summary import read_summary
 from sweep.run.folder import Run
 from sweep.run.measure import measure
 from sweep.stats.averaged import averaged
 from sweep.stats.noise import Fitted
 from sweep.stats.scores import Flips, Scores
-from tests.gate.conftest import NOW, flipping
-from tests.runs import finished
+from tests.gate.conftest import NOW, moving
 
 SCORES = (0.50, 0.52, 0.48, 0.51, 0.49, 0.50)
 """Mean .5; s^2 = .001 / 5."""
@@ -46,10 +46,9 @@ def std(of: Fitted) -> float:
     return of.noise.std
 
 
-def test_noise_that_the_questions_make_alone_is_divided_by_the_runs() -> None:
-    # The questions explain more than all that is seen: s^2 and a standard error of it, sqrt(2 / 5) of s^2.
-    questions = VARIANCE * 2
-    assert std(averaged(fitted(questions), 4)) ** 2 == pytest.approx(questions / 4)
+def test_noise_that_the_questions_make_is_divided_by_the_runs() -> None:
+    # All of it is the questions'; one standard error of s^2, sqrt(2 / 5) of it, may yet be common.
+    assert std(averaged(fitted(VARIANCE), 4)) ** 2 == pytest.approx(VARIANCE * (1 / 4 + 0.4**0.5))
 
 
 def test_what_moves_whole_runs_is_not_divided() -> None:
@@ -61,12 +60,20 @@ def test_what_moves_whole_runs_is_not_divided() -> None:
     assert std(averaged(fitted(0.9 * VARIANCE), 4)) ** 2 == pytest.approx(VARIANCE * kept)
 
 
+def test_runs_that_vary_less_than_their_questions_leave_as_much_room_for_a_common_part() -> None:
+    # q = 1.1 s^2, which is the least that runs can vary by: 1.1 (1 / 10 + sqrt(.4)) s^2 remains.
+    kept = 1.1 * (1 / 10 + 0.4**0.5)
+    assert std(averaged(fitted(1.1 * VARIANCE), 10)) ** 2 == pytest.approx(VARIANCE * kept)
+    # The mean of several is never taken to vary more than one was seen to.
+    assert std(averaged(fitted(2 * VARIANCE), 10)) ** 2 == pytest.approx(VARIANCE)
+
+
 def test_nothing_is_divided_where_the_questions_are_not_known() -> None:
     assert std(averaged(fitted(None), 4)) ** 2 == pytest.approx(VARIANCE)
 
 
 def test_the_mean_stays_as_well_known_as_it_was() -> None:
-    one, mean = fitted(2 * VARIANCE), averaged(fitted(2 * VARIANCE), 4)
+    one, mean = fitted(VARIANCE), averaged(fitted(VARIANCE), 4)
     assert one.noise is not None
     assert mean.noise is not None
     errors = [noise.std / noise.normals[0].weight ** 0.5 for noise in (one.noise, mean.noise)]
@@ -74,9 +81,9 @@ def test_the_mean_stays_as_well_known_as_it_was() -> None:
 
 
 def test_a_false_alarm_threshold_of_a_mean_is_the_prediction_bound_of_such_a_mean() -> None:
-    fits = {"v": fitted(2 * VARIANCE)}
-    value = derive(FalseAlarmRule(alpha=0.05, runs_per_attempt=4), fits).value
-    error = (2 * VARIANCE / 4 + VARIANCE / 6) ** 0.5  # of another mean of four, and of the mean of six
+    value = derive(FalseAlarmRule(alpha=0.05, runs_per_attempt=4), {"v": fitted(VARIANCE)}).value
+    # Of another mean of four, and of the mean of six.
+    error = (VARIANCE * (1 / 4 + 0.4**0.5) + VARIANCE / 6) ** 0.5
     assert value == pytest.approx(0.5 - stats.t.ppf(0.95, 5) * error)
 
 
@@ -94,38 +101,60 @@ def test_every_rule_is_shown_for_attempts_of_as_many_runs() -> None:
     assert {rule.runs_per_attempt for rule in every_rule(1, FalseAlarmRule(runs_per_attempt=5))} == {5}
 
 
-@pytest.mark.parametrize(("common", "most"), [(0.0, 0.1), (0.3, 0.12), (1.0, 0.12), (4.0, 0.12)])
+@pytest.mark.parametrize("attempts", [1, 3])
+@pytest.mark.parametrize("alpha", [0.05, 0.01])
+@pytest.mark.parametrize("runs", [2, 10, 100])
+@pytest.mark.parametrize("repetitions", [3, 6, 20])
 def test_a_healthy_build_fails_no_more_often_than_allowed_whatever_part_is_common(
-    common: float, most: float
+    repetitions: int, runs: int, alpha: float, attempts: int
 ) -> None:
-    # Twelve runs of one variance of the questions and `common` of what moves whole runs; attempts of five runs
-    # that share that. The rate is exact given each sweep, so that 400 sweeps are enough.
-    rng, questions = np.random.default_rng(5), 0.01**2
-    total, rates = questions * (1 + common), []
-    for _ in range(400):
-        values = tuple(rng.normal(0.5, total**0.5, 12))
-        seen = questions * rng.chisquare(300) / 300
-        one = Fitted.to(Scores(variant="v", values=values, flips=Flips(variance=seen, dof=300)))
-        value = derive(FalseAlarmRule(alpha=0.1, runs_per_attempt=5), {"v": one}).value
-        assert value is not None
-        rates.append(stats.norm.cdf(value, 0.5, (questions * (1 / 5 + common)) ** 0.5))
-    assert np.mean(rates) <= most
+    """Exact: over s^2, and given it over the means of the sweep and of the attempts, which are normal."""
+    rule = FalseAlarmRule(alpha=alpha, runs_per_attempt=runs, retries=attempts)
+    questions, dof = 0.01**2, repetitions - 1
+    places, weights = np.polynomial.hermite_e.hermegauss(60)
+    # The squares of even levels, each of which stands for as much as it is large: most lie where s^2 is small.
+    levels = (np.arange(2000) + 0.5) / 2000
+    for common in (0.0, 0.1, 0.3, 0.7, 1.0, 1.5, 3.0, 10.0):
+        total = questions * (1 + common)
+        seen = total * stats.chi2.ppf(levels**2, dof) / dof
+        # Evenly spaced from -1 to 1, n values have a variance of n (n + 1) / 3 (n - 1)^2.
+        width = np.sqrt(seen * 3 * dof**2 / (repetitions * (repetitions + 1)))
+        scores = 0.5 + width[:, None] * np.linspace(-1, 1, repetitions)
+        limits = np.nan_to_num(rule.thresholds(Estimates.of_attempts(scores, None, questions, runs)))
+        means = 0.5 - places * (total / repetitions) ** 0.5
+        fail = stats.norm.cdf(limits[:, None], means, (questions * (1 / runs + common)) ** 0.5) ** attempts
+        assert np.average(np.average(fail, axis=1, weights=weights), weights=levels) <= alpha
 
 
-def _wrong(_: str, repetition: int) -> list[str]:
-    return [f"test-{2 + number}" for number in flipping(repetition)]
+@pytest.mark.parametrize(
+    ("rule", "kept"),
+    [
+        (FalseAlarmRule(alpha=0.005, runs_per_attempt=10), True),
+        (FalseAlarmRule(alpha=0.004, runs_per_attempt=10), False),
+        (FalseAlarmRule(alpha=0.008, runs_per_attempt=10, two_sided=True), False),
+        (FalseAlarmRule(alpha=0.004), True),
+        (MinObservedRule(runs_per_attempt=2), True),
+    ],
+)
+def test_the_contract_says_where_an_alpha_is_too_small_to_be_kept(rule: Rule, kept: bool) -> None:
+    told = " ".join(threshold_statements(derive(rule, {"v": fitted(VARIANCE)})))
+    assert ("so small an alpha" not in told) == kept
+
+
+@pytest.mark.parametrize("rule", every_rule(2, FalseAlarmRule(runs_per_attempt=3)))
+def test_many_sweeps_at_once_have_the_thresholds_of_each(rule: Rule) -> None:
+    scores = np.random.default_rng(3).binomial(200, 0.7, (20, 8)) / 200
+    flips = Flips(variance=0.7 * 0.3 / 200, dof=1e6)
+    those = [Scores(variant="v", values=tuple(row), questions=200, flips=flips) for row in scores.tolist()]
+    alone = [derive(rule, fit_all([one])).value for one in those]
+    together = rule.thresholds(Estimates.of_attempts(scores, 200, flips.variance, 3))
+    assert together == pytest.approx(np.array(alone, dtype=float), abs=1e-4)
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    folder = tmp_path_factory.mktemp("mean") / "made"
     rule = "threshold={rule: false_alarm, runs_per_attempt: 3}"
-    return finished(folder, _wrong, rule, "repetitions=12", "variants={mtp: {}}")
-
-
-@pytest.fixture(scope="module")
-def contract(run: Run) -> contracts.Contract:
-    return build(run.plan, read_summary(run), run.variant_samples(), run.provenance(), NOW)
+    return moving(tmp_path_factory.mktemp("mean") / "made", rule)
 
 
 def test_the_threshold_of_a_mean_lies_nearer_to_the_mean_than_that_of_one_run(run: Run) -> None:

@@ -231,7 +231,7 @@ def test_options_that_contradict_each_other_are_refused(together: Path) -> None:
     )
     assert "--state FILE" in refused(gate(together, "--score", "0.8", "--build", "x"))
     assert "--build" in refused(gate(together, "--score", "0.8", "--state", "x.json"))
-    assert "attempt 1: 85 is no share" in refused(gate(together, "--attempt", "85", "--attempt", "0.8"))
+    assert "attempt 1: 85 is not a share" in refused(gate(together, "--attempt", "85", "--attempt", "0.8"))
 
 
 def test_the_helper_asks_for_another_attempt(together: Path) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from scipy import stats
 
+from sweep.commands.stats import command
 from sweep.errors import BadInput
 from sweep.gate import contract as contracts
 from sweep.gate.judge import judge
@@ -18,13 +21,11 @@ from sweep.gate.measured import Measured
 from sweep.gate.rules import FalseAlarmRule, MarginRule, MinObservedRule, Rule, ToleranceRule
 from sweep.gate.threshold import Reason, derive, fit_all
 from sweep.plan.sweepfile import dump, load
-from sweep.report.contract import build
-from sweep.report.summary import read_summary
 from sweep.run.folder import Run
 from sweep.stats.scores import Scores
 from tests.conftest import small_sweep
-from tests.gate.conftest import NOW, flipping
-from tests.runs import SWEEP, finished
+from tests.gate.conftest import NOW, moving
+from tests.runs import SWEEP
 
 SCORES = (0.50, 0.52, 0.48, 0.51, 0.49)
 """Mean .5; deviations .02, .02, .01, .01 and 0: s^2 = .001 / 4."""
@@ -123,20 +124,48 @@ def test_a_healthy_build_fails_by_both_bounds_together_as_often_as_the_rule_allo
     assert failed / sweeps == pytest.approx(0.1, abs=0.023)  # three standard errors
 
 
-def _wrong(_: str, repetition: int) -> list[str]:
-    return [f"test-{2 + number}" for number in flipping(repetition)]
+def told(given: Any, *options: str) -> Any:
+    arguments = ["-", "--two-sided", "--json", *options]
+    result = CliRunner().invoke(command, arguments, input=json.dumps(given), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_given_scores_have_a_pair_of_bounds() -> None:
+    higher = told(SCORES, "--range", "0", "1")["thresholds"]
+    reach = stats.t.ppf(0.995, 4) * STD * 1.2**0.5
+    rule, other = higher["false_alarm"], higher["false_alarm"]["other_bound"]
+    assert (rule["value"], other["value"]) == pytest.approx((0.5 - reach, 0.5 + reach))
+    assert (rule["false_alarm"], other["false_alarm"], other["upper"]) == pytest.approx((0.005, 0.005, True))
+    assert (higher["margin"]["value"], higher["margin"]["other_bound"]["value"]) == pytest.approx((0.47, 0.53))
+    assert (higher["min_observed"]["value"], higher["min_observed"]["other_bound"]["value"]) == (0.48, 0.52)
+    lower = told(SCORES, "--range", "0", "1", "--lower-is-better")["thresholds"]["false_alarm"]
+    assert (lower["value"], lower["other_bound"]["value"]) == pytest.approx((0.5 + reach, 0.5 - reach))
+    assert lower["other_bound"]["upper"] is False
+
+
+def test_every_attempt_at_given_scores_is_held_to_the_second_bound() -> None:
+    other = told(SCORES, "--range", "0", "1", "--retries", "2")["thresholds"]["false_alarm"]["other_bound"]
+    assert other["value"] == pytest.approx(0.5 + stats.t.ppf(0.9975, 4) * STD * 1.2**0.5)
+
+
+def test_a_mean_and_std_alone_have_a_pair_of_bounds() -> None:
+    moments = {"mean": 0.5, "std": STD, "n": 5, "questions": 1_000_000}
+    rule = told([moments])["summarised"]["scores"]["thresholds"]["false_alarm"]
+    reach = stats.t.ppf(0.995, 4) * STD * 1.2**0.5
+    assert (rule["value"], rule["other_bound"]["value"]) == pytest.approx((0.5 - reach, 0.5 + reach), abs=2e-6)
+
+
+def test_the_table_has_a_row_for_the_second_bound_and_says_where_there_is_none() -> None:
+    result = CliRunner().invoke(command, ["-", "--two-sided", "--questions", "100"], input="[0.97, 0.98, 0.99]")
+    assert result.stdout.count("and at most") == 4
+    assert "One bound by margin. No score is too high" in result.stdout
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    folder = tmp_path_factory.mktemp("two") / "made"
     rule = "threshold={rule: false_alarm, two_sided: true}"
-    return finished(folder, _wrong, rule, "repetitions=12", "variants={mtp: {}}")
-
-
-@pytest.fixture(scope="module")
-def contract(run: Run) -> contracts.Contract:
-    return build(run.plan, read_summary(run), run.variant_samples(), run.provenance(), NOW)
+    return moving(tmp_path_factory.mktemp("two") / "made", rule)
 
 
 def test_the_gate_fails_a_score_above_the_contracts_upper_bound(contract: contracts.Contract) -> None:

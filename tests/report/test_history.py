@@ -119,7 +119,7 @@ def test_the_lowest_and_the_highest_score_have_the_lowest_and_the_highest_bar() 
         ("date,score\n2026-13-01,0.4\n", "stdin:2: date: `2026-13-01` is not a date"),
         ("date,score\n2026-12-01,0.4\n,0.5\n", "stdin:3: no date"),
         ("date,score\n2026-12-01,\n", "stdin: no scores in it"),
-        ("[0.4, 38.5]", "stdin: score 2: 38.5 is no share"),
+        ("[0.4, 38.5]", "stdin: score 2: 38.5 is not a share"),
     ],
 )
 def test_a_file_that_is_no_history_is_refused_with_its_line(text: str, message: str) -> None:

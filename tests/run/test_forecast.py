@@ -13,13 +13,14 @@ from sweep.plan.config import ProtocolConfig
 from sweep.plan.sweepfile import load
 from sweep.plan.units import Load, Plan, make_plan
 from sweep.run import outlook
-from sweep.run.forecast import STEPS, Forecast, of_plan, repetition_seconds
+from sweep.run.forecast import STEPS, Forecast, of_launch, of_plan, repetition_seconds
 from sweep.run.view import Progress
 from sweep.run.waiting import Engine
 from sweep.tasks.dataset import count
 from tests.conftest import SWEEP
 from tests.fake_pool import FakePool, Notes
 from tests.run.test_driver import Bench
+from tests.run.test_gold import SWEEP as MATCH
 from tests.run.test_schedule import FREE, costs, forecast, units
 
 Write = Callable[[str], Path]
@@ -93,6 +94,29 @@ def test_the_plan_counts_each_start_that_the_repetitions_are_spread_over(write_s
     # 2 variants x 10 repetitions x 30 s, and one or three starts of either.
     assert of_plan(once, 1, 4) == Forecast(seconds=600 + 2 * 60, busy=600 + 2 * 60)
     assert of_plan(thrice, 1, 4) == Forecast(seconds=600 + 6 * 60, busy=600 + 6 * 60)
+
+
+def test_a_launch_takes_the_time_of_what_it_is_held_to_too(write_sweep: Write) -> None:
+    expected = ("engine.expected={start: 60, repetition: 30}", "repetitions=10", "engine.gpus=2")
+    file = write_sweep(SWEEP)
+    # 2 variants x 10 repetitions x 30 s and two starts, on two GPUs.
+    alone = of_launch(planned(file, *expected), 1, 200)
+    assert alone.seconds == 720
+    assert alone.gpu_hours == pytest.approx(2 * 720 / 3600)
+    # One start of another backend, of 90 s, and 50 questions at 40 s for 200 of 512 tokens, on a GPU.
+    reference = "reference={backend: transformers, questions: 50, gpus: 1}"
+    held = planned(file, *expected, reference, "protocol.max_tokens=512", "protocol.questions=200")
+    both = of_launch(held, 1, 200)
+    assert both.seconds == 720 + 90 + 10
+    assert both.gpu_hours == pytest.approx((2 * 720 + 100) / 3600)
+    # On two engines the sweep takes half the time, and the reference as long as on one.
+    assert of_launch(held, 2, 200).seconds == 360 + 90 + 10
+
+
+def test_the_outputs_that_are_right_take_a_start_and_a_repetition(write_sweep: Write) -> None:
+    plan = planned(write_sweep(MATCH), "engine.expected={start: 60, repetition: 30}", "repetitions=10")
+    # Two variants of ten repetitions, and the one whose outputs are right.
+    assert of_launch(plan, 1, 40).seconds == 2 * (60 + 10 * 30) + (60 + 30)
 
 
 def test_a_frugal_plan_starts_each_variant_once_and_is_the_same_sweep(write_sweep: Write) -> None:

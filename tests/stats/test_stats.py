@@ -268,8 +268,8 @@ def test_all_wrong_or_all_right_has_no_overdispersion(mean: float) -> None:
         (float("nan"), "nan is not a number between 0 and 1"),
         (float("inf"), "inf is not a number between 0 and 1"),
         (-0.1, "-0.1 is below 0"),
-        (38.5, "38.5 is no share of right answers"),
-        (385.0, "385 is no share of right answers"),
+        (38.5, "38.5 is not a share of right answers"),
+        (385.0, "385 is not a share of right answers"),
     ],
 )
 def test_a_score_that_is_no_share_is_refused(score: float, message: str) -> None:

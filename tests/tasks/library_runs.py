@@ -51,9 +51,14 @@ def lm_eval_run(task: str, folder: Path, shots: int, answer: Callable[[str], str
         def loglikelihood_rolling(self, requests: Sequence[Any]) -> Any:
             raise NotImplementedError
 
-    folder_of = "gsm8k" if task.startswith("gsm8k") else "gpqa"
-    (file,) = Path(tasks.__file__).parent.glob(f"{folder_of}/**/{task.replace('gsm8k_', 'gsm8k-')}.yaml")
-    files = {"test": str(folder / "test.jsonl"), "train": str(folder / "train.jsonl")}
+    if task == "coqa":
+        pattern = "coqa/default.yaml"
+    else:
+        folder_of = "gsm8k" if task.startswith("gsm8k") else "gpqa"
+        pattern = f"{folder_of}/**/{task.replace('gsm8k_', 'gsm8k-')}.yaml"
+    (file,) = Path(tasks.__file__).parent.glob(pattern)
+    test, train = str(folder / "test.jsonl"), str(folder / "train.jsonl")
+    files = {"test": test, "validation": test, "train": train}
     data = {"dataset_path": "json", "dataset_name": None}
     kwargs = {"data_files": files, "cache_dir": str(folder / "cache")}
     config = {**load_yaml(file), **data, "dataset_kwargs": kwargs, "num_fewshot": shots}

@@ -9,6 +9,7 @@ import pytest
 
 from sweep.errors import BadInput
 from sweep.plan.config import ProtocolConfig
+from sweep.stats.metric import ACCURACY, Metric
 from sweep.tasks import dataset
 from sweep.tasks.questionnaire import Questionnaire
 from tests.conftest import write_jsonl
@@ -68,6 +69,44 @@ def test_choices_that_a_task_shuffles_stand_as_in_its_own_runner(tmp_path: Path)
     assert set(strict.values()) == {0.0, 1.0}
 
 
+CONVERSATIONS = [
+    {
+        "story": f"A cat sat on mat {n}.",
+        "questions": {"input_text": ["Who?", "Where?"]},
+        "answers": {"input_text": ["a cat", f"on the mat {n}"]},
+    }
+    for n in range(3)
+]
+
+
+def test_values_are_those_of_its_own_runner_and_have_its_direction_and_no_range(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    for split in ("test", "train"):
+        write_jsonl(tmp_path / f"{split}.jsonl", CONVERSATIONS)
+    data = {"path": str(tmp_path / "test.jsonl"), "train_path": str(tmp_path / "train.jsonl")}
+    settings = {"task": "lm_eval:coqa:f1,none", "dataset": data, "shots": 0, "questions": "all"}
+    questionnaire = dataset.load(ProtocolConfig.model_validate(settings))
+    outputs = ["on the mat 0", "the mat 1 there", "nowhere"]
+    prompts = [str(request.prompt) for request in questionnaire._requests]
+    theirs = lm_eval_run("coqa", tmp_path, 0, dict(zip(prompts, outputs, strict=True)).__getitem__)
+    scores = [questionnaire.task.score(q, text) for q, text in zip(questionnaire.questions, outputs, strict=True)]
+    assert [score.value for score in scores] == [sample["f1"] for sample in theirs]
+    # Without the article: mat, 1 of three words each, on and there besides. Precision and recall are 2/3.
+    assert [score.value for score in scores] == pytest.approx([1, 2 / 3, 0])
+    assert questionnaire.task.metric == Metric(name="f1", low=None, high=None)
+    assert not any(score.correct for score in scores)
+
+
+def test_what_a_task_is_scored_by_is_known_before_its_data_are_read() -> None:
+    from sweep.tasks import task
+
+    assert task("lm_eval:gsm8k").metric == ACCURACY
+    assert task("lm_eval:coqa:f1,none").metric == Metric(name="f1", low=None, high=None)
+    assert task("lm_eval:coqa").metric.name == "em"
+    assert not task("lm_eval:coqa").metric.counts  # a mean over several right answers
+    assert task("lm_eval:qasper_freeform").metric.name == "f1_abstractive"
+
+
 def test_the_first_filter_scores_where_none_is_named(tmp_path: Path) -> None:
     strict = asked("gsm8k", tmp_path)
     assert [strict.task.score(strict.questions[0], text).answer for text in ("#### 0", "It is 0")] == ["0", None]
@@ -117,6 +156,8 @@ def faults(task: str, **changes: object) -> list[tuple[tuple[object, ...], str]]
         ("wmt16-en-de", "bleu"),
         ("gsm8k:exact_match,strict", "exact_match,flexible-extract"),
         ("gsm8k:bleu,strict-match", "exact_match,strict-match"),
+        ("noticia", "rouge1, average_len of all outputs"),
+        ("coqa:bleu,none", "em,none or f1,none"),
     ],
 )
 def test_what_cannot_be_asked_or_scored_is_refused_with_the_reason(task: str, why: str) -> None:

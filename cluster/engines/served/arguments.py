@@ -75,7 +75,7 @@ def running_problems(spec: EngineSpec) -> list[Problem]:
         if urlsplit(url).netloc and not urlsplit(url).path:
             problems.append(("base_urls", f"`{url}` has no path; write {url}/v1, or {url}/ if its API is there"))
         if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc:
-            problems.append(("base_urls", f"`{url}` is no address such as http://127.0.0.1:8000/v1"))
+            problems.append(("base_urls", f"`{url}` is not an address such as http://127.0.0.1:8000/v1"))
     return problems
 
 

@@ -128,10 +128,14 @@ class Client:
     """Answers them."""
     spec: EngineSpec
     """The variant's."""
+    cold: bool
+    """Whether requests are to use nothing that the server keeps of those before them."""
     extra_body: Mapping[str, Any]
     """Goes into every request, under the API's own parameters."""
     speculates: bool
     """Whether the server decodes speculatively."""
+    patience: float | None = None
+    """Seconds that a request may take, where they are others than the variant's."""
 
     def one_token(self, seconds: float) -> Completion:
         """What it generates first, asked as by the requests to come.
@@ -139,7 +143,7 @@ class Client:
         Raises RequestFailed when there is none after so many seconds.
         """
         # Its counters, which a server that hangs does not give, say nothing of one token.
-        hasty = replace(self, spec=replace(self.spec, request_deadline=seconds), speculates=False)
+        hasty = replace(self, patience=seconds, speculates=False)
         prompt = (Message(role="user", content=FIRST_PROMPT),) if self.spec.chat else FIRST_PROMPT
         first = Request(id="first", prompt=prompt)
         batch = Batch(requests=(first,), concurrency=1, max_tokens=1, temperature=0.0, stop=(), seed=0)
@@ -169,6 +173,10 @@ class Client:
                 return steps
         return None
 
+    @property
+    def _deadline(self) -> float:
+        return self.spec.request_deadline if self.patience is None else self.patience
+
     async def _complete_all(self, batch: Batch) -> list[Completion]:
         from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
@@ -177,7 +185,7 @@ class Client:
             base_url=self.server.base_url,
             api_key=self.server.key or "none",
             max_retries=0,
-            timeout=self.spec.request_deadline,
+            timeout=self._deadline,
             http_client=DefaultAsyncHttpxClient(trust_env=not is_here(self.server.base_url)),
         ) as client:
             return await complete_each(batch, lambda request: self._complete(client, request, batch))
@@ -189,15 +197,15 @@ class Client:
         settings = {"model": self.spec.model, "max_tokens": batch.max_tokens, **self._sampling(request, batch)}
         began = time.perf_counter()
         try:
-            async with asyncio.timeout(self.spec.request_deadline):
+            async with asyncio.timeout(self._deadline):
                 if isinstance(request.prompt, str):
                     answer = await client.completions.create(prompt=request.prompt, **settings)
                 else:
                     turns = [asdict(message) for message in request.prompt]
                     answer = await client.chat.completions.create(messages=turns, **settings)
         except TimeoutError:
-            text = f"no completion after {self.spec.request_deadline:g} s (engine.request_deadline)"
-            raise RequestFailed(f"{where}: {text}") from None
+            whose = " (engine.request_deadline)" if self.patience is None else ""
+            raise RequestFailed(f"{where}: no completion after {self._deadline:g} s{whose}") from None
         except APIStatusError as error:
             said = " ".join(error.response.text.split())[:LONGEST]
             raise RequestFailed(f"{where}: HTTP {error.status_code}: {said}") from error
@@ -210,11 +218,12 @@ class Client:
     def _sampling(self, request: Request, batch: Batch) -> dict[str, Any]:
         """The API's sampling parameters; those that it does not name go beside them, for SGLang and vLLM."""
         settings: dict[str, Any] = {"temperature": batch.temperature, "stop": list(batch.stop) or None}
-        cut = dict(batch.sampling)
+        kind, cut = self.server.kind, dict[str, float]()
         if batch.temperature > 0:
+            cut = {**kind.uncut, **batch.sampling}
             settings["seed"] = batch.sampling_seed(request)
             settings["top_p"] = cut.pop("top_p", 1.0)
-        body = {**self.server.kind.asks, **cut, **self.extra_body}
+        body = {**kind.asks, **(kind.uncached if self.cold else {}), **cut, **self.extra_body}
         if batch.chat_template_kwargs:
             # The variant's own settings over the protocol's.
             own = self.extra_body.get("chat_template_kwargs", {})

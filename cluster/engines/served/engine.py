@@ -51,6 +51,7 @@ class RunningServer:
         client = Client(
             server=Server.at(base_url, spec.environment.get(KEY)),
             spec=spec,
+            cold=asked.empty_cache,
             extra_body=asked.extra_body,
             speculates=speculating,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 Answer = Mapping[str, Any]
@@ -44,12 +45,6 @@ def _trtllm_steps(answer: Answer, tokens: int, speculates: bool) -> int | None:
     return round(tokens / mean) - 1 if mean and speculates else None
 
 
-def _llama_steps(answer: Answer, tokens: int, speculates: bool) -> int | None:
-    """Every pass gives the drafted tokens that it accepts and one more. Without a draft it tells of none."""
-    timings = _object(answer, "timings")
-    return tokens - 1 - int(timings.get("draft_n_accepted") or 0) if timings and speculates else None
-
-
 @dataclass(frozen=True, kw_only=True)
 class Counters:
     """What a server has counted since its start, over all requests."""
@@ -64,24 +59,26 @@ class Counters:
     def passes_since(self, before: Counters, requests: int, tokens: int) -> int | None:
         """The target's decoding passes for a batch of so many requests and tokens, at most.
 
-        vLLM verifies a draft more after a stop string, for nobody. None where the tokens are not those of the
-        batch: the server has not counted all of them yet, or served others too.
+        vLLM verifies a draft more after a stop string, for nobody. llama.cpp counts what a draft accepts after one
+        too. None where the tokens are not those of the batch: the server has not counted all of them yet, or served
+        others too.
         """
         if self.tokens - before.tokens != tokens:
             return None
         return max(self.drafts - before.drafts, tokens - requests - (self.accepted - before.accepted))
 
 
-COUNTED = re.compile(r"^vllm:(\w+)_total(?:\{.*\})? (\S+)$", re.MULTILINE)
-"""A counter among vLLM's metrics, of one of its engines."""
+COUNTED = re.compile(r"^(\w+:\w+)_total(?:\{.*\})? (\S+)$", re.MULTILINE)
+"""A counter among a server's metrics, of one of its engines."""
 
 
-def vllm_counters(metrics: str) -> Counters | None:
-    """From the text at `/metrics`; None from a server that does not speculate."""
+def counters(generated: str, metrics: str) -> Counters | None:
+    """From the text at `/metrics`, where `generated` counts tokens; None from a server that does not speculate."""
     sums: dict[str, float] = {}
     for name, value in COUNTED.findall(metrics):
         sums[name] = sums.get(name, 0.0) + float(value)
-    names = ("generation_tokens", "spec_decode_num_drafts", "spec_decode_num_accepted_tokens")
+    program = generated.partition(":")[0]
+    names = (generated, f"{program}:spec_decode_num_drafts", f"{program}:spec_decode_num_accepted_tokens")
     if not all(name in sums for name in names):
         return None
     tokens, drafts, accepted = (int(sums[name]) for name in names)
@@ -98,14 +95,20 @@ class Kind:
     """Where it says its version: a path, and the name at which it stands there."""
     empties: str | None = None
     """Where its prefix cache is emptied; None where it cannot be."""
+    uncached: Mapping[str, Any] = field(default_factory=dict)
+    """Goes into a request that is to use nothing of those before it, where the cache cannot be emptied."""
     asks: Mapping[str, Any] = field(default_factory=dict)
     """Goes into every request, so that the answer says more."""
+    uncut: Mapping[str, float] = field(default_factory=dict)
+    """Says that nothing but `top_p` cuts the distribution, where the server would else go by its own or the model's
+    settings."""
     steps: Steps = _tells_nothing
     """What its answer says of speculative decoding."""
     counters: Callable[[str], Counters | None] | None = None
     """What its metrics say of it; None for a server whose answers tell, or nothing does."""
 
 
+UNCUT = {"top_k": -1, "min_p": 0.0}
 OTHER = Kind(owner="")
 """Any other."""
 KINDS: Mapping[str, Kind] = {
@@ -115,6 +118,7 @@ KINDS: Mapping[str, Kind] = {
         versions={"/server_info": "version", "/get_server_info": "version"},
         empties="/flush_cache?timeout=30",
         asks={"return_token_ids": True, "return_spec_tokens_details": True, "return_meta_info": True},
+        uncut=UNCUT,
         steps=_sglang_steps,
     ),
     "vllm": Kind(
@@ -122,11 +126,19 @@ KINDS: Mapping[str, Kind] = {
         versions={"/version": "version"},
         empties="/reset_prefix_cache",
         asks={"return_token_ids": True},
+        uncut=UNCUT,
         steps=_vllm_steps,
-        counters=vllm_counters,
+        counters=partial(counters, "vllm:generation_tokens"),
     ),
     "tensorrt_llm": Kind(owner="tensorrt_llm", versions={"/version": "version"}, steps=_trtllm_steps),
-    "llama.cpp": Kind(owner="llamacpp", versions={"/props": "build_info"}, steps=_llama_steps),
+    "llama.cpp": Kind(
+        owner="llamacpp",
+        versions={"/props": "build_info"},
+        uncached={"cache_prompt": False},
+        uncut=UNCUT,
+        # What its answers tell of drafts counts tokens after a stop string, that nobody got.
+        counters=partial(counters, "llamacpp:tokens_predicted"),
+    ),
 }
 """By the name that the provenance has for the program."""
 

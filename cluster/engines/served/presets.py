@@ -97,6 +97,8 @@ class Flags:
     """What a variant with a draft adds, with {draft_model}."""
     draft_elsewhere: str = ""
     """For a server that has no option for a draft alone: what to write instead."""
+    draft_needs: Problem | None = None
+    """What is wrong with a draft whose options do not say how to use it."""
     reads: str = ""
     """How the name of a model file ends, of a server that reads nothing else."""
     owned: Mapping[str, str] = field(default_factory=dict)
@@ -107,6 +109,8 @@ class Flags:
     """Those of them that turn it on."""
     sizes: tuple[str, ...] = ()
     """The options that multiply to the GPUs it uses; none where they do not say."""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """Further names of these."""
     files: tuple[str, ...] = ()
     """Options that name a file of further options, which nobody reads here."""
     underscores: bool = False
@@ -137,6 +141,9 @@ class Flags:
             yield "model", f"the server reads {self.reads} files alone; write the path of one in engine.model"
         if spec.draft_model is not None and self.draft_elsewhere:
             yield "draft_model", f"{self.draft_elsewhere}, and take out `draft`"
+        if spec.draft_model is not None and self.draft_needs and not self.speculates(spec.arguments):
+            name, text = self.draft_needs
+            yield name, text
         for name, value in spec.arguments.items():
             if value == "ray":
                 yield name, "starts workers of its own, on other GPUs than the engine's; take it out"
@@ -145,7 +152,8 @@ class Flags:
 
     def gpus(self, spec: EngineSpec) -> Mapping[str, int] | None:
         """As `cluster.backends.Backend.gpus`."""
-        options = {_plain(name): value for name, value in spec.arguments.items()}
+        named = {_plain(name): value for name, value in spec.arguments.items()}
+        options = {self.aliases.get(name, name): value for name, value in named.items()}
         # Of an engine without a GPU nobody knows: these servers have builds for processors.
         if not (self.sizes and spec.gpus) or any(options.get(name) for name in self.files):
             return None
@@ -206,16 +214,30 @@ PRESETS: Mapping[str, Preset] = {
         "speculative_config there and arguments.speculates: true here",
         owned={"model": _MODEL, "served_model_name": _NAME},
         sizes=("tp_size", "pp_size", "cp_size"),
+        aliases={
+            "tensor_parallel_size": "tp_size",
+            "pipeline_parallel_size": "pp_size",
+            "context_parallel_size": "cp_size",
+        },
         files=("extra_llm_api_options", "config"),
         underscores=True,
     ),
     "llama-server": Flags(
-        command="llama-server --model {model} --host 127.0.0.1 --port {port}",
+        # Its metrics tell what drafts were worth.
+        command="llama-server --model {model} --host 127.0.0.1 --port {port} --metrics",
         draft="--model-draft {draft_model}",
+        draft_needs=(
+            "spec_type",
+            "without it llama-server loads the draft and does not use it; write options.spec_type: draft-mtp for "
+            "an MTP head, draft-simple for a model of its own, or what `llama-server --help` lists",
+        ),
         reads=".gguf",
-        owned={"model": _MODEL, "hf_repo": _MODEL, "model_draft": "comes from engine.draft_model; take it out"},
+        owned={
+            **dict.fromkeys(("model", "hf_repo"), _MODEL),
+            **dict.fromkeys(("model_draft", "spec_draft_model"), "comes from engine.draft_model; take it out"),
+        },
         speculation=("draft", "spec_"),
-        switches=("spec_type", "spec_draft_model", "spec_draft_hf", "hf_repo_draft"),
+        switches=("spec_type", "spec_default"),
         off="no_",
     ),
 }

@@ -162,8 +162,8 @@ def _node_problems(spec: EngineSpec) -> Iterator[Problem]:
         return
     if nodes % stages and stages % nodes:
         yield "pp_size", f"{stages} stages and {nodes} machines: one must divide the other; write pp_size: {nodes}"
-    # Of GPUs that cannot be shared out either, that is told.
-    elif tp_size(spec) * stages % nodes and not spec.gpus % nodes:
+    # Of GPUs that cannot be shared out either, that is told; so it is of an engine that has none.
+    elif tp_size(spec) * stages % nodes and spec.gpus and not spec.gpus % nodes:
         ranks = f"tp_size x pp_size = {tp_size(spec) * stages} ranks"
         yield "tp_size", f"{ranks} cannot be shared out equally to {nodes} machines; correct it"
     if _size(spec, "dp_size") > 1 and not spec.arguments.get("enable_dp_attention"):

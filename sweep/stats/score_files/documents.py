@@ -144,7 +144,9 @@ def _variants(found: Mapping[str, Any], where: str, reader: Reader) -> Iterator[
         elif isinstance(value, dict):
             yield from _object(value, name, inside, reader)
         else:
-            raise BadInput(f"{where}: a JSON object whose `{cut(name)}` is no list of scores; give {READ_SHAPES}")
+            raise BadInput(
+                f"{where}: a JSON object whose `{cut(name)}` is not a list of scores; give {READ_SHAPES}"
+            )
 
 
 def _passes(record: Mapping[str, Any], variant: str, place: str) -> Passes:

@@ -27,7 +27,7 @@ class Opened:
     task: Any
     """lm-eval's ConfigurableTask."""
     scored_by: ScoredBy
-    """What makes right or wrong of an output."""
+    """What makes right or wrong of an output, or a number."""
     docs: Sequence[Mapping[str, Any]]
     """Of the split that is asked, in order."""
     prompts: Mapping[str, str]
@@ -58,10 +58,10 @@ class Opened:
             raise ValueError("the task makes no right answer of it")
         return str(self.task.doc_to_text(doc)), str(first)
 
-    def judge(self, doc: Mapping[str, Any], output: str) -> tuple[str | None, bool]:
-        """The answer in an output, None when there is none, and whether it is right: as lm-eval's `evaluate` does.
+    def judge(self, doc: Mapping[str, Any], output: str) -> tuple[str | None, float]:
+        """The answer in an output, None when there is none, and what it is worth: as lm-eval's `evaluate` does.
 
-        Raises BadInput when the metric gives something between right and wrong.
+        Raises BadInput when a metric of right and wrong gives something between them, and one of values no number.
         """
         from lm_eval.api.instance import Instance
 
@@ -70,12 +70,12 @@ class Opened:
         next(each for each in self.task._filters if each.name == self.scored_by.filter).apply([asked])
         filtered = asked.filtered_resps[self.scored_by.filter]
         value = self.task.process_results(dict(doc), [filtered])[metric]
-        if value not in (0, 1):
-            raise BadInput(
-                f"lm_eval:{name}: {metric} is {value} for an output, and only right or wrong is read here"
-            )
+        scale = self.scored_by.scale
+        if not isinstance(value, int | float) or (value not in (0, 1) if scale.counts else scale.fault_of(value)):
+            wanted = "right or wrong (1 or 0)" if scale.counts else "a number"
+            raise BadInput(f"lm_eval:{name}: {metric} is {value} for an output, where {wanted} was expected")
         answer = filtered if isinstance(filtered, str) else " ".join(map(str, filtered))
-        return answer if value or answer.strip() not in ("", INVALID) else None, bool(value)
+        return answer if value or answer.strip() not in ("", INVALID) else None, float(value)
 
 
 def open_task(written: Written, wanted: str | None, config: ProtocolConfig, rows: Rows) -> Opened:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from sweep.errors import BadInput
 from sweep.plan.config import LIBRARY, ProtocolConfig
 from sweep.plan.variants import Fault
-from sweep.stats.metric import ACCURACY
+from sweep.stats.metric import ACCURACY, Metric
 from sweep.tasks.base import Record, Row, Score
 from sweep.tasks.library import Placed, Rows, check_installed, versions
 from sweep.tasks.lm_eval.opened import Opened, open_task
@@ -40,9 +41,22 @@ class LmEval:
     opened_as: Opened | None = None
     """The library's task with its data; None until then."""
 
-    metric = ACCURACY
     columns = {"doc": dict}
     has_data = False
+
+    @property
+    def metric(self) -> Metric:
+        """What it is scored by: right answers, or the values of lm-eval's metric.
+
+        A run folder that is read where the library is not installed says itself what else than accuracy it is of.
+        """
+        if self.opened_as is not None:
+            return self.opened_as.scored_by.scale
+        if importlib.util.find_spec("lm_eval") is None:
+            return ACCURACY
+        name, wanted = parsed(self.name)
+        scored_by = find(name).scored_by(wanted)
+        return scored_by.scale if scored_by else ACCURACY
 
     @property
     def version(self) -> str:
@@ -98,16 +112,23 @@ class LmEval:
 
     def score(self, record: Record, output: str) -> Score:
         """The metric's verdict, and what the filter left of the output: the answer, or all where it finds none."""
-        answer, right = self._own.judge(record.row["doc"], output)
-        return Score(answer=answer, correct=right)
+        answer, worth = self._own.judge(record.row["doc"], output)
+        # Of values lm-eval says no range, so that none is the best there is.
+        counts = self._own.scored_by.scale.counts
+        return Score(answer=answer, correct=counts and worth == 1, value=None if counts else worth)
 
     def clusters(self, records: Sequence[Record]) -> None:
         """None: what questions share is not known of every task."""
 
     def reference(self, record: Record) -> str:
-        """The target in the first of the likely forms that the task holds right. Raises BadInput where none is."""
-        for form in LIKELY:
-            output = form.format(record.gold)
+        """The target in the first of the likely forms that the task holds right; of values, in the best one.
+
+        Raises BadInput where none is right."""
+        outputs = [form.format(record.gold) for form in LIKELY]
+        if not self.metric.counts:
+            sign = 1 if self.metric.higher_is_better else -1
+            return max(outputs, key=lambda output: sign * (self.score(record, output).value or 0.0))
+        for output in outputs:
             if self.score(record, output).correct:
                 return output
         raise BadInput(

@@ -12,6 +12,7 @@ from typing import Any
 
 from sweep.errors import BadInput
 from sweep.plan.config import DatasetConfig, is_embedded, is_local
+from sweep.stats.metric import ACCURACY, Metric
 from sweep.tasks.library import versions
 
 RIGHT_OR_WRONG = (
@@ -19,6 +20,8 @@ RIGHT_OR_WRONG = (
     *("prompt_level_strict_acc", "prompt_level_loose_acc"),
 )
 """The metrics that are 0 or 1 for an output, and whose mean is the score."""
+FRACTIONS = {("coqa", "em")}
+"""Task and metric that is a fraction for an output, in spite of its name: a mean over several right answers."""
 
 NAME = re.compile(rb"^task:\s*[\"']?([\w.+-]+)", re.MULTILINE)
 """Where a file has the name of its task."""
@@ -26,12 +29,14 @@ NAME = re.compile(rb"^task:\s*[\"']?([\w.+-]+)", re.MULTILINE)
 
 @dataclass(frozen=True, kw_only=True)
 class ScoredBy:
-    """What turns an output into right or wrong."""
+    """What turns an output into right or wrong, or into a number."""
 
     metric: str
     """One of the task's metrics."""
     filter: str
     """One of its filters, which take the answer out of an output."""
+    scale: Metric
+    """What the metric measures: right answers, or values, whose range lm-eval does not say."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +53,11 @@ class Written:
     @property
     def metrics(self) -> dict[str, object]:
         """Metric to what makes a score of its values; None for lm-eval's usual one."""
-        listed = self.settings.get("metric_list") or [{"metric": "exact_match"}]
-        return {str(each["metric"]): each.get("aggregation") for each in listed}
+        return {_called(each["metric"]): each.get("aggregation") for each in self._listed}
+
+    @property
+    def _listed(self) -> list[Mapping[str, Any]]:
+        return self.settings.get("metric_list") or [{"metric": "exact_match"}]
 
     @property
     def filters(self) -> list[str]:
@@ -57,13 +65,27 @@ class Written:
         return [each["name"] for each in self.settings.get("filter_list") or ({"name": "none"},)]
 
     def scored_by(self, wanted: str | None) -> ScoredBy | None:
-        """`wanted` is METRIC,FILTER, or None for the first of both; None where that gives no right or wrong."""
-        first = next((metric for metric in self.metrics if self._is_binary(metric)), None)
-        metric, _, named = (wanted or f"{first},{self.filters[0]}").partition(",")
-        return ScoredBy(metric=metric, filter=named) if self._is_binary(metric) and named in self.filters else None
+        """`wanted` is METRIC,FILTER, or None for the first metric of right and wrong, or of values where there is
+        none, and the first filter; None where that scores no single output."""
+        usable = sorted(filter(self._is_usable, self.metrics), key=self._is_binary, reverse=True)
+        metric, _, named = (wanted or f"{next(iter(usable), None)},{self.filters[0]}").partition(",")
+        if metric not in usable or named not in self.filters:
+            return None
+        return ScoredBy(metric=metric, filter=named, scale=self._scale(metric))
 
     def _is_binary(self, metric: str) -> bool:
-        return metric in RIGHT_OR_WRONG and self.metrics.get(metric, "") in (None, "mean")
+        made = self.metrics.get(metric, "")
+        return metric in RIGHT_OR_WRONG and made in (None, "mean") and (self.name, metric) not in FRACTIONS
+
+    def _is_usable(self, metric: str) -> bool:
+        """An output has a value by it, and the score is their mean."""
+        return self._is_binary(metric) or self.metrics.get(metric) == "mean"
+
+    def _scale(self, metric: str) -> Metric:
+        if self._is_binary(metric):
+            return ACCURACY
+        (own,) = (each for each in self._listed if _called(each["metric"]) == metric)
+        return Metric.within(metric, None, higher_is_better=own.get("higher_is_better", True) is not False)
 
     def refusal(self, wanted: str | None) -> str | None:
         """Why it cannot be asked or scored here; None when it can."""
@@ -83,11 +105,14 @@ class Written:
         return None
 
     def _no_verdict(self, wanted: str | None) -> str:
-        binary = [metric for metric in self.metrics if self._is_binary(metric)]
-        if not binary:
-            return f"its metric {', '.join(self.metrics)} is not right or wrong for an output; {OTHER}"
-        ways = [f"{metric},{each}" for metric in binary for each in self.filters]
-        return f"it has no {wanted} that is right or wrong; write {' or '.join(ways)} after the task's name"
+        usable = [metric for metric in self.metrics if self._is_usable(metric)]
+        if not usable:
+            return (
+                f"lm-eval makes its {', '.join(self.metrics)} of all outputs of a run at once, so that no output "
+                f"has a score; {OTHER}"
+            )
+        ways = [f"{metric},{each}" for metric in usable for each in self.filters]
+        return f"it has no {wanted} that scores an output; write {' or '.join(ways)} after the task's name"
 
     @property
     def asked_split(self) -> str:
@@ -121,7 +146,12 @@ class Written:
         )
 
 
-OTHER = "name a task that generates text and is scored right or wrong, such as gsm8k"
+OTHER = "name a task that generates text and scores every output, such as gsm8k"
+
+
+def _called(metric: str) -> str:
+    """As lm-eval calls a metric; that of a function, whose file is named before it, as the function."""
+    return metric.rpartition(".")[2] if "/" in metric else metric
 
 
 def parsed(name: str) -> tuple[str, str | None]:
