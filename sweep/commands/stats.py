@@ -51,7 +51,7 @@ class Described(NamedTuple):
     help="Attempts that CI gives a build; it passes if one does.",
 )
 @click.option("--two-sided", is_flag=True, help="A score that is too good fails as well: two bounds for each rule.")
-@click.option("--range", "ends", type=float, nargs=2, metavar="LOW HIGH", help="Scores are values of this range.")
+@click.option("--range", "ends", type=float, nargs=2, metavar="LOW HIGH", help="Scores are values of it; or inf.")
 @click.option("--lower-is-better", is_flag=True, help="Scores are error rates, 0 to 1 without --range.")
 @click.option("--percent", is_flag=True, help="Numbers without a % sign are in percent.")
 @click.option("--pattern", metavar="REGEX", help="Find the scores in lines: the group `score`, or the first one.")
@@ -117,7 +117,7 @@ def _metric(ends: tuple[float, float] | None, lower_is_better: bool) -> Metric:
         return ACCURACY
     low, high = ends or (0.0, 1.0)
     try:
-        return Metric(name="score", low=low, high=high, higher_is_better=not lower_is_better)
+        return Metric.within("score", (low, high), higher_is_better=not lower_is_better)
     except ValueError as error:
         raise BadInput(f"--range: {error}") from None
 
