@@ -29,7 +29,7 @@ def of(preset: str, options: dict[str, object], **changes: object) -> EngineSpec
         ("server", {"command": "serve {port} {draft_model}"}, "{draft_model}"),
         ("server", {"preset": "vllm", "options": "--max-model-len 4096"}, "must be a mapping, {NAME: VALUE}"),
         ("openai", {"base_urls": "http://localhost:8000"}, "must be a list, [VALUE, ...]"),
-        ("openai", {"base_urls": ["localhost:8000"]}, "no address"),
+        ("openai", {"base_urls": ["localhost:8000"]}, "not an address"),
         ("openai", {"base_urls": []}, "at least 1"),
         ("openai", {"base_urls": ["http://h:8000"]}, "write http://h:8000/v1"),
         ("openai", {"base_url": "http://h:8000/v1"}, "did you mean base_urls"),
