@@ -174,8 +174,8 @@ def _apart(table: VariantSamples, what: str, groups: _Groups, p_adjusted: float)
         table.variant,
         Verdict.WARN,
         f"The scores depend on the {what} that measured them: the mean {table.metric.name} is {means}. {alike} "
-        f"that are alike would differ this much with a probability of at most {p_adjusted:.2g} (permutation test, corrected for "
-        "the number of tests).",
+        f"that are alike would differ this much with a probability of at most {p_adjusted:.2g} (permutation test, "
+        "corrected for the number of tests).",
         _LOOK[what],
         scores=groups,
         p_adjusted=p_adjusted,
