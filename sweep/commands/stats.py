@@ -51,7 +51,9 @@ class Described(NamedTuple):
     help="Attempts that CI gives a build; it passes if one does.",
 )
 @click.option("--two-sided", is_flag=True, help="A score that is too good fails as well: two bounds for each rule.")
-@click.option("--range", "ends", type=float, nargs=2, metavar="LOW HIGH", help="Scores are values of it; or inf.")
+@click.option(
+    "--range", "ends", type=float, nargs=2, metavar="LOW HIGH", help="The range of values; inf for no end."
+)
 @click.option("--lower-is-better", is_flag=True, help="Scores are error rates, 0 to 1 without --range.")
 @click.option("--percent", is_flag=True, help="Numbers without a % sign are in percent.")
 @click.option("--pattern", metavar="REGEX", help="Find the scores in lines: the group `score`, or the first one.")

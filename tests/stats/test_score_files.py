@@ -28,6 +28,13 @@ def test_a_score_in_another_way_and_an_hour_later_is_of_another_run(tmp_path: Pa
     assert [one.values for one in read(file, questions=200)] == [(0.44, 0.44)]
 
 
+def test_scores_of_several_tasks_in_one_log_are_told(tmp_path: Path) -> None:
+    told: list[str] = []
+    (tmp_path / "log").write_text("gsm8k accuracy = 0.445\nmmlu accuracy = 0.61\n")
+    read(tmp_path / "log", questions=200, note=told.append)
+    assert "`gsm8k accuracy =` 1 time, `mmlu accuracy =` 1 time" in told[0]
+
+
 def test_what_a_log_writes_again_is_told(tmp_path: Path) -> None:
     told: list[str] = []
     file = tmp_path / "log"
