@@ -91,12 +91,12 @@ def connect(spec: PoolSpec, address: str | None) -> str | None:
                 f"Ray did not start on this machine: {reason}. On a busy machine it may later: launch the file "
                 f"again. Ray's logs are in {_sessions() or '/tmp/ray'}/session_latest/logs"
             ) from None
-        # `ray start` turns tokens on by itself where it finds one; a driver does not.
-        wanting = not os.environ.get("RAY_AUTH_MODE")
-        token = "; if it wants a token, set RAY_AUTH_MODE=token" if wanting else ""
+        # Ray says on stderr alone that a token is missing or wrong. `ray start` turns tokens on by itself where it
+        # finds one, and a driver does not.
         raise ClusterUnavailable(
             f"the Ray cluster at {address} is unavailable: {reason}. {status_command(None)} shows what runs, "
-            f"--address names another{token}"
+            "--address names another. If it wants a token, set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to what "
+            "`ray get-auth-token` prints on its head"
         ) from None
     return f"http://{context.dashboard_url}" if context.dashboard_url else None
 

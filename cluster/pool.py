@@ -158,6 +158,12 @@ class RayPool:
     def remark_with(self, remark: Callable[[str], str | None]) -> None:
         self._remark = remark
 
+    def abandon(self) -> None:
+        """For another driver: nothing more comes of what engines are at, whose processes are replaced."""
+        for task in [task for task in dict.fromkeys(self._tasks.values()) if not task.back]:
+            self._end(task)
+            self._bring_up(task.engine, time.monotonic())
+
     def close(self) -> None:
         absent = {task.engine for task in self._tasks.values()}
         idle = all(task.back for task in self._tasks.values())

@@ -106,6 +106,9 @@ class FakePool(FakePages):
     def wait(self, timeout: float) -> list[Event]:
         return [self._pending.pop(0)] if self._pending else []
 
+    def abandon(self) -> None:
+        self._pending.clear()
+
     def close(self) -> None:
         self.closed = True
 
@@ -136,6 +139,9 @@ class ActorPool(FakePages):
     def wait(self, timeout: float) -> list[Event]:
         events, self._pending = self._pending, []
         return events
+
+    def abandon(self) -> None:
+        self._pending.clear()
 
     def close(self) -> None:
         for actor in self._actors.values():

@@ -49,7 +49,7 @@ def finished(
     written: Callable[[str, str], str] = lambda question, answer: answer,
     steps: Callable[[int], int] = lambda repetition: 4,
 ) -> Run:
-    """A concluded run in `folder`. `wrong` may be a number a variant: its first questions, every time.
+    """A concluded run in `folder`. `wrong` may be a number per variant: its first questions, every time.
 
     `written`: what the engine writes for the answer to the question of this id. `steps`: a repetition to the
     verification steps of each output of mtp, which has 8 tokens.
@@ -81,7 +81,7 @@ def finished(
 
 
 def measured(unit: Unit) -> Measurement:
-    """On one start of an engine a variant, 5 s for each unit, one begun every 100 s."""
+    """On one start of an engine for each variant, 5 s for each unit, one begun every 100 s."""
     began = 1_000_000.0 + 100 * unit.repetition
     return Measurement(start=f"engine-1@here#{unit.condition.loads}", began=began, ended=began + 5)
 

@@ -11,6 +11,10 @@ from cluster.backends import Problem
 from cluster.errors import EngineStartFailed, suggestion
 from cluster.spec import EngineSpec
 
+MAPPING, LIST = "a mapping, {NAME: VALUE}", "a list, [VALUE, ...]"
+KINDS = {"dict_type": MAPPING, "list_type": LIST, "tuple_type": LIST}
+"""By what pydantic calls the fault of a value of another kind."""
+
 
 def faults(model: type[BaseModel], arguments: Mapping[str, Any]) -> list[Problem]:
     """What is wrong with the arguments."""
@@ -22,6 +26,8 @@ def faults(model: type[BaseModel], arguments: Mapping[str, Any]) -> list[Problem
             name, text = str(fault["loc"][0]), fault["msg"][0].lower() + fault["msg"][1:]
             if fault["type"] == "extra_forbidden":
                 text = f"unknown argument; {suggestion(name, model.model_fields)}"
+            elif fault["type"] in KINDS:
+                text = f"must be {KINDS[fault['type']]}"
             problems.append((name, text))
     return problems
 

@@ -7,13 +7,14 @@ prompt decide the score, and a threshold would guard those instead of the engine
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sweep.audit.finding import ALPHA, Evidence, Finding, Verdict, finding
 from sweep.stats.describe import known_mean
-from sweep.stats.paired import holm
+from sweep.stats.paired import between_runs, holm
 from sweep.stats.samples import VariantSamples
 
 NAME = "protocol"
@@ -127,29 +128,34 @@ def _bos(tables: Sequence[VariantSamples]) -> Iterable[Finding]:
 
 
 def _first_questions(tables: Sequence[VariantSamples]) -> Iterable[Finding]:
-    """The first questions against the rest, by Fisher's exact test on the majority answers, Holm-corrected.
+    """The first questions against the rest, by Fisher's exact test on the majority answers, or Welch's t-test on
+    the questions' mean values; Holm-corrected.
 
     The first are the 200 that CI gates ask, or half of them where there are no more. Variants with too few come
     first.
     """
     audit = f"{NAME}: first questions"
-    parts: dict[str, list[npt.NDArray[np.bool_]]] = {}
+    parts: dict[str, list[npt.NDArray[Any]]] = {}
     for table in tables:
         questions = len(table.question_ids)
         if questions >= FEWEST:
             cut = SUBSET if questions > SUBSET else questions // 2
-            parts[table.variant] = np.split(table.correct.mean(axis=0) > 0.5, [cut])
+            majority = table.correct.mean(axis=0) > 0.5
+            parts[table.variant] = np.split(majority if table.counts else table.value.mean(axis=0), [cut])
             continue
         few = f"{questions} questions are too few to compare the first with the others"
         yield finding(audit, table.variant, Verdict.UNKNOWN, f"{few}; at least {FEWEST} are needed.")
-    p_values = holm([_fisher(*halves) for halves in parts.values()])
+    counts = all(table.counts for table in tables)
+    measure = "an accuracy" if counts else f"a mean {tables[0].metric.name}"
+    test = "Fisher's exact test" if counts else "Welch's t-test"
+    p_values = holm([_fisher(*halves) if counts else _welch(*halves) for halves in parts.values()])
     for (variant, (first, rest)), p_adjusted in zip(parts.items(), p_values, strict=True):
         yield finding(
             audit,
             variant,
             Verdict.WARN if p_adjusted < ALPHA else Verdict.PASS,
-            f"The first {len(first)} questions have an accuracy of {first.mean():.3f}, the other {len(rest)} of "
-            f"{rest.mean():.3f}. Fisher's exact test gives p = {p_adjusted:.2g}, corrected for the number of "
+            f"The first {len(first)} questions have {measure} of {first.mean():.3f}, the other {len(rest)} of "
+            f"{rest.mean():.3f}. {test} gives p = {p_adjusted:.2g}, corrected for the number of "
             "variants.",
             "The first questions do not stand for the others: let the gate ask all of them.",
             first=float(first.mean()),
@@ -157,6 +163,12 @@ def _first_questions(tables: Sequence[VariantSamples]) -> Iterable[Finding]:
             cut=len(first),
             p_adjusted=p_adjusted,
         )
+
+
+def _welch(first: npt.NDArray[np.float64], rest: npt.NDArray[np.float64]) -> float:
+    """Two-sided; 1 where no question differs from another of its part."""
+    found = between_runs(first, rest).p_value
+    return 1.0 if found is None else found
 
 
 def _fisher(first: npt.NDArray[np.bool_], rest: npt.NDArray[np.bool_]) -> float:

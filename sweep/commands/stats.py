@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -12,6 +12,7 @@ from sweep import clean
 from sweep.out import note, say, say_json
 
 if TYPE_CHECKING:
+    from sweep.gate.limits import Limit
     from sweep.gate.threshold import VariantThreshold
     from sweep.stats.describe import ScoreStatistics
     from sweep.stats.metric import Metric
@@ -19,10 +20,23 @@ if TYPE_CHECKING:
     from sweep.stats.scores import Scores
 
     Rules = Mapping[str, VariantThreshold]
-    Described = tuple[Scores, ScoreStatistics, Rules]
+    Others = Mapping[str, Limit]
 
 OVERDISPERSED = 0.01
 """Level at which scores are said to vary more than independent questions can."""
+
+
+class Described(NamedTuple):
+    """What is said of one variant."""
+
+    scores: Scores
+    """Of its runs."""
+    statistics: ScoreStatistics
+    """Of the scores."""
+    rules: Rules
+    """Each rule's threshold."""
+    others: Others
+    """The other bound of each two-sided rule."""
 
 
 @click.command(name="stats")
@@ -36,7 +50,10 @@ OVERDISPERSED = 0.01
     metavar="R",
     help="Attempts that CI gives a build; it passes if one does.",
 )
-@click.option("--range", "ends", type=float, nargs=2, metavar="LOW HIGH", help="Scores are values of this range.")
+@click.option("--two-sided", is_flag=True, help="A score that is too good fails as well: two bounds for each rule.")
+@click.option(
+    "--range", "ends", type=float, nargs=2, metavar="LOW HIGH", help="The range of values; inf for no end."
+)
 @click.option("--lower-is-better", is_flag=True, help="Scores are error rates, 0 to 1 without --range.")
 @click.option("--percent", is_flag=True, help="Numbers without a % sign are in percent.")
 @click.option("--pattern", metavar="REGEX", help="Find the scores in lines: the group `score`, or the first one.")
@@ -45,6 +62,7 @@ def command(
     scores: tuple[str, ...],
     questions: int | None,
     retries: int,
+    two_sided: bool,
     ends: tuple[float, float] | None,
     lower_is_better: bool,
     percent: bool,
@@ -60,13 +78,15 @@ def command(
     rate or an accept length; where lower is better a threshold is an upper bound. Where the scores are not
     known, records of mean, std and n, or of how many runs passed and failed, take their place.
 
-    Every threshold rule is shown with its default parameters. Variants are held against the first one; hosts,
+    Every threshold rule is shown with its default parameters; with --two-sided the false alarm that it allows is
+    split between a lower and an upper bound. Variants are held against the first one; hosts,
     commits and builds against one another; with dates a change is looked for.
 
     \b
     Examples:
       sweep stats scores.json --questions 200
       sweep stats ci.log --questions 200 --retries 3
+      sweep stats scores.json --questions 200 --two-sided
       sweep stats trtllm.log --percent --questions 1319
       sweep stats wer.json --range 0 2 --lower-is-better
       sweep stats ci.log --pattern 'gave ([0-9.]+)' --questions 200
@@ -80,9 +100,12 @@ def command(
     reading = Reading(questions=questions, percent=percent, pattern=pattern, metric=metric, note=note)
     found = read(scores, reading)
     variants = [one.scores for one in found.listed]
-    described = [(v, describe_scores(v.values, v.questions, metric), _every_rule(v, retries)) for v in variants]
-    (_say_json if as_json else _show)(found, described, retries)
-    for v, statistics, rules in described:
+    described = [
+        Described(v, describe_scores(v.values, v.questions, metric), *_every_rule(v, retries, two_sided))
+        for v in variants
+    ]
+    (_say_json if as_json else _show)(found, described, retries, two_sided)
+    for v, statistics, rules, _ in described:
         for warning in _warnings(v, statistics, rules):
             note(f"{clean.line(v.variant)}: {warning}")
 
@@ -96,36 +119,40 @@ def _metric(ends: tuple[float, float] | None, lower_is_better: bool) -> Metric:
         return ACCURACY
     low, high = ends or (0.0, 1.0)
     try:
-        return Metric(name="score", low=low, high=high, higher_is_better=not lower_is_better)
+        return Metric.within("score", (low, high), higher_is_better=not lower_is_better)
     except ValueError as error:
         raise BadInput(f"--range: {error}") from None
 
 
-def _show(found: ScoreFile, described: Sequence[Described], retries: int) -> None:
+def _show(found: ScoreFile, described: Sequence[Described], retries: int, two_sided: bool) -> None:
     """A table for each variant, and what else the files say."""
     from sweep.report.score_files import blocks
     from sweep.report.terminal import show
 
-    for scores, statistics, rules in described:
-        _print(scores, statistics, rules, retries)
+    for one in described:
+        _print(one, retries)
         say("")
-    show(blocks(found, retries))
+    show(blocks(found, retries, two_sided=two_sided))
 
 
-def _say_json(found: ScoreFile, described: Sequence[Described], retries: int) -> None:
+def _say_json(found: ScoreFile, described: Sequence[Described], retries: int, two_sided: bool) -> None:
     """The numbers of one variant as they are, those of several by name; with what else the files say."""
     from sweep.report.score_files import as_json
 
-    numbers = {scores.variant: _as_json(scores, statistics, rules) for scores, statistics, rules in described}
+    numbers = {one.scores.variant: _as_json(one) for one in described}
     whole = next(iter(numbers.values())) if len(numbers) == 1 else {"variants": numbers}
-    say_json(whole | {name: value for name, value in as_json(found, retries).items() if value})
+    say_json(whole | {name: value for name, value in as_json(found, retries, two_sided=two_sided).items() if value})
 
 
-def _every_rule(scores: Scores, retries: int) -> Rules:
-    from sweep.gate.threshold import derive_all, fit_all
+def _every_rule(scores: Scores, retries: int, two_sided: bool) -> tuple[Rules, Others]:
+    """The threshold of every rule, and of two-sided ones the other bound."""
+    from sweep.gate.limits import Beside, limits
+    from sweep.gate.rules import every_rule
+    from sweep.gate.threshold import derive, fit_all
 
-    derived = derive_all(fit_all([scores]), retries)
-    return {name: threshold.variants[scores.variant] for name, threshold in derived.items()}
+    fits, rules = fit_all([scores]), every_rule(retries, two_sided=two_sided)
+    others = {rule.rule: limits(rule, fits, Beside())[scores.variant][0] for rule in rules if rule.two_sided}
+    return {rule.rule: derive(rule, fits).variants[scores.variant] for rule in rules}, others
 
 
 def _published_bound(scores: Scores, statistics: ScoreStatistics) -> float | None:
@@ -139,7 +166,8 @@ def _published_bound(scores: Scores, statistics: ScoreStatistics) -> float | Non
     return mean + side * tolerance_factor(n, n - 1, 0.99, 0.95) * std if mean is not None and std else None
 
 
-def _as_json(scores: Scores, statistics: ScoreStatistics, rules: Rules) -> dict[str, Any]:
+def _as_json(described: Described) -> dict[str, Any]:
+    scores, statistics, rules, others = described
     over, n = statistics.overdispersion, len(statistics.per_repetition)
     return {
         "n": n,
@@ -153,10 +181,15 @@ def _as_json(scores: Scores, statistics: ScoreStatistics, rules: Rules) -> dict[
                 "false_alarm": judged.false_alarm,
                 "false_alarm_single": judged.single.false_alarm,
                 "mde80": judged.mde80,
+                **({"other_bound": _other_json(others[name])} if name in others else {}),
             }
             for name, judged in rules.items()
         },
     }
+
+
+def _other_json(limit: Limit) -> dict[str, Any]:
+    return {key: getattr(limit, key) for key in ("value", "upper", "false_alarm", "mde80")}
 
 
 def _warnings(scores: Scores, statistics: ScoreStatistics, rules: Rules) -> Iterator[str]:
@@ -190,20 +223,24 @@ def _warnings(scores: Scores, statistics: ScoreStatistics, rules: Rules) -> Iter
         yield "if the scores are meant in percent, --percent reads them: read as shares, they vary too much"
 
 
-def _print(scores: Scores, statistics: ScoreStatistics, rules: Rules, retries: int) -> None:
+def _print(described: Described, retries: int) -> None:
     from sweep.report.blocks import Grid
     from sweep.report.console import CleanConsole
     from sweep.report.terminal import grid, tell
-    from sweep.report.thresholds import headings, rule_cells
+    from sweep.report.thresholds import headings, limit_cells, rule_cells
 
     console = CleanConsole()
-    up = scores.metric.higher_is_better
-    rows = [(name, *rule_cells(judged, retries, higher_is_better=up)) for name, judged in rules.items()]
+    scores, statistics, rules, others = described
+    up, rows = scores.metric.higher_is_better, []
+    for name, judged in rules.items():
+        rows.append((name, *rule_cells(judged, retries, higher_is_better=up)))
+        if limit := others.get(name):
+            rows.append((f"and at {'most' if limit.upper else 'least'}", *limit_cells(limit, retries)))
     for line in _lines(scores, statistics):
         tell(console, line)
     say("")
     console.print(grid(Grid(("rule", "threshold", *headings(retries)), rows), console.width))
-    for line in ("", *_reasons(rules), _legend(retries)):
+    for line in ("", *_reasons(rules, others), _legend(retries, bool(others))):
         tell(console, line)
 
 
@@ -235,20 +272,29 @@ def _beyond(scores: Scores) -> str:
     return "below the least" if scores.metric.higher_is_better else "above the greatest"
 
 
-def _legend(retries: int) -> str:
+def _legend(retries: int, two_sided: bool) -> str:
     k = f" k attempts: all {retries} attempts fail, if they are independent." if retries > 1 else ""
+    every = " Every attempt is held to the second bound." if retries > 1 else ""
+    both = (
+        " A build fails beyond either of two bounds, so their false alarms add up; of the second one the smallest "
+        f"move of the mean towards it is caught.{every}"
+    )
     return (
         "False alarm: the measured build, measured again, fails at that threshold; the brackets hold the upper "
         "95 % bound. Drop caught: the smallest loss of the mean that fails with a probability of 80 and of 95 "
-        f"%.{k}"
+        f"%.{k}{both if two_sided else ''}"
     )
 
 
-def _reasons(rules: Rules) -> Iterator[str]:
+def _reasons(rules: Rules, others: Others) -> Iterator[str]:
     """Why rules gave no threshold, for the reason that `_warnings` does not give."""
     from sweep.gate.threshold import Reason
+    from sweep.report.limits import limit_reason
     from sweep.report.promises import reason_sentence
 
     for name, judged in rules.items():
         if judged.reason is Reason.BOUND_NOT_POSITIVE:
             yield f"No threshold by {name}. {reason_sentence(judged.reason, judged.n, judged.bound)}"
+    for name, limit in others.items():
+        if limit.value is None and not limit.missing:
+            yield f"One bound by {name}. {limit_reason(limit)}"

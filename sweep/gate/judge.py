@@ -86,7 +86,12 @@ class Verdict:
             return None
         below, threshold = self._beside(exact)
         beyond = "below" if self.metric.higher_is_better else "above"
-        return f"score {below} is {beyond} the threshold {threshold}{count}"
+        return f"{self._score} {below} is {beyond} the threshold {threshold}{count}"
+
+    @property
+    def _score(self) -> str:
+        """What it is called: of right answers the score."""
+        return "score" if self.metric.counts else self.metric.name
 
     def _beside(self, score: float) -> tuple[str, str]:
         return beside(score, self.threshold, higher_is_better=self.metric.higher_is_better)
@@ -151,7 +156,7 @@ class Verdict:
             return self.attempts.reason
         if isinstance(self.paired, Paired):
             return passing(self.measured.score, self.paired)
-        return "score {}, threshold {}".format(*self._beside(self.measured.score))
+        return "{} {}, threshold {}".format(self._score, *self._beside(self.measured.score))
 
     def lines(self, *, reason: bool = True) -> Iterator[str]:
         """The verdict in words: the outcome, then every mismatch, then what was not checked.

@@ -318,9 +318,14 @@ ENOUGH = 10
 """Repetitions from which a threshold that is derived from noise is near to what more would give."""
 
 
-def every_rule(retries: int = 1, chosen: Rule | None = None) -> tuple[Rule, ...]:
-    """The rules with their default parameters, but for the `chosen` one; each for attempts of as many runs."""
-    common = {"retries": retries, "runs_per_attempt": chosen.runs_per_attempt if chosen else 1}
+def every_rule(retries: int = 1, chosen: Rule | None = None, *, two_sided: bool = False) -> tuple[Rule, ...]:
+    """The rules with their default parameters, but for the `chosen` one; each with as many bounds as that has, for
+    attempts of as many runs."""
+    common = {
+        "retries": retries,
+        "runs_per_attempt": chosen.runs_per_attempt if chosen else 1,
+        "two_sided": chosen.two_sided if chosen else two_sided,
+    }
     return tuple(
         chosen if chosen and chosen.rule == name else kind.model_validate({"rule": name, **common})
         for name, kind in RULES.items()

@@ -24,6 +24,8 @@ NEAR = 0.7
 
 MAPPINGS = ("dict_type", "model_type", "model_attributes_type", "dataclass_type")
 """What pydantic calls the fault of a value that had to be a mapping."""
+LISTS = ("list_type", "tuple_type")
+"""The same of a list."""
 
 
 def fault(detail: ErrorDetails, document: Any) -> Fault:
@@ -33,7 +35,8 @@ def fault(detail: ErrorDetails, document: Any) -> Fault:
         return path, "missing; add it"
     if detail["type"] == "extra_forbidden":
         known = dict.fromkeys(_fields_at(SweepConfig, path[:-1], document))
-        if "arguments" in known and not get_close_matches(str(path[-1]), known, n=1, cutoff=NEAR):
+        own = path[0] in ("engine", "variants") and "arguments" in known
+        if own and not get_close_matches(str(path[-1]), known, n=1, cutoff=NEAR):
             around = ".".join(map(str, path[:-1]))
             return path, f"unknown key; the backend's own arguments go under {around}.arguments"
         return path, f"unknown key; {suggestion(str(path[-1]), known)}"
@@ -42,6 +45,8 @@ def fault(detail: ErrorDetails, document: Any) -> Fault:
     shown = cut(secrets_in(value).hide(value))
     if detail["type"] in MAPPINGS:
         return path, f"must be a mapping, got {shown}; write {_in_place(detail['input'], path, document)}"
+    if detail["type"] in LISTS:
+        return path, f"must be a list, got {shown}; write [VALUE, ...]"
     rule = detail["msg"].removeprefix("Value error, ")
     return path, f"{rule[0].lower()}{rule[1:]}, got {shown}; {_remedy(detail)}"
 

@@ -41,7 +41,8 @@ def limit_reason(limit: Limit) -> str:
     """Why there is no value."""
     assert limit.reason is not None
     if not limit.missing:
-        return "No score is too high: the upper bound lies above all that a score can be."
+        how, which = ("high", "upper bound lies above") if limit.upper else ("low", "lower bound lies below")
+        return f"No score is too {how}: the {which} all that a score can be."
     because = reason_sentence(limit.reason, limit.n)
     if limit.reason is Reason.IDENTICAL_REPETITIONS:
         # What is said of equal scores would send people to perturb what their engine claims to hold still.

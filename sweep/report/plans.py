@@ -164,7 +164,7 @@ def findable_lines(plan: Plan, questions: int) -> Iterator[str]:
         by = f", by a false_alarm rule at {share(found.alpha)} in place of {rule.rule}" if others and rule else ""
         of_runs = "" if found.runs == 1 else f" of {found.runs} runs each"
         one = "" if found.attempts == 1 else ", of which one must pass"
-        together = " judged together" if are_together(plan.config.repetitions - 1, found.attempts) else one
+        together = ", judged together" if are_together(plan.config.repetitions - 1, found.attempts) else one
         drop = f"a drop of {found.drop:.3f}" if found.drop <= 1 else "no drop of any size"
         few = "" if found.drop <= 1 else f", after no more than {plan.config.repetitions} repetitions"
         yield (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sweep.gate.moments import Derived, derive_from
+from sweep.gate.moments import Derived, derive_above, derive_from
 from sweep.report.blocks import Block, Grid
 from sweep.report.wording import share
 from sweep.stats.apart import ALPHA, Apart, labels_apart, variants_apart
@@ -16,16 +16,18 @@ if TYPE_CHECKING:
     from sweep.stats.history import Chart
     from sweep.stats.score_files.rows import Moments, Passes
 
+AT_MOST = "and at most"
+"""Beside the upper bound of the rule in the row above."""
 NIGHTS = 6
 """With a date, from which on a change is looked for: three for the reference, and as many to be held against it."""
 RUN_LENGTH = 1000.0
 """Nights between false alarms, as `sweep history` has it by default."""
 
 
-def blocks(found: ScoreFile, retries: int) -> Iterator[Block]:
+def blocks(found: ScoreFile, retries: int, *, two_sided: bool = False) -> Iterator[Block]:
     """Everything but the tables of the variants alone."""
     for moments in found.moments:
-        yield from _moments(moments, retries)
+        yield from _moments(moments, retries, two_sided)
     for passes in found.passes:
         yield _passes(passes)
     if len(found.listed) > 1:
@@ -36,10 +38,10 @@ def blocks(found: ScoreFile, retries: int) -> Iterator[Block]:
         yield from _nights(one)
 
 
-def as_json(found: ScoreFile, retries: int) -> dict[str, Any]:
+def as_json(found: ScoreFile, retries: int, *, two_sided: bool = False) -> dict[str, Any]:
     """The same, to be read by a program; what was not looked for is not there."""
     return {
-        "summarised": {m.variant: _moments_json(m, retries) for m in found.moments},
+        "summarised": {m.variant: _moments_json(m, retries, two_sided) for m in found.moments},
         "verdicts": {p.variant: _passes_json(p) for p in found.passes},
         "differences": [_apart_json(one) for one in (variants_apart(found.listed) if found.listed else [])],
         "labels": {
@@ -125,13 +127,17 @@ def _nights(one: Listed) -> Iterator[str]:
         yield f"Over {counted(len(chart.history.measured), 'night')}: {answer([chart])} `sweep history` has more."
 
 
-def _moments(moments: Moments, retries: int) -> Iterator[Block]:
+def _moments(moments: Moments, retries: int, two_sided: bool) -> Iterator[Block]:
     yield (
         f"{moments.variant}: {moments.mean:.4f} ± {moments.std:.4f} (ddof=1), {moments.runs} x {moments.questions} "
         "questions, of which the scores are not known. The thresholds take them as normal; min_observed needs "
         "them, and nothing can be said of drift, or of single runs that lie apart."
     )
-    rows = [(name, *_cells(derived)) for name, derived in derive_from(moments, retries).items()]
+    above = derive_above(moments, retries) if two_sided else {}
+    rows = []
+    for name, derived in derive_from(moments, retries, two_sided=two_sided).items():
+        rows.append((name, *_cells(derived)))
+        rows += [(AT_MOST, *_cells(above[name]))] if name in above else []
     yield Grid(("rule", "threshold", "false alarm", "drop caught, 80 %"), rows)
 
 
@@ -156,12 +162,16 @@ def _passes(passes: Passes) -> str:
     )
 
 
-def _moments_json(moments: Moments, retries: int) -> dict[str, Any]:
+def _moments_json(moments: Moments, retries: int, two_sided: bool) -> dict[str, Any]:
+    above = derive_above(moments, retries) if two_sided else {}
     return {
         "n": moments.runs,
         "mean": moments.mean,
         "std": moments.std,
-        "thresholds": {name: vars(derived) for name, derived in derive_from(moments, retries).items()},
+        "thresholds": {
+            name: vars(derived) | ({"other_bound": {**vars(above[name]), "upper": True}} if two_sided else {})
+            for name, derived in derive_from(moments, retries, two_sided=two_sided).items()
+        },
     }
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from sweep.gate.contract import CONTRACT
 from sweep.gate.digits import DIGITS, cut, rounded
+from sweep.gate.limits import Limit
 from sweep.gate.operating import Operating
 from sweep.gate.threshold import Threshold, VariantThreshold
 from sweep.report.blocks import Block, Grid, Row
@@ -145,15 +146,26 @@ def operating_cells(at: Operating, noise: str | None, retries: int) -> Row:
     )
     drops: Row = ("-", "-")
     if noise is not None and at.value is not None:
-        pairs = ((at.single.mde80, at.single.mde95), (at.mde80, at.mde95))
-        drops = tuple(" / ".join("none" if drop is None else f"{drop:.3f}" for drop in pair) for pair in pairs)
+        drops = (_caught(at.single.mde80, at.single.mde95), _caught(at.mde80, at.mde95))
     return alarms + drops if retries > 1 else alarms[:1] + drops[:1]
+
+
+def _caught(*drops: float | None) -> str:
+    return " / ".join("none" if drop is None else f"{drop:.3f}" for drop in drops)
 
 
 def rule_cells(outcome: VariantThreshold, retries: int, *, higher_is_better: bool = True) -> Row:
     """A rule's own threshold, rounded so that whatever passes it passes, and what it does."""
     value = number(None if outcome.value is None else rounded(outcome.value, upper=not higher_is_better), DIGITS)
     return (value, *operating_cells(outcome, outcome.noise_source, retries))
+
+
+def limit_cells(limit: Limit, retries: int) -> Row:
+    """The other bound of a two-sided rule, which holds for every attempt, under the same headings."""
+    value = number(None if limit.value is None else rounded(limit.value, upper=limit.upper), DIGITS)
+    alarm = _alarm(limit.false_alarm, limit.false_alarm_interval)
+    caught = "-" if limit.value is None or limit.std is None else _caught(limit.mde80, limit.mde95)
+    return (value, alarm, "-", caught, "-") if retries > 1 else (value, alarm, caught)
 
 
 def _alarm(value: float | None, interval: tuple[float, float] | None) -> str:
@@ -181,12 +193,8 @@ def every_rule(summary: Summary) -> Iterator[Block]:
         "when all fail, if attempts are independent."
     )
     yield Grid(("rule", "variant", "threshold", *headings(attempts, summary.metric)), rows)
-    yield (
-        "The false alarm is that of the measured build, measured again; the brackets hold its upper 95 % bound. "
-        "Where a variant has identical repetitions, this bound is all that is known: neither the false alarm "
-        "itself nor the drop that is caught (`-`) can be estimated. Of a variant with one repetition nothing is "
-        f"known. *none* means that not even {_everything(summary.metric)} is caught so often."
-    )
+    outcomes = [outcome for rule in summary.rules.values() for outcome in rule.variants.values()]
+    yield " ".join(_key(outcomes, rows, summary.metric))
     reasons = "\n".join(f"- {line}" for line in _reasons(summary.rules))
     if reasons:
         yield reasons
@@ -197,6 +205,20 @@ def _everything(metric: Metric) -> str:
     if metric.higher_is_better:
         return f"a drop to {metric.low:g}" if metric.low is not None else "the largest drop"
     return f"a rise to {metric.high:g}" if metric.high is not None else "the largest rise"
+
+
+def _key(outcomes: Sequence[VariantThreshold], rows: Sequence[Row], metric: Metric) -> Iterator[str]:
+    """What the cells of `every_rule` mean, as far as they come up."""
+    yield "The false alarm is that of the measured build, measured again; the brackets hold its upper 95 % bound."
+    if any(one.false_alarm is None and one.false_alarm_interval is not None for one in outcomes):
+        yield (
+            "Where a variant has identical repetitions, this bound is all that is known: neither the false alarm "
+            "itself nor the drop that is caught (`-`) can be estimated."
+        )
+    if any(one.n == 1 for one in outcomes):
+        yield "Of a variant with one repetition nothing is known."
+    if any("none" in cell for row in rows for cell in row):
+        yield f"*none* means that not even {_everything(metric)} is caught so often."
 
 
 def _reasons(rules: Mapping[str, Threshold]) -> list[str]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from cluster.backends import check_installed, runs_model
 from cluster.errors import ClusterUnavailable, EngineStartFailed
@@ -30,6 +30,9 @@ from sweep.run.view import View
 from sweep.tasks import dataset
 from sweep.tasks.questionnaire import Questionnaire
 from sweep.words import counted
+
+if TYPE_CHECKING:
+    from cluster.pool import RayPool
 
 KEPT = (
     "stopping; what was measured is kept, and the same launch goes on from there. Press Ctrl-C again to end at once"
@@ -120,18 +123,56 @@ def launch(file: str, overrides: Sequence[str], options: Options, audience: Audi
     run = create_run(options.runs, plan)
     keep_hashes(run.folder, plan.config)
     if questionnaire.lacks_gold:
-        questionnaire = _complete_gold(run, questionnaire, options, audience)
-    interrupted, dashboard = _complete(run, questionnaire, options, audience)
+        # Ray starts once for both, which takes seconds.
+        with _engines(run.plan, options, audience) as engines:
+            questionnaire = _complete_gold(run, questionnaire, engines, audience)
+            engines.pool.abandon()
+            interrupted = _complete(run, questionnaire, engines, audience)
+        dashboard = engines.dashboard
+    else:
+        interrupted, dashboard = _complete_alone(run, questionnaire, options, audience)
     if reference and not interrupted:
         interrupted = _complete_reference(run, reference, questionnaire, options, audience)
     return Finished(run=run, against=against, url=url, interrupted=interrupted, dashboard=dashboard)
 
 
-def _complete(
+@dataclass(frozen=True, kw_only=True)
+class _Engines:
+    """A pool that is open."""
+
+    pool: RayPool
+    """Ray's."""
+    stopped: Callable[[], bool]
+    """Whether the user has stopped the launch."""
+    address: str | None
+    """Of a cluster that outlives it."""
+
+    @property
+    def dashboard(self) -> str | None:
+        """The dashboard's address, where that outlives the sweep: a local cluster's is gone with the pool."""
+        return self.pool.dashboard if self.address else None
+
+
+def _complete_alone(
     run: Run, questionnaire: Questionnaire, options: Options, audience: Audience
 ) -> tuple[bool, str | None]:
-    """Measure what is missing of a run; whether it was interrupted, and the dashboard's address while engines
-    ran."""
+    """Measure what is missing of a run, on a pool of its own; whether it was interrupted, and the dashboard's
+    address where that outlives the sweep."""
+    if (measured := _missing(run, questionnaire, audience)) is None:
+        return False, None
+    with _engines(run.plan, options, audience) as engines:
+        interrupted = _drive(run, questionnaire, measured, engines, audience)
+    return interrupted, engines.dashboard
+
+
+def _complete(run: Run, questionnaire: Questionnaire, engines: _Engines, audience: Audience) -> bool:
+    """Measure what is missing of a run; whether it was interrupted."""
+    measured = _missing(run, questionnaire, audience)
+    return measured is not None and _drive(run, questionnaire, measured, engines, audience)
+
+
+def _missing(run: Run, questionnaire: Questionnaire, audience: Audience) -> Mapping[str, Unit] | None:
+    """What is measured of a run; None where all of it is."""
     run.pin(questionnaire)
     measured, notes = run.done()
     for note in (*notes, *run.passed_over()):
@@ -139,12 +180,10 @@ def _complete(
     units = len(run.plan.units)
     standing = f"{len(measured)} of {units} units are measured" if measured else counted(units, "unit")
     audience.tell(f"{run.plan.sweep_id}: {standing}; run folder {run.folder}")
-    if len(measured) == units:
-        return False, None
-    return _drive(run, questionnaire, measured, options, audience)
+    return None if len(measured) == units else measured
 
 
-def _complete_gold(run: Run, questionnaire: Questionnaire, options: Options, audience: Audience) -> Questionnaire:
+def _complete_gold(run: Run, questionnaire: Questionnaire, engines: _Engines, audience: Audience) -> Questionnaire:
     """Measure what is right in the run, below its folder; the questionnaire with it.
 
     Raises KeyboardInterrupt when that was interrupted, and EngineStartFailed when it came to nothing.
@@ -154,8 +193,7 @@ def _complete_gold(run: Run, questionnaire: Questionnaire, options: Options, aud
     (variant,) = own.plan.variants
     audience.tell(f"First, {variant.name} is measured once more: its outputs are right in this sweep.")
     gold = create_run(run.folder, own.plan)
-    interrupted, _ = _complete(gold, questionnaire, options, audience)
-    if interrupted:
+    if _complete(gold, questionnaire, engines, audience):
         raise KeyboardInterrupt
     answered = with_gold(run, questionnaire)
     if answered.lacks_gold:
@@ -173,29 +211,27 @@ def _complete_reference(
     interrupted. One that cannot run costs its audit, and no more."""
     other = create_run(run.folder, plan)
     try:
-        return _complete(other, questionnaire.first(plan.config.protocol.questions), options, audience)[0]
+        return _complete_alone(other, questionnaire.first(plan.config.protocol.questions), options, audience)[0]
     except (ClusterUnavailable, EngineStartFailed) as error:
         audience.tell(f"The reference could not be measured: {error.message}")
         return False
 
 
-def _drive(
-    run: Run, questionnaire: Questionnaire, measured: Mapping[str, Unit], options: Options, audience: Audience
-) -> tuple[bool, str | None]:
-    """Open the pool, the only place that does, and drive it; if it was interrupted, and the dashboard's address
-    where that outlives the sweep."""
+@contextmanager
+def _engines(plan: Plan, options: Options, audience: Audience) -> Iterator[_Engines]:
+    """Open the pool for a sweep, the only place that does."""
     from cluster.connection import PoolSpec, token_hint
     from cluster.pool import RayPool
 
-    engine, address = run.plan.config.engine, address_of(options.address)
+    engine, address = plan.config.engine, address_of(options.address)
     spec = PoolSpec(
-        engines=run.plan.engines,
+        engines=plan.engines,
         gpus=engine.owned,
         nodes=engine.spanned,
         needs_real_gpus=runs_model(engine.backend) and engine.owned > 0,
         address=address,
         deadline=options.wait,
-        sweep=run.plan.sweep_id,
+        sweep=plan.sweep_id,
     )
     with busy(f"connecting to Ray at {address}" if address else "starting Ray"):
         pool = RayPool(spec, tell=audience.tell)
@@ -205,11 +241,17 @@ def _drive(
             if pool.dashboard:
                 audience.tell(f"Ray dashboard: {pool.dashboard}{token_hint()}")
             check()
-            with audience.watch(run, pool.dashboard) as view:
-                shown = OnPages(view, pool, run.plan, questionnaire.task.metric.name)
-                interrupted = Driver(run, questionnaire, pool, shown).drive(measured, stopped)
+            yield _Engines(pool=pool, stopped=stopped, address=address)
         finally:
             with kept():
                 pool.close()
-    # A local cluster's is gone by now.
-    return interrupted, pool.dashboard if address else None
+
+
+def _drive(
+    run: Run, questionnaire: Questionnaire, measured: Mapping[str, Unit], engines: _Engines, audience: Audience
+) -> bool:
+    """Measure what is missing of a run, of which so much is measured; whether it was interrupted."""
+    pool = engines.pool
+    with audience.watch(run, pool.dashboard) as view:
+        shown = OnPages(view, pool, run.plan, questionnaire.task.metric.name)
+        return Driver(run, questionnaire, pool, shown).drive(measured, engines.stopped)

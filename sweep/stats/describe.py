@@ -93,13 +93,15 @@ class VariantStatistics:
     accuracy: Accuracy
     """The scores."""
     flip_rate: float | None
-    """Expected share of questions that flip between two runs, unbiased; None for fewer than 2 repetitions."""
-    unanimous_right: int
-    """Questions right in every repetition."""
-    unanimous_wrong: int
+    """Expected share of questions that flip between two runs, unbiased; None for fewer than 2 repetitions, and
+    where answers are worth numbers."""
+    unanimous_right: int | None
+    """Questions right in every repetition; None where answers are worth numbers, like those below."""
+    unanimous_wrong: int | None
     """Questions wrong in every repetition."""
     unstable_questions: tuple[str, ...]
-    """Ids of the questions right in some repetitions and wrong in others, in data set order."""
+    """Ids of the questions right in some repetitions and wrong in others, or worth more in some than in others; in
+    data set order."""
     identical_outputs: float | None
     """TARr@N: share of questions whose outputs are identical in all N repetitions; None for fewer than 2."""
     identical_answers: float | None
@@ -159,7 +161,7 @@ def describe(samples: VariantSamples, clusters: Sequence[str] | None = None) -> 
             f"{samples.variant}: {len(clusters)} clusters for {questions} questions; give every question one"
         )
     share = correct.mean(axis=0) if repetitions else np.zeros(0)
-    unstable = np.flatnonzero((share > 0) & (share < 1))
+    unstable = np.flatnonzero((samples.value != samples.value[:1]).any(axis=0))
     scores = describe_scores(samples.scores.tolist() if questions else [], questions, samples.metric)
     means = samples.value.mean(axis=0) if repetitions else np.zeros(0)
     measured = [length for length in accept_lengths(samples) if length is not None]
@@ -171,9 +173,9 @@ def describe(samples: VariantSamples, clusters: Sequence[str] | None = None) -> 
             sem_clustered=None if clusters is None else clustered_error(means, clusters),
             run_variance_share=_run_variance_share(samples.value, scores.std),
         ),
-        flip_rate=flip_rate(correct),
-        unanimous_right=int((share == 1).sum()),
-        unanimous_wrong=int((share == 0).sum()),
+        flip_rate=flip_rate(correct) if samples.counts else None,
+        unanimous_right=int((share == 1).sum()) if samples.counts else None,
+        unanimous_wrong=int((share == 0).sum()) if samples.counts else None,
         unstable_questions=tuple(samples.question_ids[place] for place in unstable),
         identical_outputs=identical(samples.fingerprint) if samples.has_outputs else None,
         identical_answers=None if np.isnan(samples.invalid).any() else identical(samples.answer),

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import ttest_ind
 
 from sweep.audit import Finding, Verdict
 from sweep.audit.protocol import findings
+from sweep.stats.metric import Metric
 from sweep.stats.samples import VariantSamples
 from tests.audit.evidence import plain
 from tests.tables import changed, first, table
@@ -68,6 +70,15 @@ def test_a_first_part_that_scores_unlike_the_rest_is_a_warning() -> None:
     assert odd.evidence["p_adjusted"] == pytest.approx(2 * ways / comb(200, 120))
     assert odd.verdict is Verdict.WARN
     assert protocol(table("a", np.tile([True, False], (1, 100))))["first questions"].verdict is Verdict.PASS
+
+
+def test_the_first_part_of_values_is_held_against_the_rest_by_welchs_test() -> None:
+    values = np.concatenate([np.linspace(0.1, 0.3, 20), np.linspace(0.2, 0.6, 20)])
+    rates = Metric(name="wer", low=0, high=None, higher_is_better=False)
+    odd = protocol(changed(table("a", [values == 0]), value=values[None], metric=rates))["first questions"]
+    assert odd.verdict is Verdict.WARN
+    assert odd.evidence["p_adjusted"] == pytest.approx(ttest_ind(values[:20], values[20:], equal_var=False).pvalue)
+    assert "a mean wer of 0.200" in odd.seen
 
 
 def test_too_few_questions_are_not_parted() -> None:

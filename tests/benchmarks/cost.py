@@ -95,7 +95,7 @@ class Plan:
 
 
 BY_HAND = Plan(
-    name="by hand, a server start a run",
+    name="by hand, one server start per run",
     noisy=Part(repetitions=20, start_a_run=True),
     deterministic=Part(repetitions=20, start_a_run=True),
 )
@@ -108,12 +108,12 @@ RECOMMENDED = Plan(
 
 
 def as_powerful(plan: Plan) -> Plan:
-    """By hand, a server start a run, with the questions it takes to find in one attempt what the plan finds."""
+    """By hand, one server start per run, with the questions it takes to find in one attempt what the plan finds."""
     questions = QUESTIONS
     while gate_power(STD * sqrt(QUESTIONS / questions), LOSS, ALPHA, 20) < plan.finds:
         questions += 10
     return Plan(
-        name=f"by hand at the same power: 20 x {questions:,} noisy, 20 x {ALL:,} deterministic, a start a run",
+        name=f"by hand at the same power: 20 x {questions:,} noisy, 20 x {ALL:,} deterministic, one start per run",
         noisy=Part(repetitions=20, questions=questions, start_a_run=True),
         deterministic=Part(repetitions=20, questions=plan.deterministic.questions, start_a_run=True),
     )
@@ -139,7 +139,7 @@ def plans() -> Iterator[Plan]:
     """The rows of the first table."""
     once = Part(repetitions=20)
     yield BY_HAND
-    yield Plan(name="by hand, or this service, N = 20, a start a variant", noisy=once, deterministic=once)
+    yield Plan(name="by hand, or this service, N = 20, one start per variant", noisy=once, deterministic=once)
     for identical in (5, 3):
         stopped = Part(repetitions=identical)
         yield Plan(name=f"with `stop: {{identical: {identical}}}`", noisy=once, deterministic=stopped)
@@ -159,14 +159,14 @@ def calibrations(low: Times, high: Times) -> Iterator[str]:
 
 
 def ratios(low: Times, high: Times) -> Iterator[str]:
-    """What the plans are of a server start a run at their power."""
+    """What the plans are of one server start per run at their power."""
     for plan, hand in ((same_decision(), BY_HAND), (RECOMMENDED, as_powerful(RECOMMENDED))):
         shares = [
             times.minutes(plan.noisy, plan.deterministic) / times.minutes(hand.noisy, hand.deterministic)
             for times in (low, high)
         ]
         name, of = plan.name.partition(":")[0], f"{min(shares) * 100:.0f} to {max(shares) * 100:.0f} %"
-        yield f"{name}: {of} of a server start a run at the same power"
+        yield f"{name}: {of} of one server start per run at the same power"
 
 
 def year(low: Times, high: Times) -> Iterator[str]:

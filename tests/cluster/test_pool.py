@@ -115,6 +115,20 @@ def test_a_unit_that_outlives_its_deadline_costs_its_engine_which_is_replaced(po
     assert [c.request_id for c in completed.completions] == ["q"]
 
 
+def test_what_an_engine_is_at_for_one_driver_does_not_reach_the_next(pool: RayPool) -> None:
+    engine = loaded(pool, make_spec({"seconds_per_token": HOUR}))
+    pool.run(engine, "first-r01", BATCH, LONG)
+    pool.abandon()
+    assert pool.absent == {engine}
+    assert event(pool) == Back(engine=engine)
+    completed = run(pool, loaded(pool, make_spec({"seconds_per_token": 0.0})))
+    assert isinstance(completed, Completed)
+    assert completed.work == "v-r01"
+    # An idle engine keeps its process.
+    pool.abandon()
+    assert pool.absent == frozenset()
+
+
 def test_an_engine_that_hangs_is_replaced_at_once(pool: RayPool) -> None:
     assert "hangs" in lost(pool, make_spec({"hang_rate": 1.0})).error.message
 

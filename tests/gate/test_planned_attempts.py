@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from scipy import stats
+from scipy import optimize, stats
 
 from sweep.commands.plan import command as plan
 from sweep.commands.power import command as power
@@ -104,6 +104,38 @@ def test_the_score_of_an_attempt_is_distributed_as_if_every_answer_were_drawn(ca
 def test_healthy_builds_fail_as_often_as_by_hand(rule: Rule, expected: float) -> None:
     goal = Goal(alpha=0.1, drop=0.01, retries=rule.retries)
     assert within(rehearse(FINE, goal, rule, 9, seed=0).false_alarm_interval, expected)
+
+
+@pytest.mark.parametrize("runs", [1, 6])
+def test_two_attempts_fail_below_together_and_above_each(runs: int) -> None:
+    """By quadrature over the sweep's mean and variance; where `runs` > 1 questions make all of the noise."""
+    dof, alpha, n = 11, 0.1, 12
+    z, weights = np.polynomial.hermite_e.hermegauss(40)
+    chi2 = stats.chi2.ppf((np.arange(400) + 0.5) / 400, dof)[:, None] / dof
+    seen = chi2 if runs == 1 else np.minimum(chi2, 1 / runs + np.maximum(chi2, 1) * (1 + math.sqrt(2 / dof)) - 1)
+
+    def mean(given: Any) -> float:
+        return float(np.average(np.average(given, axis=1, weights=weights)))
+
+    def below(k: Any, of: Any, spread: float = 1.0) -> Any:
+        """Of an attempt: the sweep's mean lies z over the true one."""
+        return stats.norm.cdf((z / math.sqrt(n) - k * np.sqrt(of)) / spread)
+
+    def depth(share: float) -> float:
+        """Of both attempts below, where a centre is worth n times the share; or of the centre's error alone."""
+        scale, near = np.sqrt(chi2), z / math.sqrt(n * share)
+        both = optimize.brentq(lambda k: mean(stats.norm.cdf(near - k * scale) ** 2) - alpha / 2, 0, 9)
+        return float(max(both, stats.t.ppf(1 - alpha / 2, dof) / math.sqrt(n * share)) if runs > 1 else both)
+
+    shares = np.linspace(0.3, 1, 15)
+    k = np.interp(seen / chi2, shares, [depth(share) for share in shares])
+    own = 1 / math.sqrt(runs)
+    low = below(k, seen, own)
+    high = stats.norm.sf((stats.t.ppf(1 - alpha / 4, dof) * np.sqrt(seen + chi2 / n) + z / math.sqrt(n)) / own)
+    rule = FalseAlarmRule(alpha=alpha, retries=2, runs_per_attempt=runs, two_sided=True)
+    goal = Goal(alpha=alpha, drop=0.01, retries=2)
+    found = rehearse(FINE, goal, rule, n, seed=0)
+    assert within(found.false_alarm_interval, mean(low**2 + high * (1 + low)))
 
 
 def test_an_attempt_of_more_runs_than_there_are_repetitions_has_no_least_mean() -> None:

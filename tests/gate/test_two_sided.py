@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from scipy import stats
 
+from sweep.commands.stats import command
 from sweep.errors import BadInput
 from sweep.gate import contract as contracts
 from sweep.gate.judge import judge
@@ -119,6 +122,44 @@ def test_a_healthy_build_fails_by_both_bounds_together_as_often_as_the_rule_allo
         assert upper.value is not None
         failed += not lower <= again <= upper.value
     assert failed / sweeps == pytest.approx(0.1, abs=0.023)  # three standard errors
+
+
+def told(given: Any, *options: str) -> Any:
+    arguments = ["-", "--two-sided", "--json", *options]
+    result = CliRunner().invoke(command, arguments, input=json.dumps(given), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_given_scores_have_a_pair_of_bounds() -> None:
+    higher = told(SCORES, "--range", "0", "1")["thresholds"]
+    reach = stats.t.ppf(0.995, 4) * STD * 1.2**0.5
+    rule, other = higher["false_alarm"], higher["false_alarm"]["other_bound"]
+    assert (rule["value"], other["value"]) == pytest.approx((0.5 - reach, 0.5 + reach))
+    assert (rule["false_alarm"], other["false_alarm"], other["upper"]) == pytest.approx((0.005, 0.005, True))
+    assert (higher["margin"]["value"], higher["margin"]["other_bound"]["value"]) == pytest.approx((0.47, 0.53))
+    assert (higher["min_observed"]["value"], higher["min_observed"]["other_bound"]["value"]) == (0.48, 0.52)
+    lower = told(SCORES, "--range", "0", "1", "--lower-is-better")["thresholds"]["false_alarm"]
+    assert (lower["value"], lower["other_bound"]["value"]) == pytest.approx((0.5 + reach, 0.5 - reach))
+    assert lower["other_bound"]["upper"] is False
+
+
+def test_every_attempt_at_given_scores_is_held_to_the_second_bound() -> None:
+    other = told(SCORES, "--range", "0", "1", "--retries", "2")["thresholds"]["false_alarm"]["other_bound"]
+    assert other["value"] == pytest.approx(0.5 + stats.t.ppf(0.9975, 4) * STD * 1.2**0.5)
+
+
+def test_a_mean_and_std_alone_have_a_pair_of_bounds() -> None:
+    moments = {"mean": 0.5, "std": STD, "n": 5, "questions": 1_000_000}
+    rule = told([moments])["summarised"]["scores"]["thresholds"]["false_alarm"]
+    reach = stats.t.ppf(0.995, 4) * STD * 1.2**0.5
+    assert (rule["value"], rule["other_bound"]["value"]) == pytest.approx((0.5 - reach, 0.5 + reach), abs=2e-6)
+
+
+def test_the_table_has_a_row_for_the_second_bound_and_says_where_there_is_none() -> None:
+    result = CliRunner().invoke(command, ["-", "--two-sided", "--questions", "100"], input="[0.97, 0.98, 0.99]")
+    assert result.stdout.count("and at most") == 4
+    assert "One bound by margin. No score is too high" in result.stdout
 
 
 @pytest.fixture(scope="module")

@@ -19,12 +19,13 @@ from sweep.gate.measured import Measured
 from sweep.gate.rules import FalseAlarmRule, MarginRule, MinObservedRule, Rule, ToleranceRule
 from sweep.gate.threshold import Threshold, derive, fit_all
 from sweep.report.contract import build
+from sweep.report.export.mlflow_log import key_of_metric
 from sweep.report.summary import read_summary
 from sweep.run.folder import Run
 from sweep.run.measure import measure
 from sweep.stats.compare import compare
 from sweep.stats.describe import common_cause, describe, describe_scores
-from sweep.stats.metric import Metric
+from sweep.stats.metric import ACCURACY, Metric
 from sweep.stats.scores import Scores, flips
 from sweep.tasks import TASKS
 from tests.gate.conftest import NOW
@@ -224,7 +225,8 @@ def test_stats_reads_values_outside_0_to_1_and_bounds_them_above(tmp_path: Path)
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)["thresholds"]["false_alarm"]["value"]
     assert found == pytest.approx(1.2 + stats.t.ppf(0.99, 4) * STD * 1.2**0.5)
-    assert CliRunner().invoke(stats_command, [str(file), "--range", "0", "2"]).exit_code == 0
+    for high in ("2", "inf"):
+        assert CliRunner().invoke(stats_command, [str(file), "--range", "0", high]).exit_code == 0
     assert CliRunner().invoke(stats_command, [str(file), "--questions", "200"]).exit_code != 0
 
 
@@ -264,3 +266,15 @@ def test_both_bounds_of_an_open_range_are_those_of_the_same_theory() -> None:
     [limit] = limits(rule, fit_all([Scores(variant="v", values=ERRORS, metric=metric)]), Beside())["v"]
     assert limit.upper
     assert limit.value == pytest.approx(0.2 + stats.t.ppf(0.995, 4) * STD * 1.2**0.5)
+
+
+def test_of_values_no_number_of_right_answers_is_stated_and_what_varies_is_unstable() -> None:
+    values = np.array([[0.1, 0.5, 0.3], [0.1, 0.7, 0.3]])
+    said = describe(changed(table("v", values == 0), value=values, metric=WER))
+    assert (said.flip_rate, said.unanimous_right, said.unanimous_wrong) == (None, None, None)
+    assert said.unstable_questions == ("test-6",)
+
+
+def test_mlflow_has_values_by_their_own_name() -> None:
+    assert key_of_metric(ACCURACY) == "accuracy"
+    assert key_of_metric(Metric(name="rouge:L", low=None, high=None)) == "rouge_L"

@@ -64,10 +64,12 @@ def test_an_argument_beside_a_variant_s_keys_is_told_where_it_goes(write_sweep: 
     [
         ("engine.arguments=--tp 2", 'engine.arguments: must be a mapping, got "--tp 2"; write {NAME: VALUE}'),
         ("variants.mtp=", "variants.mtp: must be a mapping, got null; write {}, where the keys may be draft, "),
+        ("protocol.stop=Question", 'protocol.stop: must be a list, got "Question"; write [VALUE, ...]'),
+        ("perturb={batch_size: [1]}", "perturb.batch_size: unknown key; known: "),
         ("protocol.dataset=openai/gsm8k", "write {KEY: VALUE}, where the keys may be path, "),
     ],
 )
-def test_what_has_to_be_a_mapping_is_told_with_its_keys(write_sweep: Write, override: str, fault: str) -> None:
+def test_what_has_to_be_of_another_kind_is_told_with_it(write_sweep: Write, override: str, fault: str) -> None:
     assert fault in faults(write_sweep(SWEEP), override)
 
 

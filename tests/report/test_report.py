@@ -86,6 +86,12 @@ def test_what_holds_for_several_variants_is_said_once(tmp_path: Path) -> None:
     assert text.count("All 3 repetitions") == text.count("\nbaseline, mtp: All 3 repetitions") == 1
 
 
+def test_the_table_of_rules_explains_only_what_it_has(noisy: Run, tmp_path: Path) -> None:
+    about = "has identical repetitions, this bound"
+    assert about in markdown(concluded(tmp_path, {"baseline": 4, "mtp": 4}))
+    assert about not in markdown(read_summary(noisy))
+
+
 def test_a_threshold_that_audits_speak_against_is_marked_where_it_stands(tmp_path: Path) -> None:
     summary = concluded(tmp_path, {"baseline": 4, "mtp": 16})
     # 24 of 40 right, less .05.

@@ -293,3 +293,28 @@ def test_a_contract_in_spite_of_a_failed_audit_is_told_with_the_answer(tmp_path:
     assert sweep("show", made.folder, "--no-open").returncode == 0
     answer = (made.folder / "report.html").read_text().partition('id="answer"')[2].partition("</section>")[0]
     assert "lossless of mtp" in answer
+
+
+@needs_chromium
+def test_values_are_shown_as_numbers_and_by_their_metric_s_name(browser: Browser, tmp_path: Path) -> None:
+    rates = {1: (0.25, 0.5), 2: (0.75, 0.5)}
+    rows = [f"q{q},a,{run},{rate}" for run, both in rates.items() for q, rate in enumerate(both)]
+    (tmp_path / "w.csv").write_text("\n".join(["question,variant,repetition,wer", *rows]) + "\n")
+    options = ("--metric", "wer", "--range", 0, "inf", "--lower-is-better", "--name", "w", "--runs", tmp_path)
+    assert sweep("import", tmp_path / "w.csv", *options).returncode == 0
+    (folder,) = tmp_path.glob("w-*")
+    assert sweep("show", folder, "--no-open").returncode == 0
+    opened = browser.new_page()
+    faults: list[str] = []
+    opened.on("pageerror", lambda error: faults.append(str(error)))
+    opened.goto((folder / "report.html").as_uri())
+    opened.wait_for_selector("#viewer:not([hidden])")
+    assert listed(opened) == ["q0"]  # the other one is worth the same in both repetitions
+    assert opened.locator("#list tbody td").all_inner_texts() == ["0.500"]
+    assert opened.locator(".cells button").all_inner_texts() == ["0.25", "0.75"]
+    assert opened.locator("#kind label:visible").count() == 4  # no answer is right or wrong
+    text = opened.locator("body").inner_text()
+    assert "wer, mean" in text
+    assert "accuracy" not in text.replace("accuracy-sweep", "").lower()
+    assert faults == []
+    opened.close()

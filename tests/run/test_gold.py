@@ -97,8 +97,9 @@ def test_a_score_is_the_share_of_outputs_equal_to_those_of_one_more_run_of_the_v
         expected = [share(outputs, reference) for outputs in texts(run, variant)]
         assert table.scores.tolist() == pytest.approx(expected)
         assert 0 < min(expected) <= max(expected) < 1
-    assert len(pools) == 2
-    assert [spec.arguments.get("deterministic") for spec in pools[0].specs] == [None]
+    # One pool serves both: Ray starts once.
+    assert len(pools) == 1
+    assert [spec.label for spec in pools[0].specs] == ["baseline", "baseline", "exact"]
 
 
 def test_a_launch_that_goes_on_measures_the_reference_no_second_time(folder: Path, pools: list[ActorPool]) -> None:
@@ -106,8 +107,8 @@ def test_a_launch_that_goes_on_measures_the_reference_no_second_time(folder: Pat
     before = run.provenance().protocol.hash
     next(run.samples_folder.glob("exact*.parquet")).unlink()
     assert launched(folder).provenance().protocol.hash == before
-    assert len(pools) == 3
-    assert [spec.label for spec in pools[2].specs] == ["exact"]
+    assert len(pools) == 2
+    assert [spec.label for spec in pools[1].specs] == ["exact"]
 
 
 def test_a_reference_whose_file_was_damaged_is_measured_again(folder: Path, pools: list[ActorPool]) -> None:
@@ -117,7 +118,7 @@ def test_a_reference_whose_file_was_damaged_is_measured_again(folder: Path, pool
     file = gold.unit_file(gold.plan.units[0])
     file.write_bytes(file.read_bytes()[:-9])
     assert launched(folder).provenance().protocol.hash == run.provenance().protocol.hash
-    assert len(pools) == 3
+    assert len(pools) == 2
     assert len(texts(gold, "baseline")) == 1
 
 
@@ -150,7 +151,7 @@ def test_an_earlier_run_s_variant_is_the_reference_by_its_first_repetition(
 ) -> None:
     first = launched(folder)
     later = launched(folder, f"protocol.gold={{run: {first.folder}, variant: exact}}", "protocol.concurrency=2")
-    assert len(pools) == 3
+    assert len(pools) == 2
     reference = texts(first, "exact")[0]
     for variant, table in later.variant_samples().items():
         assert table.scores.tolist() == pytest.approx([share(there, reference) for there in texts(later, variant)])
@@ -179,7 +180,7 @@ def test_a_reference_that_does_not_fit_is_refused_before_anything_runs(
         launched(folder, gold)
     with pytest.raises(BadInput, match=r"protocol\.gold\.run too"):
         launched(folder, "seed=5", against=first.folder)
-    assert len(pools) == 2
+    assert len(pools) == 1
 
 
 def test_without_the_reference_nothing_of_the_sweep_is_measured(

@@ -143,6 +143,12 @@ def test_sgl_eval_s_predictions_are_a_repetition_a_file_with_its_settings(tmp_pa
     )
 
 
+def test_predictions_without_an_id_are_told_apart_by_their_problems(tmp_path: Path) -> None:
+    without = [{k: v for k, v in sgl_eval(n, n > 0).items() if k != "id"} for n in range(2)]
+    jsonl(tmp_path / "output-rs0.jsonl", without)
+    assert list(told(tmp_path).questions) == ["Problem 0", "Problem 1"]
+
+
 def test_a_request_that_failed_is_no_wrong_answer_and_its_repetition_is_left_out(tmp_path: Path) -> None:
     jsonl(tmp_path / "r" / "output-rs0.jsonl", [sgl_eval(0, True), sgl_eval(1, False)])
     failed = sgl_eval(1, False, finish_reason="error", generation="", predicted_answer=None)

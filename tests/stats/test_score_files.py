@@ -28,6 +28,13 @@ def test_a_score_in_another_way_and_an_hour_later_is_of_another_run(tmp_path: Pa
     assert [one.values for one in read(file, questions=200)] == [(0.44, 0.44)]
 
 
+def test_scores_of_several_tasks_in_one_log_are_told(tmp_path: Path) -> None:
+    told: list[str] = []
+    (tmp_path / "log").write_text("gsm8k accuracy = 0.445\nmmlu accuracy = 0.61\n")
+    read(tmp_path / "log", questions=200, note=told.append)
+    assert "`gsm8k accuracy =` 1 time, `mmlu accuracy =` 1 time" in told[0]
+
+
 def test_what_a_log_writes_again_is_told(tmp_path: Path) -> None:
     told: list[str] = []
     file = tmp_path / "log"
@@ -51,6 +58,53 @@ def test_yaml_of_reference_scores_is_no_log_of_runs(tmp_path: Path) -> None:
         read(tmp_path / "gsm8k.yaml", questions=1319, percent=True)
 
 
+@pytest.mark.parametrize(
+    ("name", "written", "day"),
+    [
+        # 1767225600 is the beginning of the year 2026, in UTC.
+        ("timestamp", "1767225600", "2026-01-01"),
+        ("timestamp", "1767225600500", "2026-01-01"),
+        ("date", "20260301", "2026-03-01"),
+        ("time", "2026-01-01T23:30:00-08:00", "2026-01-02"),
+        ("time", "31.2", None),
+    ],
+)
+def test_a_day_is_read_as_programs_write_it(tmp_path: Path, name: str, written: str, day: str | None) -> None:
+    (tmp_path / "s.csv").write_text(f"{name},score\n{written},0.44\n")
+    [found] = whole(tmp_path / "s.csv", questions=200).listed
+    assert [night and night.isoformat() for night in found.nights] == [day]
+
+
+def test_variants_may_have_records(tmp_path: Path) -> None:
+    (tmp_path / "s.json").write_text('{"baseline": [{"score": 0.445}, {"score": 0.44}], "mtp": [{"score": 0.43}]}')
+    assert [(one.variant, one.values) for one in read(tmp_path / "s.json", questions=200)] == [
+        ("baseline", (0.445, 0.44)),
+        ("mtp", (0.43,)),
+    ]
+
+
+def test_a_failure_after_which_a_test_ran_again_is_a_failed_run(tmp_path: Path) -> None:
+    (tmp_path / "j.xml").write_text(
+        "<testsuite><testcase name='g'><flakyFailure message='low'/><flakyFailure message='low'/></testcase>"
+        "<testcase name='g'><failure/><rerunFailure/></testcase></testsuite>"
+    )
+    [passes] = whole(tmp_path / "j.xml").passes
+    assert (passes.passed, passes.failed) == (1, 4)
+
+
+def test_a_table_that_lighteval_printed_is_read_by_task(tmp_path: Path) -> None:
+    (tmp_path / "table.md").write_text(
+        "|      Task       |Version|     Metric     |Value |   |Stderr|\n"
+        "|-----------------|------:|----------------|-----:|---|-----:|\n"
+        "|all              |       |extractive_match|0.6000|±  |0.2449|\n"
+        "|lighteval:gsm8k:5|      0|extractive_match|0.7000|±  |0.2449|\n"
+    )
+    assert [(one.variant, one.values) for one in read(tmp_path / "table.md", questions=10)] == [
+        ("all/extractive_match", (0.6,)),
+        ("lighteval:gsm8k:5/extractive_match", (0.7,)),
+    ]
+
+
 def test_a_column_that_sets_scores_apart_and_is_not_read_is_told(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text("task,latency,score\ngsm8k,3,0.44\ngsm8k,3,0.45\nmmlu,4,0.6\n")
     told: list[str] = []
@@ -71,6 +125,7 @@ def test_a_second_column_of_scores_is_told(tmp_path: Path) -> None:
         "variant,mean,std,N\nbaseline,0.445,0.012,20\nmtp,0.439,0.015,20\n",
         "Numbers:\n\n| variant | mean | std | N |\n|---|---|---|--:|\n| baseline | 44.5% | 0.012 | 20 |\n"
         "| mtp | 0.439 | 0.015 | 20 |\n",
+        "variant,accuracy,N\nbaseline,0.445 ± 0.012,20\nmtp,0.439 +/- 0.015,20\n",
         '[{"variant": "baseline", "mean": 0.445, "std": 0.012, "N": 20},'
         ' {"variant": "mtp", "mean": 0.439, "std": 0.015, "N": 20}]',
     ],

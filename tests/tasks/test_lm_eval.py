@@ -9,10 +9,13 @@ import pytest
 
 from sweep.errors import BadInput
 from sweep.plan.config import ProtocolConfig
+from sweep.report.conclude import conclude
+from sweep.run.folder import open_run
 from sweep.stats.metric import ACCURACY, Metric
 from sweep.tasks import dataset
 from sweep.tasks.questionnaire import Questionnaire
 from tests.conftest import write_jsonl
+from tests.runs import finished
 from tests.tasks.library_runs import lm_eval_run
 
 pytest.importorskip("lm_eval")
@@ -203,3 +206,24 @@ def test_an_answer_that_the_task_looks_for_is_found_for_the_simulated_engine(tmp
     file = write_jsonl(tmp_path / "data.jsonl", [{"input": "not True is", "target": "False"}])
     questionnaire = asked("bbh_cot_fewshot_boolean_expressions", tmp_path, dataset={"path": str(file)})
     assert questionnaire.answers() == {"test-0": "So the answer is False."}
+
+
+def test_a_run_of_values_is_read_and_judged_where_the_library_is_not_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("transformers")
+    file = write_jsonl(tmp_path / "coqa.jsonl", CONVERSATIONS)
+    changes = (
+        "protocol.task=lm_eval:coqa:f1,none",
+        "protocol.shots=0",
+        "protocol.questions=all",
+        f"protocol.dataset={{path: {file}, train_path: {file}}}",
+        "threshold={rule: margin, margin: 10%}",
+    )
+    run = finished(tmp_path, {"baseline": 1, "mtp": 0}, *changes)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    summary = conclude(open_run(run.folder))
+    assert summary.metric == Metric(name="f1", low=None, high=None)
+    # One answer of three is wrong in every repetition; the others are the target itself.
+    assert summary.variants["baseline"].accuracy.mean == pytest.approx(2 / 3)
+    assert summary.threshold.value == pytest.approx(0.9 * 2 / 3)

@@ -62,7 +62,8 @@ def _answer(record: Record, metric: str, place: str) -> Answer:
     began, ended = (time_of(record.get(f"generation_{end}_time")) for end in ("start", "end"))
     return Answer(
         place=place,
-        question=str(record.get("id", "")),
+        # NeMo-Skills names no question by more than its text.
+        question=text_of(record.get("id")) or text_of(record.get("problem")) or "",
         correct=correct,
         value=value,
         asked=text_of(record.get("problem")) or None,

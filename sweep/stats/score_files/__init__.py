@@ -28,6 +28,7 @@ SHAPES = (
     "lines such as `Score: 0.445` (or --pattern), JUnit XML, results.yml of NeMo Evaluator"
 )
 """What is read."""
+PERCENT = ". If they are percentages, --percent reads them"
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 """What colours a log."""
 
@@ -80,7 +81,7 @@ def read(sources: Sequence[str], reading: Reading) -> ScoreFile:
                 item, passed=before.passed + item.passed, failed=before.failed + item.failed
             )
     if not items:
-        raise BadInput(f"{', '.join(map(_named, sources))}: no scores in it")
+        raise BadInput(f"{', '.join(map(_named, sources))}: no scores in it; give {SHAPES}")
     return ScoreFile(
         listed=tuple(_listed(variant, own, reading.metric) for variant, own in rows.items()),
         moments=moments,
@@ -98,7 +99,7 @@ def read_nights(source: str, reading: Reading) -> list[History]:
     found = [item for item in _items(source, reading, failures=True) if isinstance(item, Row)]
     rows = _checked(found, reading)
     if all(row.score is None for row in found):
-        raise BadInput(f"{_named(source)}: no scores in it")
+        raise BadInput(f"{_named(source)}: no scores in it; give {SHAPES}")
     undated = next((row for row in found if row.night is None), None)
     if undated is not None and any(row.night for row in found):
         raise BadInput(f"{undated.place}: no date, while other rows have one; give every row its date, or none")
@@ -186,6 +187,8 @@ def _checked_moments(moments: Moments, reading: Reading) -> Moments:
         remedy = "give the scores themselves"
         raise BadInput(f"{moments.place}: mean, std and n are read of shares of right answers alone; {remedy}")
     fault = fault_of(moments.mean)
+    if fault and 1 < moments.mean <= 100:
+        fault += PERCENT
     if fault is None and moments.runs < 1:
         fault = f"n must be at least 1, got {moments.runs}"
     if fault is None and not 0 <= moments.std <= 0.5 * (moments.runs / max(moments.runs - 1, 1)) ** 0.5 + 1e-9:
@@ -236,8 +239,8 @@ def _likely(rows: Sequence[Row]) -> str:
     values = [row.score for row in rows if row.score is not None]
     if all(low <= value <= high for value in values):
         return f". Every number here is between {low} and {high}, as accept lengths are"
+    if not all(0 <= value <= 100 for value in values):
+        return ""
     if any(0 < value < 1 for value in values):
         return ". Some numbers look like shares and some like percentages: write all alike, or each with its %"
-    if all(0 <= value <= 100 for value in values):
-        return ". If they are percentages, --percent reads them"
-    return ""
+    return PERCENT

@@ -137,7 +137,9 @@ def _variants(found: Mapping[str, Any], where: str, reader: Reader) -> Iterator[
         raise BadInput(f"{where}: a JSON object without scores; give {READ_SHAPES}{hint}")
     for name, value in found.items():
         inside = f"{where}: {cut(name)}"
-        if isinstance(value, list):
+        if isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
+            yield from _records([{"variant": name, **one} for one in value], reader)
+        elif isinstance(value, list):
             yield from _listed(value, name, inside, reader)
         elif isinstance(value, dict):
             yield from _object(value, name, inside, reader)

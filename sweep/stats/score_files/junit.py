@@ -13,6 +13,9 @@ from sweep.stats.score_files.rows import QUESTIONS, SCORE, Passes, Reader, Row
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
+AGAIN = ("rerunFailure", "flakyFailure", "rerun")
+"""What a test case has for each failure after which it was run again."""
+
 
 def junit(text: str, reader: Reader) -> Iterator[Row | Passes]:
     """A row for each test case with a score, in a property or in what it printed; counts of the others.
@@ -36,6 +39,7 @@ def junit(text: str, reader: Reader) -> Iterator[Row | Passes]:
         if not rows and case.find("skipped") is None:
             bad = case.find("failure") is not None or case.find("error") is not None
             (failed if bad else passed)[name] += 1
+            failed[name] += sum(1 for again in case if again.tag in AGAIN)
     for name in passed | failed:
         yield Passes(variant=name, passed=passed[name], failed=failed[name])
 

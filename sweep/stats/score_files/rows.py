@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
@@ -18,19 +19,24 @@ SCORE = ("score", "accuracy", "acc", "exact_match", "em", "pass@1")
 """What a column or a key with the score is called; where several are there, the first counts."""
 VARIANT = ("variant",)
 QUESTIONS = ("questions", "num_questions")
-DATE = ("date", "timestamp", "time")
+DATE = ("date", "timestamp")
+TIME = "time"
+SINCE_1970 = range(10**9, 10**10)
+"""Seconds that can be a time: of the years 2001 to 2286."""
 LABELS = ("host", "node", "machine", "runner", "gpu", "engine", "commit", "build")
 """What may move scores: the rows of one variant are compared by it."""
 MOMENTS = ("mean", "std")
 """What is there in place of a score, with the number of runs, where nobody kept the scores."""
 RUNS = ("n", "runs")
-READ = (*VARIANT, *QUESTIONS, *DATE, *LABELS)
+READ = (*VARIANT, *QUESTIONS, *DATE, TIME, *LABELS)
 TOO_MANY = Decimal(10**15)
 """A count that nothing has: what is larger is read as this."""
 MOST_TOLD = 10
 """Columns that a note lists."""
 NO_SCORE = ("n/a", "na", "-", "--", "none", "null", "nan", "failed", "error")
 """How tables write that a run gave no score."""
+DECIMAL = re.compile(r"0,[0-9]+|[0-9]+,(?:[0-9]{1,2}|[0-9]{4,})")
+"""A decimal with a comma, which no comma between groups of three digits can be."""
 THOUSANDS = re.compile(r"[0-9]{1,3}(,[0-9]{3})+")
 DAY = "a date such as 2026-03-01"
 
@@ -133,7 +139,7 @@ class Reader(Reading):
             score=score,
             variant=str(_first(record, VARIANT) or "scores").strip(),
             questions=asked or questions,
-            night=day(_first(record, DATE), place),
+            night=_night(record, place),
             labels={name: str(record[name]).strip() for name in LABELS if record.get(name) not in (None, "")},
         )
 
@@ -158,10 +164,11 @@ class Reader(Reading):
                 return float(correct / over), over
             sign = text.endswith("%")
             plain = text.removesuffix("%").strip()
-            exact = Decimal(plain.replace(",", ".") if comma else plain)
+            exact = Decimal(plain.replace(",", ".") if comma or DECIMAL.fullmatch(plain) else plain)
         except (InvalidOperation, ValueError):
             failed = "; leave out the runs that gave no score" if text.lower() in NO_SCORE else ""
-            raise BadInput(f"{place}: `{cut(text)}` is not a number{failed}") from None
+            summed = "; a mean ± std needs a column `n`" if "±" in text else ""
+            raise BadInput(f"{place}: `{cut(text)}` is not a number{failed or summed}") from None
         return float(exact / 100 if sign or self.percent else exact), None
 
     def moments(
@@ -208,20 +215,36 @@ def _is_number(text: str) -> bool:
     return True
 
 
+def _night(record: Mapping[str, Any], place: str) -> date | None:
+    """The day of a record. What else is called `time` may be how long it took, or no more than a clock's."""
+    if (value := _first(record, DATE)) is not None:
+        return day(value, place)
+    with suppress(BadInput):
+        return day(record.get(TIME), place)
+    return None
+
+
 def day(value: Any, place: str) -> date | None:
     """The day of a date or a time, in UTC where the time says where it is; None for none. Raises BadInput.
 
-    A number is in seconds since 1970, as vLLM's gsm8k_eval writes its `timestamp`.
+    A number is in seconds since 1970, as vLLM's gsm8k_eval writes its `timestamp`, or in milliseconds.
     """
     text = "" if value is None else str(value).strip()
     if not text:
         return None
     try:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return datetime.fromtimestamp(value, UTC).date()
         return date_of(text).date()
-    except (ValueError, OverflowError, OSError):
-        raise BadInput(f"{place}: date: `{cut(text)}` is not {DAY}") from None
+    except ValueError:
+        seconds = next((s for s in _seconds(text) if s in SINCE_1970), None)
+        if seconds is None:
+            raise BadInput(f"{place}: date: `{cut(text)}` is not {DAY}") from None
+        return datetime.fromtimestamp(seconds, UTC).date()
+
+
+def _seconds(text: str) -> Iterator[int]:
+    """What a number may be in seconds: itself, or a thousandth."""
+    with suppress(ValueError, OverflowError):
+        yield from (int(float(text)), int(float(text) / 1000))
 
 
 def date_of(text: str) -> datetime:

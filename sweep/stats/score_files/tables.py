@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 
 from sweep.errors import BadInput
-from sweep.stats.score_files.rows import SCORE, Moments, Reader, Row, is_moments, told
+from sweep.stats.score_files.rows import RUNS, SCORE, Moments, Reader, Row, is_moments, told
 
 DELIMITERS = (",", ";", "\t")
 """What stands between cells; in a file with semicolons or tabs decimals may be written with a comma."""
 MARKDOWN = "|"
+PLUS_MINUS = re.compile(r"\s*(?P<mean>[^\s±]+)\s*(?:±|\+/-)\s*(?P<std>\S+)\s*")
 
 
 def delimiter(text: str) -> str | None:
@@ -46,12 +48,20 @@ def table(text: str, part: str, reader: Reader) -> Iterator[Row | Moments]:
             if None in cells or None in cells.values():
                 raise BadInput(f"{place}: not as many cells as the first line has columns")
             if any(cell.strip() for cell in cells.values()):
-                placed.append((place, {name: cell for name, cell in cells.items() if cell.strip()}))
+                placed.append((place, _parted({name: cell for name, cell in cells.items() if cell.strip()})))
     except csv.Error as error:
         raise BadInput(f"{reader.name}:{above + lines.reader.line_num}: broken CSV: {error}") from None
     told([row for _, row in placed], reader)
     for place, row in placed:
         yield reader.moments(row, place, comma=comma) if is_moments(row) else reader.row(row, place, comma)
+
+
+def _parted(row: dict[str, str]) -> dict[str, str]:
+    """The row with mean and standard deviation in cells of their own, where one cell has both."""
+    for name in SCORE if set(RUNS) & set(row) else ():
+        if found := PLUS_MINUS.fullmatch(row.get(name, "")):
+            return {other: cell for other, cell in row.items() if other != name} | found.groupdict()
+    return row
 
 
 def _unframed(text: str) -> str:
@@ -64,7 +74,7 @@ def _unframed(text: str) -> str:
 
 
 def printed(text: str, reader: Reader) -> Iterator[Row]:
-    """The rows of tables that lm-eval prints, one for each task, filter and metric: `gsm8k/strict-match`.
+    """The rows of tables that lm-eval and lighteval print, one for each task, filter and metric.
 
     A cell that is empty in such a table is that of the row above. The table of groups that follows that of tasks
     repeats rows of it. Raises BadInput with file:line.
@@ -77,9 +87,9 @@ def printed(text: str, reader: Reader) -> Iterator[Row]:
         if not line.lstrip().startswith("|") or set("".join(cells)) <= set("-:"):
             continue
         if "Metric" in cells and "Value" in cells:
-            names = () if tasks and cells[0] == "Groups" else [cells[0].replace("Groups", "Tasks"), *cells[1:]]
+            names = () if tasks and cells[0] == "Groups" else ["Tasks", *cells[1:]]
             above = dict.fromkeys(("Tasks", "Filter", "Metric"), "")
-            tasks = tasks or cells[0] == "Tasks"
+            tasks = tasks or cells[0] != "Groups"
         elif len(cells) == len(names):
             row = dict(zip(names, cells, strict=True))
             above = {name: row.get(name) or above[name] for name in above}
