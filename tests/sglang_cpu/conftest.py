@@ -6,17 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from cluster.engines.sglang.workers import SWITCH
-
 
 @pytest.fixture(scope="session", autouse=True)
 def _variables() -> Iterator[None]:
-    """Workers are forked of one template, which takes a fifth of the time; test_workers.py has spawned ones too.
+    """Workers are forked of one template, which takes a fifth of the time of spawning them.
 
     They are the same for all, since another variable in an engine's own environment would need another template.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(SWITCH, "1")
         # Each rank or replica has a core of its own to name, and here they may share it.
         patch.setenv("SGLANG_CPU_OMP_THREADS_BIND", "0|0")
         yield
