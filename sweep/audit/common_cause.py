@@ -100,7 +100,7 @@ def by_engine(evidence: Evidence) -> Iterable[Finding]:
     p_values = holm([_permuted(list(groups.values())) for groups in tested.values()])
     for ((name, what), groups), p_adjusted in zip(tested.items(), p_values, strict=True):
         if p_adjusted < ALPHA:
-            yield _apart(name, what, groups, p_adjusted)
+            yield _apart(evidence.samples[name], what, groups, p_adjusted)
 
 
 _Groups = Mapping[str, Sequence[float]]
@@ -164,18 +164,18 @@ def _permuted(groups: Sequence[Sequence[float]]) -> float:
     return float(test.pvalue)
 
 
-def _apart(variant: str, what: str, groups: _Groups, p_adjusted: float) -> Finding:
+def _apart(table: VariantSamples, what: str, groups: _Groups, p_adjusted: float) -> Finding:
     means = ", ".join(
         f"{np.mean(scores):.3f} on {name} ({counted(len(scores), 'score')})" for name, scores in groups.items()
     )
     alike = "Engines" if what == "engine" else "Starts of one engine"
     return finding(
         f"{NAME}: {what}",
-        variant,
+        table.variant,
         Verdict.WARN,
-        f"The scores depend on the {what} that measured them: the mean scores are {means}. {alike} that are alike "
-        f"would differ this much with a probability of at most {p_adjusted:.2g} (permutation test, corrected for "
-        "the number of tests).",
+        f"The scores depend on the {what} that measured them: the mean {table.metric.name} is {means}. {alike} "
+        f"that are alike would differ this much with a probability of at most {p_adjusted:.2g} (permutation test, "
+        "corrected for the number of tests).",
         _LOOK[what],
         scores=groups,
         p_adjusted=p_adjusted,

@@ -87,8 +87,8 @@ class Comparison:
     """Questions right in A and wrong in B, in A's order: by majority of the repetitions, where both have one."""
     gained: tuple[str, ...]
     """Questions wrong in A and right in B, likewise."""
-    p_mcnemar: float
-    """Exact two-sided McNemar test of the flips."""
+    p_mcnemar: float | None
+    """Exact two-sided McNemar test of the flips; None where answers are worth numbers, of which none is right."""
     difference: paired.Difference
     """B's mean less A's, paired over the questions; below 0 where B is worse, whatever is better."""
     p_runs: float | None
@@ -155,8 +155,8 @@ def compare(a: VariantSamples, b: VariantSamples, alpha: float = 0.05, among: in
         raise BadInput(f"alpha is a probability between 0 and 1, got {alpha:g}; 0.05 is usual")
     columns = _columns(a, b)
     share_a, share_b = a.correct.mean(axis=0), b.correct.mean(axis=0)[columns]
-    lost = np.flatnonzero((share_a > 0.5) & (share_b < 0.5))
-    gained = np.flatnonzero((share_a < 0.5) & (share_b > 0.5))
+    lost = np.flatnonzero(a.counts & (share_a > 0.5) & (share_b < 0.5))
+    gained = np.flatnonzero(a.counts & (share_a < 0.5) & (share_b > 0.5))
     p_mcnemar = paired.mcnemar(len(lost), len(gained))
     unanimous = a.counts and bool(np.isin(share_a, (0, 1)).all() and np.isin(share_b, (0, 1)).all())
     differences = Differences.of(a, b, columns)
@@ -179,7 +179,7 @@ def compare(a: VariantSamples, b: VariantSamples, alpha: float = 0.05, among: in
         questions=len(share_a),
         lost=tuple(a.question_ids[column] for column in lost),
         gained=tuple(a.question_ids[column] for column in gained),
-        p_mcnemar=p_mcnemar,
+        p_mcnemar=p_mcnemar if a.counts else None,
         difference=differences.questions,
         p_runs=differences.runs.p_value,
         p_starts=differences.starts.p_value if differences.starts else None,

@@ -276,6 +276,7 @@ def test_values_that_all_differ_by_the_same_amount_are_compared_by_the_signs_alo
     a = np.array([[0.1, 0.5, 0.3, 0.7, 0.6, 0.4]])
     found = compare(valued(a, metric), valued(a - 0.1, metric))
     assert found.test is DecidedBy.SIGN
+    assert (found.p_mcnemar, found.lost, found.gained) == (None, (), ())
     assert found.p_value == pytest.approx(binomtest(0, 6, 0.5).pvalue)
     assert compare(valued(a, metric), valued(a, metric)).p_value == 1
 
