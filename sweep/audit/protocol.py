@@ -84,7 +84,7 @@ def _one_environment(evidence: Evidence) -> Finding:
 def _truncated(table: VariantSamples, max_tokens: int | None) -> Finding:
     wrong = float((table.truncated * ~table.correct).mean())  # NaN where it is not known, as below.
     cut = f"at {max_tokens} tokens" if max_tokens else "at the most tokens that they may have"
-    seen = f"are cut {cut}; {wrong:.1%} are cut and wrong"
+    seen = f"are cut {cut}; {wrong:.1%} are cut and wrong" if table.counts else f"are cut {cut}"
     unsaid = "It is not known of every output whether it was cut."
     do = "Raise max_tokens, or read these outputs to see whether they go on past a missing stop string."
     return _graded("truncation", table.variant, known_mean(table.truncated), seen, do, unsaid)

@@ -72,11 +72,12 @@ def command(
     """Spread, thresholds and false alarms of lists of SCORES.
 
     SCORES are files, or `-` for stdin: JSON (a list, records with a `score`, variants with lists, results of
-    lm-eval or SGLang); a table with a column `score` and, if wanted, variant, questions, date, host, commit or
-    build; a number in each line; a log with lines such as `Score: 0.445`; JUnit XML. A score is a share of right
+    lm-eval, sgl-eval or SGLang); a table, in Markdown too, with a column `score`, `accuracy` or `acc` and, if
+    wanted, variant, questions, date, host, commit or build; a number in each line; a log with lines such as
+    `Score: 0.445`; JUnit XML. A score is a share of right
     answers: 0.445, 44.5% or 89/200. With --range or --lower-is-better it is a value, such as an F1, a word error
     rate or an accept length; where lower is better a threshold is an upper bound. Where the scores are not
-    known, records of mean, std and n, or of how many runs passed and failed, take their place.
+    known, records or a table of mean, std and n, or records of how many runs passed and failed, take their place.
 
     Every threshold rule is shown with its default parameters; with --two-sided the false alarm that it allows is
     split between a lower and an upper bound. Variants are held against the first one; hosts,

@@ -72,6 +72,13 @@ def test_a_first_part_that_scores_unlike_the_rest_is_a_warning() -> None:
     assert protocol(table("a", np.tile([True, False], (1, 100))))["first questions"].verdict is Verdict.PASS
 
 
+def test_no_cut_output_of_a_value_is_called_wrong() -> None:
+    values = np.full((1, 40), 0.5)
+    rates = Metric(name="f1", low=None, high=None)
+    samples = changed(table("a", values == 0), value=values, metric=rates, truncated=np.ones((1, 40)))
+    assert "wrong" not in protocol(samples)["truncation"].seen
+
+
 def test_the_first_part_of_values_is_held_against_the_rest_by_welchs_test() -> None:
     values = np.concatenate([np.linspace(0.1, 0.3, 20), np.linspace(0.2, 0.6, 20)])
     rates = Metric(name="wer", low=0, high=None, higher_is_better=False)

@@ -93,6 +93,7 @@ def test_a_csv_may_hold_variants_and_their_questions(tmp_path: Path) -> None:
         ("variant,accuracy\na,0.44 ± 0.01\n", "is not a number; a mean ± std needs a column `n`"),
         ("score\n-1\n0.4\n", "FILE:2: -1 is below 0; a score is the share of right answers, 0 to 1"),
         ("date,score\n31.2,0.4\n", "FILE:2: date: `31.2` is not a date"),
+        ("score\n1e9999999%\n", "FILE:2: score: `1e9999999%` is not a number"),
         ("score\nn/a\n", "FILE:2: score: `n/a` is not a number; leave out the runs that gave no score"),
         ('{"id": 1, "correct": true}\n{"id": 2, "correct": false}\n', "`sweep import` reads answers"),
         ('{"aggregate": {"score": 0.9}, "n_repeats": 4, "num_examples": 30}', "the mean of 4 repetitions"),

@@ -24,8 +24,8 @@ LIKELY_LENGTHS = (1, 20)
 """Where accept lengths lie, in tokens for each verification step: drafts of more tokens are not in use."""
 SHAPES = (
     "JSON (a list, records with a `score`, variants with lists, results of lm-eval, SGLang or vLLM), a table with "
-    "commas, semicolons or tabs whose first line names a `score` column, one number in each line, a log with "
-    "lines such as `Score: 0.445` (or --pattern), JUnit XML, results.yml of NeMo Evaluator"
+    "commas, semicolons or tabs, or in Markdown, whose first line names a `score` column, one number in each line, "
+    "a log with lines such as `Score: 0.445` (or --pattern), JUnit XML, results.yml of NeMo Evaluator"
 )
 """What is read."""
 PERCENT = ". If they are percentages, --percent reads them"

@@ -15,7 +15,7 @@ from sweep.words import counted, cut
 
 NUMBER = r"[0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?|\.[0-9]+"
 USUAL = re.compile(
-    rf"(?P<form>(?:\b[A-Za-z][\w-]* )?\b(?:score|accuracy)[\"'\]]*\s*[:=]\s*)(?:np\.float64\()?"
+    rf"(?P<form>(?:\b[A-Za-z][\w-]{{0,30}} )?\b(?:score|accuracy)[\"'\]]*\s*[:=]\s*)(?:np\.float64\()?"
     rf"(?P<score>(?:{NUMBER})(?:\s*%|\s*/\s*[0-9]+)?)(?![0-9.])",
     re.IGNORECASE,
 )

@@ -165,11 +165,11 @@ class Reader(Reading):
             sign = text.endswith("%")
             plain = text.removesuffix("%").strip()
             exact = Decimal(plain.replace(",", ".") if comma or DECIMAL.fullmatch(plain) else plain)
-        except (InvalidOperation, ValueError):
+            return float(exact / 100 if sign or self.percent else exact), None
+        except (ArithmeticError, ValueError):
             failed = "; leave out the runs that gave no score" if text.lower() in NO_SCORE else ""
             summed = "; a mean ± std needs a column `n`" if "±" in text else ""
             raise BadInput(f"{place}: `{cut(text)}` is not a number{failed or summed}") from None
-        return float(exact / 100 if sign or self.percent else exact), None
 
     def moments(
         self, record: Mapping[str, Any], place: str, variant: str = "scores", comma: bool = False
