@@ -23,10 +23,10 @@ USUAL = re.compile(
     rf"(?P<score>(?:{NUMBER})(?:\s*%|\s*/\s*[0-9]+)?)(?![0-9.])",
     re.IGNORECASE,
 )
-"""`Score: 0.445`, `metrics['score']=0.45`, `Accuracy: 89/200`, `"score": 44.5%`; with the word before it, which names
-a task: `gsm8k accuracy: 0.445`, `[gsm8k] Score: 0.445`, `GSM8K average accuracy: 44.5%`."""
+"""`Score: 0.445`, `metrics['score']=0.45`, `Accuracy: 89/200`, `"score": 44.5%`; with the word before it, which
+names a task: `gsm8k accuracy: 0.445`, `[gsm8k] Score: 0.445`, `GSM8K average accuracy: 44.5%`."""
 BOUND = re.compile(r"reference|expected|required|minimum|min|target|threshold", re.IGNORECASE)
-"""Stands before what a log calls a score that was not measured: TensorRT-LLM writes `Reference accuracy: 74.200`."""
+"""Stands before what a log calls a score that was not measured: `Reference accuracy: 74.200` of TensorRT-LLM."""
 TIME = re.compile(
     r"(?:^|\t)\s*\[?([0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?Z?)?)"
 )
