@@ -1,4 +1,5 @@
-"""`sweep plan`: what a sweep file will run. Starts nothing, and imports nothing heavy."""
+"""`sweep plan`: what a sweep file will run. Starts nothing, and imports nothing heavy but a
+library whose task it is."""
 
 from __future__ import annotations
 
