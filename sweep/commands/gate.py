@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -19,6 +19,23 @@ if TYPE_CHECKING:
     from sweep.gate.judged import Judged
     from sweep.gate.measured import Measured
     from sweep.run.folder import Run
+
+
+class Written(NamedTuple):
+    """A score as an option writes it."""
+
+    value: float
+    """A share, or another metric's own number."""
+    questions: int | None
+    """That it names: 200 of `89/200`."""
+
+
+def as_written(text: str) -> Written:
+    """0.445, 44.5% or 89/200, as `sweep stats` reads them. Raises BadInput for what is none of them."""
+    from sweep.stats.score_files.rows import number
+
+    return Written(*number(text, "score"))
+
 
 CODES = (
     ExitCode.OK,
@@ -34,11 +51,13 @@ CODES = (
 @click.command(name="gate", epilog=ExitCode.sentence(*CODES))
 @click.argument("contract", type=click.Path())
 @click.option("--run", type=click.Path(), help="A run folder: every variant is judged, or the one named.")
-@click.option("--score", type=float, help="A score from elsewhere: a share of right answers, or a value.")
+@click.option(
+    "--score", type=as_written, metavar="X", help="A score from elsewhere: 0.445, 44.5% or 89/200, or a value."
+)
 @click.option(
     "--attempt",
     "attempts",
-    type=float,
+    type=as_written,
     multiple=True,
     metavar="X",
     help="In place of --score: the score of every attempt at this build so far, in order.",
@@ -56,7 +75,9 @@ CODES = (
 @click.option("--runs", type=click.IntRange(min=1), metavar="N", help="Repetitions that a score is the mean of.")
 @click.option("--variant", metavar="NAME", help="The contract's variant; absent: the sweep's own threshold.")
 @click.option("--accept-length", type=float, metavar="A", help="Mean accept length, where that is gated.")
-@click.option("--output-match", type=float, metavar="S", help="Share of outputs like the baseline's, 0 to 1.")
+@click.option(
+    "--output-match", type=as_written, metavar="S", help="Share of outputs like the baseline's: 0.98 or 98%."
+)
 @click.option("--gpu", metavar="NAME", help="Name of the GPU, such as H200.")
 @click.option("--protocol-hash", metavar="HASH", help="Hash of the protocol that gave the score.")
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout, and nothing else.")
@@ -156,6 +177,8 @@ def _measured(
 ) -> tuple[list[Measured], Sequence[str]]:
     """What is to be judged, and the contract's variants that a run has not measured."""
     samples = given.pop("samples")
+    if given["output_match"] is not None:
+        given["output_match"] = given["output_match"].value
     if run:
         _refuse(given, "--run", "the run says what it measured", samples=samples)
         return _of_run(run, terms, variant)
@@ -201,15 +224,22 @@ def _of_score(variant: str | None, given: dict[str, Any]) -> Measured:
     from sweep.errors import BadInput
     from sweep.gate.measured import Measured
 
-    attempts = given["attempts"]
-    if attempts and given["score"] is not None:
+    attempts, score = given["attempts"], given["score"]
+    if attempts and score is not None:
         raise BadInput("--attempt lists all attempts, so it takes the place of --score")
-    given["score"] = attempts[-1] if attempts else given["score"]
-    if given["score"] is None:
+    written = attempts or ([] if score is None else [score])
+    if not written:
         raise BadInput("nothing to judge: give --run RUN, --samples FILE, or --score X with --questions N")
-    if given["questions"] is None:
-        raise BadInput("--score: over how many questions? Give --questions N")
-    return Measured(variant=variant, repetitions=given.pop("runs") or 1, **given)
+    named = {one.questions for one in written} - {None} | {given["questions"]} - {None}
+    if not named:
+        raise BadInput("--score: over how many questions? Give --questions N, or a score such as 89/200")
+    if len(named) > 1:
+        counts = " and ".join(f"{count:,}" for count in sorted(named))
+        raise BadInput(f"--score: over {counts} questions at once; give one number of questions")
+    values = {"score": written[-1].value, "attempts": tuple(one.value for one in attempts)}
+    return Measured(
+        variant=variant, repetitions=given.pop("runs") or 1, **given | values | {"questions": named.pop()}
+    )
 
 
 @contextmanager

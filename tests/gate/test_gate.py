@@ -246,6 +246,38 @@ def test_the_command_ends_in_0_5_and_6(file: Path) -> None:
     assert "GPU: contract h200, measured h100" in other.output
 
 
+@pytest.mark.parametrize(
+    ("written", "code"),
+    [
+        # The threshold is 0.825, 33 of 40.
+        (("--score", "33/40"), 0),
+        (("--score", "32 / 40"), 5),
+        (("--score", "33/40", "--questions", 40), 0),
+        (("--score", "82.5%", "--questions", 40), 0),
+        (("--score", "80 %", "--questions", 40), 5),
+        (("--attempt", "33/40"), 0),
+    ],
+)
+def test_a_score_is_read_as_people_write_it(file: Path, written: tuple[str, ...], code: int) -> None:
+    assert gate(file, "--variant", "mtp", *written).exit_code == code
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        (("--score", "33/40", "--questions", 200), "40 and 200 questions"),
+        (("--attempt", "33/40", "--attempt", "33/50"), "40 and 50 questions"),
+        (("--score", "82.5%"), "--questions N"),
+        (("--score", "good", "--questions", 40), "`good` is not a number"),
+        (("--score", "nan", "--questions", 40), "not a number"),
+        (("--score", "33/0"), "over no question"),
+    ],
+)
+def test_a_score_that_cannot_be_read_is_refused(file: Path, written: tuple[str, ...], message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        CliRunner().invoke(command, [str(file), "--variant", "mtp", *map(str, written)], catch_exceptions=False)
+
+
 def test_the_command_judges_every_variant_of_a_run(file: Path, run: Run) -> None:
     result = gate(file, "--run", run.folder)
     assert result.exit_code == 0

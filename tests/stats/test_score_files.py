@@ -28,11 +28,44 @@ def test_a_score_in_another_way_and_an_hour_later_is_of_another_run(tmp_path: Pa
     assert [one.values for one in read(file, questions=200)] == [(0.44, 0.44)]
 
 
-def test_scores_of_several_tasks_in_one_log_are_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("first", "second", "tasks"),
+    [
+        ("gsm8k accuracy = 0.445", "mmlu accuracy = 0.61", ["gsm8k", "mmlu"]),
+        ("[gsm8k] Score: 0.445", "[mmlu] Score: 0.61", ["gsm8k", "mmlu"]),
+        ("INFO gsm8k/accuracy: 0.445", "INFO mmlu/accuracy: 0.61", ["gsm8k", "mmlu"]),
+        ("{'task': 'gsm8k', 'score': 0.445}", "{'task': 'mmlu', 'score': 0.61}", ["gsm8k", "mmlu"]),
+        ("gsm8k: score=0.445", "mmlu: score=0.61", ["gsm8k", "mmlu"]),
+        (
+            "[TRT-LLM] [I] GSM8K average accuracy: 44.5%",
+            "[TRT-LLM] [I] MMLU weighted average accuracy: 61%",
+            ["GSM8K", "MMLU"],
+        ),
+        ("Score: 0.445", "mmlu score: 0.61", ["scores", "mmlu"]),
+    ],
+)
+def test_scores_of_several_tasks_in_one_log_are_not_taken_together(
+    tmp_path: Path, first: str, second: str, tasks: list[str]
+) -> None:
     told: list[str] = []
-    (tmp_path / "log").write_text("gsm8k accuracy = 0.445\nmmlu accuracy = 0.61\n")
-    read(tmp_path / "log", questions=200, note=told.append)
-    assert "`gsm8k accuracy =` 1 time, `mmlu accuracy =` 1 time" in told[0]
+    (tmp_path / "log").write_text(f"{first}\n{second}\n{first}\n")
+    found = read(tmp_path / "log", questions=200, note=told.append)
+    assert [(one.variant, one.values) for one in found] == [(tasks[0], (0.445, 0.445)), (tasks[1], (0.61,))]
+    assert ["--pattern" in line for line in told] == [True]
+
+
+def test_two_tasks_with_one_score_are_two_scores(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("gsm8k accuracy: 0.44\nmmlu accuracy: 0.44\n")
+    assert [one.values for one in read(tmp_path / "log", questions=200)] == [(0.44,), (0.44,)]
+
+
+def test_words_that_name_no_task_set_no_scores_apart(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(
+        "INFO Score: 0.44\nfinal score: 0.45\n2026-01-01T01:00:00Z overall accuracy: 0.46\n"
+    )
+    assert [(one.variant, one.values) for one in read(tmp_path / "log", questions=200)] == [
+        ("scores", (0.44, 0.45, 0.46))
+    ]
 
 
 def test_what_a_log_writes_again_is_told(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -14,14 +15,18 @@ from sweep.stats.score_files.rows import Reader, Row, date_of
 from sweep.words import counted, cut
 
 NUMBER = r"[0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?|\.[0-9]+"
+SUMMARY = r"(?:the|final|overall|total|weighted|average|avg|mean|test|eval|debug|info|warning|error)"
+"""Words before a score that say nothing of what it is of."""
 USUAL = re.compile(
-    rf"(?P<form>(?:\b[A-Za-z][\w-]{{0,30}} )?\b(?:score|accuracy)[\"'\]]*\s*[:=]\s*)(?:np\.float64\()?"
+    rf"(?P<form>(?:\b(?!{SUMMARY}\b)(?P<task>[A-Za-z][\w.-]{{0,30}})[\"']?(?:[/:|]|,(?= )|\]|(?= ))[ |-]*[\"']?)?"
+    rf"(?:\b{SUMMARY} ){{0,3}}\b(?:score|accuracy)[\"'\]]*\s*[:=]\s*)(?:np\.float64\()?"
     rf"(?P<score>(?:{NUMBER})(?:\s*%|\s*/\s*[0-9]+)?)(?![0-9.])",
     re.IGNORECASE,
 )
-"""`Score: 0.445`, `metrics['score']=0.45`, `Accuracy: 89/200`, `"score": 44.5%`; with the word before it."""
-BOUND = re.compile(r"(?:reference|expected|required|minimum|min|target|threshold) ", re.IGNORECASE)
-"""Begins what a log calls a score that was not measured: TensorRT-LLM writes `Reference accuracy: 74.200`."""
+"""`Score: 0.445`, `metrics['score']=0.45`, `Accuracy: 89/200`, `"score": 44.5%`; with the word before it, which
+names a task: `gsm8k accuracy: 0.445`, `[gsm8k] Score: 0.445`, `GSM8K average accuracy: 44.5%`."""
+BOUND = re.compile(r"reference|expected|required|minimum|min|target|threshold", re.IGNORECASE)
+"""Stands before what a log calls a score that was not measured: `Reference accuracy: 74.200` of TensorRT-LLM."""
 TIME = re.compile(
     r"(?:^|\t)\s*\[?([0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?Z?)?)"
 )
@@ -37,11 +42,15 @@ class _Written(NamedTuple):
 
     row: Row
     form: str
+    task: str | None
+    """What the log says before it that it is of."""
     time: datetime | None
 
     def again(self, before: _Written | None) -> bool:
         """Whether it is the score that was written before, in another way: that of the same run."""
         if before is None or self.form == before.form or None in (self.row.score, before.row.score):
+            return False
+        if self.task and before.task and self.task != before.task:
             return False
         apart = abs(self.time - before.time) if self.time and before.time else timedelta()
         return abs((self.row.score or 0) - (before.row.score or 0)) <= SAME and apart <= TOGETHER
@@ -68,32 +77,41 @@ def has_scores(text: str) -> bool:
 def log(text: str, reader: Reader) -> Iterator[Row]:
     """The scores in the lines of a log, by the reader's pattern or the usual ways of writing one.
 
-    A line that begins with a date was written then. A score that the log writes again in another way counts once,
-    and one that a run had to reach not at all. Raises BadInput with file:line, and for a pattern that is none.
+    A line that begins with a date was written then. Scores that the log says are of several tasks are a variant for
+    each. A score that the log writes again in another way counts once, and one that a run had to reach not at all.
+    Raises BadInput with file:line, and for a pattern that is none.
     """
     if reader.pattern is not None:
         yield from (written.row for written in _written(text, _compiled(reader.pattern), reader))
         return
-    forms: Counter[str] = Counter()
+    kept = list(_kept(text, reader))
+    forms = Counter(written.form for written in kept)
+    tasks = dict.fromkeys(written.task for written in kept)
+    if len(forms) > 1:
+        ways = ", ".join(f"`{cut(form)}` {counted(count, 'time')}" for form, count in forms.items())
+        taken = "each task is a variant" if len(tasks) > 1 else "they are taken together"
+        reader.note(
+            f"{reader.name}: scores are written in {len(forms)} ways: {ways}; {taken}. Where they are of other "
+            "things, choose one by --pattern"
+        )
+    for written in kept:
+        yield replace(written.row, variant=written.task or written.row.variant) if len(tasks) > 1 else written.row
+
+
+def _kept(text: str, reader: Reader) -> Iterator[_Written]:
+    """What some run measured, once each; what is left out is told."""
     left: Counter[str] = Counter()
     before: _Written | None = None
     for written in _written(text, USUAL, reader):
-        if BOUND.match(written.form):
+        if BOUND.fullmatch(written.task or ""):
             left[f"`{cut(written.form)}`, which no run measured"] += 1
         elif written.again(before):
             left[f"`{cut(written.form)}`, which writes again what stands before it"] += 1
         else:
-            forms[written.form] += 1
             before = written
-            yield written.row
+            yield written
     for what, count in left.items():
         reader.note(f"{reader.name}: left out {counted(count, 'time')}: {what}; --pattern chooses others")
-    if len(forms) > 1:
-        ways = ", ".join(f"`{cut(form)}` {counted(count, 'time')}" for form, count in forms.items())
-        reader.note(
-            f"{reader.name}: scores are written in {len(forms)} ways: {ways}. Where they are of other things, "
-            "choose one by --pattern"
-        )
 
 
 def _written(text: str, expression: re.Pattern[str], reader: Reader) -> Iterator[_Written]:
@@ -103,7 +121,7 @@ def _written(text: str, expression: re.Pattern[str], reader: Reader) -> Iterator
             score = groups.get("score") or found[1 if expression.groups else 0]
             time = _begun(line)
             row = reader.row({"score": score, "date": time and time.date()}, f"{reader.name}:{number}")
-            yield _Written(row, (groups.get("form") or "").rstrip(), time)
+            yield _Written(row, (groups.get("form") or "").rstrip(), groups.get("task"), time)
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:

@@ -151,25 +151,8 @@ class Reader(Reading):
         return self.number(value, place, comma)
 
     def number(self, value: Any, place: str, comma: bool = False) -> tuple[float, int | None]:
-        """A score as people write it, as a share, and the questions that it names: 0.445, 44.5%, 89/200."""
-        if isinstance(value, bool) or not isinstance(value, int | float | str):
-            raise BadInput(f"{place}: {cut(repr(value))} is not a number")
-        text = str(value).strip()
-        right, slash, asked = text.partition("/")
-        try:
-            if slash:
-                correct, over = Decimal(right.strip()), whole(asked.strip(), place)
-                if not over:
-                    raise BadInput(f"{place}: `{cut(text)}` is over no question")
-                return float(correct / over), over
-            sign = text.endswith("%")
-            plain = text.removesuffix("%").strip()
-            exact = Decimal(plain.replace(",", ".") if comma or DECIMAL.fullmatch(plain) else plain)
-            return float(exact / 100 if sign or self.percent else exact), None
-        except (ArithmeticError, ValueError):
-            failed = "; leave out the runs that gave no score" if text.lower() in NO_SCORE else ""
-            summed = "; a mean ± std needs a column `n`" if "±" in text else ""
-            raise BadInput(f"{place}: `{cut(text)}` is not a number{failed or summed}") from None
+        """As `number`, in percent where the file's are."""
+        return number(value, place, comma=comma, percent=self.percent)
 
     def moments(
         self, record: Mapping[str, Any], place: str, variant: str = "scores", comma: bool = False
@@ -181,6 +164,31 @@ class Reader(Reading):
         questions = asked or whole(_first(record, QUESTIONS), f"{place}: questions")
         named = str(_first(record, VARIANT) or variant).strip()
         return Moments(place=place, variant=named, mean=mean, std=std, runs=runs or 0, questions=questions)
+
+
+def number(value: Any, place: str, *, comma: bool = False, percent: bool = False) -> tuple[float, int | None]:
+    """A score as people write it, as a share, and the questions that it names: 0.445, 44.5%, 89/200.
+
+    `comma`: decimals are written with one. `percent`: a number without a sign is in percent. Raises BadInput.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise BadInput(f"{place}: {cut(repr(value))} is not a number")
+    text = str(value).strip()
+    right, slash, asked = text.partition("/")
+    try:
+        if slash:
+            correct, over = Decimal(right.strip()), whole(asked.strip(), place)
+            if not over:
+                raise BadInput(f"{place}: `{cut(text)}` is over no question")
+            return float(correct / over), over
+        sign = text.endswith("%")
+        plain = text.removesuffix("%").strip()
+        exact = Decimal(plain.replace(",", ".") if comma or DECIMAL.fullmatch(plain) else plain)
+        return float(exact / 100 if sign or percent else exact), None
+    except (ArithmeticError, ValueError):
+        failed = "; leave out the runs that gave no score" if text.lower() in NO_SCORE else ""
+        summed = "; a mean ± std needs a column `n`" if "±" in text else ""
+        raise BadInput(f"{place}: `{cut(text)}` is not a number{failed or summed}") from None
 
 
 def is_moments(names: Iterable[str]) -> bool:
