@@ -77,10 +77,12 @@ def samples(records: Sequence[Mapping[str, Any]], reader: Reader) -> Iterator[Ro
     A metric whose values are lists is left out: lm-eval makes it of all of them at once.
     """
     values: dict[tuple[str, str], dict[Any, float]] = {}
-    for metric in dict.fromkeys(m for record in records for m in record["metrics"] if isinstance(record.get(m), list)):
+    listed = ((metric, record.get(metric)) for record in records for metric in record["metrics"])
+    lists = dict.fromkeys(metric for metric, value in listed if isinstance(value, list))
+    for metric in lists:
         reader.note(f"{reader.name}: {cut(str(metric))} is left out: an answer has a list of values by it")
     for number, record in enumerate(records, start=1):
-        for metric in (m for m in record["metrics"] if not isinstance(record.get(m), list)):
+        for metric in (name for name in record["metrics"] if name not in lists):
             place = f"{reader.name}:{number}: {cut(str(metric))}"
             value = record.get(metric)
             score, _ = reader.number(int(value) if isinstance(value, bool) else value, place)
