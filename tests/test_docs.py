@@ -55,6 +55,16 @@ def steps(page: str) -> Iterator[Step]:
     yield step
 
 
+MARKS = ("<<<<<<< ", "=======\n", ">>>>>>> ")
+"""What git leaves around the two sides of a merge that nobody has settled."""
+
+
+def test_no_page_has_two_sides_of_a_merge() -> None:
+    for page in (*DOCS.glob("*.md"), *ROOT.glob("*.md")):
+        with page.open(encoding="utf-8") as lines:
+            assert not [number for number, line in enumerate(lines, start=1) if line.startswith(MARKS)], page
+
+
 def follow(page: str, folder: Path, **environment: str) -> None:
     """Run a page's commands in the folder, one after the other."""
     for step in steps(page):

@@ -100,10 +100,9 @@ def command(
     metric = _metric(ends, lower_is_better)
     reading = Reading(questions=questions, percent=percent, pattern=pattern, metric=metric, note=note)
     found = read(scores, reading)
-    variants = [one.scores for one in found.listed]
     described = [
         Described(v, describe_scores(v.values, v.questions, metric), *_every_rule(v, retries, two_sided))
-        for v in variants
+        for v in (one.scores for one in found.listed)
     ]
     (_say_json if as_json else _show)(found, described, retries, two_sided)
     for v, statistics, rules, _ in described:
@@ -240,8 +239,8 @@ def _print(described: Described, retries: int) -> None:
     for line in _lines(scores, statistics):
         tell(console, line)
     say("")
-    console.print(grid(Grid(("rule", "threshold", *headings(retries)), rows), console.width))
-    for line in ("", *_reasons(rules, others), _legend(retries, bool(others))):
+    console.print(grid(Grid(("rule", "threshold", *headings(retries, scores.metric)), rows), console.width))
+    for line in ("", *_reasons(rules, others), _legend(retries, bool(others), scores.metric)):
         tell(console, line)
 
 
@@ -273,7 +272,8 @@ def _beyond(scores: Scores) -> str:
     return "below the least" if scores.metric.higher_is_better else "above the greatest"
 
 
-def _legend(retries: int, two_sided: bool) -> str:
+def _legend(retries: int, two_sided: bool, metric: Metric) -> str:
+    caught = "Drop caught: the smallest loss" if metric.higher_is_better else "Rise caught: the smallest rise"
     k = f" k attempts: all {retries} attempts fail, if they are independent." if retries > 1 else ""
     every = " Every attempt is held to the second bound." if retries > 1 else ""
     both = (
@@ -282,8 +282,8 @@ def _legend(retries: int, two_sided: bool) -> str:
     )
     return (
         "False alarm: the measured build, measured again, fails at that threshold; the brackets hold the upper "
-        "95 % bound. Drop caught: the smallest loss of the mean that fails with a probability of 80 and of 95 "
-        f"%.{k}{both if two_sided else ''}"
+        f"95 % bound. {caught} of the mean that fails with a probability of 80 and of 95 %."
+        f"{k}{both if two_sided else ''}"
     )
 
 

@@ -150,7 +150,9 @@ def _versions_elsewhere(run: Run, against: Run) -> tuple[Change, ...]:
 
 
 def _arguments_elsewhere(plan: Plan, against: Run) -> tuple[Change, ...]:
-    """Engine arguments that are others there, of the variants that both have."""
+    """Engine arguments that are others there, of the variants that both have; of imported results none is known."""
+    if plan.config.imported or against.plan.config.imported:
+        return ()
     theirs = {v.name for v in against.plan.variants}
     return tuple(
         replace(change, what=f"{v.name}: {change.what}")

@@ -62,6 +62,17 @@ def test_two_variants_are_compared_by_mcnemar_as_by_hand() -> None:
     assert compared["a"]["tokens_per_second"] is None
 
 
+def test_a_night_is_held_against_an_earlier_one_though_nobody_knows_the_engine_of_either() -> None:
+    before = imported(table("t.csv", {"a": [{0}]}), "--name", "before")
+    after = imported(table("t.csv", {"a": [set(range(1, 12))]}), "--name", "after")
+    summary = as_json("report", after.folder, "--against", before.folder)
+    # 11 lost and 1 gained: 2 (1 + 12) / 2^12.
+    [drift] = [finding for finding in summary["audits"] if finding["audit"] == "drift"]
+    assert (drift["verdict"], drift["evidence"]["lost"], drift["evidence"]["gained"]) == ("fail", 11, 1)
+    assert drift["evidence"]["q_value"] == pytest.approx(26 / 4096)
+    assert summary["against"]["differs"] == []
+
+
 def test_the_report_has_unequal_numbers_of_repetitions_and_null_for_what_nobody_said() -> None:
     wrong = {"a": [{0, 1}, {0, 1, 2, 3}, {0}], "b": [{5}]}
     run = imported(table("t.csv", wrong), "--name", "night")

@@ -225,6 +225,9 @@ def test_stats_reads_values_outside_0_to_1_and_bounds_them_above(tmp_path: Path)
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)["thresholds"]["false_alarm"]["value"]
     assert found == pytest.approx(1.2 + stats.t.ppf(0.99, 4) * STD * 1.2**0.5)
+    table = CliRunner().invoke(stats_command, [str(file), "--range", "0", "2", "--lower-is-better"]).output
+    assert "rise caught" in table
+    assert "drop" not in table.lower()
     for high in ("2", "inf"):
         assert CliRunner().invoke(stats_command, [str(file), "--range", "0", high]).exit_code == 0
     assert CliRunner().invoke(stats_command, [str(file), "--questions", "200"]).exit_code != 0

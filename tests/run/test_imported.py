@@ -311,6 +311,26 @@ def test_answers_of_1_and_0_are_right_or_wrong_unless_the_user_says_that_they_ar
     assert scale(tmp_path / "t.csv", better=False) == values
 
 
+@pytest.mark.parametrize("written", ["9" * 400, "NaN", "[1]"])
+def test_a_value_that_is_not_a_number_is_refused_with_its_place(tmp_path: Path, written: str) -> None:
+    (tmp_path / "t.jsonl").write_text(
+        f'{{"question": "q1", "score": 0.5}}\n{{"question": "q2", "score": {written}}}\n'
+    )
+    with pytest.raises(BadInput, match=r"t\.jsonl:2: score is"):
+        read(str(tmp_path / "t.jsonl"), None)
+
+
+def test_error_rates_of_0_and_1_alone_are_not_taken_for_wrong_and_right(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("question,wer\nq1,0\nq2,0\nq3,1\n")
+    with pytest.raises(BadInput, match=r"--lower-is-better or --higher-is-better"):
+        scale(tmp_path / "t.csv", wanted="wer")
+    records = [lm_eval(d, "none", v, metrics=["refused"], refused=v) for d, v in enumerate((0.0, 0.0, 1.0))]
+    file = jsonl(tmp_path / "samples_qa_2026-01-01T00-00-00.000000.jsonl", records)
+    run = {"higher_is_better": {"qa": {"refused": False}}}
+    (tmp_path / "results_2026-01-01T00-00-00.000000.json").write_text(json.dumps(run))
+    assert scale(file) == Metric(name="refused", low=None, high=None, higher_is_better=False)
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -97,6 +97,8 @@ def test_yaml_of_reference_scores_is_no_log_of_runs(tmp_path: Path) -> None:
         # 1767225600 is the beginning of the year 2026, in UTC.
         ("timestamp", "1767225600", "2026-01-01"),
         ("timestamp", "1767225600500", "2026-01-01"),
+        # Its first eight digits could be a day of the year 1711: `date -u -d @1711111111`.
+        ("timestamp", "1711111111120", "2024-03-22"),
         ("date", "20260301", "2026-03-01"),
         ("time", "2026-01-01T23:30:00-08:00", "2026-01-02"),
         ("time", "31.2", None),

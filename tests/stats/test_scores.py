@@ -313,6 +313,19 @@ def test_samples_of_lm_eval_are_counted_by_filter(tmp_path: Path) -> None:
         read(str(tmp_path / "samples.jsonl"))
 
 
+def test_verdicts_in_samples_of_lm_eval_may_be_true_and_false_and_lists_are_left_out(tmp_path: Path) -> None:
+    # As in its ifeval: a verdict for the prompt, and one for each of its instructions.
+    rows = [
+        {"doc_id": n, "filter": "none", "metrics": ["prompt", "inst"], "prompt": right, "inst": [True, right]}
+        for n, right in enumerate([True, False, False, True])
+    ]
+    (tmp_path / "samples.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    notes: list[str] = []
+    [one] = read_files([str(tmp_path / "samples.jsonl")], Reading(note=notes.append)).listed
+    assert (one.scores.variant, one.scores.values, one.scores.questions) == ("prompt", (0.5,), 4)
+    assert ["inst" in note for note in notes] == [True]
+
+
 JUNIT = """<?xml version="1.0"?>
 <testsuites><testsuite name="s" tests="4">
 <testcase classname="t" name="gsm8k"><properties><property name="score" value="0.445"/></properties></testcase>

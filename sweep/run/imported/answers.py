@@ -152,7 +152,7 @@ def judged(value: Any, place: str, metric: str) -> tuple[bool, float | None]:
         number = None if right is not None else _number(value)
     else:
         right = bool(value) if isinstance(value, int | float) and value in (0, 1) else None
-        number = value if isinstance(value, int | float) else None
+        number = _number(value) if isinstance(value, int | float) else None
     if right is not None:
         return right, None
     if number is None or not math.isfinite(number):
@@ -165,12 +165,12 @@ def judged(value: Any, place: str, metric: str) -> tuple[bool, float | None]:
             )
         )
         raise BadInput(f"{place}: {cut(metric)} {why}. `sweep stats` reads scores of whole runs")
-    return False, float(number)
+    return False, number
 
 
-def _number(text: str) -> float | None:
-    with suppress(ValueError):
-        return float(text)
+def _number(value: str | float) -> float | None:
+    with suppress(ValueError, OverflowError):
+        return float(value)
     return None
 
 

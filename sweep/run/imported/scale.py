@@ -31,15 +31,18 @@ def metric_of(
 
     `ends`, `higher_is_better`: as the user gave them, None for not; what a source states counts where they are.
     `note` is told what was taken for granted. Raises BadInput for a value outside the range, and where only a guess
-    could say which end is better.
+    could say which end is better. Answers of 1 and 0 alone are right and wrong, unless less may be the better: a
+    word error rate of 1 is no right answer.
     """
     answers = [answer for source in sources for answer in source.answers if answer.worth is not None]
-    if ends is None and higher_is_better is None and all(answer.value is None for answer in answers):
-        return ACCURACY
     name = sources[0].metric.partition(",")[0]
-    ends = _stated(ends, (source.ends for source in sources))
     better = _stated(higher_is_better, (source.higher_is_better for source in sources))
-    if better is None and LESS.search(name.lower()):
+    guessed = better is None and LESS.search(name.lower()) is not None
+    unsaid = ends is None and higher_is_better is None and better is not False and not guessed
+    if unsaid and all(answer.value is None for answer in answers):
+        return ACCURACY
+    ends = _stated(ends, (source.ends for source in sources))
+    if guessed:
         raise BadInput(
             f"{sources[0].path}: nothing says whether a lower {cut(name)} is better, as its name has it, or a "
             "higher one; give --lower-is-better or --higher-is-better"
@@ -51,8 +54,8 @@ def metric_of(
     for answer in answers:
         if fault := metric.fault_of(answer.worth):
             raise BadInput(f"{answer.place}: {fault}; --range says which values there are")
-    if unsaid := _unsaid(metric, better):
-        note(f"{cut(name)} is a number, {_seen(answers)}: {unsaid}")
+    if assumed := _unsaid(metric, better):
+        note(f"{cut(name)} is a number, {_seen(answers)}: {assumed}")
     return metric
 
 

@@ -72,12 +72,20 @@ def is_samples(records: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def samples(records: Sequence[Mapping[str, Any]], reader: Reader) -> Iterator[Row]:
-    """lm-eval's samples: the mean over the questions, by filter and metric."""
+    """lm-eval's samples: the mean over the questions, by filter and metric.
+
+    A metric whose values are lists is left out: lm-eval makes it of all of them at once.
+    """
     values: dict[tuple[str, str], dict[Any, float]] = {}
+    listed = ((metric, record.get(metric)) for record in records for metric in record["metrics"])
+    lists = dict.fromkeys(metric for metric, value in listed if isinstance(value, list))
+    for metric in lists:
+        reader.note(f"{reader.name}: {cut(str(metric))} is left out: an answer has a list of values by it")
     for number, record in enumerate(records, start=1):
-        for metric in record["metrics"]:
+        for metric in (name for name in record["metrics"] if name not in lists):
             place = f"{reader.name}:{number}: {cut(str(metric))}"
-            score, _ = reader.number(record.get(metric), place)
+            value = record.get(metric)
+            score, _ = reader.number(int(value) if isinstance(value, bool) else value, place)
             of = values.setdefault((str(record.get("filter", "none")), str(metric)), {})
             if record["doc_id"] in of:
                 raise BadInput(f"{place}: question {cut(str(record['doc_id']))} is there twice")

@@ -240,13 +240,13 @@ def day(value: Any, place: str) -> date | None:
     text = "" if value is None else str(value).strip()
     if not text:
         return None
+    # First, because 1711111111120 could be the year 1711, too.
+    if seconds := next((s for s in _seconds(text) if s in SINCE_1970), None):
+        return datetime.fromtimestamp(seconds, UTC).date()
     try:
         return date_of(text).date()
     except ValueError:
-        seconds = next((s for s in _seconds(text) if s in SINCE_1970), None)
-        if seconds is None:
-            raise BadInput(f"{place}: date: `{cut(text)}` is not {DAY}") from None
-        return datetime.fromtimestamp(seconds, UTC).date()
+        raise BadInput(f"{place}: date: `{cut(text)}` is not {DAY}") from None
 
 
 def _seconds(text: str) -> Iterator[int]:
