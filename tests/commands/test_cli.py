@@ -84,7 +84,7 @@ def test_plan_as_json_is_json_alone_with_the_units(write_sweep: Write) -> None:
 def test_plan_refuses_more_questions_than_the_data_hold(write_sweep: Write) -> None:
     # The package's data set has 1319 records, of which 5 are shots.
     file = write_sweep(SWEEP)
-    assert sweep("plan", file, "--set", "protocol.questions=1314", "--set", "protocol.shots=5").exit_code == 0
+    assert sweep("plan", file, "--set", "protocol.questions=1314", "--set", "protocol.shots=5").returncode == 0
     faults = refused(sweep("plan", file, "--set", "protocol.questions=1315", "--set", "protocol.shots=5"))
     assert "leave 1314" in faults
 
