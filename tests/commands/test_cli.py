@@ -82,11 +82,10 @@ def test_plan_as_json_is_json_alone_with_the_units(write_sweep: Write) -> None:
 
 
 def test_plan_refuses_more_questions_than_the_data_hold(write_sweep: Write) -> None:
-    # The package's data set has 1319 records, of which 5 are shots.
+    # Of 10 records 2 are shots.
     file = write_sweep(SWEEP)
-    assert sweep("plan", file, "--set", "protocol.questions=1314", "--set", "protocol.shots=5").returncode == 0
-    faults = refused(sweep("plan", file, "--set", "protocol.questions=1315", "--set", "protocol.shots=5"))
-    assert "leave 1314" in faults
+    assert sweep("plan", file, "--set", "protocol.questions=8").returncode == 0
+    assert "leave 8" in refused(sweep("plan", file, "--set", "protocol.questions=9"))
 
 
 def test_a_missing_sweep_file_exits_2(tmp_path: Path) -> None:
