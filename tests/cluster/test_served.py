@@ -173,7 +173,7 @@ def test_an_engine_whose_server_cannot_be_killed_is_lost_and_not_kept(
         raise EngineStartFailed("processes of the server stay: 42", ())
 
     monkeypatch.setattr(ServerProcess, "stop", leaving)
-    with pytest.raises(EngineLost, match="the GPU fell off.*processes of the server stay: 42"):
+    with pytest.raises(EngineLost, match=r"the GPU fell off.*processes of the server stay: 42"):
         engine.generate(questions(2))
 
 
