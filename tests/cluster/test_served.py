@@ -150,7 +150,8 @@ def test_a_server_that_hangs_loses_the_engine_and_leaves_no_child(
     monkeypatch.setattr(deadlines, "SIGN_OF_LIFE", 0.5)
     monkeypatch.setattr(process, "END_SECONDS", 0.1)
     engine = make_engine("server")
-    engine.start(replace(vllm, request_deadline=0.5), lambda phase, log: None)
+    # The start's own request has as long.
+    engine.start(replace(vllm, request_deadline=5), lambda phase, log: None)
     child = child_in(log_of(engine))
     server = psutil.Process(child).parent()
     assert server is not None
@@ -159,6 +160,21 @@ def test_a_server_that_hangs_loses_the_engine_and_leaves_no_child(
         engine.generate(questions(2))
     assert gone(server.pid)
     assert gone(child)
+
+
+def test_an_engine_whose_server_cannot_be_killed_is_lost_and_not_kept(
+    vllm: EngineSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, stop = make_engine("server"), ServerProcess.stop
+    engine.start(replace(vllm, environment={**vllm.environment, "DIES_AT": "2"}), lambda phase, log: None)
+
+    def leaving(self: ServerProcess, patience: float = 0.0) -> None:
+        stop(self, patience)
+        raise EngineStartFailed("processes of the server stay: 42", ())
+
+    monkeypatch.setattr(ServerProcess, "stop", leaving)
+    with pytest.raises(EngineLost, match=r"the GPU fell off.*processes of the server stay: 42"):
+        engine.generate(questions(2))
 
 
 def test_a_server_that_refuses_a_request_is_kept(vllm: EngineSpec) -> None:

@@ -175,6 +175,21 @@ def test_mean_std_and_number_are_read_of_tables_too(tmp_path: Path, text: str) -
     assert found.listed == ()
 
 
+def test_a_second_mean_of_one_variant_asks_what_both_are_of(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text("model,mean,std,n\na,0.44,0.01,5\nb,0.4,0.01,5\n")
+    with pytest.raises(BadInput, match=r"s\.csv:3: .*`variant`"):
+        whole(tmp_path / "s.csv", questions=200)
+    (tmp_path / "s.csv").write_text("variant,mean,std,n\na,0.44,0.01,5\nb,0.4,0.01,5\n")
+    assert [one.variant for one in whole(tmp_path / "s.csv", questions=200).moments] == ["a", "b"]
+
+
+def test_a_file_that_is_given_twice_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "s.json"
+    file.write_text("[0.44, 0.445]")
+    with pytest.raises(BadInput, match="given twice"):
+        score_files.read([str(file), f"{tmp_path}/./s.json"], Reading(questions=200))
+
+
 def test_counts_of_questions_may_be_written_in_groups_of_three_digits(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text('score,questions\n0.445,"1,319"\n')
     assert read(tmp_path / "s.csv")[0].questions == 1319

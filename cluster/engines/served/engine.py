@@ -162,7 +162,11 @@ class OwnServer(RunningServer):
         self.stop()
         assert process is not None
         end = process.ended() or f"the server hangs. Its log: {process.log}"
-        process.stop(patience=0.0)
+        try:
+            process.stop(patience=0.0)
+        except EngineStartFailed as left:
+            # The engine is lost all the same: this process ends, and another one is asked to start it.
+            end = f"{end}; {left.message}"
         return EngineLost(f"{text}; {end}")
 
     def describe(self) -> EngineFacts:

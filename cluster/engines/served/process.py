@@ -118,7 +118,7 @@ class ServerProcess:
             with suppress(psutil.NoSuchProcess):
                 left.kill()
         _, alive = psutil.wait_procs(alive, timeout=STOP_SECONDS)
-        self._process.wait(STOP_SECONDS)
+        self._process.poll()
         self._keeper.kill()
         self._keeper.communicate()
         if alive:

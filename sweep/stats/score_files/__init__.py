@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from pathlib import Path
 
 from sweep import files
 from sweep.bounds import MOST_SCORED, SCORE_FILE
@@ -71,9 +72,11 @@ def read(sources: Sequence[str], reading: Reading) -> ScoreFile:
     Raises BadInput with file:line for what cannot be read, for scores that are no shares, and for question
     counts that contradict each other or are nowhere given.
     """
+    _refuse_twice(sources)
     items = [item for source in sources for item in _items(source, reading, failures=False)]
     rows = _checked([item for item in items if isinstance(item, Row)], reading)
     moments = tuple(_checked_moments(item, reading) for item in items if isinstance(item, Moments))
+    _refuse_two_of_one(moments)
     passes: dict[str, Passes] = {}
     for item in items:
         if isinstance(item, Passes):
@@ -108,6 +111,27 @@ def read_nights(source: str, reading: Reading) -> list[History]:
         History(variant=variant, questions=_asked(own), nights=_nights([(row.night, row.score) for row in own]))
         for variant, own in rows.items()
     ]
+
+
+def _refuse_twice(sources: Sequence[str]) -> None:
+    """Raises BadInput for a file that is given twice: its scores would count as those of further runs."""
+    seen: set[Path] = set()
+    for source in sources:
+        if (place := Path(source).resolve()) in seen:
+            raise BadInput(f"{_named(source)}: given twice, and that makes no further runs; name it once")
+        seen.add(place)
+
+
+def _refuse_two_of_one(moments: Sequence[Moments]) -> None:
+    """Raises BadInput for a variant with two means: they are not the mean of one list of runs."""
+    first: dict[str, Moments] = {}
+    for one in moments:
+        before = first.setdefault(one.variant, one)
+        if before is not one:
+            raise BadInput(
+                f"{one.place}: a second mean of {cut(one.variant)}, after {before.place}; tell what they are of in "
+                "a column or key `variant`"
+            )
 
 
 def _named(source: str) -> str:
