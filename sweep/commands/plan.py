@@ -1,4 +1,5 @@
-"""`sweep plan`: what a sweep file will run. Starts nothing, and imports nothing heavy."""
+"""`sweep plan`: what a sweep file will run. Starts nothing, and imports nothing heavy but a
+library whose task it is."""
 
 from __future__ import annotations
 
@@ -40,6 +41,8 @@ def command(file: str, overrides: tuple[str, ...], as_json: bool, argv: bool) ->
 
     plan = make_plan(load(file, overrides, dataset.faults))
     check_arguments(plan, file, overrides=overrides)
+    with plan.config.secrets.hidden_in_errors():
+        dataset.check(plan.config.revealed_protocol())
     if argv:
         _print_argv(plan)
     elif as_json:

@@ -132,6 +132,12 @@ def count(config: ProtocolConfig) -> int | None:
     return None if on_hub(config) else len(load(config).questions)
 
 
+def check(config: ProtocolConfig) -> None:
+    """Raises BadInput, as `load` does, for data at hand that cannot be read or hold too few questions."""
+    if not on_hub(config):
+        load(config)
+
+
 def on_hub(config: ProtocolConfig) -> bool:
     """Whether the hub has the questions, and no file. Raises BadInput for an unknown `embedded:` name or task."""
     if config.dataset.path == LIBRARY:

@@ -138,6 +138,13 @@ def test_sglangs_server_has_the_arguments_that_only_a_server_reads() -> None:
         (of("vllm", {"port": 8000}), "options", "port: is chosen by the engine"),
         (of("sglang", {"host": "0.0.0.0"}), "options", "host: is chosen by the engine"),
         (of("vllm", {"--served-model-name": "x"}), "options", "requests name the model"),
+        (of("vllm", {"tp_size": 2}, gpus=2), "options", "tensor_parallel_size"),
+        (of("vllm", {"--dp-size": 2}, gpus=2), "options", "data_parallel_size"),
+        (of("vllm", {"mem_fraction_static": 0.8}), "options", "gpu_memory_utilization"),
+        (of("vllm", {"context_length": 4096}), "options", "max_model_len"),
+        (of("vllm", {"max_running_requests": 64}), "options", "max_num_seqs"),
+        (of("vllm", {"disable_radix_cache": True}), "options", "enable_prefix_caching: false"),
+        (of("vllm", {"speculative_algorithm": "EAGLE"}), "options", "speculative_config"),
         (of("vllm", {"nnodes": 2}), "options", "one node"),
         (of("vllm", {"distributed_executor_backend": "ray"}), "options", "workers of its own"),
         (of("sglang", {"speculative_num_steps": 5}), "options", "speculative_algorithm"),
@@ -161,6 +168,12 @@ def test_what_a_preset_cannot_express_is_refused_with_what_to_write(
     assert more == []
     assert problem[0] == key
     assert remedy in problem[1]
+
+
+def test_a_server_that_runs_already_takes_no_gpus_of_the_cluster() -> None:
+    running = replace(OWN, backend="openai", arguments={"base_urls": ["http://127.0.0.1:8000/v1"]})
+    [[(key, _)], free] = check_specs("openai", [replace(running, gpus=2), replace(running, gpus=0)])
+    assert (key, free) == ("gpus", [])
 
 
 SPECULATIVE = {"method": "mtp", "num_speculative_tokens": 1}

@@ -104,6 +104,23 @@ def test_speculation_without_a_draft_model_can_be_written(arguments: dict[str, A
     assert "--speculative-draft-model-path" not in to_argv(spec)
 
 
+@pytest.mark.parametrize(
+    ("written", "hint"), [("EAGLE4", "did you mean EAGLE"), ("NGRAMS", "did you mean NGRAM"), ("medusa", "NEXTN")]
+)
+def test_an_algorithm_that_no_sglang_has_is_refused_with_the_nearest(
+    monkeypatch: pytest.MonkeyPatch, written: str, hint: str
+) -> None:
+    monkeypatch.setattr(arguments, "find_spec", lambda name: None)
+    [[(key, text)]] = arguments.check_specs([make_spec({"speculative_algorithm": written})])
+    assert (key, hint in text) == ("speculative_algorithm", True)
+
+
+def test_the_installed_sglang_says_which_algorithms_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arguments, "find_spec", lambda name: object())
+    monkeypatch.setattr(arguments, "_ask", lambda entries: (shipped().arguments, [None]))
+    assert arguments.check_specs([make_spec({"speculative_algorithm": "MY_SPEC"})]) == [[]]
+
+
 def test_a_draft_model_that_an_n_gram_search_would_not_read_is_refused() -> None:
     key, text = problem({"speculative_algorithm": "NGRAM"}, draft_model="org/draft")
     assert key == "speculative_algorithm"

@@ -81,6 +81,13 @@ def test_plan_as_json_is_json_alone_with_the_units(write_sweep: Write) -> None:
     assert plan["variants"]["mtp"]["baseline"] == "baseline"
 
 
+def test_plan_refuses_more_questions_than_the_data_hold(write_sweep: Write) -> None:
+    # Of 10 records 2 are shots.
+    file = write_sweep(SWEEP)
+    assert sweep("plan", file, "--set", "protocol.questions=8").returncode == 0
+    assert "leave 8" in refused(sweep("plan", file, "--set", "protocol.questions=9"))
+
+
 def test_a_missing_sweep_file_exits_2(tmp_path: Path) -> None:
     assert "no such sweep file" in refused(in_a_process("launch", tmp_path / "none.yaml"))
 

@@ -124,6 +124,11 @@ def test_speculation_without_a_draft_model_is_for_sglang_to_judge() -> None:
     assert own == []
 
 
+def test_an_algorithm_that_neither_it_nor_a_plugin_has_is_refused() -> None:
+    [[(key, text)]] = check_specs([published({"speculative_algorithm": "EAGLE4"})])
+    assert (key, "EAGLE4" in text) == ("speculative_algorithm", True)
+
+
 def test_unknown_names_are_found_before_anything_starts() -> None:
     (((key, text),),) = check_specs([published({"mem_fraction_statik": 0.1})])
     assert key == "mem_fraction_statik"

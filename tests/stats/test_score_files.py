@@ -259,3 +259,47 @@ def test_the_metrics_of_sgl_eval_are_one_run(tmp_path: Path) -> None:
     written = {"name": "aime26", "num_examples": 30, "n_repeats": 1, "aggregate": {"score": 0.9, "error_rate": 0.0}}
     (tmp_path / "metrics.json").write_text(json.dumps(written))
     assert read(tmp_path / "metrics.json") == [Scores(variant="aime26", values=(0.9,), questions=30)]
+
+
+BOTH = [("baseline", (0.44, 0.45)), ("topk1", (0.43, 0.42))]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "baseline,topk1\n0.44,0.43\n0.45,0.42\n",
+        "baseline\ttopk1\n0.44\t0.43\n0.45\t0.42\n",
+        "run;baseline;topk1\n1;0,44;0,43\n2;0,45;0,42\n",
+        ",baseline,topk1\n0,44%,86/200\n1,45%,84/200\n",
+        "seed,baseline,topk1,questions\n1,0.44,0.43,200\n2,0.45,0.42,200\nmean,0.445,0.425,200\n",
+        "variant,run 1,run 2\nbaseline,0.44,0.45\ntopk1,0.43,0.42\n",
+        "model,1,2,mean\nbaseline,0.44,0.45,0.445\ntopk1,0.43,0.42,0.425\n",
+    ],
+)
+def test_a_table_may_have_a_column_or_a_row_for_each_variant(tmp_path: Path, text: str) -> None:
+    (tmp_path / "wide").write_text(text)
+    found = read(tmp_path / "wide", questions=200)
+    assert [(one.variant, one.values, one.questions) for one in found] == [(*one, 200) for one in BOTH]
+
+
+def test_variants_in_columns_may_have_other_numbers_of_runs_and_dates(tmp_path: Path) -> None:
+    (tmp_path / "wide.csv").write_text("date,baseline,topk1\n2026-01-01,0.44,0.43\n2026-01-02,0.45,\n")
+    found = whole(tmp_path / "wide.csv", questions=200).listed
+    assert [one.scores.values for one in found] == [(0.44, 0.45), (0.43,)]
+    assert [str(night) for night in found[0].nights] == ["2026-01-01", "2026-01-02"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("run,notes,baseline\n1,warm,0.44\n", "wide:2: notes: `warm` is not a score"),
+        # Tasks in columns are no runs of a model.
+        ("model,gsm8k,mmlu\na,0.44,0.31\n", "wide:2: model: `a` is not a score"),
+        ("baseline,baseline\n0.44,0.43\n", "name each once"),
+        ("run,baseline,latency\n1,0.44,31.5\n", "wide:2: 31.5"),
+    ],
+)
+def test_a_wide_table_that_holds_something_else_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "wide").write_text(text)
+    with pytest.raises(BadInput, match=message):
+        read(tmp_path / "wide", questions=200)

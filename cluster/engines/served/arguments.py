@@ -71,6 +71,9 @@ def running_problems(spec: EngineSpec) -> list[Problem]:
     if spec.draft_model is not None:
         text = "a server that runs already has its draft; take out `draft`, and write arguments.speculates: true"
         problems.append(("draft_model", text))
+    if spec.gpus:
+        text = f"is {spec.gpus:g}, but a server that runs already has GPUs of its own; take it out"
+        problems.append(("gpus", text))
     for url in Running.model_validate(dict(spec.arguments)).base_urls:
         if urlsplit(url).netloc and not urlsplit(url).path:
             problems.append(("base_urls", f"`{url}` has no path; write {url}/v1, or {url}/ if its API is there"))

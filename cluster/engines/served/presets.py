@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from cluster.backends import Problem
 from cluster.engines import sglang
+from cluster.engines.sglang import table as sglang_table
 from cluster.spec import EngineSpec
 
 _PLACE = dict.fromkeys(("host", "port"), "is chosen by the engine, for each server; take it out")
@@ -111,6 +112,8 @@ class Flags:
     """The options that multiply to the GPUs it uses; none where they do not say."""
     aliases: Mapping[str, str] = field(default_factory=dict)
     """Further names of these."""
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+    """Options of SGLang, and what comes nearest to them in this server."""
     files: tuple[str, ...] = ()
     """Options that name a file of further options, which nobody reads here."""
     underscores: bool = False
@@ -145,6 +148,8 @@ class Flags:
             name, text = self.draft_needs
             yield name, text
         for name, value in spec.arguments.items():
+            if nearest := self.elsewhere.get(_plain(name)):
+                yield name, f"is SGLang's name; what comes nearest in this server is {nearest}"
             if value == "ray":
                 yield name, "starts workers of its own, on other GPUs than the engine's; take it out"
             if isinstance(value, dict) and self.files:
@@ -191,6 +196,20 @@ def _refused(spec: EngineSpec, owned: Mapping[str, str]) -> list[Problem]:
     return [(name, owned[_plain(name)]) for name in spec.arguments if _plain(name) in owned]
 
 
+_PARALLEL = {
+    name: f"{way}_parallel_size"
+    for short, way in (("tp", "tensor"), ("pp", "pipeline"), ("dp", "data"))
+    for name in (short, f"{short}_size")
+}
+"""Sizes as SGLang calls them, and as vLLM does."""
+_VLLM = {
+    # Of two names for one thing the first is vLLM's.
+    **{same: name for name, same in reversed(sglang_table.ELSEWHERE.items())},
+    **{name: "speculative_config" for name in sglang_table.shipped().arguments if name.startswith("speculative_")},
+    **_PARALLEL,
+    "disable_radix_cache": "enable_prefix_caching: false",
+    "random_seed": "seed",
+}
 PRESETS: Mapping[str, Preset] = {
     "sglang": SGLang(),
     "vllm": Flags(
@@ -204,6 +223,8 @@ PRESETS: Mapping[str, Preset] = {
         speculation=("spec_", "speculative_"),
         switches=("speculative_config", "spec_method", "spec_model"),
         sizes=("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size"),
+        aliases=_PARALLEL,
+        elsewhere=_VLLM,
         off="no_",
         # Without it, vLLM empties its prefix cache for nobody.
         environment={"VLLM_SERVER_DEV_MODE": "1"},

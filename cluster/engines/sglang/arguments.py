@@ -19,7 +19,7 @@ from typing import Any
 
 from cluster.backends import Problem
 from cluster.engines.sglang import table
-from cluster.engines.sglang.rules import GPU_SHARE, check_spec, tp_size
+from cluster.engines.sglang.rules import GPU_SHARE, algorithm_problems, check_spec, tp_size
 from cluster.errors import EngineStartFailed
 from cluster.models import resolve
 from cluster.secrets import MARK, REFERENCE
@@ -84,10 +84,12 @@ def check_specs(specs: Sequence[EngineSpec]) -> list[list[Problem]]:
     """
     known: table.Arguments = table.shipped().arguments
     verdicts: list[str | None] = [None] * len(specs)
-    if find_spec("sglang") is not None:
+    installed = find_spec("sglang") is not None
+    if installed:
         known, verdicts = _ask([{"arguments": engine_arguments(s), "argv": to_argv(s)[3:]} for s in specs])
     problems = [[*check_spec(spec), *table.problems(spec.arguments, known)] for spec in specs]
     for spec, ours, theirs in zip(specs, problems, verdicts, strict=True):
+        ours += () if installed else algorithm_problems(spec.arguments)
         # SGLang's own words only where we have nothing to say: they would be about the same.
         if theirs is not None and not ours:
             ours.append((_mentioned(theirs, spec.arguments), theirs))

@@ -6,6 +6,7 @@ Pure. Checked against SGLang 0.5.16 and 0.5.21.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from cluster.backends import Problem
@@ -19,6 +20,8 @@ DRAFTING = frozenset({"EAGLE3", "STANDALONE", "DFLASH", "FROZEN_KV_MTP"})
 in the target's checkpoint, and DSPARK the draft in it; one that a plugin registers may do as it likes."""
 DRAFTLESS = frozenset({"NGRAM", "UNO"})
 """Those that never read a draft model."""
+ALGORITHMS = frozenset({*DRAFTING, *DRAFTLESS, "EAGLE", "NEXTN", "DSPARK"})
+"""Those that a supported version has of its own."""
 SIZES = ("tp_size", "dp_size", "pp_size")
 
 _MEETING = "is chosen as the engine starts, on the machine of its first part; take it out"
@@ -186,6 +189,15 @@ def _draft_problems(spec: EngineSpec) -> Iterator[Problem]:
     if spec.draft_model is not None:
         text = "missing: the draft model would not be used; add speculative_algorithm, or say draft: false"
         yield "speculative_algorithm", text
+
+
+def algorithm_problems(arguments: Mapping[str, Any]) -> Iterator[Problem]:
+    """An algorithm that no supported version has; a plugin of the installed SGLang may add others."""
+    algorithm = arguments.get("speculative_algorithm")
+    if isinstance(algorithm, str) and algorithm.upper() not in ALGORITHMS:
+        near = get_close_matches(algorithm.upper(), sorted(ALGORITHMS), n=1)
+        hint = f"did you mean {near[0]}?" if near else f"write one of {', '.join(sorted(ALGORITHMS))}"
+        yield "speculative_algorithm", f"SGLang has no {algorithm}; {hint}"
 
 
 def _algorithm_problems(spec: EngineSpec, algorithm: str) -> Iterator[Problem]:

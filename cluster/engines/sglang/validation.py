@@ -108,9 +108,12 @@ def main() -> None:
 def _problem(arguments: Mapping[str, Any], argv: Sequence[str]) -> str | None:
     """What SGLang's command line, resolution and validation say, as if on a CUDA machine."""
     from sglang.srt.server_args import ServerArgs
+    from sglang.srt.speculative.spec_info import SpeculativeAlgorithm
 
     try:
         _parser(ServerArgs).parse_args(list(argv))
+        if isinstance(algorithm := arguments.get("speculative_algorithm"), str):
+            SpeculativeAlgorithm.from_string(algorithm)
         # Resolution reads the model's configuration, and must not fetch one to check a file.
         if Path(arguments["model_path"]).is_dir():
             built = ServerArgs(**{"device": "cuda", **arguments})

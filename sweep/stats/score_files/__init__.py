@@ -16,7 +16,7 @@ from sweep.bounds import MOST_SCORED, SCORE_FILE
 from sweep.errors import BadInput
 from sweep.stats.history import History, Night
 from sweep.stats.metric import Metric
-from sweep.stats.score_files import documents, junit, lines, nemo, tables
+from sweep.stats.score_files import documents, junit, lines, nemo, tables, wide
 from sweep.stats.score_files.rows import LABELS, Moments, Passes, Reader, Reading, Row
 from sweep.stats.scores import Scores, fault_of, fault_of_questions
 from sweep.words import cut
@@ -25,7 +25,8 @@ LIKELY_LENGTHS = (1, 20)
 """Where accept lengths lie, in tokens for each verification step: drafts of more tokens are not in use."""
 SHAPES = (
     "JSON (a list, records with a `score`, variants with lists, results of lm-eval, SGLang or vLLM), a table with "
-    "commas, semicolons or tabs, or in Markdown, whose first line names a `score` column, one number in each line, "
+    "commas, semicolons or tabs, or in Markdown, whose first line names a `score` column, or with a column "
+    "of scores for each variant, one number in each line, "
     "a log with lines such as `Score: 0.445` (or --pattern), JUnit XML, results.yml of NeMo Evaluator"
 )
 """What is read."""
@@ -163,6 +164,8 @@ def _items(source: str, reading: Reading, failures: bool) -> Iterator[Row | Mome
         raise BadInput(f"{name}: of YAML only results.yml of NeMo Evaluator is read; give {SHAPES}")
     if lines.has_scores(text):
         return lines.log(text, reader)
+    if found := wide.parsed(text):
+        return wide.table(found, reader)
     first = cut(text.strip().partition("\n")[0])
     raise BadInput(f"{name}:1: no score is named in it, and it begins with `{first}`; give {SHAPES}")
 
