@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sweep.audit import Finding, Verdict, drift
 from sweep.report.summary import Summary
 from sweep.stats.compare import Comparison
+from sweep.stats.metric import Metric
 from sweep.words import Outcome, joined
 
 MATTERS = 0.07
@@ -46,29 +47,34 @@ def against_earlier(summary: Summary) -> str | None:
     """The answer of the drift audit; None where the run was held against no other."""
     if summary.against is None:
         return None
-    span = summary.metric.span
-    return answer([_of_drift(finding, span) for finding in summary.audits if finding.audit == drift.NAME])
+    means = {name: variant.accuracy.mean for name, variant in summary.variants.items()}
+    findings = [finding for finding in summary.audits if finding.audit == drift.NAME]
+    return answer([_of_drift(each, _matters(summary.metric, means.get(str(each.variant)))) for each in findings])
 
 
 def _unshown(c: Comparison) -> Outcome:
-    """Of a range that is not known a share of the mean counts."""
-    return _without_a_difference(c.detectable, MATTERS * (c.metric.span or abs(c.a.accuracy)))
+    return _without_a_difference(c.detectable, _matters(c.metric, c.a.accuracy))
 
 
-def _of_drift(finding: Finding, span: float | None) -> Compared:
+def _matters(metric: Metric, mean: float | None) -> float:
+    """The loss that must be found: of a range that is not known a share of the mean counts."""
+    return MATTERS * (metric.span or abs(mean or 0.0))
+
+
+def _of_drift(finding: Finding, matters: float) -> Compared:
     detectable = finding.evidence.get("detectable_loss")
     shown = {Verdict.FAIL: Outcome.WORSE, Verdict.WARN: Outcome.BETTER, Verdict.UNKNOWN: Outcome.CANNOT_TELL}
     return Compared(
         variant=str(finding.variant),
         outcome=Outcome.CANNOT_TELL
         if finding.verdict is Verdict.WARN and finding.evidence["difference"] < 0
-        else shown.get(finding.verdict) or _without_a_difference(detectable, MATTERS * (span or 1.0)),
+        else shown.get(finding.verdict) or _without_a_difference(detectable, matters),
         difference=finding.evidence.get("difference"),
         detectable=detectable,
     )
 
 
-def _without_a_difference(detectable: float | None, matters: float = MATTERS) -> Outcome:
+def _without_a_difference(detectable: float | None, matters: float) -> Outcome:
     return Outcome.CANNOT_TELL if detectable is None or detectable > matters else Outcome.SAME
 
 

@@ -159,7 +159,7 @@ def healthy(world: World, pairs: int, rng: np.random.Generator) -> Iterator[Rate
             caught += compare(*pair(world, rng, compared.detectable)).verdict == "worse"
     text = str(world)
     yield Rate(what="healthy, lossless fails", world=text, hits=failed, pairs=pairs, stated=0.025)
-    # Of one start a side the texts say that what differs between starts is not in it.
+    # Of one start on each side the texts say that what differs between starts is not in it.
     if world.starts != 1 or not world.start_sd:
         held = "interval holds the truth"
         yield Rate(what=held, world=text, hits=covered, pairs=pairs, stated=0.95, at_least=True)

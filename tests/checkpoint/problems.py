@@ -54,7 +54,7 @@ class Problem:
     question: str
     """The story and the question."""
     answer: str
-    """The worked answer, a line a step, and `#### n`."""
+    """The worked answer, with one line for each step, and `#### n`."""
 
     @property
     def text(self) -> str:

@@ -13,7 +13,9 @@ from scipy import stats
 
 from sweep.errors import BadInput, ExitCode
 from sweep.plan.sweepfile import load
+from sweep.report.answer import against_earlier
 from sweep.report.nights import read_experiment
+from sweep.report.summary import read_summary
 from sweep.run.folder import Run, open_run
 from tests.conftest import small_sweep
 from tests.processes import sweep
@@ -184,6 +186,24 @@ def test_word_error_rates_are_compared_and_gated_with_less_as_the_better() -> No
     gate = ("gate", terms, "--variant", "a", "--questions", 3, "--score")
     assert sweep(*gate, 0.24).returncode == ExitCode.OK
     assert sweep(*gate, 0.30).returncode == ExitCode.BELOW
+
+
+def test_a_night_of_small_error_rates_that_could_hide_half_of_them_is_not_called_the_same() -> None:
+    nights = []
+    for name, shift in (("before", 0.0), ("after", 0.001)):
+        lines = [
+            f"q{question},{run},{0.02 + shift + 0.01 * math.sin(7 * question + 3 * run + 100 * shift):.4f}"
+            for run in range(1, 5)
+            for question in range(12)
+        ]
+        Path(f"{name}.csv").write_text("\n".join(["question,repetition,wer", *lines]) + "\n")
+        options = ("--metric", "wer", "--range", 0, "inf", "--lower-is-better", "--variant", "v")
+        nights.append(imported(f"{name}.csv", *options, "--name", name))
+    summary = as_json("report", nights[1].folder, "--against", nights[0].folder)
+    [drift] = [finding for finding in summary["audits"] if finding["audit"] == "drift"]
+    # More than 7 % of the mean of 0.02, and less than 7 % of a range of 1.
+    assert 0.07 * 0.02 < drift["evidence"]["detectable_loss"] < 0.07
+    assert str(against_earlier(read_summary(open_run(nights[1].folder)))).startswith("cannot tell")
 
 
 def test_values_of_another_range_are_another_run_and_do_not_compare() -> None:

@@ -116,6 +116,11 @@ def test_what_lm_eval_s_results_do_not_say_is_not_known(tmp_path: Path, text: st
     assert (source.model, source.shots, source.versions) == (None, None, {})
 
 
+def test_a_name_with_a_day_that_no_calendar_has_says_nothing_of_the_time(tmp_path: Path) -> None:
+    file = jsonl(tmp_path / "samples_gsm8k_2026-02-30T00-00-00.jsonl", [lm_eval(0, "none", 1.0)])
+    assert read(str(file), None).ended is None
+
+
 def test_the_results_of_another_run_of_lm_eval_say_nothing_of_this_one(tmp_path: Path) -> None:
     file = jsonl(tmp_path / f"samples_gsm8k_{TIME}.jsonl", [lm_eval(0, "none", 1.0)])
     (tmp_path / "results_2026-01-02T00-00-00.000000.json").write_text(json.dumps(RESULTS))

@@ -326,6 +326,23 @@ def test_verdicts_in_samples_of_lm_eval_may_be_true_and_false_and_lists_are_left
     assert ["inst" in note for note in notes] == [True]
 
 
+@pytest.mark.parametrize("other", [{"doc_id": [1]}, {"metrics": None}, {"metrics": [["acc"]]}])
+def test_samples_of_another_shape_are_refused_with_their_line(tmp_path: Path, other: dict[str, Any]) -> None:
+    row = {"doc_id": 1, "filter": "none", "metrics": ["acc"], "acc": 1.0}
+    rows = [row, row | {"doc_id": 2} | other]
+    (tmp_path / "samples.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(BadInput, match=r"samples\.jsonl:2: .*`doc_id`"):
+        read(str(tmp_path / "samples.jsonl"))
+
+
+@pytest.mark.parametrize("groups", [{"g": 5}, {"g": [["a"]]}, [1]])
+def test_groups_of_lm_eval_of_another_shape_say_nothing_of_questions(tmp_path: Path, groups: Any) -> None:
+    found = {"results": {"g": {"acc,none": 0.4}}, "group_subtasks": groups}
+    (tmp_path / "results.json").write_text(json.dumps(found))
+    with pytest.raises(BadInput, match="how many questions"):
+        read(str(tmp_path / "results.json"))
+
+
 JUNIT = """<?xml version="1.0"?>
 <testsuites><testsuite name="s" tests="4">
 <testcase classname="t" name="gsm8k"><properties><property name="score" value="0.445"/></properties></testcase>

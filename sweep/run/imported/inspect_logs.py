@@ -96,7 +96,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, content: bytes) -> 
 
 
 def read(document: Record, file: File) -> Source:
-    """The answers, an epoch a run. Raises BadInput for a log without samples or with scores of another kind."""
+    """The answers; an epoch is a run. Raises BadInput for a log without samples or with scores of another kind."""
     samples = document.get("samples")
     if not isinstance(samples, list) or not samples or not all(isinstance(sample, dict) for sample in samples):
         raise BadInput(f"{file.path}: a log without samples (status {document.get('status')}); nothing to import")

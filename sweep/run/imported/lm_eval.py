@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -164,7 +165,9 @@ def _temperature(settings: Record) -> Any:
     return settings.get("temperature", 0.0 if settings.get("do_sample") is False else None)
 
 
-def _time(text: str) -> float:
-    """Seconds since 1970 of the time in a file's name, taken for UTC."""
+def _time(text: str) -> float | None:
+    """Seconds since 1970 of the time in a file's name, taken for UTC; None for one that no calendar has."""
     day, _, clock = text.partition("T")
-    return datetime.fromisoformat(f"{day}T{clock.replace('-', ':')}").replace(tzinfo=UTC).timestamp()
+    with suppress(ValueError):
+        return datetime.fromisoformat(f"{day}T{clock.replace('-', ':')}").replace(tzinfo=UTC).timestamp()
+    return None

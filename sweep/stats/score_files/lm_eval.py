@@ -57,7 +57,9 @@ def _questions(task: str, found: Mapping[str, Any], around: Sequence[str] = ()) 
     own = _mapping(_mapping(found.get("n-samples")).get(task)).get("effective")
     if isinstance(own, int):
         return own
-    inside = [one for one in _mapping(found.get("group_subtasks")).get(task) or () if one not in (*around, task)]
+    listed = _mapping(found.get("group_subtasks")).get(task)
+    named = [one for one in listed if isinstance(one, str)] if isinstance(listed, list) else []
+    inside = [one for one in named if one not in (*around, task)]
     each = [_questions(one, found, (*around, task)) for one in inside]
     return sum(known for known in each if known) if each and all(each) else None
 
@@ -76,6 +78,14 @@ def samples(records: Sequence[Mapping[str, Any]], reader: Reader) -> Iterator[Ro
 
     A metric whose values are lists is left out: lm-eval makes it of all of them at once.
     """
+    for number, record in enumerate(records, start=1):
+        names = record["metrics"]
+        whole = isinstance(names, list) and all(isinstance(name, str) for name in names)
+        if not whole or not isinstance(record["doc_id"], int | str):
+            raise BadInput(
+                f"{reader.name}:{number}: not a sample as lm-eval writes it, with a number as its `doc_id` and a "
+                "list of names as its `metrics`"
+            )
     values: dict[tuple[str, str], dict[Any, float]] = {}
     listed = ((metric, record.get(metric)) for record in records for metric in record["metrics"])
     lists = dict.fromkeys(metric for metric, value in listed if isinstance(value, list))

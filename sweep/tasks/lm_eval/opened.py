@@ -178,7 +178,7 @@ def _as_lm_eval_begins() -> Iterator[None]:
 
 @contextmanager
 def _refusing(written: Written, dataset: DatasetConfig) -> Iterator[None]:
-    """Raises BadInput for what comes of data that the task's own code does not fit, or that cannot be had."""
+    """Raises BadInput for what comes of data that the task's own code does not fit, or that is unavailable."""
     import jinja2
     from datasets.exceptions import DatasetsError
 
