@@ -316,7 +316,7 @@ def test_answers_of_1_and_0_are_right_or_wrong_unless_the_user_says_that_they_ar
     assert scale(tmp_path / "t.csv", better=False) == values
 
 
-@pytest.mark.parametrize("written", ["9" * 400, "NaN", "[1]"])
+@pytest.mark.parametrize("written", ["9" * 400, "NaN", "[[1]]"])
 def test_a_value_that_is_not_a_number_is_refused_with_its_place(tmp_path: Path, written: str) -> None:
     (tmp_path / "t.jsonl").write_text(
         f'{{"question": "q1", "score": 0.5}}\n{{"question": "q2", "score": {written}}}\n'
