@@ -64,7 +64,7 @@ def _check(file: Path) -> None:
     from sweep.plan.units import make_plan
     from sweep.tasks import dataset
 
-    config = load(file, (), dataset.faults)
+    config = load(file, (), dataset.sweep_faults)
     check_arguments(make_plan(config), str(file))
     if not dataset.on_hub(config.protocol):
         dataset.load(config.protocol)

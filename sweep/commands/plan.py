@@ -39,7 +39,7 @@ def command(file: str, overrides: tuple[str, ...], as_json: bool, argv: bool) ->
     from sweep.report.terminal import show
     from sweep.tasks import dataset
 
-    plan = make_plan(load(file, overrides, dataset.faults))
+    plan = make_plan(load(file, overrides, dataset.sweep_faults))
     check_arguments(plan, file, overrides=overrides)
     with plan.config.secrets.hidden_in_errors():
         dataset.check(plan.config.revealed_protocol())

@@ -47,17 +47,17 @@ _NUMBERS = {
     "output_match": TypeAdapter(Annotated[float, Field(gt=0, le=1)]),
 }
 """Floors that are given as a number."""
-_SHARE = TypeAdapter(Share)
+_MARGIN = TypeAdapter(Annotated[float, Field(ge=0, le=MOST_COUNT, strict=True)])
 PERCENT = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*%\s*")
 
 
 def _margin(written: Any) -> float | str:
-    """A share, or a percentage of the mean in one form of writing. Raises ValidationError for what is neither."""
+    """A number, or a percentage of the mean in one form of writing. Raises ValidationError for what is neither."""
     if isinstance(written, str) and (percent := PERCENT.fullmatch(written)) and 0 <= float(percent[1]) <= 100:
         return f"{percent[1]}%"
     if isinstance(written, str):
         raise PydanticCustomError("margin", "must be a share such as 0.03, or of the mean such as 3%")
-    return _SHARE.validate_python(written)
+    return _MARGIN.validate_python(written)
 
 
 def _parsed(written: Any) -> Any:
@@ -193,8 +193,8 @@ class MarginRule(Rule):
     """The least of the variants' observed means, less a margin: what upstream does by hand."""
 
     rule: Literal["margin"] = "margin"
-    margin: Annotated[Share | str, PlainValidator(_margin)] = 0.03
-    """In the score, 0..1, or as a share of the observed mean: `3%`."""
+    margin: Annotated[float | str, PlainValidator(_margin)] = 0.03
+    """In the score, 0..1 of a share, or as a share of the observed mean: `3%`."""
 
     def bound(self, seen: Estimates) -> Floats:
         """Mean less margin."""

@@ -333,6 +333,10 @@ class SweepConfig(Strict):
         dataset = DatasetConfig.model_validate(self.secrets.reveal(self.protocol.dataset.model_dump()))
         return self.protocol.model_copy(update={"dataset": dataset})
 
+    def revealed(self) -> SweepConfig:
+        """The same with that protocol."""
+        return self.model_copy(update={"protocol": self.revealed_protocol()})
+
     def keeping(self, secrets: Secrets) -> SweepConfig:
         """The same, with these secrets."""
         kept = self.model_copy()

@@ -17,7 +17,7 @@ from cluster.secrets import REFERENCE
 from sweep import clean, files
 from sweep.bounds import DEEPEST, LONGEST_TEXT, MOST_FAULTS, SWEEP_FILE
 from sweep.errors import BadInput, suggestion
-from sweep.plan.config import ProtocolConfig, SweepConfig, is_local
+from sweep.plan.config import SweepConfig, is_local
 from sweep.plan.detail import at, fault
 from sweep.plan.document import parse
 from sweep.plan.reference import reference_plan
@@ -28,7 +28,6 @@ from sweep.plan.unknown import unknown_faults
 from sweep.plan.variants import Fault, KeyPath, Variant, argument_path, fault_list
 from sweep.words import counted, cut
 
-Check = Callable[[ProtocolConfig], Iterable[Fault]]
 LOCAL_PATHS: tuple[KeyPath, ...] = (("protocol", "dataset", "path"), ("protocol", "dataset", "train_path"))
 """Keys whose value, when it names a local file, is relative to the sweep file."""
 LOCAL_MODELS: tuple[KeyPath, ...] = (("engine", "model"), ("engine", "draft_model"))
@@ -38,7 +37,7 @@ LOCAL_MODELS: tuple[KeyPath, ...] = (("engine", "model"), ("engine", "draft_mode
 def load(
     file: str | Path,
     overrides: Sequence[str] = (),
-    further: Callable[[ProtocolConfig], Iterable[Fault]] = lambda _: (),
+    further: Callable[[SweepConfig], Iterable[Fault]] = lambda _: (),
     *,
     recorded: bool = False,
 ) -> SweepConfig:
@@ -46,8 +45,8 @@ def load(
 
     Its secrets and references are marks in the configuration, whose `secrets` have the values. `recorded`: the file
     is a run folder's, in which marks need none. Relative paths in the file are taken from the file's folder, those
-    of overrides and of the environment from the working folder. `further` finds faults of the protocol that are not
-    this package's to know: those of the task and its data.
+    of overrides and of the environment from the working folder. `further` finds faults that are not this
+    package's to know: those of the task and its data.
     Raises BadInput with every fault, one per line.
     """
     path = Path(file)
@@ -75,7 +74,7 @@ def load(
         faults += unknown_faults(config)
         faults += threshold_faults(config)
         # Nothing is known of a file whose name is not.
-        faults += () if keeper.faults else config.secrets.hide(list(further(config.revealed_protocol())))
+        faults += () if keeper.faults else config.secrets.hide(list(further(config.revealed())))
         if not faults and not keeper.faults:
             return config
     faults = [*keeper.faults, *faults]

@@ -24,7 +24,7 @@ from cluster.secrets import MARK, REFERENCE
 from sweep.bounds import SWEEP_FILE
 from sweep.errors import BadInput
 from sweep.files import text
-from sweep.plan.config import ProtocolConfig, SweepConfig, is_local
+from sweep.plan.config import SweepConfig, is_local
 from sweep.plan.document import parse
 from sweep.plan.secrets import secrets_in
 from sweep.plan.sweepfile import LOCAL_MODELS, LOCAL_PATHS, check_arguments, dump, line_of, load, refusal
@@ -123,10 +123,10 @@ def settle(file: str) -> str:
     return str(came)
 
 
-def _dataset_faults(protocol: ProtocolConfig) -> Iterator[Fault]:
+def _dataset_faults(config: SweepConfig) -> Iterator[Fault]:
     """What can be known here: nothing of a path that the head's environment decides."""
-    named = (protocol.dataset.path, protocol.dataset.train_path or "")
-    return iter(()) if any(map(REFERENCE.search, named)) else dataset.faults(protocol)
+    named = (config.protocol.dataset.path, config.protocol.dataset.train_path or "")
+    return iter(()) if any(map(REFERENCE.search, named)) else dataset.sweep_faults(config)
 
 
 def _secret_faults(config: SweepConfig) -> Iterator[Fault]:

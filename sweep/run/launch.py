@@ -96,7 +96,7 @@ def launch(file: str, overrides: Sequence[str], options: Options, audience: Audi
     """
     answer_with(KEPT)
     with busy(f"reading {file} and its data"):
-        plan = make_plan(load(file, overrides, dataset.faults))
+        plan = make_plan(load(file, overrides, dataset.sweep_faults))
         reference = reference_plan(plan.config)
         for each in filter(None, (plan, reference)):
             check_installed(each.config.engine.backend)

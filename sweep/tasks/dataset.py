@@ -13,7 +13,8 @@ from typing import Any
 from sweep import files
 from sweep.bounds import DATA_FILE, RECORD
 from sweep.errors import BadInput, first_line, suggestion
-from sweep.plan.config import FORMATS, LIBRARY, DatasetConfig, ProtocolConfig, is_embedded, is_local
+from sweep.plan.config import FORMATS, LIBRARY, DatasetConfig, ProtocolConfig, SweepConfig, is_embedded, is_local
+from sweep.plan.threshold import metric_faults
 from sweep.plan.variants import Fault, KeyPath
 from sweep.tasks import TASKS, task
 from sweep.tasks.base import Record, Row, Task, is_unanswered, read, wanted
@@ -40,6 +41,14 @@ def faults(config: ProtocolConfig) -> Iterator[Fault]:
     named = {"train": "train_path"} if config.dataset.train_path is not None else {}
     for split, key in (_splits(config) | named).items():
         yield from _file_faults(config.dataset, split, ("protocol", "dataset", key))
+
+
+def sweep_faults(config: SweepConfig) -> Iterator[Fault]:
+    """The same of a whole sweep: with what does not fit to the metric of its task."""
+    found = list(faults(config.protocol))
+    yield from found
+    if ":" in config.protocol.task and not found:
+        yield from metric_faults(config, task(config.protocol.task).metric)
 
 
 def _task_faults(config: ProtocolConfig) -> Iterator[Fault]:

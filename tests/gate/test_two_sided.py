@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,9 @@ from sweep.gate.rules import FalseAlarmRule, MarginRule, MinObservedRule, Rule, 
 from sweep.gate.threshold import Reason, derive, fit_all
 from sweep.plan.sweepfile import dump, load
 from sweep.run.folder import Run
+from sweep.stats.metric import ACCURACY, Metric
 from sweep.stats.scores import Scores
+from sweep.tasks import dataset
 from tests.conftest import small_sweep
 from tests.gate.conftest import NOW, moving
 from tests.runs import SWEEP
@@ -61,6 +64,41 @@ def test_a_margin_that_is_neither_is_refused_where_it_is_written(tmp_path: Path,
     file = small_sweep(tmp_path, SWEEP.replace("margin: 0.05", f"margin: {written}"), records=60)
     with pytest.raises(BadInput, match=r"sweep\.yaml:\d+: threshold\.margin: "):
         load(file)
+
+
+BLEU = Metric(name="bleu", high=100)
+
+
+def test_a_margin_may_be_in_the_units_of_the_metric() -> None:
+    fits = fit_all([Scores(variant="v", values=(27.0, 28.0), metric=BLEU)])
+    assert derive(MarginRule(margin=3.0), fits).value == pytest.approx(24.5)
+
+
+@pytest.mark.parametrize(
+    ("margin", "metric", "fits"),
+    [
+        (3.0, BLEU, True),
+        (101.0, BLEU, False),
+        (3.0, ACCURACY, False),
+        (3.0, Metric(name="perplexity", high=None), True),
+    ],
+)
+def test_a_margin_is_at_most_the_range_of_the_metric(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, margin: float, metric: Metric, fits: bool
+) -> None:
+    written = SWEEP.replace("margin: 0.05", f"margin: {margin}").replace("protocol:", "protocol:\n  task: lib:one")
+    config = load(small_sweep(tmp_path, written, records=60))
+    monkeypatch.setattr(dataset, "faults", lambda protocol: ())
+    monkeypatch.setattr(dataset, "task", lambda name: SimpleNamespace(metric=metric))
+    assert [path for path, _ in dataset.sweep_faults(config)] == ([] if fits else [("threshold", "margin")])
+
+
+def test_a_margin_of_the_accept_length_is_in_tokens_and_one_of_the_output_match_is_a_share(tmp_path: Path) -> None:
+    floors = "margin: 0.05, accept_length: {rule: margin, margin: 1.5}"
+    assert load(small_sweep(tmp_path, SWEEP.replace("margin: 0.05, accept_length: 1.5", floors), records=60))
+    wrong = floors.replace("accept_length", "output_match")
+    with pytest.raises(BadInput, match=r"threshold\.output_match\.margin: "):
+        load(small_sweep(tmp_path, SWEEP.replace("margin: 0.05, accept_length: 1.5", wrong), records=60))
 
 
 def test_a_margin_in_percent_is_kept_as_it_is_written(tmp_path: Path) -> None:
