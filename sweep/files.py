@@ -17,6 +17,8 @@ has no end."""
 PART = 1 << 20
 """Bytes that are read at once."""
 
+MARKLESS = 32
+"""Bytes by which text in UTF-16 is known that has no mark of byte order."""
 PACKED = {
     b"PK\x03\x04": "a zip archive, as an .xlsx is one; export the table as CSV, or unpack it",
     b"\x1f\x8b": "compressed by gzip; unpack it",
@@ -36,7 +38,10 @@ def text(path: str | Path, largest: int) -> str:
 
 def decoded(content: bytes, name: str | Path) -> str:
     """The text of a file's bytes, as `text` reads it; `name` is the file's. Raises BadInput likewise."""
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+    # Of text without a mark every other byte is 0.
+    begin = content[:MARKLESS]
+    wide = len(begin) > 3 and not (any(begin[1::2]) and any(begin[::2]))
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")) or wide:
         raise BadInput(f"{name}: cannot be read: not text in UTF-8 but in UTF-16; save it in UTF-8")
     for begin, what in PACKED.items():
         if content.startswith(begin):

@@ -316,7 +316,7 @@ def test_answers_of_1_and_0_are_right_or_wrong_unless_the_user_says_that_they_ar
     assert scale(tmp_path / "t.csv", better=False) == values
 
 
-@pytest.mark.parametrize("written", ["9" * 400, "NaN", "[1]"])
+@pytest.mark.parametrize("written", ["9" * 400, "NaN", "[[1]]"])
 def test_a_value_that_is_not_a_number_is_refused_with_its_place(tmp_path: Path, written: str) -> None:
     (tmp_path / "t.jsonl").write_text(
         f'{{"question": "q1", "score": 0.5}}\n{{"question": "q2", "score": {written}}}\n'
@@ -439,3 +439,34 @@ def test_a_variant_of_other_questions_is_refused() -> None:
         BadInput, match=r"w: no repetition of it is complete: it lacks 1 of 2 questions, such as q2"
     ):
         tell_apart([source("a", q1="1", q2="2"), source("b", q1="1")], [0, 1], ["v", "w"], lambda _: None)
+
+
+def test_a_list_of_values_has_one_for_each_repetition(tmp_path: Path) -> None:
+    file = tmp_path / "answers.jsonl"
+    file.write_text(
+        '{"question": "a", "correct": [true, false], "output": ["4", "5"]}\n'
+        '{"question": "b", "correct": [true, true], "output": ["7", "7"]}\n'
+    )
+    source = read(str(file), None)
+    assert [(one.run, one.question, one.correct, one.text) for one in source.answers] == [
+        ("1", "a", True, "4"),
+        ("2", "a", False, "5"),
+        ("1", "b", True, "7"),
+        ("2", "b", True, "7"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ('{"question": "a", "correct": [true, false], "run": 1}', "run names one"),
+        ('{"question": "a", "correct": []}', "a list of one per repetition"),
+        ('{"question": "a", "correct": [[true], [false]]}', "a list of one per repetition"),
+    ],
+)
+def test_a_list_that_is_not_of_one_value_for_each_repetition_is_refused(
+    tmp_path: Path, record: str, message: str
+) -> None:
+    (tmp_path / "answers.jsonl").write_text(record + "\n")
+    with pytest.raises(BadInput, match=message):
+        read(str(tmp_path / "answers.jsonl"), None)

@@ -261,6 +261,55 @@ def test_the_metrics_of_sgl_eval_are_one_run(tmp_path: Path) -> None:
     assert read(tmp_path / "metrics.json") == [Scores(variant="aime26", values=(0.9,), questions=30)]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Repeat: 3, mean: 0.438\nScores: ['0.445', '0.430', '0.440']\n",
+        "{'score:std': 0.01, 'scores': ['0.445', '0.430', '0.440']}\n",
+        "scores = [0.445, 43%, 0.44]\n",
+        "Scores: ['0.445', '0.430', '0.440']\n{'scores': ['0.445', '0.430', '0.440']}\n",
+    ],
+)
+def test_the_scores_that_a_log_lists_are_read(tmp_path: Path, text: str) -> None:
+    (tmp_path / "log").write_text(text)
+    assert [one.values for one in read(tmp_path / "log", questions=200)] == [(0.445, 0.43, 0.44)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "correct,total\n89,200\n86,200\n",
+        "variant;num_correct;questions\nscores;89;200\nscores;86;200\n",
+        '[{"correct": 89, "total": 200}, {"correct": 86, "total": 200}]',
+    ],
+)
+def test_right_answers_and_their_total_are_a_score(tmp_path: Path, text: str) -> None:
+    (tmp_path / "counts").write_text(text)
+    assert [(one.values, one.questions) for one in read(tmp_path / "counts")] == [((0.445, 0.43), 200)]
+
+
+def test_a_table_may_have_verdicts_alone(tmp_path: Path) -> None:
+    (tmp_path / "v.csv").write_text("variant,passed,failed\nmtp,18,2\nbaseline,20,0\nmtp,9,1\n")
+    assert [(one.variant, one.passed, one.failed) for one in whole(tmp_path / "v.csv").passes] == [
+        ("mtp", 27, 3),
+        ("baseline", 20, 0),
+    ]
+
+
+@pytest.mark.parametrize("names", ["mean,stddev,count", "average,std_dev,runs", "avg,stdev,n"])
+def test_mean_and_standard_deviation_have_other_names_too(tmp_path: Path, names: str) -> None:
+    (tmp_path / "m.csv").write_text(f"{names}\n0.445,0.012,20\n")
+    [one] = whole(tmp_path / "m.csv", questions=200).moments
+    assert (one.mean, one.std, one.runs) == (0.445, 0.012, 20)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_text_in_utf_16_is_called_so(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "s.csv").write_bytes("score\n0.445\n0.43\n".encode(encoding))
+    with pytest.raises(BadInput, match="UTF-16"):
+        read(tmp_path / "s.csv", questions=200)
+
+
 BOTH = [("baseline", (0.44, 0.45)), ("topk1", (0.43, 0.42))]
 
 

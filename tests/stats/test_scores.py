@@ -115,7 +115,7 @@ def test_a_csv_may_hold_variants_and_their_questions(tmp_path: Path) -> None:
         ("<!DOCTYPE a [<!ENTITY b 'c'>]><testsuite/>", "FILE: XML with a document type"),
         ('{"mean": 0.4, "std": 0.7, "n": 20}', "FILE: no scores have the std 0.7"),
         ('{"mean": 0.4, "std": 0.1, "n": 0}', "FILE: n must be at least 1, got 0"),
-        ('{"passed": 1.5, "failed": 2}', "FILE: passed and failed must be whole numbers"),
+        ('{"passed": 1.5, "failed": 2}', "FILE: passed: `1.5` is not a whole number"),
     ],
 )
 def test_what_cannot_be_read_is_told_with_its_place(tmp_path: Path, text: str, message: str) -> None:

@@ -61,8 +61,32 @@ def read(rows: Sequence[Placed], file: File) -> Source:
         sha256=file.sha256,
         format="table",
         metric=metric,
-        answers=[_answer(record, place, metric) for place, record in rows],
+        answers=[
+            _answer(each, place, metric) for place, record in rows for each in _repeated(record, place, metric)
+        ],
     )
+
+
+def _repeated(record: Record, place: str, metric: str) -> Sequence[Record]:
+    """A record for each repetition, of one with a list of values; outputs in lists are theirs. Raises BadInput."""
+    values = record.get(metric)
+    if not isinstance(values, list):
+        return [record]
+    if not values or any(isinstance(value, list | dict) for value in values):
+        raise BadInput(
+            f"{place}: {metric} is {cut(repr(values))}; write one value, or a list of one per repetition"
+        )
+    if named := next((name for name in RUN if name in record), None):
+        raise BadInput(f"{place}: {metric} has a value for each repetition, and {named} names one; leave one out")
+    lists = {
+        name: cells
+        for name in (metric, *OUTPUT, "answer")
+        if isinstance(cells := record.get(name), list) and len(cells) == len(values)
+    }
+    return [
+        {**record, **{name: cells[number] for name, cells in lists.items()}, RUN[0]: number + 1}
+        for number in range(len(values))
+    ]
 
 
 def _answer(record: Record, place: str, metric: str) -> Answer:

@@ -10,7 +10,19 @@ from typing import Any
 
 from sweep.errors import BadInput
 from sweep.stats.score_files.lm_eval import is_samples, results, samples
-from sweep.stats.score_files.rows import QUESTIONS, SCORE, Moments, Passes, Reader, Row, is_moments, told
+from sweep.stats.score_files.rows import (
+    QUESTIONS,
+    SCORE,
+    Moments,
+    Passes,
+    Reader,
+    Row,
+    holds,
+    is_count,
+    is_moments,
+    is_passes,
+    told,
+)
 from sweep.stats.score_files.sgl_eval import is_metrics, metrics
 from sweep.words import cut
 
@@ -76,7 +88,7 @@ def _records(given: Sequence[Mapping[str, Any]], reader: Reader) -> Iterator[Ite
         yield from samples(given, reader)
         return
     records = [_lowered(record) for record in given]
-    if not any(is_moments(record) or set(record) & set(SCORE) for record in records):
+    if not any(map(holds, records)):
         keys = cut(", ".join(dict.fromkeys(name for record in given for name in record)))
         raise BadInput(
             f"{reader.name}: no record has a score: their keys are {keys}, and a score is called "
@@ -85,7 +97,7 @@ def _records(given: Sequence[Mapping[str, Any]], reader: Reader) -> Iterator[Ite
     told(records, reader)
     for number, record in enumerate(records, start=1):
         place = f"{reader.name}: record {number}"
-        yield reader.moments(record, place) if is_moments(record) else reader.row(record, place)
+        yield reader.item(record, place)
 
 
 def _lowered(record: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -106,10 +118,8 @@ def _object(found: Mapping[str, Any], variant: str, where: str, reader: Reader) 
     elif any(isinstance(record.get(name), int | float | str) for name in SCORE):
         told([record], reader)
         yield reader.row({"variant": variant, **record}, where)
-    elif is_moments(record):
-        yield reader.moments(record, where, variant)
-    elif {"passed", "failed"} <= set(found):
-        yield _passes(found, variant, where)
+    elif is_moments(record) or is_passes(record) or is_count(record):
+        yield reader.item(record, where, variant=variant)
     elif isinstance(found.get("scores"), list):
         asked = {name: record[name] for name in QUESTIONS if name in record}
         for row in _listed(found["scores"], variant, where, reader):
@@ -147,10 +157,3 @@ def _variants(found: Mapping[str, Any], where: str, reader: Reader) -> Iterator[
             raise BadInput(
                 f"{where}: a JSON object whose `{cut(name)}` is not a list of scores; give {READ_SHAPES}"
             )
-
-
-def _passes(record: Mapping[str, Any], variant: str, place: str) -> Passes:
-    counts = [record[name] for name in ("passed", "failed")]
-    if any(isinstance(count, bool) or not isinstance(count, int) or count < 0 for count in counts):
-        raise BadInput(f"{place}: passed and failed must be whole numbers of 0 or more, got {counts}")
-    return Passes(variant=variant, passed=counts[0], failed=counts[1])

@@ -25,6 +25,11 @@ USUAL = re.compile(
 )
 """`Score: 0.445`, `metrics['score']=0.45`, `Accuracy: 89/200`, `"score": 44.5%`; with the word before it, which
 names a task: `gsm8k accuracy: 0.445`, `[gsm8k] Score: 0.445`, `GSM8K average accuracy: 44.5%`."""
+LISTED = re.compile(
+    rf"(?P<form>\b(?:scores|accuracies)[\"']*\s*[:=]\s*)\[(?P<scores>(?:[\"']?(?:{NUMBER})\s*%?[\"']?[,\s]*)+)\]",
+    re.IGNORECASE,
+)
+"""`Scores: ['0.445', '0.430']`, as SGLang's run_eval writes with `--repeat`."""
 BOUND = re.compile(r"reference|expected|required|minimum|min|target|threshold", re.IGNORECASE)
 """Stands before what a log calls a score that was not measured: `Reference accuracy: 74.200` of TensorRT-LLM."""
 TIME = re.compile(
@@ -71,7 +76,7 @@ def plain(text: str, reader: Reader) -> Iterator[Row]:
 
 def has_scores(text: str) -> bool:
     """Whether some line holds a score in a usual way."""
-    return USUAL.search(text) is not None
+    return USUAL.search(text) is not None or LISTED.search(text) is not None
 
 
 def log(text: str, reader: Reader) -> Iterator[Row]:
@@ -115,13 +120,27 @@ def _kept(text: str, reader: Reader) -> Iterator[_Written]:
 
 
 def _written(text: str, expression: re.Pattern[str], reader: Reader) -> Iterator[_Written]:
+    lists: dict[tuple[str, ...], str] = {}
     for number, line in enumerate(text.split("\n"), start=1):
         for found in expression.finditer(line):
             groups = found.groupdict()
             score = groups.get("score") or found[1 if expression.groups else 0]
-            time = _begun(line)
-            row = reader.row({"score": score, "date": time and time.date()}, f"{reader.name}:{number}")
-            yield _Written(row, (groups.get("form") or "").rstrip(), groups.get("task"), time)
+            form, task = (groups.get("form") or "").rstrip(), groups.get("task")
+            yield _one(score, form, task, line, f"{reader.name}:{number}", reader)
+        for found in LISTED.finditer(line) if expression is USUAL else ():
+            form, scores = found["form"].rstrip(), tuple(re.findall(rf"(?:{NUMBER})\s*%?", found["scores"]))
+            if lists.setdefault(scores, form) != form:
+                reader.note(
+                    f"{reader.name}:{number}: left out: `{cut(form)}`, which lists again what stands before it"
+                )
+                continue
+            for score in scores:
+                yield _one(score, form, None, line, f"{reader.name}:{number}", reader)
+
+
+def _one(score: str, form: str, task: str | None, line: str, place: str, reader: Reader) -> _Written:
+    time = _begun(line)
+    return _Written(reader.row({"score": score, "date": time and time.date()}, place), form, task, time)
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:

@@ -25,9 +25,15 @@ SINCE_1970 = range(10**9, 10**10)
 """Seconds that can be a time: of the years 2001 to 2286."""
 LABELS = ("host", "node", "machine", "runner", "gpu", "engine", "commit", "build")
 """What may move scores: the rows of one variant are compared by it."""
-MOMENTS = ("mean", "std")
-"""What is there in place of a score, with the number of runs, where nobody kept the scores."""
-RUNS = ("n", "runs")
+MEAN = ("mean", "average", "avg")
+STD = ("std", "stddev", "stdev", "std_dev", "sd")
+"""What is there in place of a score, with the mean and the number of runs, where nobody kept the scores."""
+RUNS = ("n", "runs", "count", "num_runs", "repetitions")
+CORRECT = ("correct", "num_correct", "right")
+TOTAL = ("total", "num_total", *QUESTIONS)
+"""A score in two parts: right answers, and the questions that they are of."""
+VERDICTS = ("passed", "failed")
+"""How many runs passed some gate and how many did not, where nobody kept the scores."""
 READ = (*VARIANT, *QUESTIONS, *DATE, TIME, *LABELS)
 TOO_MANY = Decimal(10**15)
 """A count that nothing has: what is larger is read as this."""
@@ -125,6 +131,19 @@ class Reader(Reading):
     failures: bool
     """Whether a row may have no score."""
 
+    def item(
+        self, record: Mapping[str, Any], place: str, comma: bool = False, variant: str = "scores"
+    ) -> Row | Moments | Passes:
+        """What a record holds of those that `holds` knows. Raises BadInput."""
+        if is_moments(record):
+            return self.moments(record, place, variant, comma)
+        if is_passes(record):
+            return passes(record, place, variant)
+        if is_count(record):
+            correct, total = _first(record, CORRECT), _first(record, TOTAL)
+            return self.row({"variant": variant, **record, SCORE[0]: f"{correct}/{total}"}, place, comma)
+        return self.row({"variant": variant, **record}, place, comma)
+
     def row(self, record: Mapping[str, Any], place: str, comma: bool = False) -> Row:
         """The row of a record: a line of a table, or an object of JSON. `comma`: decimals are written with one.
 
@@ -158,8 +177,8 @@ class Reader(Reading):
         self, record: Mapping[str, Any], place: str, variant: str = "scores", comma: bool = False
     ) -> Moments:
         """The mean and standard deviation of a record that `is_moments`. Raises BadInput for what is no number."""
-        mean, asked = self.number(record["mean"], f"{place}: mean", comma)
-        std, _ = self.number(record["std"], f"{place}: std", comma)
+        mean, asked = self.number(_first(record, MEAN), f"{place}: mean", comma)
+        std, _ = self.number(_first(record, STD), f"{place}: std", comma)
         runs = whole(_first(record, RUNS), f"{place}: n")
         questions = asked or whole(_first(record, QUESTIONS), f"{place}: questions")
         named = str(_first(record, VARIANT) or variant).strip()
@@ -194,14 +213,44 @@ def number(value: Any, place: str, *, comma: bool = False, percent: bool = False
 def is_moments(names: Iterable[str]) -> bool:
     """Whether a record with these keys, or a table with these columns, has a mean in place of scores."""
     there = set(names)
-    return set(MOMENTS) <= there and bool(there & set(RUNS)) and not there & set(SCORE)
+    return all(there & set(part) for part in (MEAN, STD, RUNS)) and not there & set(SCORE)
+
+
+def is_passes(names: Iterable[str]) -> bool:
+    """Likewise, whether it has the verdicts alone."""
+    there = set(names)
+    return set(VERDICTS) <= there and not there & set(SCORE)
+
+
+def is_count(names: Iterable[str]) -> bool:
+    """Likewise, whether it has a score in its two parts."""
+    there = set(names)
+    return bool(there & set(CORRECT)) and bool(there & set(TOTAL)) and not there & set(SCORE)
+
+
+def holds(names: Iterable[str]) -> bool:
+    """Whether a record with these keys, or a table with these columns, has a score or what is left of some."""
+    there = set(names)
+    return bool(there & set(SCORE)) or is_moments(there) or is_passes(there) or is_count(there)
+
+
+def passes(record: Mapping[str, Any], place: str, variant: str) -> Passes:
+    """The verdicts of a record that `is_passes`. Raises BadInput for what is no count."""
+    counts = [whole(record[name], f"{place}: {name}") for name in VERDICTS]
+    if any(count is None or count < 0 for count in counts):
+        raise BadInput(f"{place}: passed and failed must be whole numbers of 0 or more, got {counts}")
+    named = str(_first(record, VARIANT) or variant).strip()
+    return Passes(variant=named, passed=counts[0] or 0, failed=counts[1] or 0)
 
 
 def told(records: Sequence[Mapping[str, Any]], reader: Reader) -> None:
     """Tell which columns or keys are not read, and which of those set apart what is taken together."""
     columns = dict.fromkeys(name for record in records for name in record)
     scores = [name for name in SCORE if name in columns]
-    read = {*READ, *scores[:1], *(() if scores else (*MOMENTS, *RUNS))}
+    read = {*READ, *scores[:1]}
+    if not scores:
+        parts = {is_moments: (*MEAN, *STD, *RUNS), is_passes: VERDICTS, is_count: (*CORRECT, *TOTAL)}
+        read.update(name for has, names in parts.items() if has(columns) for name in names)
     unread = [column for column in columns if column and column not in read]
     if unread:
         shown = ", ".join(map(cut, unread[:MOST_TOLD])) + (", ..." if len(unread) > MOST_TOLD else "")

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from sweep.errors import BadInput
-from sweep.stats.score_files.rows import RUNS, SCORE, Moments, Reader, Row, is_moments, told
+from sweep.stats.score_files.rows import RUNS, SCORE, Moments, Passes, Reader, Row, holds, told
 
 DELIMITERS = (",", ";", "\t")
 """What stands between cells; in a file with semicolons or tabs decimals may be written with a comma."""
@@ -17,21 +17,21 @@ PLUS_MINUS = re.compile(r"\s*(?P<mean>[^\s±]+)\s*(?:±|\+/-)\s*(?P<std>\S+)\s*"
 
 
 def delimiter(text: str) -> str | None:
-    """What parts the cells of a table whose first line names a score, or a mean; None where it names none.
+    """What parts the cells of a table whose first line names a score, or what is left of some; None for no table.
 
     In Markdown a table may come after other text.
     """
     lines = [line for line in text.split("\n") if line.strip()]
     marked = next((line for line in lines if line.lstrip().startswith(MARKDOWN)), "")
     named = {part: _names(marked if part == MARKDOWN else lines[0], part) for part in (*DELIMITERS, MARKDOWN)}
-    return next((part for part, names in named.items() if set(names) & set(SCORE) or is_moments(names)), None)
+    return next((part for part, names in named.items() if holds(names)), None)
 
 
 def _names(line: str, part: str) -> list[str]:
     return [name.strip().strip('"').lower() for name in line.strip().strip("|").split(part)]
 
 
-def table(text: str, part: str, reader: Reader) -> Iterator[Row | Moments]:
+def table(text: str, part: str, reader: Reader) -> Iterator[Row | Moments | Passes]:
     """The rows of a table whose first line names its columns. Raises BadInput with file:line."""
     plain = _unframed(text) if part == MARKDOWN else text
     above = len(plain) - len(plain.lstrip("\n"))
@@ -53,7 +53,7 @@ def table(text: str, part: str, reader: Reader) -> Iterator[Row | Moments]:
         raise BadInput(f"{reader.name}:{above + lines.reader.line_num}: broken CSV: {error}") from None
     told([row for _, row in placed], reader)
     for place, row in placed:
-        yield reader.moments(row, place, comma=comma) if is_moments(row) else reader.row(row, place, comma)
+        yield reader.item(row, place, comma)
 
 
 def _parted(row: dict[str, str]) -> dict[str, str]:
