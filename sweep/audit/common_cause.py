@@ -40,18 +40,21 @@ def findings(evidence: Evidence) -> Iterable[Finding]:
         if scores.std is None:
             seen = f"The variant has {counted(runs, 'complete repetition')}; a spread takes at least 2."
             yield finding(NAME, name, Verdict.UNKNOWN, seen, "Measure at least 2 repetitions, or better 20.")
-        elif scores.std == 0 or scores.overdispersion is None:
+        elif scores.std == 0:
             seen = f"All {runs} run scores are {scores.mean:.3f}."
             yield finding(NAME, name, Verdict.PASS, seen, std=0.0, p_bound=None, p_measured=None)
         else:
-            stds[name], bound[name] = scores.std, scores.overdispersion
+            stds[name] = scores.std
+            # Of values whose range is not known nothing is the most that noise can do.
+            if scores.overdispersion is not None:
+                bound[name] = scores.overdispersion
             if (by_questions := common_cause(table.value)) is not None:
                 measured[name] = by_questions
     p_bound, p_measured = _corrected(bound), _corrected(measured)
     for name, std in stds.items():
         # The largest std that independent noise can give run scores, from (N-1) s^2 over its square.
-        most = std * math.sqrt(bound[name].dof / bound[name].chi2)
-        yield _judged(name, std, most, p_bound[name], p_measured.get(name))
+        most = std * math.sqrt(bound[name].dof / bound[name].chi2) if name in bound else None
+        yield _judged(name, std, most, p_bound.get(name), p_measured.get(name))
     yield from by_engine(evidence)
 
 
@@ -59,26 +62,31 @@ def _corrected(tests: Mapping[str, Overdispersion]) -> dict[str, float]:
     return dict(zip(tests, holm([test.p_value for test in tests.values()]), strict=True))
 
 
-def _judged(name: str, std: float, most: float, p_bound: float, p_measured: float | None) -> Finding:
-    """`p_bound`, `p_measured`: corrected over the variants; the latter None with too few unstable answers."""
-    if p_bound < ALPHA:
+def _judged(name: str, std: float, most: float | None, p_bound: float | None, p_measured: float | None) -> Finding:
+    """`p_bound`, `p_measured`: corrected over the variants. The former is None, as `most` is, of values whose range
+    is not known, the latter with too few unstable answers."""
+    do = DO
+    if p_bound is not None and p_bound < ALPHA:
         verdict = Verdict.FAIL
         meaning = f"more than noise that is independent between questions can cause (at most {most:.4f})"
     elif p_measured is not None and p_measured < ALPHA:
         verdict = Verdict.WARN
         meaning = "more than these questions' own noise would cause if it were independent between them"
+    elif p_bound is None and p_measured is None:
+        verdict, do = Verdict.UNKNOWN, "Measure more repetitions."
+        meaning = "and nothing tells whether whole runs move together"
     else:
         verdict = Verdict.PASS
         meaning = "which noise that is independent between questions explains"
+    by_bound = "needs the range of the values" if p_bound is None else f"gives p = {p_bound:.2g}"
     by_questions = "needs more unstable questions" if p_measured is None else f"gives p = {p_measured:.2g}"
     return finding(
         NAME,
         name,
         verdict,
         f"The run scores have a standard deviation of {std:.4f}, {meaning}. The test against the largest "
-        f"independent noise gives p = {p_bound:.2g}; the test against the questions' own noise (Cochran's Q) "
-        f"{by_questions}.",
-        DO,
+        f"independent noise {by_bound}; the test against the questions' own noise (Cochran's Q) {by_questions}.",
+        do,
         std=std,
         most_independent=most,
         p_bound=p_bound,

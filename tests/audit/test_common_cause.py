@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sweep.audit import Finding, Verdict, common_cause
+from sweep.stats.metric import Metric
 from tests.audit.evidence import noisy, of, plain
 from tests.tables import changed, first, table
 
@@ -52,6 +53,21 @@ def test_the_p_values_are_corrected_over_the_variants_whose_scores_vary() -> Non
 def test_equal_run_scores_leave_no_variance_to_explain() -> None:
     assert moving([90, 90, 90]).verdict is Verdict.PASS
     assert moving([90]).verdict is Verdict.UNKNOWN
+
+
+def test_values_whose_range_is_not_known_are_held_against_the_questions_own_noise_alone() -> None:
+    # Run means of 1, 5, 1, 5, ...: the whole run moves, and its questions by a hundredth of that.
+    rng = np.random.default_rng(3)
+    moved = np.repeat([1.0, 5.0] * 5, 40).reshape(10, 40) + rng.normal(0, 0.02, (10, 40))
+    free = 3 + rng.normal(0, 1, (10, 40))
+    rates = Metric(name="perplexity", low=None, high=None, higher_is_better=False)
+    for values, verdict in ((moved, Verdict.WARN), (free, Verdict.PASS), (moved[:2, :5], Verdict.UNKNOWN)):
+        samples = changed(table("a", values == 0), value=values, metric=rates)
+        [finding] = common_cause.findings(plain(samples))
+        assert finding.verdict is verdict
+        assert finding.evidence["std"] == pytest.approx(values.mean(axis=1).std(ddof=1))
+        assert finding.evidence["p_bound"] is None
+        assert finding.evidence["most_independent"] is None
 
 
 def test_the_order_of_repetitions_changes_no_verdict_and_no_number() -> None:
