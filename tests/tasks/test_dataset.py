@@ -107,7 +107,7 @@ def test_shots_come_from_the_file_of_the_train_split(tmp_path: Path) -> None:
 
 def faults(write_sweep: Write, *overrides: str, text: str = SWEEP) -> list[str]:
     with pytest.raises(BadInput) as caught:
-        load_sweep(write_sweep(text), overrides, dataset.faults)
+        load_sweep(write_sweep(text), overrides, dataset.sweep_faults)
     return caught.value.message.splitlines()[1:]
 
 
@@ -165,5 +165,5 @@ def test_a_file_of_another_form_is_a_fault_and_no_hub_id(write_sweep: Write, tmp
 
 @pytest.mark.parametrize("hub", ["openai/gsm8k", "gsm8k", "org/data-v1.0"])
 def test_a_hub_id_is_left_to_the_hub(write_sweep: Write, hub: str) -> None:
-    config = load_sweep(write_sweep(SWEEP.replace("data.jsonl", hub)), (), dataset.faults)
+    config = load_sweep(write_sweep(SWEEP.replace("data.jsonl", hub)), (), dataset.sweep_faults)
     assert config.protocol.dataset.path == hub

@@ -70,7 +70,7 @@ def by_sgl_eval(name: str, asked: Questionnaire, told: Sequence[Sample]) -> list
 @pytest.mark.parametrize(("file", "library"), [("lm-eval.yaml", "lm_eval"), ("aime.yaml", "sgl_eval")])
 def test_the_sweep_files_of_libraries_benchmarks_have_no_faults(file: str, library: str) -> None:
     pytest.importorskip(library)
-    config = load(Path(__file__).parents[2] / "configs" / file, (), dataset.faults)
+    config = load(Path(__file__).parents[2] / "configs" / file, (), dataset.sweep_faults)
     assert len(dataset.load(config.protocol).questions) == {"lm_eval": 48, "sgl_eval": 30}[library]
 
 

@@ -95,9 +95,9 @@ repetitions: 2
 def test_what_it_cannot_do_is_refused_in_a_line_of_the_sweep_file(tmp_path: Path, override: str, fact: str) -> None:
     write_jsonl(tmp_path / "prompts.jsonl", [{"prompt": f"{n}?"} for n in range(4)])
     (tmp_path / "sweep.yaml").write_text(SWEEP)
-    load(tmp_path / "sweep.yaml", (), dataset.faults)
+    load(tmp_path / "sweep.yaml", (), dataset.sweep_faults)
     with pytest.raises(BadInput) as refused:
-        load(tmp_path / "sweep.yaml", [override], dataset.faults)
+        load(tmp_path / "sweep.yaml", [override], dataset.sweep_faults)
     assert fact in refused.value.message
     assert len(refused.value.message.splitlines()) == 2
 

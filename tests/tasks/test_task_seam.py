@@ -57,7 +57,7 @@ def completed(request: Request, text: str) -> Completion:
 
 def driven(file: Path, asked: list[Request]) -> Run:
     """A run on an engine that gets the two questions of OUTPUTS wrong, and notes what it was `asked`."""
-    plan = make_plan(load(file, (), dataset.faults))
+    plan = make_plan(load(file, (), dataset.sweep_faults))
     questionnaire = dataset.load(plan.config.protocol)
     answers = questionnaire.answers() | OUTPUTS
     run = create_run(file.parent / "runs", plan)
