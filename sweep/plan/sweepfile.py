@@ -207,7 +207,12 @@ def _of_other_kind(detail: ErrorDetails, others: Sequence[ErrorDetails]) -> bool
     A grid axis may be a mapping or a list, and a number of questions may be `all`.
     """
     wrote = detail["input"]
-    if detail["type"] == "literal_error" and isinstance(wrote, int):
+    # Pydantic calls so the kind of a union, in the place of a key.
+    if (
+        detail["type"] == "literal_error"
+        and isinstance(wrote, int)
+        and str(detail["loc"][-1]).startswith("literal[")
+    ):
         return any(other is not detail and other["loc"][:-1] == detail["loc"][:-1] for other in others)
     kinds = {"list_type": dict, "dict_type": list}
     return detail["loc"][0] == "grid" and isinstance(wrote, kinds.get(detail["type"], ()))

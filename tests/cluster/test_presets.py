@@ -24,6 +24,7 @@ def of(preset: str, options: dict[str, object], **changes: object) -> EngineSpec
         ("server", {}, "one of the two"),
         ("server", {"preset": "vllm", "command": "x {port}"}, "one of the two"),
         ("server", {"command": "serve {model}"}, "no {port}"),
+        ("server", {"command": "serve {model} {} --port {port}"}, "{} is none of"),
         ("server", {"command": "serve {modle} {port}"}, "{modle}"),
         ("server", {"command": "serve 'a {port}"}, "cannot be read"),
         ("server", {"command": "serve {port} {draft_model}"}, "{draft_model}"),

@@ -79,6 +79,12 @@ def test_a_number_of_questions_that_cannot_be_is_one_fault(write_sweep: Write) -
     assert "protocol.questions: input should be greater than or equal to 1" in message
 
 
+def test_a_number_where_a_name_belongs_is_told_beside_other_faults(write_sweep: Write) -> None:
+    message = faults(write_sweep(SWEEP), "protocol.shots_from=5", "protocol.max_tokens=-1")
+    assert ": 2 faults, " in message
+    assert "protocol.shots_from" in message
+
+
 def test_a_reference_in_braces_needs_quotes_and_that_is_told(write_sweep: Write) -> None:
     file = write_sweep("name: x\nengine: {backend: simulated, model: ${MODEL}}\n")
     assert f"{file}:2: not valid YAML" in faults(file)

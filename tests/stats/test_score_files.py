@@ -268,6 +268,7 @@ def test_the_metrics_of_sgl_eval_are_one_run(tmp_path: Path) -> None:
         "{'score:std': 0.01, 'scores': ['0.445', '0.430', '0.440']}\n",
         "scores = [0.445, 43%, 0.44]\n",
         "Scores: ['0.445', '0.430', '0.440']\n{'scores': ['0.445', '0.430', '0.440']}\n",
+        "Score: 0.445\nScore: 0.43\nScore: 0.44\nScores: ['0.445', '0.430', '0.440']\nMean score: 0.438\n",
     ],
 )
 def test_the_scores_that_a_log_lists_are_read(tmp_path: Path, text: str) -> None:

@@ -111,7 +111,8 @@ def started_problems(spec: EngineSpec) -> list[Problem]:
 def _command_problems(command: str, spec: EngineSpec) -> list[Problem]:
     problems = []
     try:
-        named = {name for word in shlex.split(command) for _, name, _, _ in Formatter().parse(word) if name}
+        fields = (name for word in shlex.split(command) for _, name, _, _ in Formatter().parse(word))
+        named = {name for name in fields if name is not None}
     except ValueError as error:
         return [("command", f"`{command}` cannot be read: {error}")]
     unknown = sorted(named - set(PLACES))

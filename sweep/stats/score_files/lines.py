@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from statistics import fmean
 from typing import NamedTuple
 
 from sweep.errors import BadInput
@@ -36,6 +37,8 @@ TIME = re.compile(
     r"(?:^|\t)\s*\[?([0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?Z?)?)"
 )
 """What the lines of many logs begin with; `gh run view --log` writes job and step before it."""
+MEANS = re.compile(r"(?:mean|average|avg|overall) ", re.IGNORECASE)
+"""Begins what may sum up the scores of several runs."""
 SAME = 0.0005
 """Two scores that are as close are one, written with other digits."""
 TOGETHER = timedelta(minutes=1)
@@ -59,6 +62,13 @@ class _Written(NamedTuple):
             return False
         apart = abs(self.time - before.time) if self.time and before.time else timedelta()
         return abs((self.row.score or 0) - (before.row.score or 0)) <= SAME and apart <= TOGETHER
+
+    def sums_up(self, before: Sequence[_Written]) -> bool:
+        """Whether it is what the log calls the mean of at least two scores before it, in a way of its own."""
+        scores = [one.row.score for one in before if one.form != self.form and one.row.score is not None]
+        if self.row.score is None or len(before) != len(scores) or len(scores) < 2:
+            return False
+        return MEANS.match(self.form) is not None and abs(fmean(scores) - self.row.score) <= SAME
 
 
 def is_plain(text: str) -> bool:
@@ -106,14 +116,16 @@ def log(text: str, reader: Reader) -> Iterator[Row]:
 def _kept(text: str, reader: Reader) -> Iterator[_Written]:
     """What some run measured, once each; what is left out is told."""
     left: Counter[str] = Counter()
-    before: _Written | None = None
+    kept: list[_Written] = []
     for written in _written(text, USUAL, reader):
         if BOUND.fullmatch(written.task or ""):
             left[f"`{cut(written.form)}`, which no run measured"] += 1
-        elif written.again(before):
+        elif written.again(kept[-1] if kept else None):
             left[f"`{cut(written.form)}`, which writes again what stands before it"] += 1
+        elif written.sums_up(kept):
+            left[f"`{cut(written.form)}`, the mean of what stands before it"] += 1
         else:
-            before = written
+            kept.append(written)
             yield written
     for what, count in left.items():
         reader.note(f"{reader.name}: left out {counted(count, 'time')}: {what}; --pattern chooses others")
@@ -121,21 +133,30 @@ def _kept(text: str, reader: Reader) -> Iterator[_Written]:
 
 def _written(text: str, expression: re.Pattern[str], reader: Reader) -> Iterator[_Written]:
     lists: dict[tuple[str, ...], str] = {}
+    single: list[float | None] = []
     for number, line in enumerate(text.split("\n"), start=1):
         for found in expression.finditer(line):
             groups = found.groupdict()
             score = groups.get("score") or found[1 if expression.groups else 0]
             form, task = (groups.get("form") or "").rstrip(), groups.get("task")
-            yield _one(score, form, task, line, f"{reader.name}:{number}", reader)
+            one = _one(score, form, task, line, f"{reader.name}:{number}", reader)
+            single.append(one.row.score)
+            yield one
         for found in LISTED.finditer(line) if expression is USUAL else ():
             form, scores = found["form"].rstrip(), tuple(re.findall(rf"(?:{NUMBER})\s*%?", found["scores"]))
-            if lists.setdefault(scores, form) != form:
+            listed = [_one(score, form, None, line, f"{reader.name}:{number}", reader) for score in scores]
+            if lists.setdefault(scores, form) != form or _ends_with(single, [one.row.score for one in listed]):
                 reader.note(
                     f"{reader.name}:{number}: left out: `{cut(form)}`, which lists again what stands before it"
                 )
                 continue
-            for score in scores:
-                yield _one(score, form, None, line, f"{reader.name}:{number}", reader)
+            yield from listed
+
+
+def _ends_with(scores: Sequence[float | None], last: Sequence[float | None]) -> bool:
+    """Whether the last scores are these, be they written with other digits."""
+    pairs = zip(scores[-len(last) :], last, strict=False)
+    return len(scores) >= len(last) and all(abs((one or 0) - (other or 0)) <= SAME for one, other in pairs)
 
 
 def _one(score: str, form: str, task: str | None, line: str, place: str, reader: Reader) -> _Written:
