@@ -49,7 +49,7 @@ def test_a_plan_has_what_differs_between_variants_apart_from_what_they_share(run
 
 
 def test_a_plan_gives_the_time_and_the_gpu_hours_and_says_what_they_rest_on(tmp_path: Path) -> None:
-    file, expected = small_sweep(tmp_path, SWEEP), "engine.expected={start: 60, repetition: 30}"
+    file, expected = small_sweep(tmp_path, SWEEP, records=42), "engine.expected={start: 60, repetition: 30}"
     asked = (file, "--set", "engine.engines=1", "--set", "repetitions=10", "--set", expected)
     document = json.loads(shown(plan.command, *asked, "--json"))
     # Two starts of 60 s and 20 repetitions of 30 s, on an engine of two GPUs.
@@ -62,7 +62,7 @@ def test_a_plan_gives_the_time_and_the_gpu_hours_and_says_what_they_rest_on(tmp_
 
 
 def test_a_plan_estimates_a_repetition_from_its_protocol_where_the_file_does_not(tmp_path: Path) -> None:
-    file = small_sweep(tmp_path, SWEEP)
+    file = small_sweep(tmp_path, SWEEP, records=42)
     known = json.loads(shown(plan.command, file, "--json"))
     # 40 s for 200 questions of 512 tokens; here there are 40 of 64.
     assert known["repetition_seconds"] == pytest.approx(40 * (40 * 64) / (200 * 512))
@@ -74,7 +74,7 @@ def test_a_plan_estimates_a_repetition_from_its_protocol_where_the_file_does_not
 
 
 def test_a_plan_says_over_how_many_starts_the_repetitions_are_spread(tmp_path: Path) -> None:
-    file = small_sweep(tmp_path, SWEEP)
+    file = small_sweep(tmp_path, SWEEP, records=42)
     assert "3 starts of an engine" in shown(plan.command, file, "--set", "engine.starts=3")
     assert "starts of an engine" not in shown(plan.command, file)
 

@@ -307,7 +307,10 @@ def _seconds(text: str) -> Iterator[int]:
 def date_of(text: str) -> datetime:
     """The time that a text writes, in UTC where it says where it is. Raises ValueError."""
     time = datetime.fromisoformat(text)
-    return time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time
+    try:
+        return time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time
+    except OverflowError as error:  # in UTC it is before the year 1, or after 9999
+        raise ValueError(str(error)) from None
 
 
 def _first(record: Mapping[str, Any], names: Iterable[str]) -> Any:
