@@ -42,17 +42,18 @@ def command(file: str, overrides: tuple[str, ...], as_json: bool, argv: bool) ->
     plan = make_plan(load(file, overrides, dataset.sweep_faults))
     check_arguments(plan, file, overrides=overrides)
     with plan.config.secrets.hidden_in_errors():
-        dataset.check(plan.config.revealed_protocol())
+        questions = dataset.count(plan.config.revealed_protocol())
     if argv:
         _print_argv(plan)
     elif as_json:
-        say_json(_described(plan))
+        say_json(_described(plan, questions))
     else:
-        show((*_blocks(plan), f"Nothing was started. `sweep launch {quote(file)}` runs it."))
+        show((*_blocks(plan, questions), f"Nothing was started. `sweep launch {quote(file)}` runs it."))
 
 
-def _described(plan: Plan) -> dict[str, Any]:
+def _described(plan: Plan, questions: int | None) -> dict[str, Any]:
     from sweep.plan.variants import varying
+    from sweep.report.plans import findable
 
     engine, differing = plan.config.engine, varying(plan.variants)
     return {
@@ -78,16 +79,16 @@ def _described(plan: Plan) -> dict[str, Any]:
         },
         "units": [u.id for u in plan.units],
         "starts": engine.starts,
-        **_estimates(plan),
-        "finds_with_80": _finds(plan),
+        **_estimates(plan, questions),
+        "finds_with_80": asdict(findable(plan, questions)) if questions else None,
     }
 
 
-def _estimates(plan: Plan) -> dict[str, Any]:
+def _estimates(plan: Plan, questions: int | None) -> dict[str, Any]:
     """By the number of engines; null where the number of questions is not known."""
     from sweep.run.forecast import repetition_seconds
 
-    questions, forecasts = _forecasts(plan)
+    forecasts = _forecasts(plan, questions)
     return {
         "repetition_seconds": None if questions is None else repetition_seconds(plan.config, questions),
         "repetition_seconds_from": "proportion" if plan.config.engine.expected.repetition is None else "file",
@@ -96,30 +97,18 @@ def _estimates(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _finds(plan: Plan) -> dict[str, Any] | None:
-    """None where nobody knows how many questions there are."""
-    from sweep.report.plans import findable
-    from sweep.tasks import dataset
-
-    questions = dataset.count(plan.config.protocol)
-    return asdict(findable(plan, questions)) if questions else None
-
-
-def _forecasts(plan: Plan) -> tuple[int | None, dict[int, Total | None]]:
-    """Questions in a repetition, and a forecast for each number of engines; None for what is not known."""
+def _forecasts(plan: Plan, questions: int | None) -> dict[int, Total | None]:
+    """A forecast for each number of engines; None for what is not known."""
     from sweep.run.forecast import of_launch
-    from sweep.tasks import dataset
 
     counts = [plan.engines] if plan.engines else [1, 2, 4, 8]
-    with plan.config.secrets.hidden_in_errors():
-        questions = dataset.count(plan.config.revealed_protocol())
     if questions is None and plan.config.engine.expected.repetition is None:
-        return None, dict.fromkeys(counts)
+        return dict.fromkeys(counts)
     # Where the file says what a repetition takes, the number of its questions plays no part.
-    return questions, {count: of_launch(plan, count, questions or 0) for count in counts}
+    return {count: of_launch(plan, count, questions or 0) for count in counts}
 
 
-def _blocks(plan: Plan) -> Iterator[Block]:
+def _blocks(plan: Plan, questions: int | None) -> Iterator[Block]:
     from sweep.plan.variants import varying
     from sweep.report.blocks import Grid, Heading
 
@@ -144,7 +133,7 @@ def _blocks(plan: Plan) -> Iterator[Block]:
         shared["draft model"] = engine.draft_model
     if shared:
         yield Grid(("setting of every variant", "value"), [(key, _value(v)) for key, v in sorted(shared.items())])
-    yield "\n".join(_amounts(plan))
+    yield "\n".join(_amounts(plan, questions))
 
 
 def _value(value: Any) -> str:
@@ -154,11 +143,12 @@ def _value(value: Any) -> str:
     return "-" if value is None else value if isinstance(value, str) else json.dumps(value)
 
 
-def _amounts(plan: Plan) -> Iterator[str]:
+def _amounts(plan: Plan, questions: int | None) -> Iterator[str]:
     """How many units, on which engines, and for how long; and which claims they cannot check."""
     from sweep.plan.gold import gold_plan
     from sweep.plan.reference import reference_plan
     from sweep.plan.variants import two_level_factors, unchecked_claims
+    from sweep.report.plans import findable_lines
     from sweep.words import counted
 
     config, engine = plan.config, plan.config.engine
@@ -184,8 +174,9 @@ def _amounts(plan: Plan) -> Iterator[str]:
     yield f"engines: {plan.engines or engine.engines}, {owns}"
     if engine.starts and engine.starts > 1:
         yield f"the repetitions of a variant are spread over at least {engine.starts} starts of an engine"
-    yield from _durations(plan)
-    yield from _findable(plan)
+    yield from _durations(plan, questions)
+    if questions:
+        yield from findable_lines(plan, questions)
     if factors := two_level_factors(config):
         yield (
             f"two levels of {', '.join(factors)}: these show next to nothing of a standard deviation, so a "
@@ -199,28 +190,17 @@ def _amounts(plan: Plan) -> Iterator[str]:
         )
 
 
-def _findable(plan: Plan) -> Iterator[str]:
-    """What the sweep will be able to find; nothing where nobody knows how many questions there are."""
-    from sweep.report.plans import findable_lines
-    from sweep.tasks import dataset
-
-    questions = dataset.count(plan.config.protocol)
-    if questions:
-        yield from findable_lines(plan, questions)
-
-
 def _gpus(number: float) -> str:
     return f"{number:g} GPU" if number <= 1 else f"{number:g} GPUs"
 
 
-def _durations(plan: Plan) -> Iterator[str]:
+def _durations(plan: Plan, questions: int | None) -> Iterator[str]:
     """How long the sweep takes on each number of engines, and by what it is estimated."""
     from sweep.run.forecast import USUAL_QUESTIONS, USUAL_SECONDS, USUAL_TOKENS, repetition_seconds
     from sweep.words import counted
 
     engine = plan.config.engine
-    questions, forecasts = _forecasts(plan)
-    for count, forecast in forecasts.items():
+    for count, forecast in _forecasts(plan, questions).items():
         if forecast is not None:
             hours = f", {forecast.gpu_hours:.1f} GPU hours" if forecast.gpu_hours else ""
             duration = timedelta(seconds=round(forecast.seconds))

@@ -134,17 +134,11 @@ def load(config: ProtocolConfig) -> Questionnaire:
 def count(config: ProtocolConfig) -> int | None:
     """Questions in a repetition; None for all of a data set on the hub, which nobody has read yet.
 
-    Raises BadInput as `load` does where it must read the data to know.
+    Raises BadInput, as `load` does, for data at hand that cannot be read or hold too few questions.
     """
-    if config.questions != "all":
-        return config.questions
-    return None if on_hub(config) else len(load(config).questions)
-
-
-def check(config: ProtocolConfig) -> None:
-    """Raises BadInput, as `load` does, for data at hand that cannot be read or hold too few questions."""
     if not on_hub(config):
-        load(config)
+        return len(load(config).questions)
+    return None if config.questions == "all" else config.questions
 
 
 def on_hub(config: ProtocolConfig) -> bool:
