@@ -1,4 +1,4 @@
-"""A batch's requests side by side, for engines that take them one by one."""
+"""What engines share that take requests one by one: a batch's side by side, and what is asked first."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from cluster.spec import Batch, Completion, Request
+
+FIRST_PROMPT = "Question:"
+"""What an engine is asked to see whether it answers. Every tokenizer has tokens for it."""
 
 
 async def complete_each(batch: Batch, complete: Callable[[Request], Awaitable[Completion]]) -> list[Completion]:

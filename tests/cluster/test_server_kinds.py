@@ -14,6 +14,7 @@ pytest.importorskip("openai")
 
 from cluster import deadlines
 from cluster.backends import make_engine
+from cluster.engines.concurrent import FIRST_PROMPT
 from cluster.engines.served import client
 from cluster.errors import EngineStartFailed, RequestFailed
 from cluster.spec import Batch, Completion, Engine, EngineSpec, Message, Request
@@ -309,7 +310,7 @@ def test_a_request_without_an_answer_fails_its_batch_and_is_asked_once(answer: A
         with pytest.raises(RequestFailed, match=f"v: request q2: .*{told}"):
             engine.generate(replace(BATCH, concurrency=1))
         # The last asks whether the server answers at all.
-        assert [body["prompt"] for body in fake.bodies[asked:]] == ["3 + 1?", "2 + 2?", client.FIRST_PROMPT]
+        assert [body["prompt"] for body in fake.bodies[asked:]] == ["3 + 1?", "2 + 2?", FIRST_PROMPT]
         fake.complete = completed
         assert [c.text for c in engine.generate(BATCH)] == [TEXT, TEXT]
 

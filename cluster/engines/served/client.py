@@ -12,13 +12,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from cluster.engines.concurrent import complete_each
+from cluster.engines.concurrent import FIRST_PROMPT, complete_each
 from cluster.engines.served.kinds import KINDS, OTHER, Counters, Kind, token_ids, verify_steps
 from cluster.errors import RequestFailed
 from cluster.spec import Batch, Completion, EngineSpec, Message, Request
 
-FIRST_PROMPT = "Question:"
-"""Every tokenizer has tokens for it."""
 KEY = "OPENAI_API_KEY"
 """The variable in an engine's environment that has a server's key."""
 GIVEN_UP = ("abort", "cancelled", "error", "timeout", "not_finished")

@@ -22,11 +22,12 @@ from importlib import metadata
 from typing import Any, TypeVar
 
 from cluster.engines.arguments import refuse
+from cluster.engines.concurrent import FIRST_PROMPT
 from cluster.engines.environment import restored_environment
 from cluster.engines.sglang import host
 from cluster.engines.sglang.arguments import engine_arguments
 from cluster.engines.sglang.log import ANSWERING, IMPORTED, EngineLog, Progress
-from cluster.engines.sglang.requests import FIRST_PROMPT, ONE_TOKEN, complete_all
+from cluster.engines.sglang.requests import ONE_TOKEN, complete_all
 from cluster.engines.sglang.rules import check_spec
 from cluster.engines.sglang.table import problems
 from cluster.engines.sglang.validation import describe, field_names

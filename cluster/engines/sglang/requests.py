@@ -9,12 +9,10 @@ from typing import Any
 
 from cluster import deadlines
 from cluster.engines.chat import prompt_ids
-from cluster.engines.concurrent import complete_each
+from cluster.engines.concurrent import FIRST_PROMPT, complete_each
 from cluster.errors import EngineLost, RequestFailed
 from cluster.spec import Batch, Completion, EngineSpec, Request
 
-FIRST_PROMPT = "Question:"
-"""Every tokenizer has tokens for it."""
 ONE_TOKEN = {"temperature": 0.0, "max_new_tokens": 1}
 """What is generated of it, to see whether the engine answers; SGLang may write into it, so it is handed a copy."""
 

@@ -6,10 +6,10 @@ Pure. Checked against SGLang 0.5.16 and 0.5.21.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from cluster.backends import Problem
+from cluster.errors import suggestion
 from cluster.spec import EngineSpec
 
 GPU_SHARE = 0.8
@@ -195,8 +195,7 @@ def algorithm_problems(arguments: Mapping[str, Any]) -> Iterator[Problem]:
     """An algorithm that no supported version has; a plugin of the installed SGLang may add others."""
     algorithm = arguments.get("speculative_algorithm")
     if isinstance(algorithm, str) and algorithm.upper() not in ALGORITHMS:
-        near = get_close_matches(algorithm.upper(), sorted(ALGORITHMS), n=1)
-        hint = f"did you mean {near[0]}?" if near else f"write one of {', '.join(sorted(ALGORITHMS))}"
+        hint = suggestion(algorithm.upper(), sorted(ALGORITHMS))
         yield "speculative_algorithm", f"SGLang has no {algorithm}; {hint}"
 
 
